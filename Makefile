@@ -1,0 +1,48 @@
+# The two commands of the README are `make try` and `make test`.
+
+PYTHON ?= python3
+VENV ?= .venv
+REPO ?= .
+MINUTES ?= 4
+
+PIP = $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+
+.PHONY: try test check fast e2e-install clean
+.DELETE_ON_ERROR:
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "Installing Attune into $(VENV) (torch is large; this takes a minute or two)"
+	$(PIP) --editable '.[plot]'
+	touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed
+	@echo "Installing what checks and tests need"
+	$(PIP) --editable '.[dev]'
+	touch $@
+
+# Tune a prompt on a repository and show what it gained: make try [REPO=path] [MINUTES=4]
+try: $(VENV)/installed
+	$(VENV)/bin/attune try "$(REPO)" --minutes $(MINUTES)
+
+# Every check and every test, those in a real browser included.
+test: check e2e-install
+	$(VENV)/bin/python -m pytest -m "" --durations=8
+
+check: $(VENV)/installed-dev
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+# Only the tests that take seconds.
+fast: $(VENV)/installed-dev
+	$(VENV)/bin/python -m pytest
+
+e2e-install:
+	vscode-client/e2e/install.sh
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache dist

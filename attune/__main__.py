@@ -1,0 +1,259 @@
+"""The `attune` command. Sub-commands import what they need when they run, so that help is quick."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from attune import __version__
+
+PROBLEM, BAD_INPUT = 1, 2
+
+# errors that are answers: one sentence, and the exit code that it deserves
+EXPECTED = {
+    "attune.place": {"PlaceError": BAD_INPUT},
+    "code_context.positions": {"PositionError": BAD_INPUT},
+    "code_model.loading": {"ModelLoadError": BAD_INPUT},
+    "tuning.corpus": {"CorpusError": BAD_INPUT},
+    "prompts.errors": {"PromptWriteError": PROBLEM, "PromptError": BAD_INPUT},
+}
+
+app = typer.Typer(
+    help="Inline completions from a frozen code model, attuned to your repository.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+prompt_app = typer.Typer(help="Look at prompt files.", no_args_is_help=True)
+app.add_typer(prompt_app, name="prompt")
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout and nothing else.")]
+Repository = Annotated[Path, typer.Argument(help="Root of the repository.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"attune {__version__}")  # noqa: T201
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Show a traceback when something fails.")
+    ] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Read the options before the sub-command; `main` looks at --verbose itself."""
+
+
+@app.command()
+def complete(
+    place: Annotated[
+        str, typer.Argument(metavar="FILE:LINE:COL", help="As editors show it: 1-based.")
+    ],
+    prompt: Annotated[
+        str | None, typer.Option(help="Prompt file, or none. Default: the repository's.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Complete at a place in a file and print the text to insert."""
+    from attune.place import read_place
+    from code_model.completion import complete as complete_at
+    from code_model.engine import Engine
+    from code_model.loading import load_model
+    from prompts.repository import repository_prompt
+
+    at = read_place(place)
+    if prompt == "none":
+        chosen = None
+    elif prompt is not None:
+        chosen = Path(prompt)
+    else:
+        chosen = repository_prompt(at.root).path
+    from prompts.file import read_prompt
+
+    loaded = None if chosen is None else read_prompt(chosen)
+    answer = complete_at(Engine(load_model(), loaded), at.text, at.path, at.offset, explicit=True)
+    if as_json:
+        generation = answer.generation
+        _print_json(
+            {
+                "text": answer.text,
+                "kind": answer.kind.value,
+                "reason": answer.reason,
+                "prompt": None if chosen is None else str(chosen),
+                "new_tokens": len(generation.ids) if generation else 0,
+                "logprobs": [round(one, 4) for one in generation.logprobs] if generation else [],
+            }
+        )
+    elif answer.text:
+        print(answer.text)  # noqa: T201
+    if not answer.text:
+        _say(f"no completion here ({answer.reason})")
+        raise typer.Exit(PROBLEM)
+
+
+@app.command()
+def tune(
+    repository: Repository = Path(),
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Prompt file to write. Default: in REPOSITORY/.attune."),
+    ] = None,
+    minutes: Annotated[float, typer.Option(min=0.05, max=10_000, help="Time to tune.")] = 4.0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the split and of everything random.")] = 1,
+    as_json: Json = False,
+) -> None:
+    """Tune a prompt on a repository and prove it on files it has not seen."""
+    from attune.show import Phases, show_report
+    from code_model.loading import load_model
+    from tuning.plot import plot
+    from tuning.train import TuningConfig
+    from tuning.tune import tune as tune_on
+
+    config = TuningConfig(minutes=minutes, seed=seed)
+    with Phases() as phases:
+        report = tune_on(load_model(), repository, out, config, phases.update)
+    if as_json:
+        _print_json(report.to_json())
+    else:
+        show_report(report)
+    if report.written is not None:
+        curve = plot(report)
+        if curve is not None:
+            _say(f"learning curve: {curve}")
+    if report.interrupted:
+        kept = f"the proven prompt so far is {report.written}" if report.written else "nothing kept"
+        _say(f"stopped by Ctrl-C; {kept}")
+        raise typer.Exit(0 if report.written else PROBLEM)
+    if not report.proven:
+        _say(
+            "the prompt did not prove itself on unseen files, so it is not active; "
+            f"it was kept as {report.written}"
+        )
+        raise typer.Exit(PROBLEM)
+
+
+@app.command(name="eval")
+def evaluate(
+    prompt: Annotated[Path, typer.Option(help="Prompt file to measure.")],
+    repository: Repository = Path(),
+    as_json: Json = False,
+) -> None:
+    """Measure a prompt on the files of a repository that its tuning held out."""
+    from attune.show import Phases, show_proof
+    from code_model.loading import load_model
+    from prompts.file import read_prompt
+    from tuning.tune import evaluate as evaluate_on
+
+    loaded = read_prompt(prompt)
+    with Phases() as phases:
+        proof = evaluate_on(
+            load_model(), repository, loaded, lambda share: phases.update("Measuring", share, None)
+        )
+    if as_json:
+        _print_json(proof.to_json())
+    else:
+        show_proof(proof)
+    if not proof.gain.proven:
+        raise typer.Exit(PROBLEM)
+
+
+@app.command()
+def serve(
+    tcp: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Listen there instead of stdio.")
+    ] = None,
+) -> None:
+    """Run the language server."""
+    from lsp_server.server import serve as serve_lsp
+
+    if tcp is None:
+        serve_lsp()
+        return
+    host, _, port = tcp.rpartition(":")
+    if not host or not port.isdigit() or int(port) > 65535:
+        raise typer.BadParameter("write HOST:PORT, for example 127.0.0.1:8765")
+    try:
+        serve_lsp(tcp=(host.strip("[]"), int(port)))
+    except OSError as error:
+        raise typer.BadParameter(f"cannot listen on {tcp} ({error.strerror})") from error
+
+
+@prompt_app.command()
+def inspect(
+    file: Annotated[Path, typer.Argument(help="A prompt file.")], as_json: Json = False
+) -> None:
+    """Verify a prompt file and show what it says about itself."""
+    from attune.show import show_manifest
+    from prompts.file import read_prompt, sha256_of
+
+    read = read_prompt(file)
+    if as_json:
+        described = json.loads(read.manifest.to_json())
+        _print_json({"file": str(file), "sha256": sha256_of(file), "manifest": described})
+    else:
+        show_manifest(file, sha256_of(file), read.manifest)
+
+
+@app.command()
+def doctor(repository: Repository = Path(), as_json: Json = False) -> None:
+    """Say what is installed, which model and prompt would serve, and why it would stay silent."""
+    from attune.doctor import examine
+    from attune.show import show_findings
+
+    findings = examine(repository)
+    if as_json:
+        _print_json({"findings": [finding.to_json() for finding in findings]})
+    else:
+        show_findings(findings)
+    if any(finding.problem for finding in findings):
+        raise typer.Exit(PROBLEM)
+
+
+def _print_json(value: dict[str, Any]) -> None:
+    print(json.dumps(value, indent=2, sort_keys=True, allow_nan=False))  # noqa: T201
+
+
+def _say(sentence: str) -> None:
+    print(f"attune: {sentence}", file=sys.stderr)  # noqa: T201
+
+
+def _fail(error: Exception) -> NoReturn:
+    """One sentence on stderr, and the exit code."""
+    for module, names in EXPECTED.items():
+        for name, code in names.items():
+            # an error that was raised comes from a module that is loaded
+            kind = getattr(sys.modules.get(module), name, None)
+            if kind is not None and isinstance(error, kind):
+                _say(str(error))
+                sys.exit(code)
+    _say(f"internal error ({type(error).__name__}: {error}); run again with -v for a traceback.")
+    sys.exit(PROBLEM)
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    before_command = next((i for i, a in enumerate(sys.argv[1:], 1) if a[:1] != "-"), len(sys.argv))
+    verbose = bool({"-v", "--verbose"} & set(sys.argv[1:before_command]))
+    # GNU OpenMP reads it when torch loads. By default its threads spin for milliseconds while they
+    # wait for each other, which makes a decode many times slower as soon as the cores are busy.
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    try:
+        app(prog_name="attune")
+    except Exception as error:
+        if verbose:
+            raise
+        _fail(error)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""What is installed, which model and prompt would serve, and why Attune would stay silent."""
+
+import platform
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+PACKAGES = ("torch", "tokenizers", "tree-sitter", "tree-sitter-python", "pygls", "safetensors")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the examination."""
+
+    subject: str
+    value: str
+    problem: bool = False
+
+    def to_json(self) -> dict[str, str | bool]:
+        """The finding as JSON."""
+        return asdict(self)
+
+
+def examine(repository: Path) -> list[Finding]:
+    """Look at installation, model and the repository's prompt; nothing is changed."""
+    findings = [Finding("python", platform.python_version())]
+    for package in ("attune", *PACKAGES):
+        try:
+            findings.append(Finding(package, version(package)))
+        except PackageNotFoundError:
+            findings.append(Finding(package, "not installed; install Attune again", problem=True))
+    return [*findings, *_model_and_prompt(repository)]
+
+
+def _model_and_prompt(repository: Path) -> list[Finding]:
+    from code_model.completion import complete
+    from code_model.engine import Engine
+    from code_model.loading import ModelLoadError, load_model
+    from code_model.precision import bfloat16_wins
+    from prompts.errors import PromptError
+    from prompts.file import read_prompt
+    from prompts.repository import repository_prompt
+
+    try:
+        base = load_model()
+    except ModelLoadError as error:
+        return [Finding("model", str(error), problem=True)]
+    size = sum(parameter.numel() for parameter in base.model.parameters())
+    found = [
+        Finding("model", f"{base.name}, {size / 1e6:.1f} million parameters, {base.folder}"),
+        Finding("model fingerprint", base.model_fingerprint[:16]),
+        Finding("bfloat16 for tuning", "yes" if bfloat16_wins() else "no, float32 is faster here"),
+    ]
+    if not repository.is_dir():
+        return [*found, Finding("repository", f"there is no folder {repository}", problem=True)]
+    try:
+        chosen = repository_prompt(repository)
+        if chosen.path is None:
+            found.append(Finding("prompt", f"none: {chosen.reason}"))
+            engine = Engine(base)
+        else:
+            prompt = read_prompt(chosen.path)
+            engine = Engine(base, prompt)
+            found.append(Finding("prompt", f"{prompt.manifest.name}: {chosen.reason}"))
+    except PromptError as error:
+        return [*found, Finding("prompt", str(error), problem=True)]
+    sample = "def main():\n    return 0\n\n\nif __name__ == "
+    answer = complete(engine, sample, "sample.py", len(sample))
+    if not answer.text:
+        return [*found, Finding("completion", f"a trial stayed silent ({answer.reason})", True)]
+    return [*found, Finding("completion", "a trial gave text; silent inside words, strings and "
+                            "comments unless asked, and in files other than Python")]  # fmt: skip

@@ -1,0 +1,53 @@
+"""FILE:LINE:COL on the command line: which text, and where in it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from code_context.positions import LineIndex
+
+MAX_BYTES = 10_000_000
+
+
+class PlaceError(ValueError):
+    """The place cannot be read; the message says what to write instead."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A cursor in a file. `path` is relative to `root`; `offset` counts code points."""
+
+    root: Path
+    path: str
+    text: str
+    offset: int
+
+
+def repository_root(path: Path) -> Path:
+    """The nearest folder above with `.git` or `.attune`, else the file's own folder."""
+    for folder in path.parents:
+        if (folder / ".git").exists() or (folder / ".attune").is_dir():
+            return folder
+    return path.parent
+
+
+def read_place(place: str) -> Place:
+    """Read FILE:LINE:COL, line and column 1-based.
+
+    Raises `PlaceError`, or `code_context.positions.PositionError` outside the text.
+    """
+    name, _, column = place.rpartition(":")
+    name, _, line = name.rpartition(":")
+    if not name or not line.isdecimal() or not column.isdecimal():
+        raise PlaceError(f"{place!r} is not FILE:LINE:COL; write for example src/app.py:12:5.")
+    path = Path(name).resolve()
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise PlaceError(f"{name} is larger than {MAX_BYTES} bytes; choose a source file.")
+        text = path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise PlaceError(f"{name} is not UTF-8; save it as UTF-8 first.") from error
+    except OSError as error:
+        raise PlaceError(f"{name} cannot be read ({error.strerror}); check the path.") from error
+    root = repository_root(path)
+    offset = LineIndex(text).from_editor(int(line), int(column))
+    return Place(root, path.relative_to(root).as_posix(), text, offset)

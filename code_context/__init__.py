@@ -1,0 +1,1 @@
+"""Source text to structured context: positions, syntax, completion kind, budgeted context."""

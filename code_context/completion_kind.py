@@ -1,0 +1,92 @@
+"""What kind of completion fits the cursor, decided from the syntax before the model is paid."""
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+
+from code_context.syntax import SyntaxTree
+
+BLOCK_OPENER = re.compile(
+    r"\s*(async\s+)?(def|class|if|elif|else|for|while|try|except|finally|with|match|case)\b"
+)
+
+
+class CompletionKind(Enum):
+    """NONE: stay silent. LINE: up to the end of the line. BLOCK: a whole indented block."""
+
+    NONE = "none"
+    LINE = "line"
+    BLOCK = "block"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A kind, and a reason (a short code) when it is NONE."""
+
+    kind: CompletionKind
+    reason: str | None = None
+
+
+def decide(tree: SyntaxTree, offset: int, *, explicit: bool = False) -> Decision:
+    """Decide for a cursor; when the user asked (`explicit`), strings and comments too."""
+    text, lines = tree.text, tree.lines
+    line = lines.line_of(offset)
+    left = text[lines.starts[line] : offset]
+    right = text[offset : lines.content_end(line)]
+    if right[:1].isidentifier() and left[-1:].isidentifier():
+        return Decision(CompletionKind.NONE, "inside_word")
+    where = tree.not_code(offset)
+    if where is not None and not explicit:
+        return Decision(CompletionKind.NONE, f"in_{where}")
+    if where is None and not right.strip() and _body_waits(tree, line, left):
+        return Decision(CompletionKind.BLOCK)
+    return Decision(CompletionKind.LINE)
+
+
+def _body_waits(tree: SyntaxTree, line: int, left: str) -> bool:
+    """Whether the cursor stands where a block must begin and has nothing in it yet."""
+    lines = tree.lines
+    header = line
+    if not left.strip():
+        header -= 1
+        while header >= 0 and not lines.line_text(header).strip():
+            header -= 1
+    if header < 0:
+        return False
+    opener = left if header == line else lines.line_text(header)
+    end = lines.starts[header] + len(opener.rstrip())
+    if not opener.rstrip().endswith(":") or tree.not_code(end) is not None:
+        return False
+    first = _statement_start(tree, header)
+    if not BLOCK_OPENER.match(lines.line_text(first)):
+        return False
+    outer = _width(lines.line_text(first))
+    if header != line and left and _width(left) <= outer:
+        return False
+    following = (lines.line_text(n) for n in range(line + 1, lines.line_count))
+    after = next((text for text in following if text.strip()), "")
+    return not after or _width(after) <= outer
+
+
+def _statement_start(tree: SyntaxTree, line: int) -> int:
+    """The first line of the statement that `line` ends: a signature may take several."""
+    end = tree.lines.content_end(line)
+    text = tree.text
+    depth, offset = 0, end
+    while offset > 0:
+        offset -= 1
+        character = text[offset]
+        if character in ")]}":
+            depth += 1
+        elif character in "([{":
+            depth -= 1
+        elif character in "\r\n" and depth <= 0:
+            return tree.lines.line_of(offset + 1)
+        if end - offset > 4000:  # no signature is that long
+            return line
+    return 0
+
+
+def _width(line: str) -> int:
+    expanded = line.expandtabs(8)
+    return len(expanded) - len(expanded.lstrip(" "))

@@ -1,0 +1,170 @@
+"""From a tree and a cursor to a `Context`: what the model is told, within a budget of tokens.
+
+The same state gives the same context. Windows begin and end at lines and move in blocks, so that
+typing and scrolling leave most of the token ids, and so the KV cache, as they were.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from code_context.positions import LineIndex
+from code_context.syntax import SyntaxTree, enclosing_scopes, imports
+
+CountTokens = Callable[[str], int]
+
+
+@dataclass(frozen=True)
+class Snippet:
+    """Code of another file of the repository."""
+
+    path: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Context:
+    """What the model sees, in the order in which it changes least."""
+
+    path: str
+    header: str
+    snippets: tuple[Snippet, ...]
+    prefix: str
+    suffix: str
+
+
+@dataclass(frozen=True)
+class ContextConfig:
+    """Budgets in tokens of the model; windows move in blocks of `block_lines` lines."""
+
+    max_prefix_tokens: int = 384
+    max_suffix_tokens: int = 128
+    max_header_tokens: int = 96
+    max_snippet_tokens: int = 256
+    block_lines: int = 16
+
+
+def build_context(
+    tree: SyntaxTree,
+    path: str,
+    offset: int,
+    *,
+    config: ContextConfig,
+    count_tokens: CountTokens,
+    snippets: Sequence[Snippet] = (),
+) -> Context:
+    """The context of a cursor. `path` is relative to the repository, with forward slashes.
+
+    Snippets keep their order; one that does not fit what is left of the budget is passed over.
+    """
+    start = _prefix_start(tree.lines, offset, config, count_tokens)
+    end = _suffix_end(tree.lines, offset, config, count_tokens)
+    kept, left = [], config.max_snippet_tokens
+    for snippet in snippets:
+        cost = count_tokens(snippet.path) + count_tokens(snippet.text)
+        if cost <= left:
+            kept.append(snippet)
+            left -= cost
+    return Context(
+        path=path,
+        header=_within(file_header(tree, start, offset), config.max_header_tokens, count_tokens),
+        snippets=tuple(kept),
+        prefix=tree.text[start:offset],
+        suffix=tree.text[offset:end],
+    )
+
+
+def file_header(tree: SyntaxTree, window_start: int, offset: int) -> list[str]:
+    """Lines that the prefix window has cut away and a reader needs: the signatures of the scopes
+    around the cursor and, before them, the file's imports. Empty when nothing is cut away.
+    """
+    if window_start == 0:
+        return []
+    signatures = []
+    for scope in enclosing_scopes(tree, offset):
+        if scope.start < window_start:
+            first = tree.lines.starts[tree.lines.line_of(scope.start)]
+            signature = tree.text[first : min(scope.body_start, window_start)].rstrip()
+            signatures.append(signature + "\n")
+    imported = [
+        tree.text[span.start : span.end] + "\n"
+        for span in imports(tree)
+        if span.end <= window_start
+    ]
+    return [*imported, *signatures]
+
+
+def _within(pieces: list[str], budget: int, count_tokens: CountTokens) -> str:
+    """As many pieces as fit, the last ones (signatures) first, in their own order."""
+    kept: list[str] = []
+    for piece in reversed(pieces):
+        cost = count_tokens(piece)
+        if cost <= budget:
+            kept.append(piece)
+            budget -= cost
+    return "".join(reversed(kept))
+
+
+def _prefix_start(
+    lines: LineIndex, offset: int, config: ContextConfig, count_tokens: CountTokens
+) -> int:
+    """The earliest block boundary from which the text up to the cursor fits the budget."""
+    line, left, end = lines.line_of(offset), config.max_prefix_tokens, offset
+    best = None
+    boundary = line - line % config.block_lines
+    while boundary >= 0:
+        left -= count_tokens(lines.text[lines.starts[boundary] : end])
+        if left < 0:
+            break
+        best = end = lines.starts[boundary]
+        boundary -= config.block_lines
+    if best is not None:
+        return best
+    # the cursor's own block is too long: whole lines, then part of a line
+    left, start = config.max_prefix_tokens, offset
+    while line >= 0:
+        left -= count_tokens(lines.text[lines.starts[line] : start])
+        if left < 0:
+            break
+        start = lines.starts[line]
+        line -= 1
+    if start < offset or offset == 0:
+        return start
+    size = min(offset - lines.starts[line], 4 * config.max_prefix_tokens)
+    while size and count_tokens(lines.text[offset - size : offset]) > config.max_prefix_tokens:
+        size //= 2
+    return offset - size
+
+
+def _suffix_end(
+    lines: LineIndex, offset: int, config: ContextConfig, count_tokens: CountTokens
+) -> int:
+    """The last block boundary, counted from the file's end, up to which the suffix fits.
+
+    Counted from the end, because lines typed at the cursor must not move it.
+    """
+    block = max(1, config.block_lines // 4)
+    line, left, end = lines.line_of(offset) + 1, config.max_suffix_tokens, offset
+    line += (lines.line_count - line) % block
+    while line <= lines.line_count:
+        stop = lines.starts[line] if line < lines.line_count else len(lines.text)
+        left -= count_tokens(lines.text[end:stop])
+        if left < 0:
+            break
+        end = stop
+        line += block
+    if end > offset or offset == len(lines.text):
+        return end
+    # not even one block fits: whole lines, else a part of the cursor's own
+    line, left = lines.line_of(offset) + 1, config.max_suffix_tokens
+    while line < lines.line_count:
+        left -= count_tokens(lines.text[end : lines.starts[line]])
+        if left < 0:
+            break
+        end = lines.starts[line]
+        line += 1
+    if end > offset:
+        return end
+    size = min(lines.content_end(lines.line_of(offset)) - offset, 4 * config.max_suffix_tokens)
+    while size and count_tokens(lines.text[offset : offset + size]) > config.max_suffix_tokens:
+        size //= 2
+    return offset + size

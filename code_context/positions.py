@@ -1,0 +1,119 @@
+"""The only place where positions are converted.
+
+Inside Attune a position is an *offset*: a count of code points from the start of the text. Editors
+speak (line, UTF-16 units), people speak 1-based (line, column), tree-sitter speaks UTF-8 bytes.
+"""
+
+import re
+from bisect import bisect_right
+from functools import cached_property
+
+# the three line endings of the Language Server Protocol; a form feed or U+2028 ends no line
+LINE_ENDING = re.compile(r"\r\n|\n|\r")
+
+
+class PositionError(ValueError):
+    """A line or column lies outside the text; the message names the nearest valid one."""
+
+
+def utf16_units(text: str) -> int:
+    """UTF-16 code units of `text`."""
+    return len(text) + sum(character > "\uffff" for character in text)
+
+
+def utf8_bytes(text: str) -> int:
+    """UTF-8 bytes of `text`; a lone surrogate counts three, as WTF-8 would store it."""
+    return len(text.encode("utf-8", "surrogatepass"))
+
+
+class LineIndex:
+    """Line starts of one text, in code points and in UTF-8 bytes."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.starts = [0, *(match.end() for match in LINE_ENDING.finditer(text))]
+
+    @cached_property
+    def byte_starts(self) -> list[int]:
+        """UTF-8 byte offset of every line start."""
+        if self.text.isascii():
+            return self.starts
+        starts, total = [0], 0
+        for line in range(len(self.starts) - 1):
+            total += utf8_bytes(self.text[self.starts[line] : self.starts[line + 1]])
+            starts.append(total)
+        return starts
+
+    @property
+    def line_count(self) -> int:
+        """Lines of the text; a text that ends with a newline has an empty last line."""
+        return len(self.starts)
+
+    def line_of(self, offset: int) -> int:
+        """0-based line that holds `offset`."""
+        return bisect_right(self.starts, offset) - 1
+
+    def content_end(self, line: int) -> int:
+        """Offset of the end of a line, before its line ending."""
+        if line + 1 == len(self.starts):
+            return len(self.text)
+        end = self.starts[line + 1]
+        return end - 2 if self.text[end - 2 : end] == "\r\n" else end - 1
+
+    def line_text(self, line: int) -> str:
+        """A line without its ending."""
+        return self.text[self.starts[line] : self.content_end(line)]
+
+    def from_utf16(self, line: int, character: int) -> int:
+        """Offset of an LSP position; beyond the text or the line it is clamped, as LSP says."""
+        if line < 0:
+            return 0
+        if line >= len(self.starts):
+            return len(self.text)
+        start, end = self.starts[line], self.content_end(line)
+        if character >= end - start and self.text.isascii():
+            return end
+        offset, units = start, 0
+        while offset < end:
+            width = 2 if self.text[offset] > "\uffff" else 1
+            if units + width > character:
+                break
+            units += width
+            offset += 1
+        return offset
+
+    def to_utf16(self, offset: int) -> tuple[int, int]:
+        """(0-based line, UTF-16 character) of an offset."""
+        line = self.line_of(offset)
+        return line, utf16_units(self.text[self.starts[line] : offset])
+
+    def from_editor(self, line: int, column: int) -> int:
+        """Offset of a 1-based line and column (in code points), as editors show them.
+
+        Raises `PositionError` if the text has no such place.
+        """
+        if not 1 <= line <= self.line_count:
+            raise PositionError(f"line {line} does not exist; the file has {self.line_count} lines")
+        start, end = self.starts[line - 1], self.content_end(line - 1)
+        if not 1 <= column <= end - start + 1:
+            raise PositionError(
+                f"column {column} does not exist; line {line} ends at column {end - start + 1}"
+            )
+        return start + column - 1
+
+    def to_byte(self, offset: int) -> int:
+        """UTF-8 byte offset of a code point offset."""
+        line = self.line_of(offset)
+        return self.byte_starts[line] + utf8_bytes(self.text[self.starts[line] : offset])
+
+    def from_byte(self, byte: int) -> int:
+        """Code point offset of a UTF-8 byte offset; inside a character, that character's start."""
+        if self.text.isascii():
+            return byte
+        line = bisect_right(self.byte_starts, byte) - 1
+        end = self.starts[line + 1] if line + 1 < len(self.starts) else len(self.text)
+        encoded = self.text[self.starts[line] : end].encode("utf-8", "surrogatepass")
+        kept = encoded[: byte - self.byte_starts[line]]
+        while kept and (encoded[len(kept) :] or b"\0")[0] & 0xC0 == 0x80:
+            kept = kept[:-1]
+        return self.starts[line] + len(kept.decode("utf-8", "surrogatepass"))

@@ -1,0 +1,145 @@
+"""One completion, from text and cursor to the text to insert: the path of every front end."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from code_context.completion_kind import CompletionKind, decide
+from code_context.context import Context, ContextConfig, build_context
+from code_context.syntax import SyntaxTree, language_of, parse
+from code_model.engine import Engine, Generation
+from code_model.loading import BaseModel
+
+MAX_NEW_TOKENS = {CompletionKind.LINE: 48, CompletionKind.BLOCK: 112}
+
+
+@dataclass(frozen=True)
+class Completion:
+    """The text to insert at the cursor; when it is empty, `reason` is a short code for why.
+
+    `generation` is None when the model was not asked.
+    """
+
+    text: str
+    kind: CompletionKind
+    reason: str | None = None
+    generation: Generation | None = None
+
+
+def model_input(
+    base: BaseModel,
+    tree: SyntaxTree,
+    path: str,
+    offset: int,
+    *,
+    config: ContextConfig,
+    room: int | None = None,
+) -> list[int]:
+    """Ids of everything before the middle, the same for serving and tuning.
+
+    With less `room` (tokens) than the budgets of `config` ask for, all of them shrink alike.
+    """
+    encoder = base.encoder
+    context: Context = build_context(
+        tree,
+        path,
+        offset,
+        config=config if room is None else _shrunk(config, room),
+        count_tokens=encoder.count,
+    )
+    return encoder.encode(context)
+
+
+def complete(
+    engine: Engine,
+    text: str,
+    path: str,
+    offset: int,
+    *,
+    config: ContextConfig | None = None,
+    explicit: bool = False,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> Completion:
+    """Complete `text` of the file `path` (relative to its repository) at `offset` (code points).
+
+    `explicit`: the user asked for it, so strings and comments are completed too.
+    """
+    tree = parse(text, language_of(path))
+    decision = decide(tree, offset, explicit=explicit)
+    if decision.kind is CompletionKind.NONE:
+        return Completion("", decision.kind, decision.reason)
+    limit = MAX_NEW_TOKENS[decision.kind]
+    ids = model_input(
+        engine.base, tree, path, offset, config=config or ContextConfig(), room=engine.room(limit)
+    )
+    stop = _stops(decision.kind, text, offset)
+    generation = engine.generate(ids, max_new_tokens=limit, stop=stop, cancelled=cancelled)
+    if generation.finish_reason == "cancelled":
+        return Completion("", decision.kind, "cancelled", generation)
+    kept = _cut(decision.kind, generation, text, offset)
+    reason = None if kept else "nothing_to_add"
+    return Completion(kept, decision.kind, reason, generation)
+
+
+def _shrunk(config: ContextConfig, room: int) -> ContextConfig:
+    reserve = 64  # separators, the path, and tokens that differ when pieces are joined
+    asked = config.max_prefix_tokens + config.max_suffix_tokens + config.max_header_tokens
+    share = max(0.0, min(1.0, (room - reserve) / asked))
+    return replace(
+        config,
+        max_prefix_tokens=int(config.max_prefix_tokens * share),
+        max_suffix_tokens=int(config.max_suffix_tokens * share),
+        max_header_tokens=int(config.max_header_tokens * share),
+    )
+
+
+def _stops(kind: CompletionKind, text: str, offset: int) -> Callable[[str], bool]:
+    if kind is CompletionKind.LINE:
+        return lambda generated: "\n" in generated
+    outer = _outer_width(text, offset)
+    return lambda generated: _dedent(generated, outer) is not None
+
+
+def _cut(kind: CompletionKind, generation: Generation, text: str, offset: int) -> str:
+    """The part of the generated text that is one syntax unit, without half a line at its end."""
+    generated = generation.text.replace("\r\n", "\n")
+    if kind is CompletionKind.LINE:
+        return _whole_characters(generated.partition("\n")[0]).rstrip()
+    end = _dedent(generated, _outer_width(text, offset))
+    if end is not None:
+        generated = generated[:end]
+    elif generation.finish_reason == "length":
+        generated = generated.rpartition("\n")[0]
+    kept = _whole_characters(generated).rstrip()
+    return kept.replace("\n", "\r\n") if "\r\n" in text else kept
+
+
+def _dedent(generated: str, outer: int) -> int | None:
+    """Where the first line begins that is indented no deeper than the block's header.
+
+    The first piece of the text stands on the cursor's line and is never a dedent.
+    """
+    start = generated.find("\n")
+    while start >= 0:
+        after = generated.find("\n", start + 1)
+        line = generated[start + 1 :] if after < 0 else generated[start + 1 : after]
+        if line.strip() and _width(line) <= outer:
+            return start
+        start = after
+    return None
+
+
+def _outer_width(text: str, offset: int) -> int:
+    """Indentation of the header whose body the cursor begins."""
+    for line in reversed(text[:offset].splitlines()):
+        if line.strip():
+            return _width(line)
+    return 0
+
+
+def _width(line: str) -> int:
+    expanded = line.expandtabs(8)
+    return len(expanded) - len(expanded.lstrip(" "))
+
+
+def _whole_characters(text: str) -> str:
+    return text.rstrip("\ufffd")

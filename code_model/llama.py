@@ -1,0 +1,300 @@
+"""A lean Llama decoder with Hugging Face weight names, for training, tuning and serving alike.
+
+Covers plain-attention decoders of the Llama family: RMSNorm, rotary positions (half-split), SwiGLU,
+grouped-query attention, optional biases on query, key and value (Qwen2). Shapes: B batch, T tokens,
+P prefix tokens, d hidden size, H query heads, G key/value heads, D head dimension, V vocabulary.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class UnsupportedModelError(ValueError):
+    """The model's config asks for something this decoder does not compute."""
+
+
+@dataclass(frozen=True)
+class LlamaConfig:
+    """The part of a Hugging Face `config.json` that shapes the computation."""
+
+    vocab_size: int
+    hidden_size: int
+    intermediate_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    num_key_value_heads: int
+    head_dim: int
+    max_position_embeddings: int = 2048
+    rms_norm_eps: float = 1e-5
+    rope_theta: float = 10_000.0
+    attention_bias: bool = False
+    tie_word_embeddings: bool = True
+
+    @classmethod
+    def from_hf(cls, config: dict[str, Any]) -> "LlamaConfig":
+        """Read a parsed `config.json`.
+
+        Raises `UnsupportedModelError` for an architecture, rotary scaling or attention pattern
+        that this decoder does not compute exactly.
+        """
+        kind = config.get("model_type")
+        if kind not in ("llama", "qwen2", "mistral"):
+            raise UnsupportedModelError(f"model type {kind!r} is not llama, qwen2 or mistral")
+        rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
+        if rope.get("rope_type", rope.get("type", "default")) != "default":
+            raise UnsupportedModelError(f"rotary scaling {rope!r} is not supported")
+        if config.get("use_sliding_window") or (kind == "mistral" and config.get("sliding_window")):
+            raise UnsupportedModelError("sliding-window attention would not see the soft prompt")
+        if config.get("mlp_bias"):
+            raise UnsupportedModelError("feed-forward biases are not supported")
+        if config.get("hidden_act", "silu") != "silu":
+            raise UnsupportedModelError(f"activation {config['hidden_act']!r} is not silu")
+        heads = int(config["num_attention_heads"])
+        return cls(
+            vocab_size=int(config["vocab_size"]),
+            hidden_size=int(config["hidden_size"]),
+            intermediate_size=int(config["intermediate_size"]),
+            num_hidden_layers=int(config["num_hidden_layers"]),
+            num_attention_heads=heads,
+            num_key_value_heads=int(config.get("num_key_value_heads") or heads),
+            head_dim=int(config.get("head_dim") or config["hidden_size"] // heads),
+            max_position_embeddings=int(config.get("max_position_embeddings", 2048)),
+            rms_norm_eps=float(config.get("rms_norm_eps", 1e-6)),
+            rope_theta=float(rope.get("rope_theta", config.get("rope_theta", 10_000.0))),
+            attention_bias=kind == "qwen2" or bool(config.get("attention_bias")),
+            tie_word_embeddings=bool(config.get("tie_word_embeddings")),
+        )
+
+
+class KVCache:
+    """Static key/value buffers of one sequence: (L, G, capacity, D) each; `length` tokens valid."""
+
+    def __init__(self, config: LlamaConfig, capacity: int) -> None:
+        shape = (
+            config.num_hidden_layers,
+            config.num_key_value_heads,
+            capacity,
+            config.head_dim,
+        )
+        self.keys = torch.zeros(shape)
+        self.values = torch.zeros(shape)
+        self.capacity = capacity
+        self.length = 0
+
+    def rewind(self, length: int) -> None:
+        """Forget everything after the first `length` tokens; nothing is copied."""
+        if not 0 <= length <= self.length:
+            raise ValueError(f"cannot rewind {self.length} cached tokens to {length}")
+        self.length = length
+
+    def load_prefix(self, prefix: Tensor) -> None:
+        """Start over with the keys and values of `prefix`, (L, 2, G, P, D)."""
+        tokens = prefix.shape[3]
+        self.keys[:, :, :tokens] = prefix[:, 0]
+        self.values[:, :, :tokens] = prefix[:, 1]
+        self.length = tokens
+
+
+def rotary_tables(config: LlamaConfig, length: int) -> tuple[Tensor, Tensor]:
+    """Cosines and sines, (length, D) each, of arXiv 2104.09864 in the half-split arrangement."""
+    exponents = torch.arange(0, config.head_dim, 2, dtype=torch.float32) / config.head_dim
+    angles = torch.outer(torch.arange(length).float(), config.rope_theta**-exponents)
+    angles = torch.cat((angles, angles), dim=-1)
+    return angles.cos(), angles.sin()
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Turn (…, T, D) by the rotary tables (T, D)."""
+    first, second = x.chunk(2, dim=-1)
+    return x * cos + torch.cat((-second, first), dim=-1) * sin
+
+
+class RMSNorm(nn.Module):
+    """Root-mean-square norm of arXiv 1910.07467."""
+
+    def __init__(self, size: int, eps: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(size))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(…, d), each vector divided by its root mean square and weighted."""
+        return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
+
+
+class Attention(nn.Module):
+    """Causal self-attention over an optional key/value prefix that every position sees."""
+
+    def __init__(self, config: LlamaConfig) -> None:
+        super().__init__()
+        self.heads, self.kv_heads = config.num_attention_heads, config.num_key_value_heads
+        self.head_dim = config.head_dim
+        bias, d = config.attention_bias, config.hidden_size
+        self.q_proj = nn.Linear(d, self.heads * self.head_dim, bias=bias)
+        self.k_proj = nn.Linear(d, self.kv_heads * self.head_dim, bias=bias)
+        self.v_proj = nn.Linear(d, self.kv_heads * self.head_dim, bias=bias)
+        self.o_proj = nn.Linear(self.heads * self.head_dim, d, bias=False)
+
+    def project(self, x: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries (B, H, T, D), keys and values (B, G, T, D); queries and keys are rotated."""
+        batch, tokens, _ = x.shape
+        shape = (batch, tokens, -1, self.head_dim)
+        q = self.q_proj(x).view(shape).transpose(1, 2)
+        k = self.k_proj(x).view(shape).transpose(1, 2)
+        v = self.v_proj(x).view(shape).transpose(1, 2)
+        return rotate(q, cos, sin), rotate(k, cos, sin), v
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+        """(B, T, d). Mask None: causal if keys and queries are the same tokens, else all."""
+        if self.heads != self.kv_heads:
+            k = k.repeat_interleave(self.heads // self.kv_heads, dim=1)
+            v = v.repeat_interleave(self.heads // self.kv_heads, dim=1)
+        causal = mask is None and q.shape[2] == k.shape[2] and q.shape[2] > 1
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)
+        batch, _, tokens, _ = out.shape
+        projected: Tensor = self.o_proj(out.transpose(1, 2).reshape(batch, tokens, -1))
+        return projected
+
+
+class MLP(nn.Module):
+    """SwiGLU feed-forward of arXiv 2002.05202."""
+
+    def __init__(self, config: LlamaConfig) -> None:
+        super().__init__()
+        d, wide = config.hidden_size, config.intermediate_size
+        self.gate_proj = nn.Linear(d, wide, bias=False)
+        self.up_proj = nn.Linear(d, wide, bias=False)
+        self.down_proj = nn.Linear(wide, d, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(…, d) to (…, d)."""
+        out: Tensor = self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
+        return out
+
+
+class Block(nn.Module):
+    """One pre-norm decoder layer."""
+
+    def __init__(self, config: LlamaConfig) -> None:
+        super().__init__()
+        self.input_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.self_attn = Attention(config)
+        self.post_attention_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.mlp = MLP(config)
+
+    def finish(self, x: Tensor, attended: Tensor) -> Tensor:
+        """The residual sum after attention and feed-forward."""
+        x = x + attended
+        widened: Tensor = self.mlp(self.post_attention_layernorm(x))
+        return x + widened
+
+
+class Decoder(nn.Module):
+    """Embeddings, layers and the last norm; named as in Hugging Face checkpoints."""
+
+    def __init__(self, config: LlamaConfig) -> None:
+        super().__init__()
+        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.layers = nn.ModuleList(Block(config) for _ in range(config.num_hidden_layers))
+        self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+
+
+class Llama(nn.Module):
+    """The causal model. Weights are loaded frozen unless pretraining asks otherwise."""
+
+    def __init__(self, config: LlamaConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.model = Decoder(config)
+        if not config.tie_word_embeddings:
+            self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        self.cos: Tensor
+        self.sin: Tensor
+        self.restore_tables()
+
+    def restore_tables(self) -> None:
+        """Compute the rotary tables, which no checkpoint holds."""
+        with torch.device("cpu"):
+            cos, sin = rotary_tables(self.config, self.config.max_position_embeddings)
+        self.register_buffer("cos", cos, persistent=False)
+        self.register_buffer("sin", sin, persistent=False)
+
+    def init_weights(self, generator: torch.Generator) -> None:
+        """Normal(0, 0.02), residual outputs scaled by 1/sqrt(2L) as in GPT-2."""
+        residual = 0.02 / math.sqrt(2 * self.config.num_hidden_layers)
+        for name, parameter in self.named_parameters():
+            if parameter.ndim == 2:
+                std = residual if name.endswith(("o_proj.weight", "down_proj.weight")) else 0.02
+                nn.init.normal_(parameter, std=std, generator=generator)
+
+    @property
+    def blocks(self) -> list[Block]:
+        """The decoder layers, typed."""
+        return cast(list[Block], list(self.model.layers))
+
+    def forward(
+        self,
+        ids: Tensor,
+        prefix: Tensor | None = None,
+        *,
+        embeddings: Tensor | None = None,
+    ) -> Tensor:
+        """Hidden states (B, T, d) of `ids` (B, T) behind `prefix` (L, 2, G, P, D).
+
+        The prefix takes positions 0..P-1 and every token sees all of it. `embeddings` (B, T, d)
+        replaces the look-up of `ids`. Differentiable in the prefix and in the embeddings.
+        """
+        x = self.model.embed_tokens(ids) if embeddings is None else embeddings
+        batch, tokens, _ = x.shape
+        start = 0 if prefix is None else prefix.shape[3]
+        cos, sin = self.cos[start : start + tokens], self.sin[start : start + tokens]
+        mask = None if prefix is None else lower_right_mask(tokens, start, x.device)
+        for index, layer in enumerate(self.blocks):
+            q, k, v = layer.self_attn.project(layer.input_layernorm(x), cos, sin)
+            if prefix is not None:
+                k = torch.cat((prefix[index, 0].expand(batch, -1, -1, -1), k), dim=2)
+                v = torch.cat((prefix[index, 1].expand(batch, -1, -1, -1), v), dim=2)
+            x = layer.finish(x, layer.self_attn.attend(q, k, v, mask))
+        normed: Tensor = self.model.norm(x)
+        return normed
+
+    def forward_cached(
+        self, ids: Tensor, cache: KVCache, *, embeddings: Tensor | None = None
+    ) -> Tensor:
+        """Hidden states (1, T, d) of `ids` (1, T) that follow the cache, which grows by T.
+
+        Raises `ValueError` if the cache or the model's positions are too short.
+        """
+        x = self.model.embed_tokens(ids) if embeddings is None else embeddings
+        tokens, start = x.shape[1], cache.length
+        end = start + tokens
+        if end > min(cache.capacity, self.config.max_position_embeddings):
+            raise ValueError(f"{end} tokens do not fit a cache of {cache.capacity}")
+        cos, sin = self.cos[start:end], self.sin[start:end]
+        mask = None if start == 0 or tokens == 1 else lower_right_mask(tokens, start, x.device)
+        for index, layer in enumerate(self.blocks):
+            q, k, v = layer.self_attn.project(layer.input_layernorm(x), cos, sin)
+            cache.keys[index, :, start:end] = k[0]
+            cache.values[index, :, start:end] = v[0]
+            k, v = cache.keys[index, None, :, :end], cache.values[index, None, :, :end]
+            x = layer.finish(x, layer.self_attn.attend(q, k, v, mask))
+        cache.length = end
+        normed: Tensor = self.model.norm(x)
+        return normed
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Next-token logits (…, V) of hidden states (…, d)."""
+        tied = self.config.tie_word_embeddings
+        weight = self.model.embed_tokens.weight if tied else self.lm_head.weight
+        return F.linear(hidden, weight)
+
+
+def lower_right_mask(tokens: int, prefix: int, device: torch.device) -> Tensor:
+    """Boolean (T, P+T): every query sees the prefix and the tokens up to itself."""
+    queries = torch.arange(tokens, device=device)[:, None]
+    return torch.arange(prefix + tokens, device=device)[None, :] <= queries + prefix

@@ -1,0 +1,91 @@
+"""Open documents: text, version and position, each converted by `code_context.positions` alone."""
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import Any
+
+from lsprotocol import types
+from pygls.protocol import LanguageServerProtocol, lsp_method
+from pygls.uris import to_fs_path
+from pygls.workspace import TextDocument, Workspace
+
+from code_context.positions import LineIndex
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One version of an open document."""
+
+    text: str
+    version: int
+    path: str
+    """Relative to its workspace folder, with forward slashes; outside of all, the file's name."""
+
+    def is_current(self, workspace: Workspace, uri: str) -> bool:
+        """Whether the document still is as it was."""
+        document = workspace.get_text_document(uri)
+        return document.version == self.version and document.source == self.text
+
+
+def snapshot(workspace: Workspace, uri: str) -> Snapshot | None:
+    """The document as it is now, None if it is not open."""
+    document: TextDocument = workspace.get_text_document(uri)
+    if document.version is None:  # pygls made it up from the disk
+        return None
+    return Snapshot(
+        document.source, document.version, relative_path(document.path, folders(workspace))
+    )
+
+
+def folders(workspace: Workspace) -> list[Path]:
+    """The workspace folders on this machine, in the client's order."""
+    uris = [folder.uri for folder in workspace.folders.values()]
+    if not uris and workspace.root_uri is not None:
+        uris = [workspace.root_uri]
+    return [Path(path) for path in map(to_fs_path, uris) if path]
+
+
+def relative_path(path: str, roots: Sequence[Path]) -> str:
+    """`path` from the innermost of `roots` around it, with forward slashes, else its name."""
+    file = PurePath(path)
+    around = [root for root in roots if file.is_relative_to(root)]
+    if not around:
+        return file.name
+    return file.relative_to(max(around, key=lambda root: len(root.parts))).as_posix()
+
+
+class Utf16Protocol(LanguageServerProtocol):
+    """Positions are UTF-16, and lines end where LSP says, not where `str.splitlines` does.
+
+    pygls would end a line at a form feed or U+2028 too, and so apply a client's edits elsewhere.
+    """
+
+    @lsp_method(types.INITIALIZE)
+    def lsp_initialize(
+        self, params: types.InitializeParams
+    ) -> Generator[Any, Any, types.InitializeResult]:
+        """Offer UTF-16, which every client must speak, whatever else it prefers."""
+        if params.capabilities.general is not None:
+            params.capabilities.general.position_encodings = None
+        return (yield from super().lsp_initialize(params))
+
+    @lsp_method(types.TEXT_DOCUMENT_DID_CHANGE)
+    def lsp_text_document__did_change(self, params: types.DidChangeTextDocumentParams) -> None:
+        """Apply the client's edits."""
+        for change in params.content_changes:
+            document = self.workspace.get_text_document(params.text_document.uri)
+            text = edited(document.source, change)
+            self.workspace.update_text_document(
+                params.text_document, types.TextDocumentContentChangeWholeDocument(text)
+            )
+
+
+def edited(text: str, change: types.TextDocumentContentChangeEvent) -> str:
+    """`text` after one change of a client."""
+    if isinstance(change, types.TextDocumentContentChangeWholeDocument):
+        return change.text
+    lines, edit = LineIndex(text), change.range
+    start = lines.from_utf16(edit.start.line, edit.start.character)
+    end = lines.from_utf16(edit.end.line, edit.end.character)
+    return text[:start] + change.text + text[end:]

@@ -1,0 +1,34 @@
+"""Logging to stderr that cannot show user code."""
+
+import logging
+
+from lsp_server.engine import describe
+
+# Their messages are written here or hold addresses only; pygls.protocol quotes whole documents.
+SAFE = ("lsp_server", "pygls.server")
+
+
+class CodeFreeFormatter(logging.Formatter):
+    """Shows messages of `SAFE` loggers; of any other only where it comes from and the error's type.
+
+    Tracebacks are left out everywhere, because an exception's message may quote the user's code.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line."""
+        safe = record.name in SAFE or record.name.startswith("lsp_server.")
+        message = record.getMessage() if safe else f"problem in {record.funcName}"
+        error = record.exc_info[1] if record.exc_info else None
+        reason = "" if error is None else f" ({describe(error)})"
+        return f"{record.levelname} {record.name}: {message}{reason}"
+
+
+def log_to_stderr() -> None:
+    """Send every log of the process to stderr."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(CodeFreeFormatter())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    for name in SAFE:
+        logging.getLogger(name).setLevel(logging.INFO)
+    # below that it warns of every cancellation that comes too late
+    logging.getLogger("pygls.protocol").setLevel(logging.ERROR)

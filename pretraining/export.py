@@ -1,0 +1,54 @@
+"""Write a trained model in Hugging Face format: what the package ships and transformers opens."""
+
+import json
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from code_model.fim import ATTUNE
+from code_model.llama import Llama
+
+
+def export(model: Llama, tokenizer: Path, out: Path, name: str = "attune-default") -> None:
+    """Replace the folder `out` by config, bf16 weights and tokenizer."""
+    partial = out.with_name(out.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    weights = {key: value.to(torch.bfloat16).cpu() for key, value in model.state_dict().items()}
+    save_file(weights, partial / "model.safetensors", metadata={"format": "pt"})
+    described = asdict(model.config)
+    rope_theta = described.pop("rope_theta")
+    config = {
+        "architectures": ["LlamaForCausalLM"],
+        "model_type": "llama",
+        "hidden_act": "silu",
+        "mlp_bias": False,
+        "bos_token_id": 0,
+        "eos_token_id": 0,
+        "pad_token_id": 0,
+        "dtype": "bfloat16",
+        "rope_theta": rope_theta,
+        "rope_parameters": {"rope_type": "default", "rope_theta": rope_theta},
+        **described,
+    }
+    special = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "bos_token": ATTUNE.beginning,
+        "eos_token": ATTUNE.end[0],
+        "pad_token": ATTUNE.end[0],
+        "clean_up_tokenization_spaces": False,
+        "model_max_length": model.config.max_position_embeddings,
+    }
+    for file, content in (
+        ("config.json", config),
+        ("tokenizer_config.json", special),
+        ("attune.json", {"name": name, "layout": ATTUNE.family}),
+    ):
+        text = json.dumps(content, indent=2, sort_keys=True)
+        (partial / file).write_text(text + "\n", encoding="utf-8")
+    shutil.copy(tokenizer, partial / "tokenizer.json")
+    shutil.rmtree(out, ignore_errors=True)
+    partial.rename(out)

@@ -1,0 +1,290 @@
+"""Read, verify and write `NAME.attune.safetensors`; docs/prompt-file-format.md is the contract."""
+
+import contextlib
+import hashlib
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from io import BufferedReader
+from pathlib import Path
+
+import numpy as np
+import safetensors.numpy
+from numpy.typing import NDArray
+
+from prompts import strict_json
+from prompts.errors import (
+    CorruptPrompt,
+    IncompatiblePrompt,
+    NotAPromptFile,
+    PromptError,
+    PromptWriteError,
+)
+from prompts.manifest import Manifest, ModelIdentity
+from prompts.strict_json import JSON
+
+SUFFIX = ".attune.safetensors"
+DEFAULT_PROMPT = f".attune/prompt{SUFFIX}"
+"""Where a repository keeps its prompt, relative to its root."""
+
+TENSOR_NAME = "prompt_embeddings"
+METADATA_KEY = "attune"
+MAX_FILE_BYTES = 2 << 30
+MAX_HEADER_BYTES = 8 << 20
+"""Room for a manifest of the full 1 MiB in any escaping that JSON allows (6 bytes a character)."""
+
+_LENGTH_BYTES = 8
+_BYTES_PER_NUMBER = {"F32": 4, "F16": 2, "BF16": 2}
+_LFS_POINTER = b"version https://git-lfs"
+
+
+@dataclass(frozen=True, eq=False)
+class PromptFile:
+    """A soft prompt with its manifest.
+
+    `embeddings` is float32 of shape `manifest.shape`. A kv row is [layer 0 K of all kv heads,
+    layer 0 V, layer 1 K, ...], so `embeddings.reshape(p, L, 2, G, D)` separates it; keys are
+    after RoPE at positions 0..p-1. An embedding row is one virtual token.
+    """
+
+    manifest: Manifest
+    embeddings: NDArray[np.float32]
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Return the manifest of the file at `path`, verifying all of it but the tensor's values.
+
+    Reads the header only. Raises `NotAPromptFile`, `UnsupportedVersion` or `CorruptPrompt`.
+    """
+    with _opened(path) as stream:
+        return _read_header(stream)[0]
+
+
+def read_prompt(path: Path) -> PromptFile:
+    """Return the prompt at `path`, wholly verified; no tensor is allocated before its header is.
+
+    Raises `NotAPromptFile`, `UnsupportedVersion` or `CorruptPrompt`.
+    """
+    with _opened(path) as stream:
+        manifest, dtype = _read_header(stream)
+        data = bytearray(manifest.shape[0] * manifest.shape[1] * _BYTES_PER_NUMBER[dtype])
+        if stream.readinto(data) != len(data):
+            raise _corrupt("changed while it was read")
+        embeddings = _decode(data, dtype).reshape(manifest.shape)
+        if not np.isfinite(embeddings).all():
+            raise _corrupt("holds numbers that are not finite")
+    return PromptFile(manifest, embeddings)
+
+
+def check_compatible(manifest: Manifest, identity: ModelIdentity) -> None:
+    """Return if the prompt fits the model in `identity`; fingerprints and sizes decide, not names.
+
+    Raises `IncompatiblePrompt`, naming what differs and what to do.
+    """
+    tuned = manifest.model
+    differing = [
+        word
+        for word, same in (
+            ("model", tuned.model_fingerprint == identity.model_fingerprint),
+            ("tokenizer", tuned.tokenizer_fingerprint == identity.tokenizer_fingerprint),
+            ("layout", tuned.layout_fingerprint == identity.layout_fingerprint),
+            ("shape", _sizes(tuned) == _sizes(identity)),
+        )
+        if not same
+    ]
+    if not differing:
+        return
+    if differing == ["layout"]:
+        advice = f"it was tuned with Attune {manifest.attune_version}, so tune it again"
+    else:
+        advice = f"start Attune with model {_label(tuned)} or tune again with this model"
+    raise IncompatiblePrompt(
+        f"Prompt {manifest.name!r} does not fit model {_label(identity)}:"
+        f" different {' and '.join(differing)}; {advice}."
+    )
+
+
+def write_prompt(path: Path, prompt: PromptFile) -> str:
+    """Write `prompt` (float32) to `path` in one step and return the sha256 of the file.
+
+    The same prompt gives the same bytes. Raises `PromptWriteError` for a prompt that could not be
+    read back or a path that cannot be written; what stood at `path` before is then still whole.
+    """
+    data = _encode(prompt)
+    temporary = path.parent / f".attune-{secrets.token_hex(8)}.tmp"
+    try:
+        _write_durably(temporary, data)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise PromptWriteError(
+            f"{path} could not be written ({error.strerror or error});"
+            " check the folder, its permissions and the free space, then try again."
+        ) from error
+    finally:
+        # After a successful rename the name is gone already; after Ctrl-C it must go too.
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+    _sync_folder(path.parent)
+    return hashlib.sha256(data).hexdigest()
+
+
+def sha256_of(path: Path) -> str:
+    """Return the sha256 (hex) of the file at `path`; raises `NotAPromptFile` if unreadable."""
+    with _opened(path) as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _corrupt(what: str) -> CorruptPrompt:
+    return CorruptPrompt(f"The prompt file {what}; fetch it again or tune the prompt again.")
+
+
+def _not_a_prompt(what: str) -> NotAPromptFile:
+    return NotAPromptFile(f"The file {what}; choose a file that `attune tune` wrote.")
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[BufferedReader]:
+    """Open a regular file of allowed size; any error inside names `path` and is a `PromptError`."""
+    try:
+        # Before open, because opening a named pipe would wait for a writer.
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise _not_a_prompt("is a folder or a device")
+        if status.st_size > MAX_FILE_BYTES:
+            raise _not_a_prompt(f"is larger than {MAX_FILE_BYTES} bytes")
+        with path.open("rb") as stream:
+            yield stream
+    except PromptError as error:
+        raise type(error)(f"{path}: {error}") from None
+    except OSError as error:
+        reason = error.strerror or error
+        raise NotAPromptFile(
+            f"{path} cannot be read ({reason}); check the path and its permissions."
+        ) from error
+
+
+def _read_header(stream: BufferedReader) -> tuple[Manifest, str]:
+    """Return the manifest and the stored dtype, leaving `stream` at the first tensor byte."""
+    size = os.fstat(stream.fileno()).st_size
+    start = stream.read(_LENGTH_BYTES)
+    length = int.from_bytes(start, "little")
+    if len(start) < _LENGTH_BYTES or length > MAX_HEADER_BYTES:
+        if (start + stream.read(len(_LFS_POINTER))).startswith(_LFS_POINTER):
+            raise NotAPromptFile("The file is a Git LFS pointer; run `git lfs pull` to fetch it.")
+        raise _not_a_prompt("does not begin with a safetensors header")
+    if _LENGTH_BYTES + length > size:
+        raise _corrupt("is cut short in its header")
+    header = _parse_header(stream.read(length))
+    text = _manifest_text(header)
+    manifest = Manifest.from_json(text)
+    # Only now, so that a file of a later version is called that and not corrupt.
+    if header != {"__metadata__": {METADATA_KEY: text}, TENSOR_NAME: header.get(TENSOR_NAME)}:
+        raise _corrupt(f"must hold one tensor, {TENSOR_NAME}, and one metadata key, {METADATA_KEY}")
+    return manifest, _verify_tensor(header[TENSOR_NAME], manifest, size - _LENGTH_BYTES - length)
+
+
+def _parse_header(data: bytes) -> dict[str, JSON]:
+    try:
+        header = strict_json.parse(data.decode("utf-8"))
+    except ValueError as error:  # UnicodeDecodeError is one
+        reason = "text that is not UTF-8" if isinstance(error, UnicodeDecodeError) else error
+        raise _not_a_prompt(f"has a safetensors header with {reason}") from None
+    if not isinstance(header, dict) or not data.startswith(b"{"):
+        raise _not_a_prompt("has a safetensors header that is not a JSON object")
+    return header
+
+
+def _manifest_text(header: dict[str, JSON]) -> str:
+    metadata = header.get("__metadata__")
+    text = metadata.get(METADATA_KEY) if isinstance(metadata, dict) else None
+    if not isinstance(text, str):
+        raise _not_a_prompt("is a safetensors file without Attune's manifest")
+    return text
+
+
+def _verify_tensor(entry: JSON, manifest: Manifest, n_bytes: int) -> str:
+    """Return the dtype if `entry` describes exactly the `n_bytes` behind the header."""
+    rows, width = manifest.shape
+    if not isinstance(entry, dict) or entry.keys() != {"dtype", "shape", "data_offsets"}:
+        raise _corrupt("has a tensor entry without exactly dtype, shape and data_offsets")
+    dtype = entry["dtype"]
+    if not isinstance(dtype, str) or dtype not in _BYTES_PER_NUMBER:
+        raise _corrupt(f"must store its tensor as one of {', '.join(_BYTES_PER_NUMBER)}")
+    if not _are_whole_numbers(entry["shape"], [rows, width]):
+        raise _corrupt(f"must have the shape its manifest implies, ({rows}, {width})")
+    expected = rows * width * _BYTES_PER_NUMBER[dtype]
+    if not _are_whole_numbers(entry["data_offsets"], [0, expected]) or n_bytes != expected:
+        raise _corrupt(f"must hold {expected} bytes of tensor and nothing else")
+    return dtype
+
+
+def _are_whole_numbers(value: JSON, expected: list[int]) -> bool:
+    # The types too, because 2.0 == 2 and True == 1.
+    return value == expected and isinstance(value, list) and all(type(n) is int for n in value)
+
+
+def _decode(data: bytearray, dtype: str) -> NDArray[np.float32]:
+    """Widen little-endian numbers to float32, exactly."""
+    if dtype == "BF16":
+        # bfloat16 is the upper half of a float32.
+        return (np.frombuffer(data, "<u2").astype(np.uint32) << 16).view(np.float32)
+    return np.frombuffer(data, "<f4" if dtype == "F32" else "<f2").astype(np.float32, copy=False)
+
+
+def _encode(prompt: PromptFile) -> bytes:
+    """Return the bytes of the file after every check that reading would make."""
+    manifest, embeddings = prompt.manifest, prompt.embeddings
+    text = manifest.to_json()
+    try:
+        Manifest.from_json(text)
+    except PromptError as error:
+        raise PromptWriteError(f"Prompt {manifest.name!r} was not written: {error}") from None
+    if embeddings.dtype != np.float32 or embeddings.shape != manifest.shape:
+        raise PromptWriteError(
+            f"Prompt {manifest.name!r} was not written: its embeddings are {embeddings.dtype}"
+            f" {embeddings.shape}; give float32 {manifest.shape}, as its manifest says."
+        )
+    if not np.isfinite(embeddings).all():
+        raise PromptWriteError(
+            f"Prompt {manifest.name!r} was not written: its embeddings are not all finite;"
+            " tune again with a lower learning rate."
+        )
+    data = safetensors.numpy.save(
+        {TENSOR_NAME: np.ascontiguousarray(embeddings)}, {METADATA_KEY: text}
+    )
+    if len(data) > MAX_FILE_BYTES:
+        raise PromptWriteError(
+            f"Prompt {manifest.name!r} was not written: it takes {len(data)} bytes of the"
+            f" {MAX_FILE_BYTES} allowed; tune again with fewer virtual tokens."
+        )
+    return data
+
+
+def _write_durably(path: Path, data: bytes) -> None:
+    with path.open("xb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the rename outlast a power cut where the system can; the file is whole either way."""
+    if os.name != "posix":
+        return
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _sizes(model: ModelIdentity) -> tuple[int, int, int, int]:
+    return model.num_layers, model.num_key_value_heads, model.head_dim, model.hidden_size
+
+
+def _label(model: ModelIdentity) -> str:
+    """Name a model together with its fingerprint, because two checkpoints can share a name."""
+    return f"{model.name!r} ({model.model_fingerprint[:8]})"

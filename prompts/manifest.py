@@ -1,0 +1,243 @@
+"""What a prompt file says about itself: the manifest, its JSON form and its validation."""
+
+import dataclasses
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal, cast
+
+from prompts import strict_json
+from prompts.errors import CorruptPrompt, PromptWriteError, UnsupportedVersion
+from prompts.strict_json import JSON
+
+FORMAT_VERSION = 1
+MAX_MANIFEST_BYTES = 1 << 20
+"""Longest manifest JSON; it is ASCII, so its bytes are its characters."""
+MAX_VIRTUAL_TOKENS = 4096
+
+Form = Literal["kv", "embedding"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelIdentity:
+    """The frozen model that a prompt belongs to.
+
+    The fingerprints (sha256, 64 lower-case hex digits) decide whether a prompt fits; `name` is for
+    people. `layout_fingerprint` stands for how context and FIM tokens are laid out in the input.
+    """
+
+    name: str
+    model_fingerprint: str
+    tokenizer_fingerprint: str
+    layout_fingerprint: str
+    num_layers: int
+    num_key_value_heads: int
+    head_dim: int
+    hidden_size: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """Everything a prompt file says about itself, without the tensor.
+
+    Construction does not validate; `from_json` and `prompts.file.write_prompt` do.
+    """
+
+    format_version: int = FORMAT_VERSION
+    name: str
+    form: Form
+    num_virtual_tokens: int
+    """Rows of the tensor, 1 to 4096."""
+    model: ModelIdentity
+    languages: tuple[str, ...] = ()
+    """LSP language identifiers that the prompt was tuned on."""
+    repository: str = ""
+    """Folder name of the repository, never a path; empty when unknown."""
+    commit: str | None = None
+    created: str | None = None
+    """ISO 8601 time; None unless asked for, so that the same tuning gives the same bytes."""
+    recipe: dict[str, JSON] = field(default_factory=dict)
+    measured: dict[str, JSON] = field(default_factory=dict)
+    """Held-out scores; `proven` is true when the gain interval excludes zero."""
+    licence: str | None = None
+    """SPDX expression."""
+    lineage: tuple[str, ...] = ()
+    """sha256 of the prompt files that this one was tuned from, oldest first."""
+    attune_version: str
+
+    @property
+    def proven(self) -> bool:
+        """Whether the file claims a held-out gain; a prompt without the claim is not proven."""
+        return self.measured.get("proven") is True
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Shape of the tensor: (p, 2*L*G*D) in the kv form, (p, hidden_size) in the other."""
+        model = self.model
+        if self.form == "embedding":
+            return self.num_virtual_tokens, model.hidden_size
+        width = 2 * model.num_layers * model.num_key_value_heads * model.head_dim
+        return self.num_virtual_tokens, width
+
+    def to_json(self) -> str:
+        """Return the canonical JSON: sorted keys, no spaces, ASCII; equal manifests, equal text.
+
+        Raises `PromptWriteError` for `recipe` or `measured` values that JSON cannot hold.
+        """
+        try:
+            return json.dumps(
+                dataclasses.asdict(self), sort_keys=True, separators=(",", ":"), allow_nan=False
+            )
+        except (TypeError, ValueError, RecursionError):
+            raise PromptWriteError(
+                f"The manifest of prompt {self.name!r} holds a value that JSON cannot express;"
+                " keep recipe and measured to finite numbers, text, lists and string-keyed dicts."
+            ) from None
+
+    @classmethod
+    def from_json(cls, text: str) -> "Manifest":
+        """Read and validate a manifest; unknown keys are ignored, since the version decides.
+
+        Raises `UnsupportedVersion` for another format version and `CorruptPrompt`, with the
+        reason, for anything else that breaks docs/prompt-file-format.md.
+        """
+        if len(text) > MAX_MANIFEST_BYTES or not text.isascii():
+            raise _corrupt(f"manifest must be ASCII JSON of at most {MAX_MANIFEST_BYTES} bytes")
+        try:
+            fields = _Fields(strict_json.parse(text), "")
+        except ValueError as error:
+            raise _corrupt(f"manifest holds {error}") from None
+        version = fields.whole_number("format_version", 1, 1_000_000)
+        if version != FORMAT_VERSION:
+            raise UnsupportedVersion(
+                f"This prompt has format version {version}, but this Attune reads version"
+                f" {FORMAT_VERSION}; update Attune or tune the prompt again."
+            )
+        return cls(
+            format_version=version,
+            name=fields.text("name", _LABEL),
+            form=cast(Form, fields.text("form", _FORM)),
+            num_virtual_tokens=fields.whole_number("num_virtual_tokens", 1, MAX_VIRTUAL_TOKENS),
+            model=_model_identity(_Fields(fields.object("model"), "model.")),
+            languages=fields.texts("languages", _LINE, limit=256),
+            repository=fields.text("repository", _LABEL_OR_EMPTY),
+            commit=fields.optional_text("commit", _COMMIT),
+            created=fields.optional_text("created", _TIME),
+            recipe=fields.object("recipe"),
+            measured=_measured(fields),
+            licence=fields.optional_text("licence", _LINE),
+            lineage=fields.texts("lineage", _SHA256, limit=1024),
+            attune_version=fields.text("attune_version", _LINE),
+        )
+
+
+def _corrupt(reason: str) -> CorruptPrompt:
+    return CorruptPrompt(f"The prompt's {reason}; fetch the file again or tune the prompt again.")
+
+
+def _is_line(text: str) -> bool:
+    # isprintable refuses control, line-break and direction-changing characters alike.
+    return 0 < len(text) <= 256 and text.isprintable() and text == text.strip()
+
+
+def _is_label(text: str) -> bool:
+    # Names end up in paths, so a hostile file must not be able to spell one.
+    return _is_line(text) and not set(text) & set("/\\") and text not in (".", "..")
+
+
+def _is_time(text: str) -> bool:
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """What a text field must be: the test, and the same in words."""
+
+    accepts: Callable[[str], object]
+    words: str
+
+
+_LINE = _Rule(_is_line, "1 to 256 printable characters")
+_LABEL = _Rule(_is_label, "1 to 256 printable characters without / or \\")
+_LABEL_OR_EMPTY = _Rule(lambda text: not text or _is_label(text), f"empty or {_LABEL.words}")
+_FORM = _Rule(("kv", "embedding").__contains__, '"kv" or "embedding"')
+_SHA256 = _Rule(re.compile(r"[0-9a-f]{64}").fullmatch, "64 lower-case hex digits")
+_COMMIT = _Rule(re.compile(r"[0-9a-f]{7,64}").fullmatch, "7 to 64 lower-case hex digits")
+_TIME = _Rule(_is_time, "an ISO 8601 time")
+
+
+class _Fields:
+    """The keys of one JSON object, each taken with its rule; a breach raises `CorruptPrompt`."""
+
+    def __init__(self, value: JSON, where: str) -> None:
+        if not isinstance(value, dict):
+            raise _corrupt(f"manifest {where.rstrip('.') or 'JSON'} must be a JSON object")
+        self._fields = value
+        self._where = where
+
+    def _take(self, key: str) -> JSON:
+        if key not in self._fields:
+            raise _corrupt(f"manifest lacks {self._where}{key}")
+        return self._fields[key]
+
+    def _breach(self, key: str, words: str) -> CorruptPrompt:
+        return _corrupt(f"manifest field {self._where}{key} must be {words}")
+
+    def text(self, key: str, rule: _Rule) -> str:
+        value = self._take(key)
+        if not isinstance(value, str) or not rule.accepts(value):
+            raise self._breach(key, rule.words)
+        return value
+
+    def optional_text(self, key: str, rule: _Rule) -> str | None:
+        return None if self._take(key) is None else self.text(key, rule)
+
+    def texts(self, key: str, rule: _Rule, limit: int) -> tuple[str, ...]:
+        values = self._take(key)
+        words = f"a list of at most {limit} texts, each {rule.words}"
+        if not isinstance(values, list) or len(values) > limit:
+            raise self._breach(key, words)
+        texts = tuple(value for value in values if isinstance(value, str) and rule.accepts(value))
+        if len(texts) != len(values):
+            raise self._breach(key, words)
+        return texts
+
+    def whole_number(self, key: str, low: int, high: int) -> int:
+        value = self._take(key)
+        # bool is an int to Python, but true is not a number to JSON.
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            raise self._breach(key, f"a whole number from {low} to {high}")
+        return value
+
+    def object(self, key: str) -> dict[str, JSON]:
+        value = self._take(key)
+        if not isinstance(value, dict):
+            raise self._breach(key, "a JSON object")
+        return value
+
+
+def _model_identity(fields: _Fields) -> ModelIdentity:
+    # Bounds well above any published model; they keep a hostile file's arithmetic small.
+    return ModelIdentity(
+        name=fields.text("name", _LINE),
+        model_fingerprint=fields.text("model_fingerprint", _SHA256),
+        tokenizer_fingerprint=fields.text("tokenizer_fingerprint", _SHA256),
+        layout_fingerprint=fields.text("layout_fingerprint", _SHA256),
+        num_layers=fields.whole_number("num_layers", 1, 1024),
+        num_key_value_heads=fields.whole_number("num_key_value_heads", 1, 1024),
+        head_dim=fields.whole_number("head_dim", 1, 4096),
+        hidden_size=fields.whole_number("hidden_size", 1, 131_072),
+    )
+
+
+def _measured(fields: _Fields) -> dict[str, JSON]:
+    measured = fields.object("measured")
+    if not isinstance(measured.get("proven", False), bool):
+        raise _corrupt("manifest field measured.proven must be true or false")
+    return measured

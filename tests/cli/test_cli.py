@@ -1,0 +1,244 @@
+"""The command as people run it: exit codes, one sentence on stderr, JSON alone on stdout."""
+
+import contextlib
+import json
+import os
+import pty
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from attune import __version__
+
+pytestmark = pytest.mark.slow
+
+ATTUNE = [sys.executable, "-I", "-m", "attune"]
+
+
+def attune(
+    *arguments: str, model: Path | None = None, cwd: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "COLUMNS": "200"}
+    if model is not None:
+        environment["ATTUNE_MODEL"] = str(model)
+    return subprocess.run(
+        [*ATTUNE, *arguments], capture_output=True, text=True, env=environment, cwd=cwd, check=False
+    )
+
+
+def refused(done: subprocess.CompletedProcess[str], code: int, sentence: str) -> None:
+    """One sentence on stderr, nothing on stdout, the right exit code."""
+    assert done.returncode == code, done.stderr
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    file = tmp_path / "repository" / "src" / "app.py"
+    (tmp_path / "repository" / ".git").mkdir(parents=True)
+    file.parent.mkdir()
+    file.write_text("import os\n\n\ndef main():\n    return os.environ\n", encoding="utf-8")
+    return file
+
+
+@pytest.fixture
+def tunable(tmp_path: Path) -> Path:
+    root = tmp_path / "tunable"
+    root.mkdir()
+    for n in range(6):
+        lines = (f"def f_{n}_{m}(x_{m}):\n    return x_{m} + {n}\n\n" for m in range(4 + n))
+        (root / f"file_{n}.py").write_text("\n".join(lines))
+    return root
+
+
+def test_help_and_version_need_no_torch() -> None:
+    code = (
+        "import sys, runpy; sys.argv = ['attune', '{}']\n"
+        "try: runpy.run_module('attune', run_name='__main__')\n"
+        "except SystemExit as done: assert not done.code\n"
+        "assert not {{'torch', 'numpy', 'tokenizers', 'pygls', 'tree_sitter'}} & set(sys.modules)"
+    )
+    for option in ("--help", "--version"):
+        done = subprocess.run(
+            [sys.executable, "-c", code.format(option)], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+    assert __version__ in done.stdout
+
+
+def test_every_command_has_help() -> None:
+    for command in ("complete", "tune", "eval", "serve", "doctor", "prompt", "prompt inspect"):
+        done = attune(*command.split(), "--help")
+        assert done.returncode == 0
+        assert "Usage: attune" in done.stdout
+
+
+def test_complete_prints_text_or_says_why_not(source: Path, tiny_model: Path) -> None:
+    done = attune("complete", f"{source}:5:12", "--json", model=tiny_model)
+    answer = json.loads(done.stdout)
+    assert done.returncode == (0 if answer["text"] else 1)
+    assert answer["kind"] == "line"
+    assert answer["prompt"] is None
+    silent = attune("complete", f"{source}:4:6", model=tiny_model)
+    refused(silent, 1, "no completion here (inside_word)")
+
+
+BAD_PLACES = {
+    "app.py": "is not FILE:LINE:COL",
+    "app.py:x:1": "is not FILE:LINE:COL",
+    "app.py:9:1": "line 9 does not exist; the file has 6 lines",
+    "app.py:1:99": "column 99 does not exist; line 1 ends at column 10",
+    "app.py:0:1": "line 0 does not exist",
+    "none.py:1:1": "cannot be read",
+    "latin.py:1:1": "is not UTF-8",
+    ".:1:1": "cannot be read",
+}
+
+
+@pytest.mark.parametrize("place", BAD_PLACES)
+def test_bad_places(place: str, source: Path) -> None:
+    (source.parent / "latin.py").write_bytes(b"# caf\xe9\n")
+    refused(attune("complete", place, cwd=source.parent), 2, BAD_PLACES[place])
+
+
+def test_bad_models(source: Path, tiny_model: Path, tmp_path: Path) -> None:
+    at = f"{source}:5:12"
+    refused(attune("complete", at, model=tmp_path / "none"), 2, "There is no model folder")
+    cut = tmp_path / "cut"
+    shutil.copytree(tiny_model, cut)
+    weights = cut / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:500])
+    refused(attune("complete", at, model=cut), 2, "missing or truncated")
+
+
+def test_bad_prompts(source: Path, tiny_model: Path, tmp_path: Path) -> None:
+    at = f"{source}:5:12"
+    artifact = Path(__file__).parents[1] / "artifacts" / "v1-kv.attune.safetensors"
+    foreign = attune("complete", at, "--prompt", str(artifact), model=tiny_model)
+    refused(foreign, 2, "does not fit model")
+    missing = attune("complete", at, "--prompt", "none.attune.safetensors", model=tiny_model)
+    refused(missing, 2, "cannot be read")
+    weights = str(tiny_model / "model.safetensors")
+    refused(attune("complete", at, "--prompt", weights, model=tiny_model), 2, "manifest")
+
+
+def test_inspect(tmp_path: Path) -> None:
+    artifact = Path(__file__).parents[1] / "artifacts" / "v1-kv.attune.safetensors"
+    shown = attune("prompt", "inspect", str(artifact))
+    assert shown.returncode == 0
+    assert "virtual tokens" in shown.stdout
+    described = json.loads(attune("prompt", "inspect", str(artifact), "--json").stdout)
+    assert described["manifest"]["form"] == "kv"
+    assert len(described["sha256"]) == 64
+    cut = tmp_path / "cut.attune.safetensors"
+    cut.write_bytes(artifact.read_bytes()[:-1])
+    refused(attune("prompt", "inspect", str(cut)), 2, "cut.attune.safetensors")
+
+
+def test_tune_and_eval(tunable: Path, tiny_model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "p.attune.safetensors"
+    tuning = ("tune", str(tunable), "--minutes", "0.05", "--out", str(out))
+    done = attune(*tuning, "--json", model=tiny_model)
+    report = json.loads(done.stdout)
+    assert done.returncode == (0 if report["proven"] else 1), done.stderr
+    written = Path(report["written"])
+    assert written.exists()
+    assert (written == out) == report["proven"]
+    assert written.with_suffix(".png").exists()
+    measured = attune("eval", str(tunable), "--prompt", str(written), "--json", model=tiny_model)
+    proof = json.loads(measured.stdout)
+    assert proof["gain"] == report["proof"]["gain"]
+    shown = attune("eval", str(tunable), "--prompt", str(written), model=tiny_model)
+    assert "bits per byte" in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("files", "sentence"),
+    [
+        ({}, "no Python files"),
+        ({"a.txt": b"x"}, "no Python files"),
+        ({"a.py": b"x = 1\n"}, "too few"),
+        ({"a.py": b"\xff", "b.py": b"\xfe"}, "2 not UTF-8"),
+    ],
+)
+def test_nothing_to_tune_on(
+    files: dict[str, bytes], sentence: str, tmp_path: Path, tiny_model: Path
+) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    for name, content in files.items():
+        (root / name).write_bytes(content)
+    refused(attune("tune", str(root), model=tiny_model), 2, sentence)
+    assert {file.name for file in root.iterdir()} == set(files), "nothing is left behind"
+
+
+def test_no_repository(tmp_path: Path, tiny_model: Path) -> None:
+    refused(attune("tune", str(tmp_path / "none"), model=tiny_model), 2, "There is no folder")
+
+
+def test_ctrl_c_ends_a_run_at_once(tunable: Path, tiny_model: Path) -> None:
+    """On a terminal of its own, because the progress that tells when to press shows only there."""
+    environment = {**os.environ, "ATTUNE_MODEL": str(tiny_model), "TERM": "xterm"}
+    terminal, other_end = pty.openpty()
+    with subprocess.Popen(
+        [*ATTUNE, "tune", str(tunable), "--minutes", "3"],
+        stdout=subprocess.DEVNULL,
+        stderr=other_end,
+        env=environment,
+    ) as running:
+        os.close(other_end)
+        seen = b""
+        while b"Tuning" not in seen:
+            seen += os.read(terminal, 1000)
+        running.send_signal(signal.SIGINT)
+        with contextlib.suppress(OSError):  # Linux reports a closed terminal as an error
+            while more := os.read(terminal, 1000):
+                seen += more
+        running.wait(timeout=60)
+    os.close(terminal)
+    assert b"stopped by Ctrl-C" in seen
+    assert b"Traceback" not in seen
+    kept = (tunable / ".attune").exists()
+    assert running.returncode == (0 if kept else 1)
+
+
+def test_doctor_finds_what_is_wrong(tunable: Path, tiny_model: Path) -> None:
+    well = attune("doctor", str(tunable), "--json", model=tiny_model)
+    findings = {one["subject"]: one for one in json.loads(well.stdout)["findings"]}
+    assert "run `attune tune`" in findings["prompt"]["value"]
+    (tunable / ".attune").mkdir()
+    (tunable / ".attune" / "prompt.attune.safetensors").write_bytes(b"nonsense")
+    ill = attune("doctor", str(tunable), model=tiny_model)
+    assert ill.returncode == 1
+    assert "PROBLEM" in ill.stdout
+    lost = attune("doctor", str(tunable), model=tunable / "none")
+    assert lost.returncode == 1
+    assert "no model folder" in lost.stdout.replace("\n", " ")
+
+
+@pytest.mark.parametrize("address", ["8765", "localhost:x", "localhost:99999"])
+def test_bad_addresses(address: str) -> None:
+    done = attune("serve", "--tcp", address)
+    assert done.returncode == 2
+    assert "HOST:PORT" in done.stderr
+
+
+def test_a_traceback_is_shown_only_when_asked(tmp_path: Path) -> None:
+    missing = str(tmp_path / "none.py:1:1")
+    assert "Traceback" not in attune("complete", missing).stderr
+    assert "Traceback" in attune("-v", "complete", missing).stderr
+
+
+def test_a_workspaces_own_packages_are_never_imported(source: Path, tiny_model: Path) -> None:
+    for name in ("prompts", "tuning", "code_model", "torch"):
+        package = source.parent / name
+        package.mkdir()
+        (package / "__init__.py").write_text("raise SystemExit('the workspace was imported')\n")
+    done = attune("complete", "app.py:5:12", "--json", model=tiny_model, cwd=source.parent)
+    assert json.loads(done.stdout)["kind"] == "line"

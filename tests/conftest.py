@@ -1,0 +1,88 @@
+"""A tiny model for every test that needs one, and a clean environment."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # before torch loads, as the command does
+
+import pytest
+import torch
+
+from code_model.llama import Llama, LlamaConfig
+from code_model.loading import MODEL_VARIABLE, BaseModel, load_model
+from pretraining import export, tokenizer
+from pretraining.corpus import Document
+
+TEXT = """\
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class Reader:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def lines(self) -> list[str]:
+        with self.path.open() as opened:
+            return [line.rstrip() for line in opened]
+
+
+def main() -> int:
+    reader = Reader(Path(os.environ["FILE"]))
+    for line in reader.lines():
+        print(line)
+    return 0
+"""
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(MODEL_VARIABLE, raising=False)
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a random model of two layers, grouped-query attention and 512 tokens."""
+    folder = tmp_path_factory.mktemp("model")
+    documents = [Document("package", f"{n}.py", TEXT) for n in range(3)]
+    trained = tokenizer.train(documents, vocab_size=512, sample_bytes=10_000, seed=0)
+    trained.save(str(folder / "tokenizer.json"))
+    config = LlamaConfig(
+        vocab_size=trained.get_vocab_size(),
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=8,
+        max_position_embeddings=512,
+    )
+    model = Llama(config)
+    model.init_weights(torch.Generator().manual_seed(0))
+    with torch.no_grad():  # larger weights, so that different inputs give different outputs
+        for parameter in model.parameters():
+            parameter.mul_(6.0)
+    export.export(model, folder / "tokenizer.json", folder / "tiny", name="tiny")
+    return folder / "tiny"
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """A text whose `$0` was taken out, and where it stood."""
+
+    text: str
+    offset: int
+
+
+def cursor(marked: str) -> Cursor:
+    """Split a golden case at its `$0`."""
+    before, _, after = marked.partition("$0")
+    return Cursor(before + after, len(before))
+
+
+@pytest.fixture(scope="session")
+def base(tiny_model: Path) -> BaseModel:
+    """The tiny model, loaded."""
+    return load_model(tiny_model)

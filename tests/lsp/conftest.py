@@ -1,0 +1,111 @@
+"""A real server process, and a client that knows nothing of its code."""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lsprotocol import types
+from pytest_lsp import LanguageClient, make_test_lsp_client
+
+SERVE = (sys.executable, "-I", "-m", "attune", "serve")
+
+
+class Session:
+    """One client with its server, and the statuses that it was sent."""
+
+    def __init__(self, client: LanguageClient, workspace: Path) -> None:
+        self.client = client
+        self.workspace = workspace
+        self.statuses: list[Any] = []
+        self._arrived = asyncio.Event()
+
+        @client.feature("attune/didChangeStatus")
+        def _(params: Any) -> None:
+            self.statuses.append(params)
+            self._arrived.set()
+
+    async def start(self, options: dict[str, Any] | None = None) -> types.InitializeResult:
+        inline = types.InlineCompletionClientCapabilities()
+        text_document = types.TextDocumentClientCapabilities(inline_completion=inline)
+        params = types.InitializeParams(
+            capabilities=types.ClientCapabilities(text_document=text_document),
+            workspace_folders=[types.WorkspaceFolder(self.workspace.as_uri(), "space")],
+            initialization_options=options,
+        )
+        return await self.client.initialize_session(params)
+
+    async def settled(self) -> Any:
+        """The first status that is not busy."""
+        while True:
+            for status in self.statuses:
+                if not status.busy:
+                    return status
+            await self._arrived.wait()
+            self._arrived.clear()
+
+    def open(self, name: str, text: str) -> str:
+        uri = (self.workspace / name).as_uri()
+        item = types.TextDocumentItem(uri, "python", 1, text)
+        self.client.text_document_did_open(types.DidOpenTextDocumentParams(item))
+        return uri
+
+    async def complete(
+        self, uri: str, line: int, character: int, msg_id: str | None = None
+    ) -> list[types.InlineCompletionItem]:
+        params = types.InlineCompletionParams(
+            context=types.InlineCompletionContext(types.InlineCompletionTriggerKind.Automatic),
+            text_document=types.TextDocumentIdentifier(uri),
+            position=types.Position(line, character),
+        )
+        method = types.TEXT_DOCUMENT_INLINE_COMPLETION
+        return list((await self.client.protocol.send_request_async(method, params, msg_id)).items)
+
+    async def end(self) -> int:
+        """Shut down and exit; the process's exit code."""
+        await self.client.shutdown_session()
+        return self.client._server.returncode
+
+
+@pytest.fixture
+def environment(tiny_model: Path) -> dict[str, str]:
+    """The environment of the server's process."""
+    return os.environ | {"ATTUNE_MODEL": str(tiny_model)}
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    folder = tmp_path / "space"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def neutral(tmp_path: Path) -> Path:
+    """The folder that servers run in."""
+    folder = tmp_path / "neutral"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+async def connect(
+    workspace: Path, neutral: Path, environment: dict[str, str]
+) -> AsyncIterator[Callable[..., Awaitable[Session]]]:
+    """Starts a server for the workspace; whatever the test leaves running is ended."""
+    clients: list[LanguageClient] = []
+
+    async def start(cwd: Path = neutral, **more: str) -> Session:
+        client = make_test_lsp_client()
+        clients.append(client)
+        await client.start_io(*SERVE, cwd=cwd, env=environment | more)
+        return Session(client, workspace)
+
+    yield start
+    for client in clients:
+        if client._server.returncode is None:
+            client._server.kill()
+        await client.stop()

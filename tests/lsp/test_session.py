@@ -1,0 +1,108 @@
+"""Whole sessions between a third-party client and the real server process."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from lsprotocol import types
+from pygls.exceptions import JsonRpcRequestCancelled
+
+from code_model.completion import complete
+from code_model.engine import Engine
+from prompts.file import DEFAULT_PROMPT
+
+pytestmark = pytest.mark.slow
+
+TEXT = "import os\n\n\ndef main() -> int:\n    path = os."
+LINE, CHARACTER = 4, 14
+WITHOUT_PROMPT = 'Ready without a prompt; run "attune tune" in this repository.'
+
+
+def expected(base, path: str) -> list[str]:
+    """What the library answers, called directly."""
+    answer = complete(Engine(base), TEXT, path, len(TEXT)).text
+    return [answer] if answer else []
+
+
+def texts(items: list[types.InlineCompletionItem]) -> list[object]:
+    return [item.insert_text for item in items]
+
+
+async def test_completes_and_ends(connect, base):
+    """The answer is the library's own for the path within the workspace; the exit code is 0."""
+    session = await connect()
+    result = await session.start()
+    assert result.capabilities.inline_completion_provider is not None
+    assert result.capabilities.position_encoding == types.PositionEncodingKind.Utf16
+    uri = session.open("package/module.py", TEXT)
+    items = await session.complete(uri, LINE, CHARACTER)
+    assert texts(items) == expected(base, "package/module.py") != []
+    cursor = types.Position(LINE, CHARACTER)
+    assert items[0].range == types.Range(cursor, cursor)
+    assert await session.complete(uri, 1, 0) is not None
+    kinds = [(status.kind, status.busy, status.message) for status in session.statuses]
+    assert kinds == [("Normal", True, "Loading the model…"), ("Normal", False, WITHOUT_PROMPT)]
+    assert await session.end() == 0
+
+
+async def test_the_workspace_is_never_imported(connect, base, workspace, tmp_path):
+    """Packages of the opened folder are text, even where the server is started inside it."""
+    mark = tmp_path / "imported"
+    names = ("attune", "prompts", "tuning", "code_model", "lsp_server", "torch", "sitecustomize")
+    for name in names:
+        (workspace / name).mkdir()
+        code = f"open({str(mark)!r}, 'a').write({name!r})\n"
+        (workspace / name / "__init__.py").write_text(code)
+        (workspace / name / "__main__.py").write_text(code)
+    session = await connect(cwd=workspace, PYTHONPATH=str(workspace))
+    await session.start()
+    uri = session.open("prompts/module.py", TEXT)
+    items = await session.complete(uri, LINE, CHARACTER)
+    assert texts(items) == expected(base, "prompts/module.py")
+    assert await session.end() == 0
+    assert not mark.exists()
+
+
+async def test_cancelled_request_is_answered_at_once(connect, base):
+    """While the model still loads, so the request is certainly waiting; the next one is served."""
+    session = await connect()
+    await session.start()
+    uri = session.open("module.py", TEXT)
+    waiting = asyncio.create_task(session.complete(uri, LINE, CHARACTER, msg_id="first"))
+    overtaken = asyncio.create_task(session.complete(uri, LINE, CHARACTER))
+    latest = asyncio.create_task(session.complete(uri, LINE, CHARACTER))
+    while len(session.client.protocol._request_futures) < 3:
+        await asyncio.sleep(0)  # until the tasks above have sent their requests
+    session.client.cancel_request(types.CancelParams("first"))
+    with pytest.raises(JsonRpcRequestCancelled):
+        await waiting
+    assert [status.busy for status in session.statuses] == [True]
+    assert await overtaken == []
+    assert texts(await latest) == expected(base, "module.py")
+    assert await session.end() == 0
+
+
+async def test_broken_prompt_warns_once_and_completions_go_on(connect, base, workspace: Path):
+    file = workspace / DEFAULT_PROMPT
+    file.parent.mkdir()
+    file.write_bytes(b"\x07" * 100)
+    session = await connect()
+    await session.start()
+    uri = session.open("module.py", TEXT)
+    for _ in range(2):
+        items = await session.complete(uri, LINE, CHARACTER)
+        assert texts(items) == expected(base, "module.py")
+    assert [status.kind for status in session.statuses] == ["Normal", "Warning"]
+    assert str(file) in session.statuses[-1].message
+    assert await session.end() == 0
+
+
+async def test_missing_model_is_told_and_answers_are_empty(connect, tmp_path):
+    session = await connect(ATTUNE_MODEL=str(tmp_path / "none"))
+    await session.start()
+    uri = session.open("module.py", TEXT)
+    assert await session.complete(uri, LINE, CHARACTER) == []
+    status = await session.settled()
+    assert status.kind == "Error"
+    assert "There is no model folder" in status.message
+    assert await session.end() == 0

@@ -1,0 +1,97 @@
+"""The context: whole within its budget, the same for the same state, stable while typing."""
+
+from collections.abc import Callable
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from code_context.context import Context, ContextConfig, Snippet, build_context
+from code_context.syntax import parse
+from tests.conftest import cursor
+
+CONFIG = ContextConfig(
+    max_prefix_tokens=60, max_suffix_tokens=30, max_header_tokens=20, max_snippet_tokens=15
+)
+BODY = "".join(f"        x{n} = {n}\n" for n in range(40))
+
+
+def words(text: str) -> int:
+    """A token counter: words and line ends."""
+    return len(text.replace("\n", " \n ").split(" "))
+
+
+def build(marked: str, config: ContextConfig = CONFIG, **more: object) -> Context:
+    at = cursor(marked)
+    snippets = more.get("snippets", ())
+    tree = parse(at.text, "python")
+    return build_context(
+        tree, "a.py", at.offset, config=config, count_tokens=words, snippets=snippets,  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+def test_a_small_file_is_seen_whole_and_needs_no_header() -> None:
+    context = build("import os\n\n\ndef f():\n    return $0\n\n\nf()\n")
+    assert context.prefix == "import os\n\n\ndef f():\n    return "
+    assert context.suffix == "\n\n\nf()\n"
+    assert context.header == ""
+
+
+def test_what_the_window_cuts_away_stands_in_the_header() -> None:
+    context = build(f"import os\nimport re\n\n\nclass A:\n    def f(self):\n{BODY}        $0\n")
+    assert context.header == "import os\nimport re\nclass A:\n    def f(self):\n"
+    assert context.prefix.startswith("        x")
+
+
+def test_a_tight_header_keeps_signatures_before_imports() -> None:
+    tight = ContextConfig(max_prefix_tokens=60, max_suffix_tokens=30, max_header_tokens=12)
+    context = build(f"import os\n\n\nclass A:\n    def f(self):\n{BODY}        $0\n", tight)
+    assert "def f(self):" in context.header
+    assert "import os" not in context.header
+
+
+def test_a_snippet_that_does_not_fit_is_passed_over_and_order_is_kept() -> None:
+    given_ones = (Snippet("b.py", "b = 1"), Snippet("c.py", "c " * 40), Snippet("d.py", "d"))
+    context = build("$0", snippets=given_ones)
+    assert [snippet.path for snippet in context.snippets] == ["b.py", "d.py"]
+
+
+def test_typing_leaves_the_window_where_it_was() -> None:
+    text = f"def f():\n{BODY}"
+    starts, suffixes = set(), set()
+    for typed in ("", "v", "va", "val", "value", "value = ", "value = 1"):
+        context = build(f"{text}        {typed}$0\n{BODY}")
+        starts.add(context.prefix[:20])
+        suffixes.add(context.suffix)
+    assert len(starts) == 1
+    assert len(suffixes) == 1
+
+
+def test_new_lines_above_leave_the_end_of_the_suffix_where_it_was() -> None:
+    ends = {
+        build(f"def f():\n{new}        $0\n{BODY}").suffix.strip().splitlines()[-1]
+        for new in ("", "        a = 1\n", "        a = 1\n        b = 2\n")
+    }
+    assert len(ends) == 1
+
+
+def within(text: str, limit: int, count: Callable[[str], int]) -> bool:
+    return not text or count(text) <= limit
+
+
+@given(
+    st.lists(st.sampled_from(["x = 1\n", "\n", "def f():\n", "    é = '😀' * 3\r\n", "a" * 300]))
+    .map("".join),
+    st.data(),
+)  # fmt: skip
+def test_budgets_hold_and_windows_join_at_the_cursor(text: str, data: st.DataObject) -> None:
+    offset = data.draw(st.integers(0, len(text)))
+    tree = parse(text, "python")
+    count = len  # the hardest counter: every character is a token
+    context = build_context(tree, "a.py", offset, config=CONFIG, count_tokens=count)
+    assert text[:offset].endswith(context.prefix)
+    assert text[offset:].startswith(context.suffix)
+    assert within(context.prefix, CONFIG.max_prefix_tokens, count)
+    assert within(context.suffix, CONFIG.max_suffix_tokens, count)
+    assert within(context.header, CONFIG.max_header_tokens, count)
+    again = build_context(parse(text, "python"), "a.py", offset, config=CONFIG, count_tokens=count)
+    assert again == context

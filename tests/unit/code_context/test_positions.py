@@ -1,0 +1,75 @@
+"""Positions: one place, four units, and every round trip exact."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from code_context.positions import LineIndex, PositionError, utf8_bytes, utf16_units
+
+TEXTS = st.text(
+    alphabet=st.sampled_from("ab \t\r\n\fé€😀\u2028\u0301_(x") | st.characters(), max_size=60
+)
+
+
+@given(TEXTS, st.data())
+def test_utf16_round_trip(text: str, data: st.DataObject) -> None:
+    index = LineIndex(text)
+    offset = data.draw(st.integers(0, len(text)))
+    line, character = index.to_utf16(offset)
+    back = index.from_utf16(line, character)
+    # a position behind \r of \r\n is clamped to the end of the line's content
+    inside_ending = offset > index.content_end(line)
+    assert back == (index.content_end(line) if inside_ending else offset)
+
+
+@given(TEXTS, st.data())
+def test_byte_round_trip(text: str, data: st.DataObject) -> None:
+    index = LineIndex(text)
+    offset = data.draw(st.integers(0, len(text)))
+    byte = index.to_byte(offset)
+    assert byte == utf8_bytes(text[:offset])
+    assert index.from_byte(byte) == offset
+
+
+@given(TEXTS, st.data())
+def test_a_byte_inside_a_character_is_that_character(text: str, data: st.DataObject) -> None:
+    index = LineIndex(text)
+    byte = data.draw(st.integers(0, utf8_bytes(text)))
+    offset = index.from_byte(byte)
+    assert utf8_bytes(text[:offset]) <= byte
+    assert byte < utf8_bytes(text[: offset + 1]) or offset == len(text)
+
+
+@given(TEXTS, st.integers(-2, 99), st.integers(0, 99))
+def test_any_lsp_position_is_clamped_into_the_text(text: str, line: int, character: int) -> None:
+    index = LineIndex(text)
+    offset = index.from_utf16(line, character)
+    assert 0 <= offset <= len(text)
+    if 0 <= line < index.line_count:
+        assert index.starts[line] <= offset <= index.content_end(line)
+
+
+@given(TEXTS)
+def test_lines_cover_the_text(text: str) -> None:
+    index = LineIndex(text)
+    ends = [*index.starts[1:], len(text)]
+    assert "".join(text[a:b] for a, b in zip(index.starts, ends, strict=True)) == text
+    assert all(not set(index.line_text(n)) & {"\r", "\n"} for n in range(index.line_count))
+
+
+def test_utf16_counts_a_surrogate_pair_as_two() -> None:
+    index = LineIndex("a😀b\nc")
+    assert index.to_utf16(2) == (0, 3)
+    assert index.from_utf16(0, 3) == 2
+    assert index.from_utf16(0, 2) == 1, "inside the pair: its start"
+    assert utf16_units("a😀") == 3
+
+
+def test_editor_positions_are_one_based() -> None:
+    index = LineIndex("ab\r\ncd")
+    assert index.from_editor(2, 1) == 4
+    assert index.from_editor(1, 3) == 2
+    with pytest.raises(PositionError, match="line 3 does not exist; the file has 2 lines"):
+        index.from_editor(3, 1)
+    with pytest.raises(PositionError, match="column 4 does not exist; line 1 ends at column 3"):
+        index.from_editor(1, 4)

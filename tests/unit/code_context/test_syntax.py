@@ -1,0 +1,104 @@
+"""Scopes, imports and holes of good and broken Python."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from code_context.syntax import enclosing_scopes, holes, imports, language_of, parse
+from tests.conftest import cursor
+
+SOURCE = '''\
+import os
+from a import (b,
+               c)
+
+
+class Étude(Base):
+    """Doc: def not_a_scope(): pass"""
+
+    @property
+    def name(self) -> str:  # comment
+        if self.x:
+            return compute(self.x, key="ß")
+        return "😀"
+
+
+def main(argv):
+    for arg in argv:
+        print(arg)
+'''
+
+
+def scope_names(marked: str) -> list[str]:
+    at = cursor(marked)
+    tree = parse(at.text, "python")
+    return [
+        at.text[scope.start : scope.body_start].split("(")[0].split()[-1].rstrip(":")
+        for scope in enclosing_scopes(tree, at.offset)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("marked", "names"),
+    [
+        ("class A:\n    def f(self):\n        x = 1$0\n", ["A", "f"]),
+        ("class A:\n    def f(self):\n        x = 1\n        $0", ["A", "f"]),
+        ("class A:\n    def f(self):\n        x = 1\n    $0\n", ["A"]),
+        ("class A:\n    def f(self):\n        x = 1\n$0\n", []),
+        ("def f(a, $0b):\n    pass\n", ["f"]),
+        ("$0def f():\n    pass\n", []),
+        ("é = '😀'\n\nasync def f():\n    é$0\n", ["f"]),
+    ],
+)
+def test_enclosing_scopes(marked: str, names: list[str]) -> None:
+    assert scope_names(marked) == names
+
+
+def test_imports_are_found_whole() -> None:
+    tree = parse(SOURCE, "python")
+    found = [SOURCE[span.start : span.end] for span in imports(tree)]
+    assert found == ["import os", "from a import (b,\n               c)"]
+
+
+def test_holes_of_every_kind() -> None:
+    tree = parse(SOURCE, "python")
+    found = {(hole.kind, SOURCE[hole.start : hole.end]) for hole in holes(tree)}
+    assert ("body", "for arg in argv:\n        print(arg)") in found
+    assert ("block", "print(arg)") in found
+    assert ("expression", 'compute(self.x, key="ß")') in found
+    assert ("expression", '"ß"') in found
+    assert ("arguments", 'self.x, key="ß"') in found
+    assert ("line", 'return "😀"') in found
+    assert any(kind == "line_end" for kind, _ in found)
+
+
+def test_strings_and_comments_are_not_code() -> None:
+    tree = parse('x = "abc"  # note\ny = 1\n', "python")
+    assert tree.not_code(6) == "string"
+    assert tree.not_code(4) is None, "before the quote"
+    assert tree.not_code(9) is None, "behind the quote"
+    assert tree.not_code(17) == "comment", "a comment reaches to the end of its line"
+    assert tree.not_code(20) is None
+
+
+def test_an_unknown_language_has_no_syntax() -> None:
+    tree = parse(SOURCE, None)
+    assert (tree.scopes, imports(tree), holes(tree), tree.not_code(3)) == ([], [], [], None)
+
+
+def test_languages_by_file_name() -> None:
+    assert language_of("src/app.PY") == "python"
+    assert language_of("stubs/app.pyi") == "python"
+    assert language_of("README") is None
+
+
+@given(st.text(alphabet="def class(x):\n \t\"'#é😀=.,[]{}@\r\0\ud800", max_size=120), st.data())
+def test_broken_code_never_fails_and_spans_stay_inside(text: str, data: st.DataObject) -> None:
+    tree = parse(text, "python")
+    offset = data.draw(st.integers(0, len(text)))
+    for hole in holes(tree):
+        assert 0 <= hole.start < hole.end <= len(text)
+        assert text[hole.start : hole.end].strip()
+    for scope in enclosing_scopes(tree, offset):
+        assert 0 <= scope.start <= scope.body_start <= scope.end <= len(text)
+    tree.not_code(offset)

@@ -1,0 +1,94 @@
+"""From text and cursor to the text to insert, with a scripted engine in the model's place."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from code_context.context import ContextConfig
+from code_context.syntax import parse
+from code_model.completion import complete, model_input
+from code_model.engine import Engine
+from code_model.loading import BaseModel
+from tests.conftest import cursor
+
+
+class ScriptedEngine(Engine):
+    """Says a fixed text, token by token, through the real stop and cancel path."""
+
+    def __init__(self, base: BaseModel, says: str) -> None:
+        super().__init__(base)
+        self._says = says
+
+    def generate(self, ids, *, max_new_tokens, stop=lambda text: False, cancelled=lambda: False):
+        from code_model.engine import Generation
+
+        tokens = self.base.tokenizer.encode(self._says)
+        said: list[int] = []
+        for token in tokens[:max_new_tokens]:
+            if cancelled():
+                return Generation(tuple(said), "", (), "cancelled", 0)
+            said.append(token)
+            text = self.base.tokenizer.decode(said)
+            if stop(text):
+                return Generation(tuple(said), text, (0.0,) * len(said), "stop", 0)
+        reason = "end" if len(tokens) <= max_new_tokens else "length"
+        return Generation(
+            tuple(said), self.base.tokenizer.decode(said), (0.0,) * len(said), reason, 0
+        )
+
+
+CASES = [
+    ("x = $0", "foo(1)\ny = 2\n", "foo(1)"),
+    ("x = $0", "foo(1)   ", "foo(1)"),
+    ("x = $0", "\ny = 2", ""),
+    ("def f():\n    $0", "a = 1\n    return a\n\n\ndef g():\n    pass", "a = 1\n    return a"),
+    ("def f():$0", "\n    return 1\nx = 2", "\n    return 1"),
+    ("def f():\r\n    $0\r\n", "a = 1\n    return a\nb", "a = 1\r\n    return a"),
+    ("def f(\n    a,\n):\n    $0", "return a\nb = 1", "return a"),
+]
+
+
+@pytest.mark.parametrize(("marked", "says", "expected"), CASES)
+def test_cut_to_one_unit(base: BaseModel, marked: str, says: str, expected: str) -> None:
+    at = cursor(marked)
+    answer = complete(ScriptedEngine(base, says), at.text, "a.py", at.offset)
+    assert answer.text == expected
+    assert answer.reason == (None if expected else "nothing_to_add")
+
+
+def test_half_a_line_at_the_limit_is_dropped(base: BaseModel) -> None:
+    at = cursor("def f():\n    $0")
+    says = "a = 1\n" + "    b = 22222222222222222222\n" * 20
+    answer = complete(ScriptedEngine(base, says), at.text, "a.py", at.offset)
+    assert answer.text.startswith("a = 1\n    b = ")
+    assert set(answer.text.splitlines()[1:]) == {"    b = 22222222222222222222"}
+
+
+def test_silence_has_a_reason_and_costs_no_model_step(base: BaseModel) -> None:
+    at = cursor("foo$0bar")
+    answer = complete(Engine(base), at.text, "a.py", at.offset)
+    assert (answer.text, answer.reason, answer.generation) == ("", "inside_word", None)
+
+
+def test_a_cancelled_request_is_empty(base: BaseModel) -> None:
+    answer = complete(Engine(base), "x = ", "a.py", 4, cancelled=lambda: True)
+    assert (answer.text, answer.reason) == ("", "cancelled")
+
+
+@given(st.text(max_size=300), st.data())
+@settings(deadline=None, max_examples=30)
+def test_any_text_and_cursor_give_an_answer(
+    base: BaseModel, text: str, data: st.DataObject
+) -> None:
+    offset = data.draw(st.integers(0, len(text)))
+    answer = complete(ScriptedEngine(base, "pass"), text, "a.py", offset, explicit=True)
+    assert bool(answer.text) != bool(answer.reason)
+
+
+@given(st.integers(64, 500), st.integers(0, 200))
+@settings(deadline=None, max_examples=30)
+def test_the_input_shrinks_into_the_room(base: BaseModel, room: int, lines: int) -> None:
+    text = "value = compute(value)\n" * lines
+    tree = parse(text, "python")
+    ids = model_input(base, tree, "a.py", len(text) // 2, config=ContextConfig(), room=room)
+    assert len(ids) <= room

@@ -1,0 +1,73 @@
+"""The FIM layout: golden order of pieces, and text that never becomes a special token."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from code_context.context import Context, Snippet
+from code_model.fim import ATTUNE, FimEncoder, LayoutError
+from code_model.loading import BaseModel
+
+CONTEXT = Context(
+    path="a.py",
+    header="import os\n",
+    snippets=(Snippet("b.py", "b = 1"),),
+    prefix="x = ",
+    suffix="\ny = 2",
+)
+
+
+def test_suffix_first_order(base: BaseModel) -> None:
+    text = base.tokenizer.decode(base.encoder.encode(CONTEXT))
+    assert text == (
+        "<|file_sep|>b.py\nb = 1<|file_sep|>a.py\nimport os\n"
+        "<|fim_suffix|>\ny = 2<|fim_prefix|>x = <|fim_middle|>"
+    )
+
+
+def test_prefix_first_order(base: BaseModel) -> None:
+    text = base.tokenizer.decode(base.encoder.encode(CONTEXT, order="psm"))
+    assert text.endswith("<|fim_prefix|>x = <|fim_suffix|>\ny = 2<|fim_middle|>")
+
+
+def test_a_middle_ends_with_the_end_token(base: BaseModel) -> None:
+    ids = base.encoder.encode_middle("os.environ")
+    assert base.tokenizer.decode(ids) == "os.environ<|endoftext|>"
+    assert ids[-1] in base.encoder.end_ids
+
+
+def special_ids(encoder: FimEncoder) -> set[int]:
+    return {
+        encoder.prefix_id,
+        encoder.suffix_id,
+        encoder.middle_id,
+        encoder.separator_id,
+        *encoder.end_ids,
+    }
+
+
+@given(st.text() | st.sampled_from(["<|fim_middle|>", "x<|endoftext|>y", "<|file_sep|>\ud800"]))
+def test_a_users_text_never_holds_a_special_token(base: BaseModel, text: str) -> None:
+    ids = base.tokenizer.encode(text)
+    assert not special_ids(base.encoder) & set(ids)
+    if not any("\ud800" <= character <= "\udfff" for character in text):
+        assert base.tokenizer.decode(ids) == text
+
+
+def test_a_tokenizer_without_the_tokens_is_refused() -> None:
+    class Bare:
+        def encode(self, text: str) -> list[int]:
+            return []
+
+        def token_to_id(self, token: str) -> int | None:
+            return None
+
+    with pytest.raises(LayoutError, match="no token"):
+        FimEncoder(Bare(), ATTUNE)
+
+
+def test_the_fingerprint_binds_the_template() -> None:
+    from dataclasses import replace
+
+    assert ATTUNE.fingerprint() == ATTUNE.fingerprint()
+    assert replace(ATTUNE, order="psm").fingerprint() != ATTUNE.fingerprint()

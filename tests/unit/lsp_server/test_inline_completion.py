@@ -1,0 +1,191 @@
+"""What a client gets for `textDocument/inlineCompletion`."""
+
+import logging
+
+import pytest
+
+REQUEST_CANCELLED = -32800
+EMPTY = {"items": []}
+
+
+def edit(line: int, start: int, end: int, text: str) -> dict:
+    """A change within one line."""
+    positions = ({"line": line, "character": character} for character in (start, end))
+    return {"range": dict(zip(("start", "end"), positions, strict=True)), "text": text}
+
+
+async def test_answer_is_inserted_at_the_cursor(client, engine):
+    """The item replaces nothing: its range is empty and stands at the cursor."""
+    client.open("import os\nos.")
+    response = await client.complete(1, 3)
+    cursor = {"line": 1, "character": 3}
+    assert response["result"] == {
+        "items": [{"insertText": "answer", "range": {"start": cursor, "end": cursor}}]
+    }
+    (request,) = engine.requests
+    assert (request.text, request.offset) == ("import os\nos.", 13)
+    assert request.path == "package/module.py"
+    assert not request.explicit
+
+
+async def test_invoked_is_explicit(client, engine):
+    """A completion that the user asked for says so to the engine."""
+    client.open("# ")
+    await client.complete(0, 2, invoked=True)
+    assert engine.requests[0].explicit
+
+
+async def test_selected_entry_of_the_editors_list_is_continued(client, engine):
+    """The engine sees the entry as typed, and the item replaces what the entry would replace."""
+    client.open("😀\nos.pa)")
+    where = {"start": {"line": 1, "character": 3}, "end": {"line": 1, "character": 5}}
+    selected = {"range": where, "text": "path"}
+    response = await client.complete(1, 5, selectedCompletionInfo=selected)
+    assert response["result"] == {"items": [{"insertText": "pathanswer", "range": where}]}
+    assert (engine.requests[0].text, engine.requests[0].offset) == ("😀\nos.path)", 9)
+
+
+async def test_nothing_to_add_is_an_empty_list(client, engine):
+    engine.answer = lambda request: ""
+    client.open("x")
+    assert (await client.complete(0, 1))["result"] == EMPTY
+
+
+async def test_unopened_document_is_not_read_from_disk(client, engine, tmp_path):
+    file = tmp_path / "module.py"
+    file.write_text("x = 1")
+    assert (await client.complete(0, 1, uri=file.as_uri()))["result"] == EMPTY
+    assert not engine.requests
+
+
+@pytest.mark.parametrize(
+    ("line", "character", "offset"),
+    [(0, 2, 2), (0, 4, 3), (1, 0, 5), (1, 2, 6), (1, 3, 7), (1, 99, 7), (99, 0, 7)],
+)
+async def test_positions_count_utf16_units(client, engine, line, character, offset):
+    """An astral character is two units for the editor and one code point inside."""
+    client.open("ab😀c\n😀y")
+    response = await client.complete(line, character)
+    assert engine.requests[0].offset == offset
+    if character < 99 and line < 99:
+        (item,) = response["result"]["items"]
+        assert item["range"]["end"] == {"line": line, "character": character}
+
+
+async def test_utf16_is_offered_whatever_the_client_prefers(fresh):
+    result = await fresh.start(general={"positionEncodings": ["utf-8", "utf-16"]})
+    assert result["capabilities"]["positionEncoding"] == "utf-16"
+    assert "inlineCompletionProvider" in result["capabilities"]
+
+
+async def test_edits_count_utf16_units_and_lsp_lines(client, engine):
+    """A form feed, a vertical tab or U+2028 ends no line; an astral character is two units."""
+    client.open("a = '\f\v\u2028'\r\nb = '😀'\nc")
+    client.change(2, edit(1, 7, 7, "; d"), edit(2, 1, 1, ".e"))
+    await client.complete(2, 3)
+    assert engine.requests[0].text == "a = '\f\v\u2028'\r\nb = '😀; d'\nc.e"
+
+
+async def test_whole_document_change(client, engine):
+    client.open("a")
+    client.change(2, {"text": "b\n"})
+    await client.complete(1, 0)
+    assert engine.requests[0].text == "b\n"
+
+
+async def test_latest_request_wins(client, engine):
+    """A newer request stops the running one at its next token, and waiting ones never start."""
+    client.open("abc")
+    engine.gate.clear()
+    running = client.complete(0, 1)
+    await engine.begun()
+    waiting = client.complete(0, 2)
+    latest = client.complete(0, 3)
+    await client.delivered()
+    engine.gate.set()
+    assert (await running)["result"] == EMPTY
+    assert (await waiting)["result"] == EMPTY
+    assert (await latest)["result"]["items"][0]["insertText"] == "answer"
+    assert [request.offset for request in engine.requests] == [1, 3]
+    assert [request.offset for request in engine.stopped] == [1]
+
+
+async def test_cancel_request_reaches_the_engine(client, engine):
+    """The client is answered at once; the engine stops at its next token and works on."""
+    client.open("abc")
+    engine.gate.clear()
+    answer = client.complete(0, 1)
+    await engine.begun()
+    client.notify("$/cancelRequest", {"id": 1})
+    assert (await answer)["error"]["code"] == REQUEST_CANCELLED
+    engine.gate.set()
+    await engine.ended()
+    assert engine.stopped == engine.requests
+    assert (await client.complete(0, 2))["result"]["items"]
+
+
+@pytest.mark.parametrize("how", ["changed", "closed", "reopened"])
+async def test_stale_answer_is_dropped(client, engine, how):
+    """An answer for a text that the editor no longer shows is not sent."""
+    client.open("abc")
+    engine.gate.clear()
+    answer = client.complete(0, 3)
+    await engine.begun()
+    if how == "changed":
+        client.change(2, edit(0, 3, 3, "d"))
+    else:
+        uri = "file:///work/space/package/module.py"
+        client.notify("textDocument/didClose", {"textDocument": {"uri": uri}})
+    if how == "reopened":
+        client.open("other")
+    engine.gate.set()
+    assert (await answer)["result"] == EMPTY
+
+
+async def test_error_gives_an_empty_answer_and_a_log_without_code(client, engine, caplog):
+    """One failing request does not end the server, and its message stays out of the log."""
+
+    def fail(request):
+        raise ValueError(f"cannot do {request.text}")
+
+    client.open("password = 'secret'")
+    engine.answer = fail
+    assert (await client.complete(0, 3))["result"] == EMPTY
+    told = [record for record in caplog.records if record.name == "lsp_server.server"]
+    assert [record.levelno for record in told] == [logging.ERROR]
+    assert "ValueError" in told[0].getMessage()
+    assert "secret" not in caplog.text
+    engine.answer = lambda request: "fine"
+    assert (await client.complete(0, 3))["result"]["items"][0]["insertText"] == "fine"
+
+
+async def test_request_while_loading_is_answered_when_ready(engine, fresh):
+    """The event loop answers `initialize` at once, and a completion waits for the model."""
+    engine.gate.clear()
+    open_now = engine.open
+
+    def open_late(settings, root, tell):
+        assert engine.gate.wait(60)
+        return open_now(settings, root, tell)
+
+    fresh.server.engine._open_engine = open_late
+    params = {"processId": None, "rootUri": None, "capabilities": {}}
+    await fresh.request("initialize", params)
+    fresh.notify("initialized", {})
+    fresh.open("abc")
+    answer = fresh.complete(0, 3)
+    assert fresh.statuses == [{"kind": "Normal", "busy": True, "message": "Loading the model…"}]
+    engine.gate.set()
+    assert (await answer)["result"]["items"]
+
+
+async def test_shutdown_cancels_what_runs(client, engine):
+    client.open("abc")
+    engine.gate.clear()
+    answer = client.complete(0, 3)
+    await engine.begun()
+    assert (await client.request("shutdown", None))["result"] is None
+    assert "error" in await answer
+    engine.gate.set()
+    await engine.ended()
+    assert engine.stopped == engine.requests

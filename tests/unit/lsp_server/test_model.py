@@ -1,0 +1,144 @@
+"""Which prompt serves, what is said about it, and that a changed file counts at once."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from code_model.completion import complete
+from code_model.engine import Engine
+from code_model.soft_prompt import kv_of_ids, kv_to_rows
+from lsp_server.engine import CompletionRequest, EngineError
+from lsp_server.model import AttunedModel, open_engine
+from lsp_server.protocol import Status
+from lsp_server.settings import Settings
+from prompts.file import DEFAULT_PROMPT, PromptFile, write_prompt
+from prompts.manifest import Manifest
+
+TEXT = "import os\n\n\ndef main() -> int:\n    path = os."
+PROVEN = {"proven": True, "gain": 0.0421}
+WITHOUT = 'Ready without a prompt; run "attune tune" in this repository.'
+
+
+def prompt_of(base, text: str = "class Reader:\n", **manifest) -> PromptFile:
+    """The keys and values of `text` as a prompt file."""
+    ids = base.tokenizer.encode(text)
+    rows = kv_to_rows(kv_of_ids(base.model, ids)).numpy()
+    described = Manifest(
+        name="space", form="kv", num_virtual_tokens=len(ids), model=base.identity,
+        attune_version="0.1.0", measured=PROVEN,
+    )  # fmt: skip
+    return PromptFile(
+        dataclasses.replace(described, **manifest), np.ascontiguousarray(rows, dtype=np.float32)
+    )
+
+
+@pytest.fixture
+def default(tmp_path: Path) -> Path:
+    """Where the repository keeps its prompt."""
+    path = tmp_path / DEFAULT_PROMPT
+    path.parent.mkdir()
+    return path
+
+
+@pytest.fixture
+def told() -> list[Status]:
+    return []
+
+
+def answer(model: AttunedModel) -> str:
+    request = CompletionRequest(TEXT, "a.py", len(TEXT))
+    return model.complete(request, lambda: False)
+
+
+def expected(base, prompt: PromptFile | None) -> str:
+    return complete(Engine(base, prompt), TEXT, "a.py", len(TEXT)).text
+
+
+def test_without_a_prompt(base, tmp_path, told):
+    model = AttunedModel(base, None, tmp_path, told.append)
+    assert told == [Status("Normal", False, WITHOUT)]
+    assert answer(model) == expected(base, None)
+    assert len(told) == 1
+
+
+def test_without_a_folder(base, told):
+    AttunedModel(base, None, None, told.append)
+    assert told == [Status("Normal", False, WITHOUT)]
+
+
+def test_proven_prompt_of_the_repository_serves(base, tmp_path, default, told):
+    prompt = prompt_of(base)
+    write_prompt(default, prompt)
+    model = AttunedModel(base, None, tmp_path, told.append)
+    message = "Ready with prompt space (+4.2 % on held-out files)"
+    assert told == [Status("Normal", False, message)]
+    assert answer(model) == expected(base, prompt) != expected(base, None)
+
+
+def test_gain_may_be_absent(base, tmp_path, default, told):
+    write_prompt(default, prompt_of(base, measured={"proven": True}))
+    AttunedModel(base, None, tmp_path, told.append)
+    assert told[0].message == "Ready with prompt space"
+
+
+def test_unproven_prompt_serves_only_when_named(base, tmp_path, default, told):
+    prompt = prompt_of(base, measured={"gain": 0.01})
+    write_prompt(default, prompt)
+    model = AttunedModel(base, None, tmp_path, told.append)
+    assert "has not proved itself" in told[0].message
+    assert answer(model) == expected(base, None)
+    model = AttunedModel(base, Path(DEFAULT_PROMPT), tmp_path, told.append)
+    assert told[1].message == "Ready with prompt space (+1.0 % on held-out files)"
+    assert answer(model) == expected(base, prompt)
+
+
+def test_missing_named_prompt_is_told(base, tmp_path, told):
+    model = AttunedModel(base, tmp_path / "none.attune.safetensors", None, told.append)
+    answer(model)
+    assert [status.kind for status in told] == ["Warning"]
+    assert "none.attune.safetensors cannot be read" in told[0].message
+
+
+def test_corrupt_prompt_is_told_once(base, tmp_path, default, told):
+    default.write_bytes(b"no prompt")
+    model = AttunedModel(base, None, tmp_path, told.append)
+    assert answer(model) == answer(model) == expected(base, None)
+    assert [status.kind for status in told] == ["Warning"]
+
+
+def test_prompt_of_another_model_is_told(base, tmp_path, default, told):
+    other = dataclasses.replace(base.identity, model_fingerprint="0" * 64)
+    write_prompt(default, prompt_of(base, model=other))
+    model = AttunedModel(base, None, tmp_path, told.append)
+    assert answer(model) == expected(base, None)
+    assert told[0].kind == "Warning"
+    assert "different model" in told[0].message
+
+
+def test_changed_file_counts_from_then_on(base, tmp_path, default, told):
+    """Pulling the team's prompt needs no restart, nor does removing it."""
+    model = AttunedModel(base, None, tmp_path, told.append)
+    prompt = prompt_of(base)
+    write_prompt(default, prompt)
+    assert answer(model) == expected(base, prompt)
+    default.unlink()
+    assert answer(model) == expected(base, None)
+    messages = [status.message.partition(" (")[0] for status in told]
+    assert messages == [WITHOUT, "Ready with prompt space", WITHOUT]
+
+
+def test_unusable_model_is_an_engine_error(monkeypatch, tmp_path, told):
+    monkeypatch.setenv("ATTUNE_MODEL", str(tmp_path / "none"))
+    with pytest.raises(EngineError, match="There is no model folder"):
+        open_engine(Settings(), None, told.append)
+    assert not told
+
+
+def test_open_engine_completes(monkeypatch, base, tiny_model, told):
+    monkeypatch.setenv("ATTUNE_MODEL", str(tiny_model))
+    answered = open_engine(Settings(), None, told.append)(
+        CompletionRequest(TEXT, "a.py", len(TEXT)), lambda: False
+    )
+    assert answered == expected(base, None)

@@ -1,0 +1,84 @@
+"""Settings and the status that an editor shows."""
+
+from pathlib import Path
+
+import pytest
+
+from lsp_server.engine import EngineError
+from lsp_server.settings import Settings, parse_settings
+
+LOADING = {"kind": "Normal", "busy": True, "message": "Loading the model…"}
+READY = {"kind": "Normal", "busy": False, "message": "Ready."}
+
+
+async def test_loading_then_ready(client, engine):
+    """Typing adds no status."""
+    client.open("abc")
+    await client.complete(0, 1)
+    assert client.statuses == [LOADING, READY]
+    assert engine.opened_with == (Settings(), Path("/work/space"))
+
+
+async def test_off_opens_no_engine(fresh, engine):
+    await fresh.start({"enable": False})
+    fresh.open("abc")
+    assert (await fresh.complete(0, 1))["result"] == {"items": []}
+    assert engine.opened_with is None
+    assert [status["kind"] for status in fresh.statuses] == ["Inactive"]
+
+
+async def test_wrong_settings_fall_back_and_are_told(fresh, engine):
+    """The warning is what stays in the status bar once the model is ready."""
+    await fresh.start({"prompt": 5, "enable": True})
+    assert engine.opened_with == (Settings(), Path("/work/space"))
+    assert [status["kind"] for status in fresh.statuses] == ["Normal", "Warning"]
+    assert '"prompt"' in fresh.statuses[-1]["message"]
+
+
+@pytest.mark.parametrize(
+    ("raised", "message"),
+    [
+        (EngineError("There is no model folder x; do y."), "There is no model folder x; do y."),
+        (OSError("secret"), "OSError"),
+    ],
+)
+async def test_unusable_model_is_told_and_answers_stay_empty(fresh, raised, message):
+    def fail(settings, root, tell):
+        raise raised
+
+    fresh.server.engine._open_engine = fail
+    await fresh.start()
+    fresh.open("abc")
+    assert (await fresh.complete(0, 1))["result"] == {"items": []}
+    assert [status["kind"] for status in fresh.statuses] == ["Normal", "Error"]
+    assert message in fresh.statuses[-1]["message"]
+    assert "secret" not in fresh.statuses[-1]["message"]
+
+
+@pytest.mark.parametrize("options", [None, {}, {"prompt": None, "enable": True}])
+def test_defaults(options):
+    assert parse_settings(options) == (Settings(prompt=None, enable=True), None)
+
+
+def test_settings_are_read():
+    parsed = parse_settings({"prompt": "team.attune.safetensors", "enable": False})
+    assert parsed == (Settings(Path("team.attune.safetensors"), enable=False), None)
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ([], "settings"),
+        ("x", "settings"),
+        ({"prompt": ""}, "prompt"),
+        ({"prompt": "a\0"}, "prompt"),
+        ({"prompt": {}}, "prompt"),
+        ({"enable": 1}, "enable"),
+        ({"enable": None}, "enable"),
+        ({"promt": "x"}, "promt"),
+    ],
+)
+def test_wrong_settings_are_named(options, named):
+    settings, problem = parse_settings(options)
+    assert settings == Settings()
+    assert named in problem

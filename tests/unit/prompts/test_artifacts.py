@@ -1,0 +1,41 @@
+"""Files of a published format version stay readable and reproducible."""
+
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from prompts.file import SUFFIX, read_manifest, read_prompt
+
+
+@pytest.mark.parametrize("form", ["kv", "embedding"])
+def test_artifact_reads_as_built(artifacts: Path, builder: ModuleType, form: str) -> None:
+    """A version 1 file gives the manifest and the numbers it was made of."""
+    path = artifacts / f"v1-{form}{SUFFIX}"
+    expected = builder.example_prompt(form)
+    found = read_prompt(path)
+    assert found.manifest == expected.manifest
+    assert found.embeddings.dtype == np.float32
+    np.testing.assert_array_equal(found.embeddings, expected.embeddings, strict=True)
+    assert read_manifest(path) == expected.manifest
+
+
+def test_artifacts_are_rebuilt_byte_for_byte(
+    artifacts: Path, builder: ModuleType, tmp_path: Path
+) -> None:
+    """The same prompt gives the same bytes, today and under every later dependency."""
+    rebuilt = builder.build(tmp_path)
+    assert [path.name for path in rebuilt] == ["v1-kv" + SUFFIX, "v1-embedding" + SUFFIX]
+    for path in rebuilt:
+        assert path.read_bytes() == (artifacts / path.name).read_bytes()
+
+
+def test_artifact_is_plain_safetensors(artifacts: Path, builder: ModuleType) -> None:
+    """Any safetensors reader loads the tensor."""
+    tensors = safetensors.numpy.load_file(artifacts / f"v1-kv{SUFFIX}")
+    assert list(tensors) == ["prompt_embeddings"]
+    np.testing.assert_array_equal(
+        tensors["prompt_embeddings"], builder.example_prompt("kv").embeddings
+    )

@@ -1,0 +1,175 @@
+"""The manifest: canonical JSON, strict reading."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from prompts.errors import CorruptPrompt, PromptWriteError, UnsupportedVersion
+from prompts.file import PromptFile
+from prompts.manifest import Manifest
+
+
+@pytest.fixture
+def fields(kv_prompt: PromptFile) -> dict[str, Any]:
+    """A valid manifest as a fresh dict, for a test to break."""
+    loaded: dict[str, Any] = json.loads(kv_prompt.manifest.to_json())
+    return loaded
+
+
+def check_refused(text: str, words: str) -> None:
+    """Assert that `text` is refused in one sentence that holds `words`."""
+    with pytest.raises(CorruptPrompt) as caught:
+        Manifest.from_json(text)
+    message = str(caught.value)
+    assert words in message
+    assert message.endswith("tune the prompt again.")
+    assert "\n" not in message
+
+
+def test_to_json_is_canonical(kv_prompt: PromptFile) -> None:
+    """Sorted keys, no spaces, ASCII, and the order of dict insertion does not matter."""
+    manifest = kv_prompt.manifest
+    text = manifest.to_json()
+    assert text.isascii()
+    assert text == json.dumps(json.loads(text), sort_keys=True, separators=(",", ":"))
+    turned = dataclasses.replace(manifest, recipe=dict(reversed(manifest.recipe.items())))
+    assert turned.to_json() == text
+
+
+def test_defaults_make_no_timestamp(kv_prompt: PromptFile) -> None:
+    """Nothing in a manifest depends on the clock unless the caller puts it there."""
+    manifest = Manifest(
+        name="n",
+        form="kv",
+        num_virtual_tokens=1,
+        model=kv_prompt.manifest.model,
+        attune_version="0.1.0",
+    )
+    assert manifest.created is None
+    assert not manifest.proven
+    assert Manifest.from_json(manifest.to_json()) == manifest
+
+
+def test_from_json_ignores_unknown_keys(fields: dict[str, Any], kv_prompt: PromptFile) -> None:
+    """A later release may add keys within a version."""
+    fields["colour"] = "green"
+    fields["model"]["parameters"] = 1_000
+    assert Manifest.from_json(json.dumps(fields)) == kv_prompt.manifest
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("name", ""),
+        ("name", " padded"),
+        ("name", "a\nb"),
+        ("name", "a\u202eb"),
+        ("name", "../up"),
+        ("name", ".."),
+        ("name", "a" * 257),
+        ("name", None),
+        ("form", "lora"),
+        ("form", ["kv"]),
+        ("num_virtual_tokens", 0),
+        ("num_virtual_tokens", 4097),
+        ("num_virtual_tokens", 3.0),
+        ("num_virtual_tokens", True),
+        ("num_virtual_tokens", "3"),
+        ("model", None),
+        ("model.model_fingerprint", "1A" * 32),
+        ("model.model_fingerprint", "1a" * 31),
+        ("model.tokenizer_fingerprint", "2b" * 32 + "\n"),
+        ("model.layout_fingerprint", 3),
+        ("model.num_layers", 0),
+        ("model.num_key_value_heads", -1),
+        ("model.head_dim", 10**12),
+        ("model.hidden_size", False),
+        ("languages", "python"),
+        ("languages", ["python", ""]),
+        ("languages", ["python"] * 257),
+        ("repository", "/home/someone/project"),
+        ("repository", "c:\\project"),
+        ("commit", "HEAD"),
+        ("created", "yesterday"),
+        ("recipe", []),
+        ("measured", None),
+        ("measured.proven", 1),
+        ("licence", ""),
+        ("lineage", ["abc"]),
+        ("lineage", [None]),
+        ("attune_version", 1),
+        ("format_version", "1"),
+        ("format_version", True),
+        ("format_version", 0),
+    ],
+)
+def test_from_json_refuses_bad_field(fields: dict[str, Any], key: str, value: object) -> None:
+    """Each field has its rule, and the sentence names the field."""
+    *parents, last = key.split(".")
+    owner = fields[parents[0]] if parents else fields
+    owner[last] = value
+    check_refused(json.dumps(fields), f"manifest field {key} must be ")
+
+
+@pytest.mark.parametrize("key", [field.name for field in dataclasses.fields(Manifest)])
+def test_from_json_refuses_missing_field(fields: dict[str, Any], key: str) -> None:
+    """Every key of the version is written, so a missing one is damage."""
+    del fields[key]
+    check_refused(json.dumps(fields), f"manifest lacks {key}")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "invalid JSON"),
+        ("[]", "must be a JSON object"),
+        ('{"a":1,"a":1}', "duplicate key"),
+        ('{"recipe":{"x":{"b":0,"b":1}}}', "duplicate key"),
+        ('{"a":NaN}', "NaN"),
+        ('{"a":-Infinity}', "-Infinity"),
+        ('{"a":1e999}', "too large"),
+        ('{"a":' + "9" * 5000 + "}", "more than 20 digits"),
+        ('{"a":"\\ud800"}', "surrogate"),
+        ('{"\\udfff":0}', "surrogate"),
+        ('{"a":' + "[" * 16 + "]" * 16 + "}", "deeper than 16"),
+        ("[" * 200_000, "deeper than 16"),
+        ('{"a":' * 100_000, "deeper than 16"),
+        ('{"a":"é"}', "ASCII"),
+        ('{"a":"' + "x" * (1 << 20) + '"}', "at most 1048576 bytes"),
+    ],
+)
+def test_from_json_refuses_loose_json(text: str, words: str) -> None:
+    """Two readers must not be able to understand one manifest differently."""
+    check_refused(text, words)
+
+
+def test_from_json_accepts_the_deepest_allowed(fields: dict[str, Any]) -> None:
+    """The limit on nesting is exact: manifest, recipe and 14 lists."""
+    text = json.dumps(fields).replace('"seed": 7', '"seed": ' + "[" * 14 + "]" * 14)
+    assert Manifest.from_json(text).recipe["seed"] != 7
+
+
+def test_from_json_calls_a_later_version_unsupported(fields: dict[str, Any]) -> None:
+    """The version decides before any other rule is applied."""
+    with pytest.raises(UnsupportedVersion, match=r"format version 2.*update Attune"):
+        Manifest.from_json(json.dumps({"format_version": 2, "everything": "else is new"}))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), {1, 2}, object()])
+def test_to_json_refuses_what_json_cannot_hold(kv_prompt: PromptFile, value: Any) -> None:
+    """A wrong recipe is refused before anything is written."""
+    manifest = dataclasses.replace(kv_prompt.manifest, recipe={"x": value})
+    with pytest.raises(PromptWriteError, match="finite numbers"):
+        manifest.to_json()
+
+
+def test_example_of_the_specification_reads() -> None:
+    """The manifest shown in docs/prompt-file-format.md is a valid one with every key."""
+    page = Path(__file__).parents[3] / "docs" / "prompt-file-format.md"
+    example = page.read_text("utf-8").split("```json\n")[1].split("```")[0]
+    manifest = Manifest.from_json(example)
+    assert manifest.shape == (256, 2 * 8 * 2 * 64)
+    assert json.loads(manifest.to_json()) == json.loads(example)

@@ -1,0 +1,154 @@
+"""The whole run on a small repository, and everything that can go wrong with its result."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from code_model.loading import BaseModel, weights_hash
+from prompts.errors import IncompatiblePrompt, PromptWriteError
+from prompts.file import DEFAULT_PROMPT, read_prompt, write_prompt
+from tuning import tune as tune_module
+from tuning.evaluate import Gain
+from tuning.train import TuningConfig
+from tuning.tune import Report, evaluate, tune, unproven_path
+
+CONFIG = TuningConfig(
+    num_virtual_tokens=16,
+    steps=6,
+    examples_per_step=4,
+    max_tokens=160,
+    checks=2,
+    validation_holes=4,
+    test_holes=8,
+)
+
+
+def quiet(phase: str, share: float, check: object) -> None:
+    """Nobody looks at the progress of a test."""
+
+
+def run(base: BaseModel, repository: Path, out: Path | None = None) -> Report:
+    return tune(base, repository, out, CONFIG, quiet)
+
+
+def test_a_run_measures_and_writes(base: BaseModel, git_repository: Path) -> None:
+    before = weights_hash(base.model)
+    report = run(base, git_repository)
+    assert weights_hash(base.model) == before
+    assert report.written is not None
+    prompt = read_prompt(report.written)
+    manifest = prompt.manifest
+    assert (manifest.num_virtual_tokens, manifest.form) == (16, "kv")
+    assert len(manifest.commit or "") == 40
+    assert manifest.proven == report.proven
+    assert json.loads(json.dumps(report.to_json(), allow_nan=False))["files"] == report.files
+    assert report.proof is not None
+    names = [arm.name for arm in report.proof.arms]
+    assert names == ["no prompt", "untrained prompt", "this prompt"]
+    again = evaluate(base, git_repository, prompt, lambda share: None)
+    assert again.gain.mean == pytest.approx(report.proof.gain.mean, abs=1e-6)
+
+
+def test_the_same_run_gives_the_same_bytes(base: BaseModel, repository: Path) -> None:
+    first = run(base, repository).written
+    assert first is not None
+    content = first.read_bytes()
+    assert run(base, repository).written == first
+    assert first.read_bytes() == content
+
+
+def proof_with(low: float):
+    real = tune_module.prove
+
+    def prove(*arguments, **named):
+        return replace(real(*arguments, **named), gain=Gain(0.02, low, 0.05))
+
+    return prove
+
+
+def test_a_proven_prompt_takes_the_final_name(
+    base: BaseModel, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tune_module, "prove", proof_with(0.01))
+    report = run(base, repository)
+    assert report.written == repository / DEFAULT_PROMPT
+    assert read_prompt(report.written).manifest.proven
+
+
+def test_an_unproven_prompt_never_replaces_a_good_one(
+    base: BaseModel, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = repository / DEFAULT_PROMPT
+    good.parent.mkdir()
+    good.write_bytes(b"the good one")
+    monkeypatch.setattr(tune_module, "prove", proof_with(-0.01))
+    report = run(base, repository)
+    assert not report.proven
+    assert good.read_bytes() == b"the good one"
+    assert report.written == unproven_path(good)
+    assert report.written.exists()
+
+
+@pytest.mark.parametrize(("low", "kept"), [(0.01, True), (-0.01, False)])
+def test_ctrl_c_keeps_only_what_proved_itself(
+    base: BaseModel,
+    repository: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    low: float,
+    kept: bool,
+) -> None:
+    gains = iter([Gain(0.0, 0.0, 0.0), Gain(0.02, low, 0.05)])
+    monkeypatch.setattr(tune_module, "paired_gain", lambda *arguments: next(gains))
+
+    def progress(phase: str, share: float, check: object) -> None:
+        if phase == "Tuning" and share > 0.6:
+            raise KeyboardInterrupt
+
+    report = tune(base, repository, None, CONFIG, progress)
+    final = repository / DEFAULT_PROMPT
+    assert report.interrupted
+    assert final.exists() == kept
+    assert (report.written == final) == kept
+    assert (repository / ".attune").exists() == kept, "no empty folder is left"
+
+
+def test_a_bad_place_is_found_before_the_work(
+    base: BaseModel, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tune_module, "_train", None)  # must not be reached
+    (repository / "file").write_text("")
+    with pytest.raises(PromptWriteError, match="choose another --out"):
+        run(base, repository, repository / "file" / "p.attune.safetensors")
+    with pytest.raises(PromptWriteError, match="does not end with"):
+        run(base, repository, repository / "p.bin")
+
+
+def test_a_full_disk_loses_nothing(
+    base: BaseModel, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = repository / DEFAULT_PROMPT
+    good.parent.mkdir()
+    good.write_bytes(b"the good one")
+    monkeypatch.setattr(tune_module, "prove", proof_with(0.01))
+
+    def full(*arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("prompts.file.os.fsync", full)
+    with pytest.raises(PromptWriteError, match="No space left"):
+        run(base, repository)
+    assert good.read_bytes() == b"the good one"
+    assert [file.name for file in good.parent.iterdir()] == [good.name]
+
+
+def test_a_prompt_of_another_model_is_not_measured(base: BaseModel, repository: Path) -> None:
+    report = run(base, repository)
+    assert report.written is not None
+    prompt = read_prompt(report.written)
+    other = replace(prompt.manifest.model, tokenizer_fingerprint="0" * 64)
+    foreign = replace(prompt, manifest=replace(prompt.manifest, model=other))
+    write_prompt(report.written, foreign)
+    with pytest.raises(IncompatiblePrompt, match="tokenizer"):
+        evaluate(base, repository, read_prompt(report.written), lambda share: None)
