@@ -66,9 +66,8 @@ def complete(
 ) -> None:
     """Complete at a place in a file and print the text to insert."""
     from attune.place import read_place
-    from code_model.completion import complete as complete_at
-    from code_model.engine import Engine
-    from code_model.loading import load_model
+    from attune.show import waiting
+    from prompts.file import read_prompt
     from prompts.repository import repository_prompt
 
     at = read_place(place)
@@ -78,10 +77,14 @@ def complete(
         chosen = Path(prompt)
     else:
         chosen = repository_prompt(at.root).path
-    from prompts.file import read_prompt
-
     loaded = None if chosen is None else read_prompt(chosen)
-    answer = complete_at(Engine(load_model(), loaded), at.text, at.path, at.offset, explicit=True)
+    with waiting("Loading the model and completing…"):
+        from code_model.completion import complete as complete_at
+        from code_model.engine import Engine
+        from code_model.loading import load_model
+
+        engine = Engine(load_model(), loaded)
+        answer = complete_at(engine, at.text, at.path, at.offset, explicit=True)
     if as_json:
         generation = answer.generation
         _print_json(
@@ -113,15 +116,18 @@ def tune(
     as_json: Json = False,
 ) -> None:
     """Tune a prompt on a repository and prove it on files it has not seen."""
-    from attune.show import Phases, show_report
-    from code_model.loading import load_model
-    from tuning.plot import plot
-    from tuning.train import TuningConfig
-    from tuning.tune import tune as tune_on
+    from attune.show import Phases, show_report, waiting
 
+    with waiting("Loading the model…"):
+        from code_model.loading import load_model
+        from tuning.plot import plot
+        from tuning.train import TuningConfig
+        from tuning.tune import tune as tune_on
+
+        base = load_model()
     config = TuningConfig(minutes=minutes, seed=seed)
     with Phases() as phases:
-        report = tune_on(load_model(), repository, out, config, phases.update)
+        report = tune_on(base, repository, out, config, phases.update)
     if as_json:
         _print_json(report.to_json())
     else:
@@ -149,15 +155,18 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Measure a prompt on the files of a repository that its tuning held out."""
-    from attune.show import Phases, show_proof
-    from code_model.loading import load_model
+    from attune.show import Phases, show_proof, waiting
     from prompts.file import read_prompt
-    from tuning.tune import evaluate as evaluate_on
 
     loaded = read_prompt(prompt)
+    with waiting("Loading the model…"):
+        from code_model.loading import load_model
+        from tuning.tune import evaluate as evaluate_on
+
+        base = load_model()
     with Phases() as phases:
         proof = evaluate_on(
-            load_model(), repository, loaded, lambda share: phases.update("Measuring", share, None)
+            base, repository, loaded, lambda share: phases.update("Measuring", share, None)
         )
     if as_json:
         _print_json(proof.to_json())
@@ -208,9 +217,10 @@ def inspect(
 def doctor(repository: Repository = Path(), as_json: Json = False) -> None:
     """Say what is installed, which model and prompt would serve, and why it would stay silent."""
     from attune.doctor import examine
-    from attune.show import show_findings
+    from attune.show import show_findings, waiting
 
-    findings = examine(repository)
+    with waiting("Loading the model and trying it…"):
+        findings = examine(repository)
     if as_json:
         _print_json({"findings": [finding.to_json() for finding in findings]})
     else:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
 
 SHOWN_SAMPLES = 6
 WIDTH = 44  # characters of one column of code
+
+
+def waiting(sentence: str) -> Status:
+    """A spinner on stderr for a wait whose length nobody knows; use it with `with`."""
+    return Console(stderr=True).status(sentence)
 
 
 class Phases:

@@ -13,7 +13,7 @@ from code_model.llama import Llama
 
 
 def export(model: Llama, tokenizer: Path, out: Path, name: str = "attune-default") -> None:
-    """Replace the folder `out` by config, bf16 weights and tokenizer."""
+    """Replace the folder `out` by config, bf16 weights and tokenizer; a model card stays."""
     partial = out.with_name(out.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -50,5 +50,12 @@ def export(model: Llama, tokenizer: Path, out: Path, name: str = "attune-default
         text = json.dumps(content, indent=2, sort_keys=True)
         (partial / file).write_text(text + "\n", encoding="utf-8")
     shutil.copy(tokenizer, partial / "tokenizer.json")
-    shutil.rmtree(out, ignore_errors=True)
+    (partial / "model.safetensors").chmod(0o644)  # safetensors writes it for its owner only
+    if (out / "README.md").exists():  # the model card is written by people
+        shutil.copy(out / "README.md", partial)
+    previous = out.with_name(out.name + ".previous")
+    shutil.rmtree(previous, ignore_errors=True)
+    if out.exists():
+        out.rename(previous)
     partial.rename(out)
+    shutil.rmtree(previous, ignore_errors=True)

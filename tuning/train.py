@@ -31,7 +31,8 @@ class TuningConfig:
     examples_per_step: int = 4
     max_tokens: int = 512
     left_to_right: float = 0.25
-    checks: int = 6
+    checks: int = 8
+    patience: int = 3
     validation_holes: int = 48
     test_holes: int = 160
     seed: int = 1
@@ -86,8 +87,9 @@ def train(
     """Tune the prefix that begins as `start` (L, 2, G, P, D); returns the best one seen.
 
     `validate` scores a prefix on the validation files, before the first step and `config.checks`
-    times after; `report` hears the share done and the latest check after every step. Ctrl-C ends
-    the loop at once and keeps what was best until then.
+    times after; training stops early when `config.patience` checks in a row were not the best.
+    `report` hears the share done and the latest check after every step. Ctrl-C ends the loop at
+    once and keeps what was best until then.
     """
     prefix = KVPrefix(start)
     optimiser = torch.optim.AdamW(
@@ -115,6 +117,8 @@ def train(
                 if check.gain.mean > tuned.best.gain.mean:
                     tuned.prefix, tuned.best = moved, check
             report(min(1.0, fraction), check)
+            if len(tuned.checks) - 1 - tuned.checks.index(tuned.best) >= config.patience:
+                break  # early stop: the validation files have long been past their best
     except KeyboardInterrupt:
         tuned.interrupted = True
     return tuned

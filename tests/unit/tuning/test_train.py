@@ -77,6 +77,24 @@ def test_ctrl_c_keeps_the_best_so_far(base: BaseModel) -> None:
     assert (tuned.best.step, tuned.best.gain.mean) == (3, 0.3)
 
 
+def test_training_stops_early_when_the_best_is_long_past(base: BaseModel) -> None:
+    start = kv_of_ids(base.model, list(range(5, 13)))
+    gains = itertools.chain([0.0, 0.3], itertools.repeat(0.2))
+    config = TuningConfig(
+        num_virtual_tokens=8, steps=40, examples_per_step=2, checks=10, patience=3
+    )
+    tuned = train(
+        base.model,
+        start,
+        itertools.cycle(EXAMPLES),
+        lambda prefix: Gain(next(gains), 0.0, 0.0),
+        config,
+        lambda share, check: None,
+    )
+    assert (tuned.best.step, tuned.steps) == (4, 16)
+    assert not tuned.interrupted
+
+
 def test_a_prefix_that_never_helps_is_the_untrained_one(base: BaseModel) -> None:
     start = kv_of_ids(base.model, list(range(5, 13)))
     gains = itertools.chain([0.0], itertools.repeat(-1.0))

@@ -1,0 +1,53 @@
+"""The shipped model: it opens with transformers, computes the same, and reads its context."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from code_model.loading import DEFAULT, BaseModel, load_model
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def shipped() -> BaseModel:
+    return load_model(DEFAULT)
+
+
+def test_it_is_small_and_says_what_it_is(shipped: BaseModel) -> None:
+    size = sum(file.stat().st_size for file in DEFAULT.iterdir())
+    assert size < 32 * 2**20
+    assert shipped.name == "attune-default"
+    assert shipped.layout.order == "spm"
+    assert json.loads((DEFAULT / "config.json").read_text())["model_type"] == "llama"
+    assert (DEFAULT / "README.md").is_file(), "a model ships with its card"
+
+
+@torch.no_grad()
+def test_it_computes_what_transformers_computes(shipped: BaseModel) -> None:
+    from transformers import LlamaForCausalLM
+
+    text = Path(__file__).read_text()
+    ids = torch.tensor([shipped.encoder.beginning_ids + shipped.encoder.encode_file("a.py", text)])
+    reference = LlamaForCausalLM.from_pretrained(DEFAULT, dtype=torch.float32)
+    ours = shipped.model.logits(shipped.model(ids))
+    torch.testing.assert_close(ours, reference(ids).logits, atol=2e-3, rtol=1e-3)
+
+
+@torch.no_grad()
+def test_it_copies_what_it_has_never_seen(shipped: BaseModel) -> None:
+    """What a soft prompt needs of its model: that it reads what stands in front.
+
+    Loss (nats per token) on random tokens is near the logarithm of the vocabulary, on their
+    second coming far below.
+    """
+    generator = torch.Generator().manual_seed(0)
+    span = torch.randint(300, shipped.model.config.vocab_size, (8, 48), generator=generator)
+    ids = torch.cat((torch.full((8, 1), shipped.encoder.beginning_ids[0]), span, span), dim=1)
+    logits = shipped.model.logits(shipped.model(ids[:, :-1]))
+    nats = F.cross_entropy(logits.transpose(1, 2), ids[:, 1:], reduction="none")
+    first, second = nats[:, :48].mean(), nats[:, 52:].mean()
+    assert second < 0.5 * first
