@@ -15,7 +15,6 @@ from torch.nn.utils.rnn import pad_sequence
 from code_model.completion import complete
 from code_model.engine import Engine
 from code_model.llama import Llama
-from code_model.precision import bfloat16_wins
 from tuning.examples import Example, HeldOutHole, middle_of, without_middle
 
 BATCH = 8
@@ -64,17 +63,16 @@ def collated(examples: Sequence[Example]) -> Tensor:
 
 @torch.inference_mode()
 def middle_nats(model: Llama, prefix: Tensor, examples: Sequence[Example]) -> NDArray[np.float64]:
-    """Nats of each example's middle behind the prefix (L, 2, G, P, D)."""
+    """Nats of each example's middle behind the prefix (L, 2, G, P, D), in serving's float32."""
     nats = np.zeros(len(examples))
     order = sorted(range(len(examples)), key=lambda index: len(examples[index].ids))
     for first in range(0, len(order), BATCH):
         chosen = order[first : first + BATCH]
         batch = [examples[index] for index in chosen]
-        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16_wins()):
-            hidden = model(collated(batch)[:, :-1], prefix)
+        hidden = model(collated(batch)[:, :-1], prefix)
         for row, (index, one) in enumerate(zip(chosen, batch, strict=True)):
             end = len(one.ids) - 1
-            logits = model.logits(hidden[row, end - one.scored : end].float())
+            logits = model.logits(hidden[row, end - one.scored : end])
             targets = torch.tensor(one.ids[-one.scored :])
             nats[index] = F.cross_entropy(logits, targets, reduction="sum").item()
     return nats
