@@ -10,7 +10,7 @@ import typer
 
 from attune import __version__
 
-PROBLEM, BAD_INPUT = 1, 2
+PROBLEM, BAD_INPUT, INTERNAL_ERROR = 1, 2, 70  # 70 is EX_SOFTWARE of sysexits.h
 
 # errors that are answers: one sentence, and the exit code that it deserves
 EXPECTED = {
@@ -18,7 +18,7 @@ EXPECTED = {
     "code_context.positions": {"PositionError": BAD_INPUT},
     "code_model.loading": {"ModelLoadError": BAD_INPUT},
     "tuning.corpus": {"CorpusError": BAD_INPUT},
-    "prompts.errors": {"PromptWriteError": PROBLEM, "PromptError": BAD_INPUT},
+    "prompts.errors": {"PromptError": BAD_INPUT},
 }
 
 app = typer.Typer(
@@ -79,6 +79,7 @@ def complete(
         chosen = repository_prompt(at.root).path
     loaded = None if chosen is None else read_prompt(chosen)
     with waiting("Loading the model and completing…"):
+        from code_model.completion import REASONS
         from code_model.completion import complete as complete_at
         from code_model.engine import Engine
         from code_model.loading import load_model
@@ -100,7 +101,7 @@ def complete(
     elif answer.text:
         print(answer.text)  # noqa: T201
     if not answer.text:
-        _say(f"no completion here ({answer.reason})")
+        _say(f"no completion here: {REASONS[answer.reason or 'nothing_to_add']}.")
         raise typer.Exit(PROBLEM)
 
 
@@ -112,37 +113,43 @@ def tune(
         typer.Option(help="Prompt file to write. Default: in REPOSITORY/.attune."),
     ] = None,
     minutes: Annotated[float, typer.Option(min=0.05, max=10_000, help="Time to tune.")] = 4.0,
-    seed: Annotated[int, typer.Option(min=0, help="Of the split and of everything random.")] = 1,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**32 - 1, help="Of the split and everything random.")
+    ] = 1,
     as_json: Json = False,
 ) -> None:
     """Tune a prompt on a repository and prove it on files it has not seen."""
     from attune.show import Phases, show_report, waiting
+    from tuning.corpus import collect
 
-    with waiting("Loading the model…"):
-        from code_model.loading import load_model
-        from tuning.plot import plot
-        from tuning.train import TuningConfig
-        from tuning.tune import tune as tune_on
+    read = collect(repository)
+    try:
+        with waiting("Loading the model…"):
+            from code_model.loading import load_model
+            from tuning.plot import plot
+            from tuning.train import TuningConfig
+            from tuning.tune import tune as tune_on
 
-        base = load_model()
-    config = TuningConfig(minutes=minutes, seed=seed)
-    with Phases() as phases:
-        report = tune_on(base, repository, out, config, phases.update)
+            base = load_model()
+        with Phases() as phases:
+            config = TuningConfig(minutes=minutes, seed=seed)
+            report = tune_on(base, read, out, config, phases.update)
+    except KeyboardInterrupt:
+        _say("stopped by Ctrl-C before anything was tuned; nothing was written.")
+        raise typer.Exit(PROBLEM) from None
     if as_json:
         _print_json(report.to_json())
     else:
         show_report(report)
-    if report.written is not None:
-        curve = plot(report)
-        if curve is not None:
-            _say(f"learning curve: {curve}")
+    if report.written is not None and (curve := plot(report)) is not None:
+        _say(f"learning curve: {curve}")
     if report.interrupted:
-        kept = f"the proven prompt so far is {report.written}" if report.written else "nothing kept"
-        _say(f"stopped by Ctrl-C; {kept}")
+        kept = f"the prompt so far had proved itself: {report.written}"
+        _say(f"stopped by Ctrl-C; {kept if report.written else 'nothing was written'}.")
         raise typer.Exit(0 if report.written else PROBLEM)
     if not report.proven:
         _say(
-            "the prompt did not prove itself on unseen files, so it is not active; "
+            "the prompt did not prove itself on unseen files, so it does not serve; "
             f"it was kept as {report.written}"
         )
         raise typer.Exit(PROBLEM)
@@ -157,8 +164,9 @@ def evaluate(
     """Measure a prompt on the files of a repository that its tuning held out."""
     from attune.show import Phases, show_proof, waiting
     from prompts.file import read_prompt
+    from tuning.corpus import collect
 
-    loaded = read_prompt(prompt)
+    loaded, read = read_prompt(prompt), collect(repository)
     with waiting("Loading the model…"):
         from code_model.loading import load_model
         from tuning.tune import evaluate as evaluate_on
@@ -166,7 +174,7 @@ def evaluate(
         base = load_model()
     with Phases() as phases:
         proof = evaluate_on(
-            base, repository, loaded, lambda share: phases.update("Measuring", share, None)
+            base, read, loaded, lambda share: phases.update("Measuring", share, None)
         )
     if as_json:
         _print_json(proof.to_json())
@@ -247,7 +255,7 @@ def _fail(error: Exception) -> NoReturn:
                 _say(str(error))
                 sys.exit(code)
     _say(f"internal error ({type(error).__name__}: {error}); run again with -v for a traceback.")
-    sys.exit(PROBLEM)
+    sys.exit(INTERNAL_ERROR)
 
 
 def main() -> None:

@@ -68,5 +68,5 @@ def _model_and_prompt(repository: Path) -> list[Finding]:
     answer = complete(engine, sample, "sample.py", len(sample))
     if not answer.text:
         return [*found, Finding("completion", f"a trial stayed silent ({answer.reason})", True)]
-    return [*found, Finding("completion", "a trial gave text; silent inside words, strings and "
-                            "comments unless asked, and in files other than Python")]  # fmt: skip
+    return [*found, Finding("completion", "a trial gave text; silent inside words, and in strings "
+                            "and comments unless asked")]  # fmt: skip

@@ -12,9 +12,19 @@ from code_model.loading import BaseModel
 MAX_NEW_TOKENS = {CompletionKind.LINE: 48, CompletionKind.BLOCK: 112}
 
 
+# why an answer is empty: code and words
+REASONS = {
+    "inside_word": "the cursor stands inside a word",
+    "in_string": "the cursor stands in a string",
+    "in_comment": "the cursor stands in a comment",
+    "nothing_to_add": "the model adds nothing here",
+    "cancelled": "the request was cancelled",
+}
+
+
 @dataclass(frozen=True)
 class Completion:
-    """The text to insert at the cursor; when it is empty, `reason` is a short code for why.
+    """The text to insert at the cursor; when it is empty, `reason` is a key of `REASONS`.
 
     `generation` is None when the model was not asked.
     """

@@ -75,7 +75,7 @@ class AttunedModel:
             return None, WITHOUT_PROMPT
         prompt = read_prompt(self._path)
         if not self._named and not prompt.manifest.proven:
-            return None, Status("Normal", False, f"Ready without a prompt: {UNPROVEN}")
+            return None, Status("Normal", False, f"Ready without a prompt: {UNPROVEN}.")
         return prompt, Status("Normal", False, f"Ready with prompt {_label(prompt.manifest)}")
 
 

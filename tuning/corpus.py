@@ -34,8 +34,9 @@ class SourceFile:
 
 @dataclass(frozen=True)
 class Corpus:
-    """The files that are read, and how many were left out for which reason."""
+    """The files of a repository that are read, and how many were left out for which reason."""
 
+    root: Path
     files: tuple[SourceFile, ...]
     left_out: dict[str, int] = field(default_factory=dict)
 
@@ -55,7 +56,7 @@ def collect(repository: Path) -> Corpus:
     Raises `CorpusError` if there is no folder or nothing in it to tune on.
     """
     if not repository.is_dir():
-        raise CorpusError(f"There is no folder {repository}; name the root of a repository.")
+        raise CorpusError(f"{repository} is not a folder; name the root of a repository.")
     files, left_out = [], Counter[str]()
     for path in sorted(_listed(repository)):
         if language_of(path) is None:
@@ -71,7 +72,7 @@ def collect(repository: Path) -> Corpus:
             f"There are no Python files to tune on in {repository}{unreadable}; "
             "name a repository that has some."
         )
-    return Corpus(tuple(files), dict(left_out))
+    return Corpus(repository.resolve(), tuple(files), dict(left_out))
 
 
 def split(files: tuple[SourceFile, ...], seed: int) -> Split:

@@ -14,6 +14,8 @@ from tuning.evaluate import Gain, collated
 from tuning.examples import Example
 from tuning.prefix import KVPrefix
 
+MAX_SEED = 2**32 - 1
+
 
 @dataclass(frozen=True)
 class TuningConfig:

@@ -17,12 +17,13 @@ from code_model.soft_prompt import kv_of_ids, kv_to_rows, prefix_kv
 from prompts.errors import PromptWriteError
 from prompts.file import DEFAULT_PROMPT, SUFFIX, PromptFile, write_prompt
 from prompts.manifest import Manifest
+from prompts.repository import unproven_path
 from tuning import corpus
 from tuning.evaluate import Gain, middle_nats, paired_gain
 from tuning.examples import held_out_holes, training_examples
 from tuning.prefix import initial_ids
 from tuning.proof import NO_PROMPT, THIS_PROMPT, Proof, prove, test_holes
-from tuning.train import Check, Tuned, TuningConfig, train
+from tuning.train import MAX_SEED, Check, Tuned, TuningConfig, train
 
 # phase in words, share of it done, the latest look at the validation files
 Progress = Callable[[str, float, Check | None], None]
@@ -61,14 +62,9 @@ class Report:
         }
 
 
-def unproven_path(out: Path) -> Path:
-    """Where a prompt goes that did not prove itself: beside the good name, never over it."""
-    return out.with_name(out.name.removesuffix(SUFFIX) + ".unproven" + SUFFIX)
-
-
 def tune(
     base: BaseModel,
-    repository: Path,
+    read: corpus.Corpus,
     out: Path | None,
     config: TuningConfig,
     progress: Progress,
@@ -78,15 +74,13 @@ def tune(
     Ctrl-C ends the run at once: the best prompt so far is kept only if the validation files had
     proved it already.
 
-    Raises `tuning.corpus.CorpusError` if the repository does not serve, and
+    Raises `tuning.corpus.CorpusError` if there are too few files, and
     `prompts.errors.PromptWriteError` if the result cannot be written, which is tried before the
     time is spent.
     """
     began = time.monotonic()
-    repository = repository.resolve()
+    repository = read.root
     target = out or repository / DEFAULT_PROMPT
-    progress("Reading the repository", 0.0, None)
-    read = corpus.collect(repository)
     split = corpus.split(read.files, config.seed)
     with _writable(target):
         start = kv_of_ids(base.model, initial_ids(base, split.train, config.num_virtual_tokens))
@@ -137,15 +131,16 @@ def tune(
 
 
 def evaluate(
-    base: BaseModel, repository: Path, prompt: PromptFile, progress: Callable[[float], None]
+    base: BaseModel, read: corpus.Corpus, prompt: PromptFile, progress: Callable[[float], None]
 ) -> Proof:
-    """Prove a prompt on the files of `repository` that its tuning held out, as far as they exist.
+    """Prove a prompt on the files of a repository that its tuning held out, as far as they exist.
 
-    Raises `tuning.corpus.CorpusError` and `prompts.errors.IncompatiblePrompt`.
+    Raises `tuning.corpus.CorpusError` for too few files or a prompt that does not say which files
+    it held out, and `prompts.errors.IncompatiblePrompt`.
     """
     prefix_kv(base, prompt)  # refuse a prompt of another model before anything else
     config = _recorded(prompt.manifest)
-    split = corpus.split(corpus.collect(repository.resolve()).files, config.seed)
+    split = corpus.split(read.files, config.seed)
     holes = test_holes(
         base, split.test, room=room(base, config), count=config.test_holes, seed=config.seed
     )
@@ -155,13 +150,18 @@ def evaluate(
 def _recorded(manifest: Manifest) -> TuningConfig:
     """The part of the recipe that decides which holes are measured, as the prompt file says it.
 
-    A file from elsewhere may say anything: what is not a sensible number counts as not said.
+    A file from elsewhere may say anything. Measured on other files than those held out, a prompt
+    would look better than it is, so nothing is guessed.
     """
     known = {}
-    for name, largest in (("seed", 2**32), ("max_tokens", 4096), ("test_holes", 4096)):
+    for name, largest in (("seed", MAX_SEED), ("max_tokens", 4096), ("test_holes", 4096)):
         value = manifest.recipe.get(name)
-        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= largest:
-            known[name] = value
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= largest:
+            raise corpus.CorpusError(
+                f"Prompt {manifest.name!r} does not say in its recipe which files it held out "
+                f"({name}), so it cannot be measured; tune it again."
+            )
+        known[name] = value
     return TuningConfig(num_virtual_tokens=manifest.num_virtual_tokens, **known)
 
 
@@ -258,6 +258,8 @@ def _writable(target: Path) -> Iterator[None]:
         raise PromptWriteError(
             f"{target.name} does not end with {SUFFIX}; give the prompt file such a name."
         )
+    if target.is_dir():
+        raise PromptWriteError(f"{target} is a folder; name a file with --out.")
     missing = [folder for folder in (target.parent, *target.parents) if not folder.exists()]
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -266,7 +268,8 @@ def _writable(target: Path) -> Iterator[None]:
         probe.unlink()
     except OSError as error:
         raise PromptWriteError(
-            f"{target.parent} cannot be written ({error.strerror}); choose another --out."
+            f"{target.parent} cannot be written ({error.strerror}); "
+            "choose another place with --out."
         ) from error
     try:
         yield

@@ -86,7 +86,7 @@ def test_complete_prints_text_or_says_why_not(source: Path, tiny_model: Path) ->
     assert answer["kind"] == "line"
     assert answer["prompt"] is None
     silent = attune("complete", f"{source}:4:6", model=tiny_model)
-    refused(silent, 1, "no completion here (inside_word)")
+    refused(silent, 1, "no completion here: the cursor stands inside a word.")
 
 
 BAD_PLACES = {
@@ -178,8 +178,22 @@ def test_nothing_to_tune_on(
     assert {file.name for file in root.iterdir()} == set(files), "nothing is left behind"
 
 
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--out", "p.bin"], "does not end with"),
+        (["--out", "file_0.py/p.attune.safetensors"], "cannot be written"),
+        (["--seed", "99999999999999999999999"], "--seed"),
+        (["--minutes", "0"], "--minutes"),
+    ],
+)
+def test_bad_options(options: list[str], sentence: str, tunable: Path, tiny_model: Path) -> None:
+    done = attune("tune", ".", *options, model=tiny_model, cwd=tunable)
+    refused(done, 2, sentence)
+
+
 def test_no_repository(tmp_path: Path, tiny_model: Path) -> None:
-    refused(attune("tune", str(tmp_path / "none"), model=tiny_model), 2, "There is no folder")
+    refused(attune("tune", str(tmp_path / "none"), model=tiny_model), 2, "is not a folder")
 
 
 def test_ctrl_c_ends_a_run_at_once(tunable: Path, tiny_model: Path) -> None:

@@ -41,7 +41,7 @@ def test_the_commit_is_known(git_repository: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("prepare", "sentence"),
     [
-        (lambda root: None, "There is no folder"),
+        (lambda root: None, "is not a folder"),
         (lambda root: root.mkdir(), "no Python files to tune on"),
         (lambda root: (root.mkdir(), (root / "a.txt").write_text("x")), "no Python files"),
         (lambda root: (root.mkdir(), (root / "a.py").write_bytes(b"\xff")), "1 not UTF-8"),

@@ -9,10 +9,12 @@ import pytest
 from code_model.loading import BaseModel, weights_hash
 from prompts.errors import IncompatiblePrompt, PromptWriteError
 from prompts.file import DEFAULT_PROMPT, read_prompt, write_prompt
+from prompts.repository import repository_prompt, unproven_path
 from tuning import tune as tune_module
+from tuning.corpus import CorpusError, collect
 from tuning.evaluate import Gain
 from tuning.train import TuningConfig
-from tuning.tune import Report, evaluate, tune, unproven_path
+from tuning.tune import Report, evaluate, tune
 
 CONFIG = TuningConfig(
     num_virtual_tokens=16,
@@ -30,7 +32,7 @@ def quiet(phase: str, share: float, check: object) -> None:
 
 
 def run(base: BaseModel, repository: Path, out: Path | None = None) -> Report:
-    return tune(base, repository, out, CONFIG, quiet)
+    return tune(base, collect(repository), out, CONFIG, quiet)
 
 
 def test_a_run_measures_and_writes(base: BaseModel, git_repository: Path) -> None:
@@ -47,7 +49,7 @@ def test_a_run_measures_and_writes(base: BaseModel, git_repository: Path) -> Non
     assert report.proof is not None
     names = [arm.name for arm in report.proof.arms]
     assert names == ["no prompt", "untrained prompt", "this prompt"]
-    again = evaluate(base, git_repository, prompt, lambda share: None)
+    again = evaluate(base, collect(git_repository), prompt, lambda share: None)
     assert again.gain.mean == pytest.approx(report.proof.gain.mean, abs=1e-6)
 
 
@@ -88,6 +90,8 @@ def test_an_unproven_prompt_never_replaces_a_good_one(
     assert not report.proven
     assert good.read_bytes() == b"the good one"
     assert report.written == unproven_path(good)
+    good.unlink()
+    assert "not proved itself" in repository_prompt(repository).reason
     assert report.written.exists()
 
 
@@ -106,7 +110,7 @@ def test_ctrl_c_keeps_only_what_proved_itself(
         if phase == "Tuning" and share > 0.6:
             raise KeyboardInterrupt
 
-    report = tune(base, repository, None, CONFIG, progress)
+    report = tune(base, collect(repository), None, CONFIG, progress)
     final = repository / DEFAULT_PROMPT
     assert report.interrupted
     assert final.exists() == kept
@@ -119,7 +123,10 @@ def test_a_bad_place_is_found_before_the_work(
 ) -> None:
     monkeypatch.setattr(tune_module, "_train", None)  # must not be reached
     (repository / "file").write_text("")
-    with pytest.raises(PromptWriteError, match="choose another --out"):
+    (repository / "p.attune.safetensors").mkdir()
+    with pytest.raises(PromptWriteError, match="is a folder"):
+        run(base, repository, repository / "p.attune.safetensors")
+    with pytest.raises(PromptWriteError, match="choose another place"):
         run(base, repository, repository / "file" / "p.attune.safetensors")
     with pytest.raises(PromptWriteError, match="does not end with"):
         run(base, repository, repository / "p.bin")
@@ -151,4 +158,17 @@ def test_a_prompt_of_another_model_is_not_measured(base: BaseModel, repository: 
     foreign = replace(prompt, manifest=replace(prompt.manifest, model=other))
     write_prompt(report.written, foreign)
     with pytest.raises(IncompatiblePrompt, match="tokenizer"):
-        evaluate(base, repository, read_prompt(report.written), lambda share: None)
+        evaluate(base, collect(repository), read_prompt(report.written), lambda share: None)
+
+
+@pytest.mark.parametrize("seed", [None, -1, 2**32, True, "1"])
+def test_a_prompt_that_hides_its_split_is_not_measured(
+    base: BaseModel, repository: Path, seed: object
+) -> None:
+    report = run(base, repository)
+    assert report.written is not None
+    prompt = read_prompt(report.written)
+    recipe = {**prompt.manifest.recipe, "seed": seed}
+    hiding = replace(prompt, manifest=replace(prompt.manifest, recipe=recipe))
+    with pytest.raises(CorpusError, match="does not say in its recipe which files"):
+        evaluate(base, collect(repository), hiding, lambda share: None)
