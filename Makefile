@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 REPO ?= .
-MINUTES ?= 3
+MINUTES ?= 4
 
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
@@ -23,7 +23,7 @@ $(VENV)/installed-dev: $(VENV)/installed
 	$(PIP) --editable '.[dev]'
 	touch $@
 
-# Tune a prompt on a repository and show what it gained: make try [REPO=path] [MINUTES=3]
+# Tune a prompt on a repository and show what it gained: make try [REPO=path] [MINUTES=4]
 try: $(VENV)/installed
 	@# exit code 1 is an answer too: the prompt did not prove itself
 	$(VENV)/bin/attune tune "$(REPO)" --minutes $(MINUTES) || [ $$? -eq 1 ]

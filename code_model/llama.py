@@ -155,7 +155,12 @@ class Attention(nn.Module):
             k = k.repeat_interleave(self.heads // self.kv_heads, dim=1)
             v = v.repeat_interleave(self.heads // self.kv_heads, dim=1)
         causal = mask is None and q.shape[2] == k.shape[2] and q.shape[2] > 1
-        out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)
+        if q.device.type == "cpu":  # there, autocast would make attention slower, not faster
+            with torch.autocast("cpu", enabled=False):
+                q, k, v = q.float(), k.float(), v.float()
+                out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)
+        else:
+            out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)
         batch, _, tokens, _ = out.shape
         projected: Tensor = self.o_proj(out.transpose(1, 2).reshape(batch, tokens, -1))
         return projected

@@ -72,12 +72,16 @@ def training_examples(
 ) -> Iterator[Example]:
     """Endless examples: a share of plain windows left to right, the rest FIM.
 
-    Files are drawn by the square root of their length. `room` is the longest example in tokens.
+    Files are drawn by the square root of their length. `room` is the longest example in tokens;
+    each may take a third of it to all of it, because a prompt that has learnt from short contexts
+    only does harm in front of long ones (docs/experiments.md).
     """
     rng = random.Random(seed)
     weights = [len(file.text) ** 0.5 for file in files]
     by_kind = {file.path: _by_kind(file) for file in files}
+    longest = room
     while True:
+        room = rng.randint(longest // 3, longest)
         file = rng.choices(files, weights)[0]
         kinds = by_kind[file.path]
         if not kinds or rng.random() < left_to_right:

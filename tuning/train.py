@@ -21,21 +21,25 @@ MAX_SEED = 2**32 - 1
 class TuningConfig:
     """The recipe. `steps`, where given, replaces the time budget and makes runs repeatable.
 
+    Examples to learn from are short (`max_tokens`), those to measure by are about as long as
+    serving's (`held_out_tokens`).
+
     Many small steps beat few large ones (docs/experiments.md).
     """
 
     num_virtual_tokens: int = 128
     minutes: float = 4.0
     steps: int | None = None
-    learning_rate: float = 0.15
+    learning_rate: float = 0.03
     warmup: float = 0.05
     clip: float = 1.0
     examples_per_step: int = 4
-    max_tokens: int = 512
+    max_tokens: int = 256
+    held_out_tokens: int = 512
     left_to_right: float = 0.25
-    checks: int = 8
+    checks: int = 5
     patience: int = 3
-    validation_holes: int = 48
+    validation_holes: int = 40
     test_holes: int = 160
     seed: int = 1
 

@@ -95,7 +95,7 @@ def tune(
                     test_holes(
                         base,
                         split.test,
-                        room=room(base, config),
+                        room=_room(base, config, config.held_out_tokens),
                         count=config.test_holes,
                         seed=config.seed,
                     ),
@@ -142,7 +142,11 @@ def evaluate(
     config = _recorded(prompt.manifest)
     split = corpus.split(read.files, config.seed)
     holes = test_holes(
-        base, split.test, room=room(base, config), count=config.test_holes, seed=config.seed
+        base,
+        split.test,
+        room=_room(base, config, config.held_out_tokens),
+        count=config.test_holes,
+        seed=config.seed,
     )
     return prove(base, holes, {NO_PROMPT: None, THIS_PROMPT: prompt}, config.seed, progress)
 
@@ -154,7 +158,7 @@ def _recorded(manifest: Manifest) -> TuningConfig:
     would look better than it is, so nothing is guessed.
     """
     known = {}
-    for name, largest in (("seed", MAX_SEED), ("max_tokens", 4096), ("test_holes", 4096)):
+    for name, largest in (("seed", MAX_SEED), ("held_out_tokens", 4096), ("test_holes", 4096)):
         value = manifest.recipe.get(name)
         if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= largest:
             raise corpus.CorpusError(
@@ -165,22 +169,21 @@ def _recorded(manifest: Manifest) -> TuningConfig:
     return TuningConfig(num_virtual_tokens=manifest.num_virtual_tokens, **known)
 
 
-def room(base: BaseModel, config: TuningConfig) -> int:
+def _room(base: BaseModel, config: TuningConfig, tokens: int) -> int:
     """Tokens of the longest example: what the recipe allows and the model's positions leave."""
     left = base.model.config.max_position_embeddings - config.num_virtual_tokens
-    return min(config.max_tokens, left)
+    return min(tokens, left)
 
 
 def _train(
     base: BaseModel, split: corpus.Split, start: Tensor, config: TuningConfig, progress: Progress
 ) -> Tuned:
     context = ContextConfig()
-    longest = room(base, config)
     validation = held_out_holes(
         base,
         split.validation,
         config=context,
-        room=longest,
+        room=_room(base, config, config.held_out_tokens),
         count=config.validation_holes,
         seed=config.seed,
     )
@@ -199,7 +202,7 @@ def _train(
             base,
             split.train,
             config=context,
-            room=longest,
+            room=_room(base, config, config.max_tokens),
             left_to_right=config.left_to_right,
             seed=config.seed,
         ),
@@ -232,6 +235,7 @@ def _prompt_file(
             "examples_per_step": config.examples_per_step,
             "left_to_right": config.left_to_right,
             "max_tokens": config.max_tokens,
+            "held_out_tokens": config.held_out_tokens,
             "test_holes": config.test_holes,
         },
         measured=measured,

@@ -18,7 +18,9 @@ from tuning.examples import Example, HeldOutHole
 from tuning.prefix import KVPrefix, initial_ids
 from tuning.train import Check, TuningConfig, loss_of, rate, train
 
-CONFIG = TuningConfig(num_virtual_tokens=8, steps=12, examples_per_step=4, checks=3, seed=1)
+CONFIG = TuningConfig(
+    num_virtual_tokens=8, steps=12, learning_rate=0.15, examples_per_step=4, checks=3, seed=1
+)
 EXAMPLES = [Example([9, 30, 31, 32, 33, 34 + n], 3) for n in range(4)]
 
 

@@ -19,8 +19,10 @@ from tuning.tune import Report, evaluate, tune
 CONFIG = TuningConfig(
     num_virtual_tokens=16,
     steps=6,
+    learning_rate=0.1,
     examples_per_step=4,
-    max_tokens=160,
+    max_tokens=128,
+    held_out_tokens=160,
     checks=2,
     validation_holes=4,
     test_holes=8,
