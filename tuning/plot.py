@@ -19,7 +19,8 @@ def plot(report: Report) -> Path | None:
     figure = Figure(figsize=(6, 3.5), layout="constrained")
     axes = figure.subplots()
     steps = [check.step for check in report.checks]
-    axes.plot(steps, [100 * check.gain.mean for check in report.checks], marker="o")
+    gains = [100 * check.gain.mean for check in report.checks]
+    axes.plot(steps, gains, marker="o", label="validation files")
     axes.axhline(0, linewidth=0.8, color="0.5")
     if report.proof is not None:
         gain = report.proof.gain
@@ -28,7 +29,7 @@ def plot(report: Report) -> Path | None:
             [steps[-1]], [100 * gain.mean], yerr=[[below], [above]], fmt="s", capsize=4,
             label="unseen files, 95 % interval",
         )  # fmt: skip
-        axes.legend()
+    axes.legend()
     axes.set_xlabel("steps")
     axes.set_ylabel("bits saved against no prompt (%)")
     axes.set_title(f"Tuning on {report.repository}")
