@@ -2,9 +2,11 @@
 
 import asyncio
 import logging
+from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from threading import Event
 
@@ -12,6 +14,8 @@ from lsp_server.protocol import Status
 from lsp_server.settings import Settings
 
 logger = logging.getLogger(__name__)
+
+REMEMBERED = 256  # answers whose fate may still be told
 
 
 @dataclass(frozen=True)
@@ -28,11 +32,24 @@ class CompletionRequest:
     explicit: bool = False
 
 
+@dataclass(frozen=True)
+class Answer:
+    """The text to insert at the cursor; when it is empty, `reason` is a short code that says why.
+
+    `number` tells answers of one server apart: what the editor knows of an answer's fate it says
+    to `EngineThread.accepted` and `EngineThread.rejected` under this number.
+    """
+
+    text: str
+    reason: str | None = None
+    number: int = 0
+
+
 Tell = Callable[[Status], None]
 """Takes a new status; may be called from any thread."""
 
-Complete = Callable[[CompletionRequest, Callable[[], bool]], str]
-"""The text to insert, empty when there is nothing; looks often whether it is cancelled."""
+Complete = Callable[[CompletionRequest, Callable[[], bool]], Answer]
+"""Answers one request; looks often whether it is cancelled."""
 
 OpenEngine = Callable[[Settings, Path | None, Tell], Complete]
 """Loads the model for the settings and the workspace folder, and tells when it is ready.
@@ -56,13 +73,16 @@ class EngineThread:
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="attune-engine")
         self._complete: Complete | None = None
         self._latest = Event()
+        self._numbers = count(1)
+        self._shown: OrderedDict[int, tuple[CompletionRequest, Answer]] = OrderedDict()
+        self._rejected: set[tuple[str, str, str]] = set()
 
     def open(self, settings: Settings, root: Path | None, tell: Tell) -> None:
         """Start to load; returns at once."""
         self._executor.submit(self._open, settings, root, tell)
 
-    async def complete(self, request: CompletionRequest) -> str:
-        """The text to insert, empty when cancelled, overtaken or without an engine.
+    async def complete(self, request: CompletionRequest) -> Answer:
+        """The answer, empty when cancelled, overtaken or without an engine.
 
         Cancelling the awaiting task stops the engine at its next token.
         """
@@ -70,9 +90,26 @@ class EngineThread:
         self._latest.set()
         self._latest = cancelled
         try:
-            return await asyncio.wrap_future(self._executor.submit(self._run, request, cancelled))
+            found = await asyncio.wrap_future(self._executor.submit(self._run, request, cancelled))
         finally:
             cancelled.set()
+        if not request.explicit and (*_site(request), found.text) in self._rejected:
+            found = Answer("", "rejected")
+        answer = replace(found, number=next(self._numbers))
+        self._shown[answer.number] = (request, answer)
+        while len(self._shown) > REMEMBERED:
+            self._shown.popitem(last=False)
+        return answer
+
+    def accepted(self, number: int) -> None:
+        """The user took the answer of this number, all of it or a part; others are ignored."""
+        self._shown.pop(number, None)
+
+    def rejected(self, number: int) -> None:
+        """The user dismissed the answer of this number: its text does not return at its place."""
+        if number in self._shown:
+            request, answer = self._shown.pop(number)
+            self._rejected.add((*_site(request), answer.text))
 
     def close(self) -> None:
         """Cancel everything; the thread ends at its next look at the cancel flag."""
@@ -88,10 +125,18 @@ class EngineThread:
             logger.error("The engine did not start (%s).", describe(error))
             tell(Status("Error", False, f"The engine did not start ({describe(error)})."))
 
-    def _run(self, request: CompletionRequest, cancelled: Event) -> str:
-        if self._complete is None or cancelled.is_set():
-            return ""
+    def _run(self, request: CompletionRequest, cancelled: Event) -> Answer:
+        if self._complete is None:
+            return Answer("", "no_engine")
+        if cancelled.is_set():
+            return Answer("", "cancelled")
         return self._complete(request, cancelled.is_set)
+
+
+def _site(request: CompletionRequest) -> tuple[str, str]:
+    """The place that a rejection holds for: the file and the text before the cursor's line end."""
+    start = request.text.rfind("\n", 0, request.offset) + 1
+    return request.path, request.text[start : request.offset]
 
 
 def describe(error: BaseException) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from code_model.completion import complete
 from code_model.engine import Engine
 from code_model.loading import BaseModel, ModelLoadError, load_model
-from lsp_server.engine import Complete, CompletionRequest, EngineError, Tell
+from lsp_server.engine import Answer, Complete, CompletionRequest, EngineError, Tell
 from lsp_server.protocol import Status
 from lsp_server.settings import Settings
 from prompts.errors import PromptError
@@ -45,20 +45,21 @@ class AttunedModel:
         self._version = _version(self._path)
         self._engine = self._opened()
 
-    def complete(self, request: CompletionRequest, cancelled: Callable[[], bool]) -> str:
-        """The text to insert at the cursor."""
+    def complete(self, request: CompletionRequest, cancelled: Callable[[], bool]) -> Answer:
+        """The text to insert at the cursor, or why there is none."""
         version = _version(self._path)
         if version != self._version:
             self._version = version
             self._engine = self._opened()
-        return complete(
+        found = complete(
             self._engine,
             request.text,
             request.path,
             request.offset,
             explicit=request.explicit,
             cancelled=cancelled,
-        ).text
+        )
+        return Answer(found.text, found.reason)
 
     def _opened(self) -> Engine:
         """The engine for the prompt file as it is now, or without it; tells which."""

@@ -150,10 +150,10 @@ async def _items(
         start = replaced.start
         offset = lines.from_utf16(start.line, start.character) + len(typed)
     explicit = params.context.trigger_kind is types.InlineCompletionTriggerKind.Invoked
-    added = await ls.engine.complete(CompletionRequest(text, before.path, offset, explicit))
-    if not added or not before.is_current(ls.workspace, uri):
+    answer = await ls.engine.complete(CompletionRequest(text, before.path, offset, explicit))
+    if not answer.text or not before.is_current(ls.workspace, uri):
         return []
-    return [types.InlineCompletionItem(typed + added, range=replaced)]
+    return [types.InlineCompletionItem(typed + answer.text, range=replaced)]
 
 
 def _shutdown(ls: AttuneServer, params: None) -> None:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from lsp_server.engine import CompletionRequest
+from lsp_server.engine import Answer, CompletionRequest
 from lsp_server.protocol import Status
 from lsp_server.server import create_server
 
@@ -33,15 +33,16 @@ class FakeEngine:
         tell(READY)
         return self.complete
 
-    def complete(self, request, cancelled) -> str:
+    def complete(self, request, cancelled) -> Answer:
         self.requests.append(request)
         self._begun.release()
         assert self.gate.wait(60)
         try:
             if cancelled():
                 self.stopped.append(request)
-                return ""
-            return self.answer(request)
+                return Answer("", "cancelled")
+            text = self.answer(request)
+            return Answer(text, None if text else "nothing_to_add")
         finally:
             self._ended.release()
 
