@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 from prompts import strict_json
 from prompts.errors import CorruptPrompt, PromptWriteError, UnsupportedVersion
@@ -16,6 +16,8 @@ FORMAT_VERSION = 1
 MAX_MANIFEST_BYTES = 1 << 20
 """Longest manifest JSON; it is ASCII, so its bytes are its characters."""
 MAX_VIRTUAL_TOKENS = 4096
+OPTIONAL = ("task", "globs", "show_threshold", "context", "audit")
+"""Fields that a file may leave out, because a reader without them may safely ignore them."""
 
 Form = Literal["kv", "embedding"]
 
@@ -66,6 +68,17 @@ class Manifest:
     lineage: tuple[str, ...] = ()
     """sha256 of the prompt files that this one was tuned from, oldest first."""
     attune_version: str
+    task: str | None = None
+    """What the prompt was tuned for, if not completion in general."""
+    globs: tuple[str, ...] = ()
+    """Paths that it serves, in gitignore's pattern language from the repository's root; () is all.
+    """
+    show_threshold: float | None = None
+    """Lowest log-probability (nats) at which a completion made with this prompt is shown."""
+    context: dict[str, JSON] = field(default_factory=dict)
+    """Parameters of the context that the prompt was tuned with, where they are not the defaults."""
+    audit: dict[str, JSON] = field(default_factory=dict)
+    """What `attune prompt audit` found; empty before."""
 
     @property
     def proven(self) -> bool:
@@ -84,16 +97,19 @@ class Manifest:
     def to_json(self) -> str:
         """Return the canonical JSON: sorted keys, no spaces, ASCII; equal manifests, equal text.
 
-        Raises `PromptWriteError` for `recipe` or `measured` values that JSON cannot hold.
+        Optional fields that say nothing are left out. Raises `PromptWriteError` for values that
+        JSON cannot hold.
         """
+        described = dataclasses.asdict(self)
+        for key in OPTIONAL:
+            if described[key] in (None, (), {}):
+                del described[key]
         try:
-            return json.dumps(
-                dataclasses.asdict(self), sort_keys=True, separators=(",", ":"), allow_nan=False
-            )
+            return json.dumps(described, sort_keys=True, separators=(",", ":"), allow_nan=False)
         except (TypeError, ValueError, RecursionError):
             raise PromptWriteError(
                 f"The manifest of prompt {self.name!r} holds a value that JSON cannot express;"
-                " keep recipe and measured to finite numbers, text, lists and string-keyed dicts."
+                " keep its objects to finite numbers, text, lists and string-keyed dicts."
             ) from None
 
     @classmethod
@@ -126,10 +142,11 @@ class Manifest:
             commit=fields.optional_text("commit", _COMMIT),
             created=fields.optional_text("created", _TIME),
             recipe=fields.object("recipe"),
-            measured=_measured(fields),
+            measured=_with_claim(fields, "measured", "proven"),
             licence=fields.optional_text("licence", _LINE),
             lineage=fields.texts("lineage", _SHA256, limit=1024),
             attune_version=fields.text("attune_version", _LINE),
+            **_optional(fields),
         )
 
 
@@ -181,6 +198,9 @@ class _Fields:
         self._fields = value
         self._where = where
 
+    def says_nothing(self, key: str) -> bool:
+        return self._fields.get(key) is None
+
     def _take(self, key: str) -> JSON:
         if key not in self._fields:
             raise _corrupt(f"manifest lacks {self._where}{key}")
@@ -215,6 +235,13 @@ class _Fields:
             raise self._breach(key, f"a whole number from {low} to {high}")
         return value
 
+    def finite_number(self, key: str) -> float:
+        value = self._take(key)
+        # Strict JSON has no other numbers than finite ones.
+        if not isinstance(value, (int, float)) or isinstance(value, bool):
+            raise self._breach(key, "a number")
+        return value
+
     def object(self, key: str) -> dict[str, JSON]:
         value = self._take(key)
         if not isinstance(value, dict):
@@ -236,8 +263,21 @@ def _model_identity(fields: _Fields) -> ModelIdentity:
     )
 
 
-def _measured(fields: _Fields) -> dict[str, JSON]:
-    measured = fields.object("measured")
-    if not isinstance(measured.get("proven", False), bool):
-        raise _corrupt("manifest field measured.proven must be true or false")
-    return measured
+def _optional(fields: _Fields) -> dict[str, Any]:
+    """The fields of `OPTIONAL` that are there; `null` says the same as absence."""
+    readers: dict[str, Callable[[str], object]] = {
+        "task": lambda key: fields.text(key, _LINE),
+        "globs": lambda key: fields.texts(key, _LINE, limit=256),
+        "show_threshold": fields.finite_number,
+        "context": fields.object,
+        "audit": lambda key: _with_claim(fields, key, "passed"),
+    }
+    return {key: readers[key](key) for key in OPTIONAL if not fields.says_nothing(key)}
+
+
+def _with_claim(fields: _Fields, key: str, claim: str) -> dict[str, JSON]:
+    """An object in which `claim`, if it is there, is true or false."""
+    found = fields.object(key)
+    if not isinstance(found.get(claim, False), bool):
+        raise _corrupt(f"manifest field {key}.{claim} must be true or false")
+    return found

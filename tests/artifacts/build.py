@@ -1,14 +1,16 @@
-"""Build the two golden prompt files of format version 1.
+"""Build the golden prompt files of format version 1.
 
 Run `python -m tests.artifacts.build` from the repository root, only for a new format version: the
 files of a published version stay as they are, because every later release must read them.
 """
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from prompts.file import SUFFIX, PromptFile, write_prompt
+from prompts.file import METADATA_KEY, SUFFIX, TENSOR_NAME, PromptFile, write_prompt
 from prompts.manifest import Form, Manifest, ModelIdentity
 
 IDENTITY = ModelIdentity(
@@ -45,13 +47,48 @@ def example_prompt(form: Form) -> PromptFile:
     return PromptFile(manifest, numbers.reshape(rows, width))
 
 
+def full_prompt() -> PromptFile:
+    """Return the golden prompt with every optional field."""
+    example = example_prompt("kv")
+    manifest = replace(
+        example.manifest,
+        task="tests",
+        globs=("src/**", "!src/generated/**"),
+        show_threshold=-1.25,
+        context={"max_header_tokens": 128, "sections": ["imports", "signatures"]},
+        audit={"passed": True},
+    )
+    return PromptFile(manifest, example.embeddings)
+
+
+def foreign_bytes() -> bytes:
+    """Return the golden prompt as another writer may store it.
+
+    bfloat16, its own order of keys, unescaped text, no padding, and keys of a later release.
+    """
+    example = example_prompt("embedding")
+    fields = json.loads(example.manifest.to_json())
+    later = {"a_later_field": {"of": "this version"}, "audit": None}
+    manifest = json.dumps(dict(reversed(fields.items())) | later)
+    tensor = (example.embeddings.view(np.uint32) >> 16).astype("<u2").tobytes()
+    entry = {"data_offsets": [0, len(tensor)], "shape": [3, 4], "dtype": "BF16"}
+    header = json.dumps(
+        {TENSOR_NAME: entry, "__metadata__": {METADATA_KEY: manifest}}, ensure_ascii=False
+    ).encode()
+    return len(header).to_bytes(8, "little") + header + tensor
+
+
 def build(folder: Path) -> list[Path]:
-    """Write both golden files into `folder` and return their paths."""
-    forms: tuple[Form, ...] = ("kv", "embedding")
-    paths = [folder / f"v1-{form}{SUFFIX}" for form in forms]
-    for form, path in zip(forms, paths, strict=True):
-        write_prompt(path, example_prompt(form))
-    return paths
+    """Write the golden files into `folder` and return their paths."""
+    written = {
+        "v1-kv": example_prompt("kv"),
+        "v1-embedding": example_prompt("embedding"),
+        "v1-full": full_prompt(),
+    }
+    for name, prompt in written.items():
+        write_prompt(folder / f"{name}{SUFFIX}", prompt)
+    (folder / f"v1-foreign{SUFFIX}").write_bytes(foreign_bytes())
+    return [folder / f"{name}{SUFFIX}" for name in (*written, "v1-foreign")]
 
 
 if __name__ == "__main__":

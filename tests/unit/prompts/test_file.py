@@ -58,6 +58,11 @@ MANIFESTS = st.builds(
     licence=st.none() | NAMES,
     lineage=st.lists(SHA256, max_size=3).map(tuple),
     attune_version=st.just("0.1.0"),
+    task=st.none() | NAMES,
+    globs=st.lists(NAMES, max_size=3).map(tuple),
+    show_threshold=st.none() | st.floats(allow_nan=False, allow_infinity=False),
+    context=OBJECTS,
+    audit=OBJECTS,
 )
 
 

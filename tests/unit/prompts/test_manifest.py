@@ -9,7 +9,7 @@ import pytest
 
 from prompts.errors import CorruptPrompt, PromptWriteError, UnsupportedVersion
 from prompts.file import PromptFile
-from prompts.manifest import Manifest
+from prompts.manifest import OPTIONAL, Manifest
 
 
 @pytest.fixture
@@ -101,6 +101,14 @@ def test_from_json_ignores_unknown_keys(fields: dict[str, Any], kv_prompt: Promp
         ("lineage", ["abc"]),
         ("lineage", [None]),
         ("attune_version", 1),
+        ("task", ""),
+        ("globs", "src/**"),
+        ("globs", ["a\nb"]),
+        ("show_threshold", "-1"),
+        ("show_threshold", True),
+        ("context", []),
+        ("audit", "passed"),
+        ("audit", {"passed": 1}),
         ("format_version", "1"),
         ("format_version", True),
         ("format_version", 0),
@@ -111,12 +119,15 @@ def test_from_json_refuses_bad_field(fields: dict[str, Any], key: str, value: ob
     *parents, last = key.split(".")
     owner = fields[parents[0]] if parents else fields
     owner[last] = value
-    check_refused(json.dumps(fields), f"manifest field {key} must be ")
+    check_refused(json.dumps(fields), f"manifest field {key}")
 
 
-@pytest.mark.parametrize("key", [field.name for field in dataclasses.fields(Manifest)])
+REQUIRED = [field.name for field in dataclasses.fields(Manifest) if field.name not in OPTIONAL]
+
+
+@pytest.mark.parametrize("key", REQUIRED)
 def test_from_json_refuses_missing_field(fields: dict[str, Any], key: str) -> None:
-    """Every key of the version is written, so a missing one is damage."""
+    """Every required key of the version is written, so a missing one is damage."""
     del fields[key]
     check_refused(json.dumps(fields), f"manifest lacks {key}")
 
@@ -156,6 +167,24 @@ def test_from_json_calls_a_later_version_unsupported(fields: dict[str, Any]) -> 
     """The version decides before any other rule is applied."""
     with pytest.raises(UnsupportedVersion, match=r"format version 2.*update Attune"):
         Manifest.from_json(json.dumps({"format_version": 2, "everything": "else is new"}))
+
+
+@pytest.mark.parametrize("key", OPTIONAL)
+def test_optional_field_that_says_nothing(
+    fields: dict[str, Any], kv_prompt: PromptFile, key: str
+) -> None:
+    """Absent and null are one, and neither is written, so that old files keep their bytes."""
+    assert key not in fields
+    fields[key] = None
+    manifest = Manifest.from_json(json.dumps(fields))
+    assert manifest == kv_prompt.manifest
+    assert manifest.to_json() == kv_prompt.manifest.to_json()
+
+
+def test_zero_is_a_threshold(kv_prompt: PromptFile) -> None:
+    """Only a threshold that is not there is left out."""
+    manifest = dataclasses.replace(kv_prompt.manifest, show_threshold=0)
+    assert Manifest.from_json(manifest.to_json()).show_threshold == 0
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), {1, 2}, object()])
