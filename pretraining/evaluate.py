@@ -1,30 +1,55 @@
 """Figures of a model on the held-out packages: the table of the model card.
 
-Bits per byte left to right, and the loss of the hidden middle (nats per token, suffix first) with
-no other file, with a chunk of the same package chosen by shared identifiers, and with a random one.
+Bits per byte left to right; the loss of the hidden middle (nats per token, suffix first) with no
+other file, with a chunk of the same package chosen as in training, and with a random one; how
+often a greedy line is right; and, on random tokens, whether a repeated span is copied.
 """
 
+import ast
 import math
 import random
+import re
 import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
+from rapidfuzz import fuzz
 
 from code_context.context import ContextConfig, Snippet, build_context
-from code_context.syntax import holes, parse
+from code_context.syntax import Hole, holes, parse
+from code_model.completion import complete
+from code_model.engine import Engine
 from code_model.fim import FimEncoder
 from code_model.llama import Llama
-from code_model.loading import load_model
+from code_model.loading import BaseModel, load_model
 from pretraining import corpus
-from pretraining.rows import IDENTIFIER
+from pretraining.retrieval import Retrieval, random_chunk
 
 WINDOW_TOKENS = 700
 FILES_PER_PACKAGE = 12
 CHARACTERS_PER_FILE = 6000
 HOLES_PER_FILE = 4
+LINE_ENDS_PER_FILE = 3
+MIN_HOLE = 8  # characters
+MAX_MIDDLE_TOKENS = 96
 CONFIG = ContextConfig(max_prefix_tokens=256, max_suffix_tokens=96, max_header_tokens=64)
+COPY_ROWS, COPY_SPAN, COPY_GAP = 24, 64, 32  # tokens
+IDENTIFIER = re.compile(r"[^\W\d]\w*")
+
+Progress = Callable[[float], None]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One greedy completion of the rest of a line, and what the file says."""
+
+    expected: str
+    text: str
+    parses: bool
 
 
 @torch.inference_mode()
@@ -34,27 +59,61 @@ def nats(model: Llama, ids: list[int], scored: int) -> float:
     return F.cross_entropy(logits[0].float(), torch.tensor(ids[-scored:]), reduction="sum").item()
 
 
-def evaluate(path: Path | None, folder: Path, seed: int = 0) -> dict[str, object]:
-    """One row of figures for each held-out package, and their medians."""
+def evaluate(
+    path: Path | None, folder: Path, seed: int = 0, progress: Progress = lambda share: None
+) -> dict[str, Any]:
+    """One row of figures for each held-out package, their medians, and the figures of copying.
+
+    Raises `pretraining.corpus.CorpusError` without held-out documents,
+    `code_model.loading.ModelLoadError` without a model.
+    """
     base = load_model(path)
-    encoder = base.encoder
     by_package: dict[str, list[corpus.Document]] = {}
     for document in corpus.read(folder, "held_out"):
         by_package.setdefault(document.package, []).append(document)
     table: dict[str, dict[str, float]] = {}
-    for package, documents in by_package.items():
+    for done, (package, documents) in enumerate(by_package.items()):
+        progress(done / len(by_package))
         rng = random.Random(f"{seed}/{package}")
         chosen = rng.sample(documents, min(FILES_PER_PACKAGE, len(documents)))
-        row = {"bits_per_byte": _bits_per_byte(base.model, encoder, chosen)}
-        row |= _middles(base.model, encoder, chosen, documents, rng)
+        row = _bits_per_byte(base.model, base.encoder, chosen)
+        row |= _middles(base.model, base.encoder, chosen, documents, rng)
+        row |= _line_scores(_lines(base, chosen, rng))
         table[package] = {name: round(value, 4) for name, value in row.items()}
     names = next(iter(table.values())).keys()
     medians = {name: statistics.median(row[name] for row in table.values()) for name in names}
-    return {"model": base.name, "packages": table, "median": medians}
+    medians["context_gain"] = statistics.median(
+        row["middle_random"] - row["middle_retrieved"] for row in table.values()
+    )
+    return {
+        "model": base.name,
+        "packages": table,
+        "median": {name: round(value, 4) for name, value in medians.items()},
+        "copying": copying(base.model, base.encoder, seed),
+    }
 
 
-def _bits_per_byte(model: Llama, encoder: FimEncoder, documents: list[corpus.Document]) -> float:
-    total, size = 0.0, 0
+def copying(model: Llama, encoder: FimEncoder, seed: int) -> dict[str, float]:
+    """Nats per token of a span of random tokens the first time, and the second time after a gap."""
+    rng = random.Random(seed)
+    vocabulary = range(len(encoder.end_ids) + 8, model.config.vocab_size)
+    first, second = 0.0, 0.0
+    for _ in range(COPY_ROWS):
+        span, gap = rng.sample(vocabulary, COPY_SPAN), rng.sample(vocabulary, COPY_GAP)
+        start = encoder.beginning_ids or [encoder.end_ids[0]]
+        first += nats(model, [*start, *span], COPY_SPAN)
+        # the first token of the second copy cannot be known
+        second += nats(model, [*start, *span, *gap, *span], COPY_SPAN - 1)
+    return {
+        "first": round(first / COPY_ROWS / COPY_SPAN, 3),
+        "second": round(second / COPY_ROWS / (COPY_SPAN - 1), 3),
+    }
+
+
+def _bits_per_byte(
+    model: Llama, encoder: FimEncoder, documents: Sequence[corpus.Document]
+) -> dict[str, float]:
+    total, size, tokens, characters = 0.0, 0, 0, 0
     for document in documents:
         text = document.text[:CHARACTERS_PER_FILE]
         ids = encoder.tokenizer.encode(text)
@@ -63,31 +122,39 @@ def _bits_per_byte(model: Llama, encoder: FimEncoder, documents: list[corpus.Doc
             window = ids[start : start + WINDOW_TOKENS]
             total += nats(model, head + window, len(window))
         size += len(text.encode())
-    return total / math.log(2) / size
+        tokens += len(ids)
+        characters += len(text)
+    return {
+        "bits_per_byte": total / math.log(2) / size,
+        "characters_per_token": characters / tokens,
+    }
 
 
 def _middles(
     model: Llama,
     encoder: FimEncoder,
-    documents: list[corpus.Document],
-    package: list[corpus.Document],
+    documents: Sequence[corpus.Document],
+    package: Sequence[corpus.Document],
     rng: random.Random,
 ) -> dict[str, float]:
+    """Nats per token of hidden middles for each kind of snippet in front."""
+    retrieval = Retrieval(package)
     sums = {"none": 0.0, "retrieved": 0.0, "random": 0.0}
     tokens = 0
     for document in documents:
         others = [other for other in package if other.path != document.path]
-        found = [
-            hole for hole in holes(parse(document.text, "python")) if hole.end - hole.start > 8
-        ]
+        text = document.text
+        found = [hole for hole in holes(parse(text, "python")) if hole.end - hole.start > MIN_HOLE]
         for hole in rng.sample(found, min(HOLES_PER_FILE, len(found))):
-            text = document.text
-            holed = parse(text[: hole.start] + text[hole.end :], "python")
-            near = set(IDENTIFIER.findall(text[max(0, hole.start - 500) : hole.start]))
-            chunks = [_chunk(rng, rng.choice(others)) for _ in range(200)]
-            best = max(chunks, key=lambda c: len(near & set(IDENTIFIER.findall(c.text))))
-            middle = encoder.encode_middle(text[hole.start : hole.end])[:96]
-            for name, snippets in (("none", ()), ("retrieved", (best,)), ("random", (chunks[0],))):
+            holed = parse(_without(text, hole), "python")
+            near = text[max(0, hole.start - 500) : hole.start] + text[hole.end : hole.end + 300]
+            by_chance = random_chunk(rng.choice(others), rng)
+            chosen = retrieval.chosen(near, document.path, rng, 1) or [by_chance]
+            middle = encoder.encode_middle(text[hole.start : hole.end])[:MAX_MIDDLE_TOKENS]
+            arms: dict[str, Sequence[Snippet]] = {
+                "none": (), "retrieved": chosen, "random": [by_chance]
+            }  # fmt: skip
+            for name, snippets in arms.items():
                 context = build_context(
                     holed,
                     document.path,
@@ -102,7 +169,51 @@ def _middles(
     return {f"middle_{name}": value / tokens for name, value in sums.items()}
 
 
-def _chunk(rng: random.Random, document: corpus.Document) -> Snippet:
-    lines = document.text.splitlines(keepends=True)
-    start = rng.randrange(max(1, len(lines) - 10))
-    return Snippet(document.path, "".join(lines[start : start + 20]))
+def _lines(base: BaseModel, documents: Sequence[corpus.Document], rng: random.Random) -> list[Line]:
+    """Ends of lines completed as an editor would, with the cursor in the middle of the line."""
+    engine = Engine(base)
+    found = []
+    for document in documents:
+        text = document.text
+        ends = [
+            hole
+            for hole in holes(parse(text, "python"))
+            if hole.kind == "line_end" and hole.end - hole.start >= MIN_HOLE // 2
+        ]
+        for hole in rng.sample(ends, min(LINE_ENDS_PER_FILE, len(ends))):
+            holed = _without(text, hole)
+            answer = complete(engine, holed, document.path, hole.start, explicit=True)
+            inserted = holed[: hole.start] + answer.text + holed[hole.start :]
+            expected = text[hole.start : hole.end].strip()
+            found.append(Line(expected, answer.text.strip(), _parses(inserted)))
+    return found
+
+
+def _without(text: str, hole: Hole) -> str:
+    return text[: hole.start] + text[hole.end :]
+
+
+def _parses(text: str) -> bool:
+    try:
+        ast.parse(text)
+    except (SyntaxError, ValueError):
+        return False
+    return True
+
+
+def _line_scores(lines: Sequence[Line]) -> dict[str, float]:
+    count = max(1, len(lines))
+    shown = max(1, sum(bool(line.text) for line in lines))
+    named = [line for line in lines if IDENTIFIER.search(line.expected)]
+    return {
+        "exact_match": sum(line.text == line.expected for line in lines) / count,
+        "edit_similarity": sum(fuzz.ratio(one.text, one.expected) for one in lines) / 100 / count,
+        "first_identifier": sum(_first(one.text) == _first(one.expected) for one in named)
+        / max(1, len(named)),
+        "parses": sum(line.parses for line in lines if line.text) / shown,
+    }
+
+
+def _first(text: str) -> str | None:
+    found = IDENTIFIER.search(text)
+    return found[0] if found else None

@@ -4,9 +4,8 @@ Row number i of a seed is always the same row, so that training resumes where it
 is full (no padding); a short example is followed by whole files of the same package.
 """
 
+import os
 import random
-import re
-from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,10 +17,10 @@ from code_context.context import ContextConfig, Snippet, build_context
 from code_context.syntax import holes, parse
 from code_model.fim import FimEncoder
 from pretraining.corpus import Document
+from pretraining.retrieval import Retrieval, random_chunk
 
 IGNORED = -100
-IDENTIFIER = re.compile(r"[A-Za-z_]\w{3,}")
-SNIPPET_LINES = 24
+NEAR = (500, 300)  # characters before and behind the hole that say what is wanted
 MAX_PARSED = 12_000  # characters; what is farther away is cut from the windows anyway
 
 
@@ -42,6 +41,7 @@ class Rows:
         # square root of the size: large packages teach more, but do not drown the rest
         self.weights = [sum(len(d.text) for d in package) ** 0.5 for package in self.packages]
         self.inner = [[len(d.text) ** 0.5 for d in package] for package in self.packages]
+        self.retrieval = {package[0].package: Retrieval(package) for package in self.packages}
 
     def row(self, index: int, length: int) -> tuple[list[int], list[int]]:
         """Ids and labels, `length` + 1 each; labels of what cannot be predicted are ignored."""
@@ -68,8 +68,7 @@ class Rows:
         ids, labels = row
         ids, labels = self.encoder.beginning_ids + ids, self.encoder.beginning_ids + labels
         while len(ids) <= length:
-            document = rng.choice(package)
-            more = self.encoder.encode_file(document.path, document.text[:6000])
+            more, _ = self._left_to_right(rng, package, rng.choice(package), length)
             more = [self.encoder.end_ids[0], *more]
             ids, labels = ids + more, labels + more
         return ids[: length + 1], labels[: length + 1]
@@ -108,33 +107,26 @@ class Rows:
         start = rng.randrange(max(1, len(lines) - 12))
         span = "".join(lines[start : start + rng.randint(3, 16)])
         other = rng.choice(package)
-        between = self._chunk(rng, other)
+        between = random_chunk(other, rng).text
         first = self.encoder.encode_file(document.path, span)
         middle = self.encoder.encode_file(other.path, between)
         again = self.encoder.encode_file(other.path, span)
         ids = first[: length // 3] + middle[: length // 4] + again
         return ids, ids
 
-    def _chunk(self, rng: random.Random, document: Document) -> str:
-        lines = document.text.splitlines(keepends=True)
-        start = rng.randrange(max(1, len(lines) - SNIPPET_LINES // 2))
-        return "".join(lines[start : start + rng.randint(6, SNIPPET_LINES)])
-
     def _snippets(
-        self, rng: random.Random, package: list[Document], document: Document, offset: int
+        self, rng: random.Random, package: list[Document], document: Document, near: str
     ) -> tuple[Snippet, ...]:
-        others = [d for d in rng.sample(package, min(len(package), 12)) if d.path != document.path]
+        """Code of other files for a share of the rows, most of it chosen, some at random."""
+        others = [d for d in rng.sample(package, min(len(package), 4)) if d.path != document.path]
         if not others or rng.random() >= self.shares["with_snippets"]:
             return ()
-        candidates = [(other, self._chunk(rng, other)) for other in others for _ in range(3)]
         count = rng.randint(1, 2)
         if rng.random() < self.shares["retrieved"]:
-            near = document.text[max(0, offset - 500) : offset + 300]
-            wanted = Counter(IDENTIFIER.findall(near))
-            candidates.sort(key=lambda c: -len(wanted.keys() & set(IDENTIFIER.findall(c[1]))))
-        else:
-            rng.shuffle(candidates)
-        return tuple(Snippet(other.path, text) for other, text in candidates[:count])
+            chosen = self.retrieval[document.package].chosen(near, document.path, rng, count)
+            if chosen:
+                return tuple(chosen)
+        return tuple(random_chunk(other, rng) for other in others[:count])
 
     def _fim(
         self, rng: random.Random, package: list[Document], document: Document, length: int
@@ -157,7 +149,8 @@ class Rows:
             end = start + 2 * length
         middle = self.encoder.encode_middle(text[start:end])[: length // 2]
         left = length - len(middle) - 16
-        snippets = self._snippets(rng, package, document, start)
+        near = text[max(0, start - NEAR[0]) : start] + text[end : end + NEAR[1]]
+        snippets = self._snippets(rng, package, document, near)
         snippet_tokens = sum(self.encoder.count(s.path + s.text) + 4 for s in snippets)
         left -= min(snippet_tokens, left // 2)
         suffix_tokens = int(left * rng.uniform(0.05, 0.35))
@@ -197,9 +190,10 @@ class Batches(Dataset[tuple[Tensor, Tensor]]):
 
 
 def stream(rows: Rows, first: int, count: int, length: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Endless batches from row `first` on, built ahead in another process."""
+    """Endless batches from row `first` on, built ahead in all but one of the machine's cores."""
+    workers = max(1, (os.cpu_count() or 1) - 1)
     batches = Batches(rows, first, count, length)
     ahead: DataLoader[tuple[Tensor, Tensor]] = DataLoader(
-        batches, batch_size=None, sampler=range(10**9), num_workers=1, prefetch_factor=4
+        batches, batch_size=None, sampler=range(10**9), num_workers=workers, prefetch_factor=4
     )
     return iter(ahead)

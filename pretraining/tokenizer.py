@@ -1,12 +1,15 @@
 """Byte-level BPE for code: a newline with its indentation is one unit, digits stand alone."""
 
 import random
+from collections.abc import Sequence
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from code_model.fim import ATTUNE
 from pretraining.corpus import Document
 
+# the pre-tokenizer of GPT-2 (openai/gpt-2, encoder.py), to compare with
+GPT2_PATTERN = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 PATTERN = r"\r?\n[ \t]*| ?[\p{L}_]+|\p{N}| ?[^\s\p{L}\p{N}_]+|[ \t]+|\s"
 
 
@@ -16,8 +19,14 @@ def special_tokens() -> list[str]:
     return [token for token in named if token]
 
 
-def train(documents: list[Document], vocab_size: int, sample_bytes: int, seed: int) -> Tokenizer:
-    """Train on a random sample of the documents."""
+def train(
+    documents: list[Document],
+    vocab_size: int,
+    sample_bytes: int,
+    seed: int,
+    pattern: str = PATTERN,
+) -> Tokenizer:
+    """Train on a random sample of the documents, which `pattern` cuts into units."""
     order = list(documents)
     random.Random(seed).shuffle(order)
     sample, size = [], 0
@@ -29,7 +38,7 @@ def train(documents: list[Document], vocab_size: int, sample_bytes: int, seed: i
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
-            pre_tokenizers.Split(Regex(PATTERN), "isolated"),
+            pre_tokenizers.Split(Regex(pattern), "isolated"),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )
@@ -43,3 +52,10 @@ def train(documents: list[Document], vocab_size: int, sample_bytes: int, seed: i
     )
     tokenizer.train_from_iterator(sample, trainer)
     return tokenizer
+
+
+def characters_per_token(tokenizer: Tokenizer, documents: Sequence[Document]) -> float:
+    """How much text a token holds, over all documents together."""
+    texts = [document.text for document in documents]
+    encoded = tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+    return sum(map(len, texts)) / sum(len(one.ids) for one in encoded)

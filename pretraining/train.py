@@ -3,6 +3,8 @@
 import itertools
 import json
 import os
+import shutil
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,10 +12,13 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
 from code_model.fim import ATTUNE, FimEncoder
 from code_model.llama import Llama, LlamaConfig
+from code_model.loading import ModelLoadError, load_model
 from code_model.precision import bfloat16_wins
 from code_model.tokenizer import Tokenizer
 from pretraining import corpus, export, optimiser
@@ -47,87 +52,139 @@ def stage(stages: list[list[float]], fraction: float) -> tuple[int, int]:
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
-    """Write a checkpoint whole or not at all."""
+    """Write a checkpoint whole or not at all; the one before stays beside it as `.previous`."""
     partial = path.with_suffix(".partial")
     with partial.open("wb") as out:
         torch.save(state, out)
         out.flush()
         os.fsync(out.fileno())
+    if path.exists():
+        path.replace(path.with_suffix(".previous"))
     partial.replace(path)
 
 
 def load(path: Path) -> dict[str, Any]:
-    """Read a checkpoint. Raises `CheckpointError` if it is damaged."""
-    try:
-        state: dict[str, Any] = torch.load(path, weights_only=True)
-    except Exception as error:  # torch raises many kinds for a damaged file
-        raise CheckpointError(
-            f"{path.name} cannot be read ({type(error).__name__}); delete it to start over."
-        ) from error
-    return state
+    """The newest checkpoint that can be read, the one before it where the last is damaged.
+
+    Raises `CheckpointError` if neither can be read, `FileNotFoundError` if there is none.
+    """
+    candidates = [one for one in (path, path.with_suffix(".previous")) if one.exists()]
+    if not candidates:
+        raise FileNotFoundError(f"there is no checkpoint {path}")
+    for candidate in candidates:
+        try:
+            state: dict[str, Any] = torch.load(candidate, weights_only=True)
+        except Exception as error:  # torch raises many kinds for a damaged file
+            print(
+                f"pretraining: {candidate.name} cannot be read ({type(error).__name__})",
+                file=sys.stderr,
+            )
+        else:
+            return state
+    raise CheckpointError(f"No checkpoint beside {path} can be read; delete them to start over.")
 
 
-def train(folder: Path, config: dict[str, Any], run: str) -> None:
+def train(
+    folder: Path,
+    config: dict[str, Any],
+    run: str,
+    *,
+    start: Path | None = None,
+    call_minutes: float | None = None,
+) -> None:
     """Train until the minutes of the config are used up, counting those before a resume.
 
     Writes `checkpoint.pt`, `log.jsonl` and an export in Hugging Face format under `folder/run`.
+    `start`: a model folder whose weights and tokenizer a new run begins with. `call_minutes`: leave
+    a checkpoint and return after so long, for machines that are lent in short turns.
+
+    Raises `CheckpointError` if no checkpoint can be read, `pretraining.corpus.CorpusError` without
+    a corpus, `code_model.loading.ModelLoadError` if `start` cannot be loaded or has another shape.
     """
     settings = config["training"]
     out = folder / run
     out.mkdir(parents=True, exist_ok=True)
+    if start is not None and not (out / "tokenizer.json").exists():
+        shutil.copy(start / "tokenizer.json", out / "tokenizer.json")
     encoder = FimEncoder(Tokenizer(out / "tokenizer.json"), ATTUNE)
     rows = Rows(corpus.read(folder, "train"), encoder, config["data"], settings["seed"])
     rows.vocab_size = config["tokenizer"]["vocab_size"]
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = build_model(config)
     model.init_weights(torch.Generator().manual_seed(settings["seed"]))
+    progress: dict[str, Any] = {"step": 0, "row": 0, "tokens": 0, "seconds": 0.0}
+    checkpoint = out / "checkpoint.pt"
+    state = None
+    if checkpoint.exists() or checkpoint.with_suffix(".previous").exists():
+        state = load(checkpoint)
+        model.load_state_dict(state["model"])
+        progress = state["progress"]
+    elif start is not None:
+        begun = load_model(start)
+        if begun.model.config != model.config:
+            raise ModelLoadError(f"{start} has not the shape that the config asks for.")
+        model.load_state_dict(begun.model.state_dict())
     model.to(device)
     optimisers = optimiser.build(
         model, settings["muon_lr"], settings["adam_lr"], settings["weight_decay"]
     )
-    progress: dict[str, Any] = {"step": 0, "row": 0, "tokens": 0, "seconds": 0.0}
-    checkpoint = out / "checkpoint.pt"
-    if checkpoint.exists():
-        state = load(checkpoint)
-        model.load_state_dict(state["model"])
+    if state is not None:
         for one, saved in zip(optimisers, state["optimisers"], strict=True):
             one.load_state_dict(saved)
-        progress = state["progress"]
     computed_loss = torch.compile(loss_of, dynamic=False)
     fast = bfloat16_wins(device.type, config["model"]["hidden_size"])
     shape = (0, 0)
     batches: Iterator[tuple[Tensor, Tensor]] = iter(())
     budget = 60.0 * settings["minutes"]
-    last_save = time.monotonic()
-    while progress["seconds"] < budget:
-        began = time.monotonic()
-        fraction = progress["seconds"] / budget
-        length, count = stage(settings["stages"], fraction)
-        share = rate(fraction, progress["step"], settings["warmup_steps"], settings["decay_from"])
-        if (length, count) != shape:
-            shape, batches = (length, count), stream(rows, progress["row"], count, length)
-        ids, labels = next(batches)
-        with torch.autocast(device.type, torch.bfloat16, enabled=fast):
-            loss = computed_loss(model, ids.to(device), labels.to(device))
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(model.parameters(), settings["clip"])
-        for one in optimisers:
-            for group in one.param_groups:
-                group["lr"] = group["peak"] * share
-            one.step()
-            one.zero_grad(set_to_none=True)
-        progress["step"] += 1
-        progress["row"] += count
-        progress["tokens"] += count * length
-        progress["seconds"] += time.monotonic() - began
-        with (out / "log.jsonl").open("a", encoding="utf-8") as log:
-            log.write(json.dumps({**progress, "loss": round(loss.item(), 4)}) + "\n")
-        if time.monotonic() - last_save > 60 * settings["checkpoint_minutes"]:
-            _checkpoint(checkpoint, model, optimisers, progress)
-            export.export(model, out / "tokenizer.json", out / "export")
-            last_save = time.monotonic()
+    last_save = called = time.monotonic()
+    with _progress_bar() as bar:
+        task = bar.add_task("training", total=1.0, loss=float("nan"))
+        while progress["seconds"] < budget:
+            began = time.monotonic()
+            if call_minutes is not None and began - called > 60 * call_minutes:
+                break
+            fraction = progress["seconds"] / budget
+            length, count = stage(settings["stages"], fraction)
+            share = rate(
+                fraction, progress["step"], settings["warmup_steps"], settings["decay_from"]
+            )
+            if (length, count) != shape:
+                shape, batches = (length, count), stream(rows, progress["row"], count, length)
+            ids, labels = next(batches)
+            with torch.autocast(device.type, torch.bfloat16, enabled=fast):
+                loss = computed_loss(model, ids.to(device), labels.to(device))
+            loss.backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(model.parameters(), settings["clip"])
+            for one in optimisers:
+                for group in one.param_groups:
+                    group["lr"] = group["peak"] * share
+                one.step()
+                one.zero_grad(set_to_none=True)
+            progress["step"] += 1
+            progress["row"] += count
+            progress["tokens"] += count * length
+            progress["seconds"] += time.monotonic() - began
+            entry = {**progress, "length": length, "loss": round(loss.item(), 4)}
+            with (out / "log.jsonl").open("a", encoding="utf-8") as log:
+                log.write(json.dumps(entry) + "\n")
+            bar.update(task, completed=min(1.0, progress["seconds"] / budget), loss=entry["loss"])
+            if time.monotonic() - last_save > 60 * settings["checkpoint_minutes"]:
+                _checkpoint(checkpoint, model, optimisers, progress)
+                export.export(model, out / "tokenizer.json", out / "export")
+                last_save = time.monotonic()
     _checkpoint(checkpoint, model, optimisers, progress)
     export.export(model, out / "tokenizer.json", out / "export")
+
+
+def _progress_bar() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeRemainingColumn(),
+        TextColumn("loss {task.fields[loss]:.2f}"),
+        console=Console(stderr=True),
+    )
 
 
 def build_model(config: dict[str, Any]) -> Llama:

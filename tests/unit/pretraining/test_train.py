@@ -12,7 +12,7 @@ import torch
 from transformers import AutoTokenizer, LlamaForCausalLM
 
 from code_model.fim import ATTUNE, FimEncoder
-from code_model.loading import load_model
+from code_model.loading import ModelLoadError, load_model, weights_hash
 from code_model.tokenizer import Tokenizer
 from pretraining import tokenizer, train
 from pretraining.corpus import Document
@@ -119,10 +119,38 @@ def test_a_run_resumes_and_its_export_opens(folder: Path, config: dict[str, Any]
     assert AutoTokenizer.from_pretrained(export).convert_tokens_to_ids("<|fim_middle|>") > 0
 
 
-def test_a_damaged_checkpoint_is_named(folder: Path, config: dict[str, Any]) -> None:
-    (folder / "run" / "checkpoint.pt").write_bytes(b"cut")
-    with pytest.raises(train.CheckpointError, match="delete it to start over"):
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(
+    folder: Path, config: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint = folder / "run" / "checkpoint.pt"
+    train.save(checkpoint, {"progress": {"step": 1}})
+    train.save(checkpoint, {"progress": {"step": 2}})
+    assert train.load(checkpoint)["progress"]["step"] == 2
+    checkpoint.write_bytes(checkpoint.read_bytes()[:40])
+    assert train.load(checkpoint)["progress"]["step"] == 1
+    assert "checkpoint.pt cannot be read" in capsys.readouterr().err
+    checkpoint.with_suffix(".previous").write_bytes(b"cut")
+    with pytest.raises(train.CheckpointError, match="delete them to start over"):
         train.train(folder, config, "run")
+
+
+def test_a_new_run_begins_with_another_models_weights(folder: Path, config: dict[str, Any]) -> None:
+    train.train(folder, config, "run")
+    export = folder / "run" / "export"
+    config["training"]["minutes"] = 0.0  # not one step: what is exported is what it began with
+    train.train(folder, config, "second", start=export)
+    assert weights_hash(load_model(folder / "second" / "export").model) == weights_hash(
+        load_model(export).model
+    )
+    config["model"]["hidden_size"] = 64
+    with pytest.raises(ModelLoadError, match="shape"):
+        train.train(folder, config, "third", start=export)
+
+
+def test_a_call_ends_after_its_minutes(folder: Path, config: dict[str, Any]) -> None:
+    config["training"]["minutes"] = 60.0
+    train.train(folder, config, "run", call_minutes=0.0)
+    assert train.load(folder / "run" / "checkpoint.pt")["progress"]["step"] <= 1
 
 
 def test_the_rate_warms_up_and_ends_at_zero() -> None:
