@@ -21,6 +21,14 @@ def utf16_units(text: str) -> int:
     return len(text) + sum(character > "\uffff" for character in text)
 
 
+def code_points(text: str, units: int) -> int:
+    """Code points of `text` within its first `units` UTF-16 units, a half one counted whole."""
+    if units <= 0:
+        return 0
+    encoded = text.encode("utf-16-le", "surrogatepass")[: 2 * units]
+    return len(encoded.decode("utf-16-le", "replace"))
+
+
 def utf8_bytes(text: str) -> int:
     """UTF-8 bytes of `text`; a lone surrogate counts three, as WTF-8 would store it."""
     return len(text.encode("utf-8", "surrogatepass"))

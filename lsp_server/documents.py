@@ -1,6 +1,6 @@
 """Open documents: text, version and position, each converted by `code_context.positions` alone."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
@@ -9,6 +9,7 @@ from lsprotocol import types
 from pygls.protocol import LanguageServerProtocol, lsp_method
 from pygls.uris import to_fs_path
 from pygls.workspace import TextDocument, Workspace
+from rapidfuzz.distance import Postfix, Prefix
 
 from code_context.positions import LineIndex
 
@@ -61,31 +62,58 @@ class Utf16Protocol(LanguageServerProtocol):
     pygls would end a line at a form feed or U+2028 too, and so apply a client's edits elsewhere.
     """
 
+    on_edit: Callable[[str, "Edit", str], None] | None = None
+    """Called after every edit with the document's URI, the edit and the new text."""
+
     @lsp_method(types.INITIALIZE)
     def lsp_initialize(
         self, params: types.InitializeParams
     ) -> Generator[Any, Any, types.InitializeResult]:
-        """Offer UTF-16, which every client must speak, whatever else it prefers."""
+        """Offer UTF-16, which every client must speak, and one of the two kinds of completion."""
         if params.capabilities.general is not None:
             params.capabilities.general.position_encodings = None
-        return (yield from super().lsp_initialize(params))
+        result = yield from super().lsp_initialize(params)
+        document = params.capabilities.text_document
+        if document is not None and document.inline_completion is not None:
+            # The suggestion list is for clients that cannot show grey text.
+            result.capabilities.completion_provider = None
+        return result
 
     @lsp_method(types.TEXT_DOCUMENT_DID_CHANGE)
     def lsp_text_document__did_change(self, params: types.DidChangeTextDocumentParams) -> None:
         """Apply the client's edits."""
         for change in params.content_changes:
-            document = self.workspace.get_text_document(params.text_document.uri)
-            text = edited(document.source, change)
+            uri = params.text_document.uri
+            before = self.workspace.get_text_document(uri).source
+            edit = edit_of(before, change)
+            text = edit.applied_to(before)
             self.workspace.update_text_document(
                 params.text_document, types.TextDocumentContentChangeWholeDocument(text)
             )
+            if self.on_edit is not None:
+                self.on_edit(uri, edit, text)
 
 
-def edited(text: str, change: types.TextDocumentContentChangeEvent) -> str:
-    """`text` after one change of a client."""
-    if isinstance(change, types.TextDocumentContentChangeWholeDocument):
-        return change.text
-    lines, edit = LineIndex(text), change.range
-    start = lines.from_utf16(edit.start.line, edit.start.character)
-    end = lines.from_utf16(edit.end.line, edit.end.character)
-    return text[:start] + change.text + text[end:]
+@dataclass(frozen=True)
+class Edit:
+    """The code points from `start` to `end` give way to `inserted`."""
+
+    start: int
+    end: int
+    inserted: str
+
+    def applied_to(self, text: str) -> str:
+        """`text` after the edit."""
+        return text[: self.start] + self.inserted + text[self.end :]
+
+
+def edit_of(text: str, change: types.TextDocumentContentChangeEvent) -> Edit:
+    """A client's change of `text` by offsets; of a whole document, the part that differs."""
+    if not isinstance(change, types.TextDocumentContentChangeWholeDocument):
+        lines, where = LineIndex(text), change.range
+        start = lines.from_utf16(where.start.line, where.start.character)
+        end = lines.from_utf16(where.end.line, where.end.character)
+        return Edit(start, end, change.text)
+    same = Prefix.similarity(text, change.text)
+    tail = Postfix.similarity(text[same:], change.text[same:])
+    return Edit(same, len(text) - tail, change.text[same : len(change.text) - tail])

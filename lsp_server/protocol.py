@@ -1,10 +1,30 @@
-"""The one message that Attune adds to LSP; vscode-client/src/protocol.ts mirrors it."""
+"""The messages that Attune adds to LSP; docs/protocol.md specifies them.
+
+Names and parameters are the Copilot language server's where it has such a message, so that a client
+written for that one needs no changes. vscode-client/src/protocol.ts mirrors this file.
+"""
 
 from dataclasses import dataclass
 from typing import Literal
 
 DID_CHANGE_STATUS = "attune/didChangeStatus"
 """Notification from server to client whose params are a `Status`."""
+
+DID_ACCEPT = "attune.didAcceptCompletionItem"
+"""Command of every item, with its id as the only argument: a client runs it after accepting."""
+
+DID_SHOW = "textDocument/didShowCompletion"
+"""Notification from client to server: `{item}` is on the screen."""
+
+DID_PARTIALLY_ACCEPT = "textDocument/didPartiallyAcceptCompletion"
+"""Notification from client to server: the first `acceptedLength` UTF-16 units of the insert text of
+`item`, counted from its start, were accepted."""
+
+DID_REJECT = "textDocument/didRejectCompletion"
+"""Notification from client to server: `{item}` was dismissed. The Copilot server has none."""
+
+DID_STAY_SILENT = "attune/didStaySilent"
+"""Notification from server to client whose params are a `Silence`."""
 
 StatusKind = Literal["Normal", "Warning", "Error", "Inactive"]
 
@@ -23,3 +43,13 @@ class Status:
 
 LOADING = Status("Normal", True, "Loading the model…")
 OFF = Status("Inactive", False, "Off by the client's settings.")
+
+
+@dataclass(frozen=True)
+class Silence:
+    """Why the latest request offered nothing, as a code such as `in_comment`; None: it did.
+
+    Sent when it changes, never for a keystroke.
+    """
+
+    reason: str | None

@@ -5,25 +5,38 @@ import contextlib
 import logging
 import os
 import sys
+import time
 from importlib import metadata
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 from lsprotocol import types
 from pygls.lsp.server import LanguageServer
 
-from code_context.positions import LineIndex
-from lsp_server.documents import Utf16Protocol, edited, folders, snapshot
+from code_context.positions import code_points
+from lsp_server.documents import Edit, Utf16Protocol, folders
 from lsp_server.engine import (
     Complete,
-    CompletionRequest,
     EngineThread,
     OpenEngine,
     Tell,
     describe,
 )
 from lsp_server.log import log_to_stderr
-from lsp_server.protocol import DID_CHANGE_STATUS, LOADING, OFF, Status
+from lsp_server.offers import Offer, Offers, Place, offers
+from lsp_server.outcomes import Kept, Outcomes, Settled
+from lsp_server.protocol import (
+    DID_ACCEPT,
+    DID_CHANGE_STATUS,
+    DID_PARTIALLY_ACCEPT,
+    DID_REJECT,
+    DID_SHOW,
+    DID_STAY_SILENT,
+    LOADING,
+    OFF,
+    Silence,
+    Status,
+)
 from lsp_server.settings import Settings, parse_settings
 
 logger = logging.getLogger(__name__)
@@ -37,13 +50,40 @@ class AttuneServer(LanguageServer):
         self.engine = EngineThread(open_engine)
         self.settings = Settings()
         self.settings_problem: str | None = None
+        self.silence: str | None = None
         self.shutdown_requested = False
+        self.outcomes = Outcomes(
+            self._settled,
+            self._kept,
+            time.monotonic,
+            lambda seconds, call: asyncio.get_running_loop().call_later(seconds, call),
+        )
+        cast(Utf16Protocol, self.protocol).on_edit = self._edited
+
+    def _edited(self, uri: str, edit: Edit, text: str) -> None:
+        self.outcomes.edited(uri, edit.start, edit.end, edit.inserted, text)
+
+    def _settled(self, settled: Settled) -> None:
+        """A suggestion has come to its end: the engine learns from it."""
+        if settled.taken:
+            self.engine.accepted(settled.source.number)
+        elif settled.how == "rejected":
+            self.engine.rejected(settled.source.number)
+
+    def _kept(self, kept: Kept) -> None:
+        """An accepted text was looked at again."""
 
     def tell(self, status: Status) -> None:
         """Send a status; a problem with the settings stays visible behind whatever follows."""
         if self.settings_problem is not None and status.kind == "Normal" and not status.busy:
             status = Status("Warning", False, f"{self.settings_problem} {status.message}")
         self.protocol.notify(DID_CHANGE_STATUS, status)
+
+    def tell_silence(self, reason: str | None) -> None:
+        """Send why nothing was offered, None if something was, when it is not as it was before."""
+        if reason != self.silence:
+            self.silence = reason
+            self.protocol.notify(DID_STAY_SILENT, Silence(reason))
 
     def report_server_error(self, error: Exception, source: Any) -> None:
         """Log it; pygls would show a pop-up."""
@@ -52,6 +92,7 @@ class AttuneServer(LanguageServer):
     def shutdown(self) -> None:
         """Stop the engine and the connection."""
         self.engine.close()
+        self.outcomes.close()
         super().shutdown()  # type: ignore[no-untyped-call]
 
 
@@ -63,6 +104,12 @@ def create_server(open_engine: OpenEngine | None = None) -> AttuneServer:
     # Without options pygls would not announce the feature.
     options = types.InlineCompletionOptions()
     server.feature(types.TEXT_DOCUMENT_INLINE_COMPLETION, options)(_inline_completion)
+    server.feature(types.TEXT_DOCUMENT_COMPLETION, types.CompletionOptions())(_completion)
+    server.feature(types.TEXT_DOCUMENT_DID_CLOSE)(_did_close)
+    server.feature(DID_SHOW)(_did_show)
+    server.feature(DID_PARTIALLY_ACCEPT)(_did_partially_accept)
+    server.feature(DID_REJECT)(_did_reject)
+    server.command(DID_ACCEPT)(_did_accept)
     server.feature(types.SHUTDOWN)(_shutdown)
     return server
 
@@ -124,36 +171,80 @@ def _initialized(ls: AttuneServer, params: types.InitializedParams) -> None:
 async def _inline_completion(
     ls: AttuneServer, params: types.InlineCompletionParams
 ) -> types.InlineCompletionList:
-    try:
-        items = await _items(ls, params)
-    except Exception as error:
-        logger.error("An inline completion failed (%s).", describe(error))
-        items = []
-    return types.InlineCompletionList(items)
-
-
-async def _items(
-    ls: AttuneServer, params: types.InlineCompletionParams
-) -> list[types.InlineCompletionItem]:
-    uri = params.text_document.uri
-    before = snapshot(ls.workspace, uri)
-    if before is None:
-        return []
-    lines = LineIndex(before.text)
-    offset = lines.from_utf16(params.position.line, params.position.character)
-    cursor = types.Position(*lines.to_utf16(offset))
-    replaced, typed, text = types.Range(cursor, cursor), "", before.text
-    if selected := params.context.selected_completion_info:
-        # The editor's list is open, and only what continues its selected entry can be shown.
-        replaced, typed = selected.range, selected.text
-        text = edited(text, types.TextDocumentContentChangePartial(replaced, typed))
-        start = replaced.start
-        offset = lines.from_utf16(start.line, start.character) + len(typed)
     explicit = params.context.trigger_kind is types.InlineCompletionTriggerKind.Invoked
-    answer = await ls.engine.complete(CompletionRequest(text, before.path, offset, explicit))
-    if not answer.text or not before.is_current(ls.workspace, uri):
-        return []
-    return [types.InlineCompletionItem(typed + answer.text, range=replaced)]
+    selected = params.context.selected_completion_info
+    place = Place(params.text_document.uri, params.position, explicit, selected)
+    return types.InlineCompletionList(
+        [
+            types.InlineCompletionItem(one.text, range=one.range, command=one.command)
+            for one in await _offers(ls, place)
+        ]
+    )
+
+
+async def _completion(ls: AttuneServer, params: types.CompletionParams) -> types.CompletionList:
+    """The same for clients without inline completion: entries of the suggestion list."""
+    invoked = types.CompletionTriggerKind.Invoked
+    explicit = params.context is None or params.context.trigger_kind is invoked
+    place = Place(params.text_document.uri, params.position, explicit, from_word=True)
+    return types.CompletionList(
+        is_incomplete=True, items=[_list_entry(one) for one in await _offers(ls, place)]
+    )
+
+
+def _list_entry(offer: Offer) -> types.CompletionItem:
+    first_line = offer.text.strip().partition("\n")[0].rstrip()
+    return types.CompletionItem(
+        label=first_line,
+        kind=types.CompletionItemKind.Text,
+        detail="Attune",
+        documentation=types.MarkupContent(types.MarkupKind.PlainText, offer.text),
+        sort_text="\U0010ffff",  # behind what other servers know for certain
+        filter_text=first_line,
+        insert_text_format=types.InsertTextFormat.PlainText,
+        insert_text_mode=types.InsertTextMode.AsIs,
+        text_edit=types.TextEdit(offer.range, offer.text),
+        command=offer.command,
+    )
+
+
+async def _offers(ls: AttuneServer, place: Place) -> tuple[Offer, ...]:
+    """What to offer; nothing after an error, which is logged. Tells a change of silence."""
+    try:
+        found = await offers(place, ls.workspace, ls.engine, ls.outcomes)
+    except Exception as error:
+        logger.error("A completion failed (%s).", describe(error))
+        found = Offers(reason="error")
+    if found.reason not in ("cancelled", "stale"):
+        ls.tell_silence(found.reason)
+    return found.items
+
+
+def _did_accept(ls: AttuneServer, id_: str) -> None:
+    ls.outcomes.accepted(id_)
+
+
+def _did_show(ls: AttuneServer, params: Any) -> None:
+    ls.outcomes.shown(_item_id(params))
+
+
+def _did_partially_accept(ls: AttuneServer, params: Any) -> None:
+    id_ = _item_id(params)
+    length = code_points(ls.outcomes.text_of(id_), int(params.acceptedLength))
+    ls.outcomes.partially_accepted(id_, length)
+
+
+def _did_reject(ls: AttuneServer, params: Any) -> None:
+    ls.outcomes.rejected(_item_id(params))
+
+
+def _item_id(params: Any) -> str:
+    """The id that the item's command carries."""
+    return str(params.item.command.arguments[0])
+
+
+def _did_close(ls: AttuneServer, params: types.DidCloseTextDocumentParams) -> None:
+    ls.outcomes.closed(params.text_document.uri)
 
 
 def _shutdown(ls: AttuneServer, params: None) -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from code_context.positions import LineIndex, PositionError, utf8_bytes, utf16_units
+from code_context.positions import LineIndex, PositionError, code_points, utf8_bytes, utf16_units
 
 TEXTS = st.text(
     alphabet=st.sampled_from("ab \t\r\n\fé€😀\u2028\u0301_(x") | st.characters(), max_size=60
@@ -73,3 +73,7 @@ def test_editor_positions_are_one_based() -> None:
         index.from_editor(3, 1)
     with pytest.raises(PositionError, match="column 4 does not exist; line 1 ends at column 3"):
         index.from_editor(1, 4)
+
+
+def test_code_points_of_utf16_units():
+    assert [code_points("a😀b", units) for units in (-1, 0, 1, 3, 4, 99)] == [0, 0, 1, 2, 3, 3]

@@ -61,6 +61,7 @@ class Client:
     def __init__(self, server) -> None:
         self.server = server
         self.statuses: list[dict] = []
+        self.silences: list[dict] = []
         self._arrived = asyncio.Event()
         self._answers: dict[int, asyncio.Future] = {}
         server.protocol.set_writer(self, include_headers=False)
@@ -69,6 +70,9 @@ class Client:
         message = json.loads(data)
         if "id" in message and "method" not in message:
             self._answers[message["id"]].set_result(message)
+            return
+        if message["method"] == "attune/didStaySilent":
+            self.silences.append(message["params"])
             return
         assert message["method"] == "attune/didChangeStatus", message
         self.statuses.append(message["params"])

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from lsprotocol import types
 
 from code_context.positions import LineIndex
-from lsp_server.documents import edited, relative_path
+from lsp_server.documents import edit_of, relative_path
 
 
 @pytest.mark.parametrize(
@@ -39,4 +39,13 @@ def test_edit_replaces_exactly_the_range(text, new, data):
             return  # no LSP position stands inside a line ending
     positions = (types.Position(*lines.to_utf16(offset)) for offset in (start, end))
     change = types.TextDocumentContentChangePartial(types.Range(*positions), new)
-    assert edited(text, change) == text[:start] + new + text[end:]
+    assert edit_of(text, change).applied_to(text) == text[:start] + new + text[end:]
+
+
+@given(text=TEXTS, new=TEXTS)
+def test_whole_document_change_is_the_smallest_edit(text, new):
+    edit = edit_of(text, types.TextDocumentContentChangeWholeDocument(new))
+    assert edit.applied_to(text) == new
+    if edit.inserted and edit.end > edit.start:
+        assert text[edit.start] != edit.inserted[0]
+        assert text[edit.end - 1] != edit.inserted[-1]

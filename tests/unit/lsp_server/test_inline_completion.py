@@ -19,9 +19,11 @@ async def test_answer_is_inserted_at_the_cursor(client, engine):
     client.open("import os\nos.")
     response = await client.complete(1, 3)
     cursor = {"line": 1, "character": 3}
-    assert response["result"] == {
-        "items": [{"insertText": "answer", "range": {"start": cursor, "end": cursor}}]
-    }
+    (item,) = response["result"]["items"]
+    assert item["insertText"] == "answer"
+    assert item["range"] == {"start": cursor, "end": cursor}
+    assert item["command"]["command"] == "attune.didAcceptCompletionItem"
+    assert len(item["command"]["arguments"]) == 1
     (request,) = engine.requests
     assert (request.text, request.offset) == ("import os\nos.", 13)
     assert request.path == "package/module.py"
@@ -41,8 +43,17 @@ async def test_selected_entry_of_the_editors_list_is_continued(client, engine):
     where = {"start": {"line": 1, "character": 3}, "end": {"line": 1, "character": 5}}
     selected = {"range": where, "text": "path"}
     response = await client.complete(1, 5, selectedCompletionInfo=selected)
-    assert response["result"] == {"items": [{"insertText": "pathanswer", "range": where}]}
+    (item,) = response["result"]["items"]
+    assert (item["insertText"], item["range"]) == ("pathanswer", where)
     assert (engine.requests[0].text, engine.requests[0].offset) == ("😀\nos.path)", 9)
+
+
+async def test_closers_that_the_editor_put_there_are_replaced(client, engine):
+    """The brackets would stand twice; the rest of the line is left alone."""
+    engine.answer = lambda request: "a, b)]"
+    client.open("x[f()] + 1")
+    (item,) = (await client.complete(0, 4))["result"]["items"]
+    assert item["range"]["end"] == {"line": 0, "character": 6}
 
 
 async def test_nothing_to_add_is_an_empty_list(client, engine):

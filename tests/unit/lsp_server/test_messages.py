@@ -1,0 +1,99 @@
+"""What a client tells of a suggestion, and the suggestion list for clients without grey text."""
+
+import pytest
+
+from lsp_server.outcomes import Settled
+
+URI = "file:///work/space/package/module.py"
+GREY_TEXT = {"textDocument": {"inlineCompletion": {}}}
+
+
+@pytest.fixture
+def settled(fresh, monkeypatch) -> list[Settled]:
+    """What the server found, in order."""
+    found: list[Settled] = []
+    monkeypatch.setattr(fresh.server.outcomes, "_tell_settled", found.append)
+    return found
+
+
+async def test_accept_command(client, engine, settled):
+    client.open("x = ")
+    (item,) = (await client.complete(0, 4))["result"]["items"]
+    command = item["command"]
+    params = {"command": command["command"], "arguments": command["arguments"]}
+    assert (await client.request("workspace/executeCommand", params))["result"] is None
+    assert [(one.how, one.taken) for one in settled] == [("accepted", 6)]
+
+
+async def test_partial_acceptance_counts_utf16_units(client, engine, settled):
+    """From the start of the item, as the Copilot language server counts them."""
+    engine.answer = lambda request: "😀 smile"
+    client.open("")
+    (item,) = (await client.complete(0, 0))["result"]["items"]
+    client.notify("textDocument/didShowCompletion", {"item": item})
+    message = {"item": item, "acceptedLength": 3}
+    client.notify("textDocument/didPartiallyAcceptCompletion", message)
+    client.notify("textDocument/didRejectCompletion", {"item": item})
+    assert [(one.how, one.taken) for one in settled] == [("partially accepted", 2)]
+
+
+async def test_unknown_and_broken_items_change_nothing(client, engine, settled):
+    client.open("x = ")
+    (item,) = (await client.complete(0, 4))["result"]["items"]
+    for bad in ({}, {"item": {"insertText": "x"}}, {"item": {"command": {"arguments": ["no"]}}}):
+        for name in ("didShow", "didPartiallyAccept", "didReject"):
+            client.notify(f"textDocument/{name}Completion", bad | {"acceptedLength": "x"})
+    params = {"command": item["command"]["command"], "arguments": ["no"]}
+    await client.request("workspace/executeCommand", params)
+    assert not settled
+
+
+async def test_edits_settle_and_closing_forgets(client, engine, settled):
+    client.open("x = ")
+    await client.complete(0, 4)
+    where = {"start": {"line": 0, "character": 4}, "end": {"line": 0, "character": 4}}
+    client.change(2, {"range": where, "text": "answer"})
+    assert [one.how for one in settled] == ["accepted"]
+    await client.complete(0, 10)
+    client.notify("textDocument/didClose", {"textDocument": {"uri": URI}})
+    assert [one.how for one in settled] == ["accepted", "dropped"]
+
+
+async def test_grey_text_or_the_suggestion_list(fresh):
+    """A client that can show grey text is not offered the same twice."""
+    result = await fresh.start(**GREY_TEXT)
+    assert "completionProvider" not in result["capabilities"]
+    assert "inlineCompletionProvider" in result["capabilities"]
+
+
+async def test_suggestion_list(client, engine):
+    """One entry from the word's start on, which replaces what grey text would replace."""
+    engine.answer = lambda request: "a,\n    b)"
+    client.open("f(wor)")
+    params = {"textDocument": {"uri": URI}, "position": {"line": 0, "character": 5}}
+    (item,) = (await client.request("textDocument/completion", params))["result"]["items"]
+    assert item["label"] == item["filterText"] == "wora,"
+    assert item["documentation"]["value"] == item["textEdit"]["newText"] == "wora,\n    b)"
+    assert item["textEdit"]["range"] == {
+        "start": {"line": 0, "character": 2},
+        "end": {"line": 0, "character": 6},
+    }
+    assert item["command"]["command"] == "attune.didAcceptCompletionItem"
+
+
+async def test_silence_is_told_when_it_changes(client, engine):
+    client.open("x")
+    for answer in ("", "", "more", "more", ""):
+        engine.answer = lambda request, answer=answer: answer
+        await client.complete(0, 1)
+    assert [one["reason"] for one in client.silences] == ["nothing_to_add", None, "nothing_to_add"]
+
+
+async def test_rejected_text_does_not_return(client, engine):
+    """Learned silence: not at this place, unless it is asked for."""
+    client.open("x")
+    (item,) = (await client.complete(0, 1))["result"]["items"]
+    client.server.outcomes._clock = lambda: float("inf")
+    client.notify("textDocument/didRejectCompletion", {"item": item})
+    assert (await client.complete(0, 1))["result"]["items"] == []
+    assert (await client.complete(0, 1, invoked=True))["result"]["items"]
