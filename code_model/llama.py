@@ -81,8 +81,9 @@ class KVCache:
             capacity,
             config.head_dim,
         )
-        self.keys = torch.zeros(shape)
-        self.values = torch.zeros(shape)
+        # not cleared, so that memory is taken only for positions that are used
+        self.keys = torch.empty(shape)
+        self.values = torch.empty(shape)
         self.capacity = capacity
         self.length = 0
 
@@ -265,30 +266,6 @@ class Llama(nn.Module):
                 k = torch.cat((prefix[index, 0].expand(batch, -1, -1, -1), k), dim=2)
                 v = torch.cat((prefix[index, 1].expand(batch, -1, -1, -1), v), dim=2)
             x = layer.finish(x, layer.self_attn.attend(q, k, v, mask))
-        normed: Tensor = self.model.norm(x)
-        return normed
-
-    def forward_cached(
-        self, ids: Tensor, cache: KVCache, *, embeddings: Tensor | None = None
-    ) -> Tensor:
-        """Hidden states (1, T, d) of `ids` (1, T) that follow the cache, which grows by T.
-
-        Raises `ValueError` if the cache or the model's positions are too short.
-        """
-        x = self.model.embed_tokens(ids) if embeddings is None else embeddings
-        tokens, start = x.shape[1], cache.length
-        end = start + tokens
-        if end > min(cache.capacity, self.config.max_position_embeddings):
-            raise ValueError(f"{end} tokens do not fit a cache of {cache.capacity}")
-        cos, sin = self.cos[start:end], self.sin[start:end]
-        mask = None if start == 0 or tokens == 1 else lower_right_mask(tokens, start, x.device)
-        for index, layer in enumerate(self.blocks):
-            q, k, v = layer.self_attn.project(layer.input_layernorm(x), cos, sin)
-            cache.keys[index, :, start:end] = k[0]
-            cache.values[index, :, start:end] = v[0]
-            k, v = cache.keys[index, None, :, :end], cache.values[index, None, :, :end]
-            x = layer.finish(x, layer.self_attn.attend(q, k, v, mask))
-        cache.length = end
         normed: Tensor = self.model.norm(x)
         return normed
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from code_model.fim import ATTUNE, LAYOUTS, QWEN_CODER, FimEncoder, FimLayout, LayoutError
+from code_model.forward import BestForward
 from code_model.llama import Llama, LlamaConfig, UnsupportedModelError
 from code_model.tokenizer import Tokenizer
 from prompts.manifest import ModelIdentity
@@ -35,6 +37,11 @@ class BaseModel:
     encoder: FimEncoder
     model_fingerprint: str
     tokenizer_fingerprint: str
+
+    @cached_property
+    def forward(self) -> BestForward:
+        """The model's step over cached keys and values, one for all engines."""
+        return BestForward(self.model)
 
     @property
     def layout(self) -> FimLayout:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from code_model.forward import TorchForward
 from code_model.llama import KVCache, Llama, LlamaConfig
 from code_model.loading import BaseModel
 from prompts.errors import IncompatiblePrompt
@@ -32,8 +33,7 @@ def kv_from_embeddings(model: Llama, embeddings: Tensor) -> Tensor:
     """Keys and values (L, 2, G, P, D) of input embeddings (P, d) at the positions 0..P-1."""
     cache = KVCache(model.config, max(1, len(embeddings)))
     if len(embeddings):
-        ids = torch.zeros((1, len(embeddings)), dtype=torch.long)
-        model.forward_cached(ids, cache, embeddings=embeddings[None])
+        TorchForward(model).hidden(embeddings, cache)
     kv = torch.stack((cache.keys, cache.values), dim=1)
     return kv[:, :, :, : len(embeddings)]
 

@@ -31,6 +31,7 @@ def open_engine(settings: Settings, root: Path | None, tell: Tell) -> Complete:
         base = load_model()
     except ModelLoadError as error:
         raise EngineError(str(error)) from error
+    base.forward.compile()
     return AttunedModel(base, settings.prompt, root, tell).complete
 
 

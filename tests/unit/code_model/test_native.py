@@ -1,0 +1,121 @@
+"""The compiled step against torch, for both ways to hold weights."""
+
+import sys
+
+import pytest
+import torch
+
+from code_model import native
+from code_model.forward import BestForward, TorchForward
+from code_model.llama import KVCache, Llama, LlamaConfig
+
+pytestmark = pytest.mark.skipif(native.find_compiler() is None, reason="no C++ compiler")
+
+IDS = [5 + (n * 37) % 290 for n in range(23)]
+
+
+def random_model(*, heads: int, kv_heads: int, bias: bool, tied: bool, bf16: bool) -> Llama:
+    """Sizes that no tile or vector divides."""
+    config = LlamaConfig(
+        vocab_size=301, hidden_size=72, intermediate_size=100, num_hidden_layers=2,
+        num_attention_heads=heads, num_key_value_heads=kv_heads, head_dim=18,
+        max_position_embeddings=64, attention_bias=bias, tie_word_embeddings=tied,
+    )  # fmt: skip
+    model = Llama(config)
+    model.init_weights(torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(6.0).add_(torch.randn_like(parameter) * 0.1)
+            if bf16:
+                parameter.copy_(parameter.bfloat16())
+    return model.requires_grad_(False)
+
+
+@pytest.mark.parametrize("bf16", [True, False], ids=["bfloat16", "float32"])
+@pytest.mark.parametrize(
+    ("heads", "kv_heads", "bias", "tied"), [(4, 4, False, True), (4, 2, True, False)]
+)
+def test_native_equals_torch(library, heads, kv_heads, bias, tied, bf16) -> None:
+    torch.manual_seed(0)
+    model = random_model(heads=heads, kv_heads=kv_heads, bias=bias, tied=tied, bf16=bf16)
+    caches = [KVCache(model.config, 40) for _ in range(2)]
+    forwards = (TorchForward(model), native.NativeForward(model, library))
+    start = 0
+    for size, scored in ((9, 0), (1, 1), (7, 7), (6, 2)):
+        ids = IDS[start : start + size]
+        start += size
+        (expected, logprobs), (chosen, found) = (
+            forward.step(ids, cache, scored)
+            for forward, cache in zip(forwards, caches, strict=True)
+        )
+        assert chosen == expected
+        assert len(chosen) == scored
+        assert found == pytest.approx(logprobs, abs=2e-4)
+        for one, other in ((caches[0].keys, caches[1].keys), (caches[0].values, caches[1].values)):
+            torch.testing.assert_close(one[:, :, :start], other[:, :, :start], atol=2e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_native_is_the_same_bit_for_bit_however_ids_are_divided(library, threads) -> None:
+    """What makes drafts exact: a token checked in a step of several is as if computed alone."""
+    model = random_model(heads=4, kv_heads=2, bias=False, tied=True, bf16=True)
+    forward = native.NativeForward(model, library, threads)
+    whole, single = (KVCache(model.config, 40) for _ in range(2))
+    expected = forward.step(IDS, whole, len(IDS))
+    one_by_one = [forward.step([token], single, 1) for token in IDS]
+    assert ([c for (c,), _ in one_by_one], [p for _, (p,) in one_by_one]) == expected
+    end = len(IDS)
+    assert torch.equal(whole.keys[:, :, :end], single.keys[:, :, :end])
+    assert torch.equal(whole.values[:, :, :end], single.values[:, :, :end])
+
+
+def test_it_is_compiled_once_for_this_user(library) -> None:
+    assert native.compiled_library() == native.compile_library() == library
+    assert [file.name for file in library.parent.iterdir()] == [library.name]
+
+
+def test_a_full_cache_is_refused_and_left_alone(library) -> None:
+    model = random_model(heads=4, kv_heads=4, bias=False, tied=True, bf16=True)
+    cache = KVCache(model.config, 5)
+    with pytest.raises(ValueError, match="do not fit a cache of 5"):
+        native.NativeForward(model, library).step(IDS, cache, 1)
+    assert cache.length == 0
+
+
+def test_it_takes_over_when_it_is_compiled(library, monkeypatch) -> None:
+    """Until then torch computes, and the answers are the same."""
+    monkeypatch.setattr(native, "compiled_library", lambda: None)
+    monkeypatch.setattr("code_model.forward.compiled_library", lambda: None)
+    monkeypatch.setattr("code_model.forward.compile_library", lambda: library)
+    model = random_model(heads=4, kv_heads=4, bias=False, tied=True, bf16=True)
+    forward = BestForward(model)
+    before = forward.step(IDS[:5], KVCache(model.config, 40), 2)
+    assert forward.native is None
+    forward._compile()
+    assert forward.native is not None
+    assert forward.step(IDS[:5], KVCache(model.config, 40), 2)[0] == before[0]
+
+
+def test_without_a_working_compiler_torch_goes_on(monkeypatch, tmp_path, caplog) -> None:
+    broken = tmp_path / "c++"
+    broken.write_text(f"#!{sys.executable}\nraise SystemExit(1)\n")
+    broken.chmod(0o755)
+    monkeypatch.setenv("CXX", str(broken))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert native.find_compiler() == str(broken)
+    assert native.compile_library() is None
+    assert "torch does its work" in caplog.text
+    assert not list((tmp_path / "cache" / "attune").iterdir())
+
+
+def test_joined_weights_stay_the_models_own() -> None:
+    """Nothing is held twice, and joining again finds what is there."""
+    model = random_model(heads=4, kv_heads=2, bias=True, tied=True, bf16=False)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    first, second = TorchForward(model), TorchForward(model)
+    for one, other in zip(first._qkv, second._qkv, strict=True):
+        assert one.data_ptr() == other.data_ptr()
+        assert one.data_ptr() in {
+            block.self_attn.q_proj.weight.data_ptr() for block in model.blocks
+        }
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
