@@ -68,16 +68,16 @@ def complete(
     from attune.place import read_place
     from attune.show import waiting
     from prompts.file import read_prompt
-    from prompts.repository import repository_prompt
+    from prompts.repository import RepositoryPrompts
 
     at = read_place(place)
-    if prompt == "none":
-        chosen = None
-    elif prompt is not None:
-        chosen = Path(prompt)
+    if prompt is None:
+        choice = RepositoryPrompts(at.root).choose(at.path)
+        loaded = choice.prompt
+        for problem in choice.problems:
+            _say(problem)
     else:
-        chosen = repository_prompt(at.root).path
-    loaded = None if chosen is None else read_prompt(chosen)
+        loaded = None if prompt == "none" else read_prompt(Path(prompt))
     with waiting("Loading the model and completing…"):
         from code_model.completion import REASONS
         from code_model.completion import complete as complete_at
@@ -93,7 +93,7 @@ def complete(
                 "text": answer.text,
                 "kind": answer.kind.value,
                 "reason": answer.reason,
-                "prompt": None if chosen is None else str(chosen),
+                "prompt": None if loaded is None else loaded.manifest.name,
                 "new_tokens": len(generation.ids) if generation else 0,
                 "logprobs": [round(one, 4) for one in generation.logprobs] if generation else [],
             }

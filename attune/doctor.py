@@ -2,6 +2,7 @@
 
 import platform
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -37,9 +38,8 @@ def _model_and_prompt(repository: Path) -> list[Finding]:
     from code_model.engine import Engine
     from code_model.loading import ModelLoadError, load_model
     from code_model.precision import bfloat16_wins
-    from prompts.errors import PromptError
-    from prompts.file import read_prompt
-    from prompts.repository import repository_prompt
+    from code_model.soft_prompt import prefix_kv
+    from prompts.repository import RepositoryPrompts
 
     try:
         base = load_model()
@@ -53,17 +53,11 @@ def _model_and_prompt(repository: Path) -> list[Finding]:
     ]
     if not repository.is_dir():
         return [*found, Finding("repository", f"there is no folder {repository}", problem=True)]
-    try:
-        chosen = repository_prompt(repository)
-        if chosen.path is None:
-            found.append(Finding("prompt", f"none: {chosen.reason}"))
-            engine = Engine(base)
-        else:
-            prompt = read_prompt(chosen.path)
-            engine = Engine(base, prompt)
-            found.append(Finding("prompt", f"{prompt.manifest.name}: {chosen.reason}"))
-    except PromptError as error:
-        return [*found, Finding("prompt", str(error), problem=True)]
+    chosen = RepositoryPrompts(repository, accept=partial(prefix_kv, base)).choose(None)
+    found += [Finding("prompt", problem, problem=True) for problem in chosen.problems]
+    name = f"none: {chosen.reason}" if chosen.prompt is None else chosen.prompt.manifest.name
+    found.append(Finding("prompt", name))
+    engine = Engine(base, chosen.prompt)
     sample = "def main():\n    return 0\n\n\nif __name__ == "
     answer = complete(engine, sample, "sample.py", len(sample))
     if not answer.text:

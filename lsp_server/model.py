@@ -3,23 +3,27 @@
 It imports torch, so only the engine thread imports this module.
 """
 
+import weakref
+from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
+from threading import Lock
+from weakref import WeakMethod
 
+from code_context.syntax import language_of
 from code_model.completion import complete
 from code_model.engine import Engine
 from code_model.loading import BaseModel, ModelLoadError, load_model
 from lsp_server.engine import Answer, Complete, CompletionRequest, EngineError, Tell
+from lsp_server.prompt_watch import PromptWatch
 from lsp_server.protocol import Status
 from lsp_server.settings import Settings
-from prompts.errors import PromptError
-from prompts.file import DEFAULT_PROMPT, PromptFile, read_prompt
+from prompts.file import PromptFile
 from prompts.manifest import Manifest
-from prompts.repository import UNPROVEN
+from prompts.repository import Choice, RepositoryPrompts
 
-WITHOUT_PROMPT = Status(
-    "Normal", False, 'Ready without a prompt; run "attune tune" in this repository.'
-)
+WARM_ENGINES = 3
+"""Engines that keep their caches: a few documents with different prompts, in turns."""
 
 
 def open_engine(settings: Settings, root: Path | None, tell: Tell) -> Complete:
@@ -32,28 +36,47 @@ def open_engine(settings: Settings, root: Path | None, tell: Tell) -> Complete:
     except ModelLoadError as error:
         raise EngineError(str(error)) from error
     base.forward.compile()
-    return AttunedModel(base, settings.prompt, root, tell).complete
+    model = AttunedModel(base, settings.prompt, root, tell)
+    follow = WeakMethod(model.refresh)  # the watch must not keep the model alive
+    watch = PromptWatch(model.folders(), lambda: (refresh := follow()) and refresh())
+    weakref.finalize(model, watch.stop)
+    watch.start()
+    return model.complete
 
 
 class AttunedModel:
-    """Completes with the prompt file, and follows it: a file that changed counts from then on."""
+    """Completes each document with the prompt that is for it, as the files are at that moment.
+
+    Its lock lets one thread at a time use the model.
+    """
 
     def __init__(self, base: BaseModel, named: Path | None, root: Path | None, tell: Tell) -> None:
         self._base = base
-        self._named = named is not None
-        self._path = None if root is None and named is None else _prompt_path(named, root)
         self._tell = tell
-        self._version = _version(self._path)
-        self._engine = self._opened()
+        self._told: Status | None = None
+        self._lock = Lock()
+        self._engines: OrderedDict[str | None, Engine] = OrderedDict()
+        self._prompts = RepositoryPrompts(root, named, accept=self._engine)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Take up changed files before a request needs them."""
+        with self._lock:
+            self._engine(self._chosen(self._prompts.refresh()))
+
+    def folders(self) -> set[Path]:
+        """Where a change of files may matter."""
+        return self._prompts.folders()
 
     def complete(self, request: CompletionRequest, cancelled: Callable[[], bool]) -> Answer:
         """The text to insert at the cursor, or why there is none."""
-        version = _version(self._path)
-        if version != self._version:
-            self._version = version
-            self._engine = self._opened()
+        with self._lock:
+            return self._complete(request, cancelled)
+
+    def _complete(self, request: CompletionRequest, cancelled: Callable[[], bool]) -> Answer:
+        chosen = self._prompts.choose(request.path, language_of(request.path))
         found = complete(
-            self._engine,
+            self._engine(self._chosen(chosen)),
             request.text,
             request.path,
             request.offset,
@@ -62,37 +85,39 @@ class AttunedModel:
         )
         return Answer(found.text, found.reason)
 
-    def _opened(self) -> Engine:
-        """The engine for the prompt file as it is now, or without it; tells which."""
-        try:
-            prompt, status = self._prompt()
-            engine = Engine(self._base, prompt)
-        except PromptError as error:
-            engine, status = Engine(self._base), Status("Warning", False, str(error))
-        self._tell(status)
+    def _chosen(self, choice: Choice) -> PromptFile | None:
+        """The prompt of a choice; a status that differs from the last one is told."""
+        status = _status(choice)
+        if status != self._told:
+            self._told = status
+            self._tell(status)
+        return choice.prompt
+
+    def _engine(self, prompt: PromptFile | None) -> Engine:
+        """The engine behind this prompt; the last few stay warm.
+
+        Raises `prompts.errors.IncompatiblePrompt`.
+        """
+        key = None if prompt is None else prompt.sha256
+        engine = self._engines.get(key)
+        if engine is None:
+            engine = self._engines[key] = Engine(self._base, prompt)
+        self._engines.move_to_end(key)
+        while len(self._engines) > WARM_ENGINES:
+            self._engines.popitem(last=False)
         return engine
 
-    def _prompt(self) -> tuple[PromptFile | None, Status]:
-        if self._path is None or (self._version is None and not self._named):
-            return None, WITHOUT_PROMPT
-        prompt = read_prompt(self._path)
-        if not self._named and not prompt.manifest.proven:
-            return None, Status("Normal", False, f"Ready without a prompt: {UNPROVEN}.")
-        return prompt, Status("Normal", False, f"Ready with prompt {_label(prompt.manifest)}")
 
-
-def _prompt_path(named: Path | None, root: Path | None) -> Path:
-    path = named or Path(DEFAULT_PROMPT)
-    return path if root is None else root / path
-
-
-def _version(path: Path | None) -> tuple[int, int, int] | None:
-    """Changes whenever the file is replaced or written; None while there is none."""
-    try:
-        status = path.stat() if path is not None else None
-    except OSError:
-        return None
-    return status and (status.st_mtime_ns, status.st_size, status.st_ino)
+def _status(choice: Choice) -> Status:
+    if choice.prompt is not None:
+        serving = f"Ready with prompt {_label(choice.prompt.manifest)}"
+    elif choice.problems:
+        serving = "Ready without a prompt"
+    else:
+        serving = f"Ready without a prompt: {choice.reason}."
+    if choice.problems:
+        return Status("Warning", False, " ".join((*choice.problems, f"{serving}.")))
+    return Status("Normal", False, serving)
 
 
 def _label(manifest: Manifest) -> str:

@@ -23,3 +23,19 @@ class IncompatiblePrompt(PromptError):
 
 class PromptWriteError(PromptError):
     """The prompt was not written; whatever stood at the path before is still there, whole."""
+
+
+class UntrustedPrompt(PromptError):
+    """The prompt is sound, but nobody whom the user trusts vouches for it."""
+
+
+class ConfigurationError(PromptError):
+    """An `attune.toml` cannot be read or breaks its rules."""
+
+
+class StoreError(PromptError):
+    """The store of the repository or of the user cannot do what was asked."""
+
+
+class RegistryError(PromptError):
+    """A registry of shared prompts cannot be read or written, or holds something else."""

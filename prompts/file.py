@@ -51,6 +51,8 @@ class PromptFile:
 
     manifest: Manifest
     embeddings: NDArray[np.float32]
+    sha256: str | None = None
+    """Of the file that the prompt was read from."""
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -59,7 +61,7 @@ def read_manifest(path: Path) -> Manifest:
     Reads the header only. Raises `NotAPromptFile`, `UnsupportedVersion` or `CorruptPrompt`.
     """
     with _opened(path) as stream:
-        return _read_header(stream)[0]
+        return _read_header(stream).manifest
 
 
 def read_prompt(path: Path) -> PromptFile:
@@ -68,14 +70,18 @@ def read_prompt(path: Path) -> PromptFile:
     Raises `NotAPromptFile`, `UnsupportedVersion` or `CorruptPrompt`.
     """
     with _opened(path) as stream:
-        manifest, dtype = _read_header(stream)
-        data = bytearray(manifest.shape[0] * manifest.shape[1] * _BYTES_PER_NUMBER[dtype])
+        header = _read_header(stream)
+        rows, width = header.manifest.shape
+        data = bytearray(rows * width * _BYTES_PER_NUMBER[header.dtype])
         if stream.readinto(data) != len(data):
             raise _corrupt("changed while it was read")
-        embeddings = _decode(data, dtype).reshape(manifest.shape)
+        embeddings = _decode(data, header.dtype).reshape(rows, width)
         if not np.isfinite(embeddings).all():
             raise _corrupt("holds numbers that are not finite")
-    return PromptFile(manifest, embeddings)
+    # Of the bytes that were read, not of the file: it may be another one by now.
+    digest = hashlib.sha256(header.raw)
+    digest.update(data)
+    return PromptFile(header.manifest, embeddings, digest.hexdigest())
 
 
 def check_compatible(manifest: Manifest, identity: ModelIdentity) -> None:
@@ -165,8 +171,17 @@ def _opened(path: Path) -> Iterator[BufferedReader]:
         ) from error
 
 
-def _read_header(stream: BufferedReader) -> tuple[Manifest, str]:
-    """Return the manifest and the stored dtype, leaving `stream` at the first tensor byte."""
+@dataclass(frozen=True)
+class _Header:
+    manifest: Manifest
+    dtype: str
+    """Of the tensor as it is stored."""
+    raw: bytes
+    """Everything before the first tensor byte."""
+
+
+def _read_header(stream: BufferedReader) -> _Header:
+    """Return the verified header, leaving `stream` at the first tensor byte."""
     size = os.fstat(stream.fileno()).st_size
     start = stream.read(_LENGTH_BYTES)
     length = int.from_bytes(start, "little")
@@ -176,13 +191,15 @@ def _read_header(stream: BufferedReader) -> tuple[Manifest, str]:
         raise _not_a_prompt("does not begin with a safetensors header")
     if _LENGTH_BYTES + length > size:
         raise _corrupt("is cut short in its header")
-    header = _parse_header(stream.read(length))
+    raw = stream.read(length)
+    header = _parse_header(raw)
     text = _manifest_text(header)
     manifest = Manifest.from_json(text)
     # Only now, so that a file of a later version is called that and not corrupt.
     if header != {"__metadata__": {METADATA_KEY: text}, TENSOR_NAME: header.get(TENSOR_NAME)}:
         raise _corrupt(f"must hold one tensor, {TENSOR_NAME}, and one metadata key, {METADATA_KEY}")
-    return manifest, _verify_tensor(header[TENSOR_NAME], manifest, size - _LENGTH_BYTES - length)
+    dtype = _verify_tensor(header[TENSOR_NAME], manifest, size - _LENGTH_BYTES - length)
+    return _Header(manifest, dtype, start + raw)
 
 
 def _parse_header(data: bytes) -> dict[str, JSON]:

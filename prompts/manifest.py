@@ -159,7 +159,8 @@ def _is_line(text: str) -> bool:
     return 0 < len(text) <= 256 and text.isprintable() and text == text.strip()
 
 
-def _is_label(text: str) -> bool:
+def is_label(text: str) -> bool:
+    """Whether `text` is a label of the format: one line that cannot spell a path."""
     # Names end up in paths, so a hostile file must not be able to spell one.
     return _is_line(text) and not set(text) & set("/\\") and text not in (".", "..")
 
@@ -181,8 +182,8 @@ class _Rule:
 
 
 _LINE = _Rule(_is_line, "1 to 256 printable characters")
-_LABEL = _Rule(_is_label, "1 to 256 printable characters without / or \\")
-_LABEL_OR_EMPTY = _Rule(lambda text: not text or _is_label(text), f"empty or {_LABEL.words}")
+_LABEL = _Rule(is_label, "1 to 256 printable characters without / or \\")
+_LABEL_OR_EMPTY = _Rule(lambda text: not text or is_label(text), f"empty or {_LABEL.words}")
 _FORM = _Rule(("kv", "embedding").__contains__, '"kv" or "embedding"')
 _SHA256 = _Rule(re.compile(r"[0-9a-f]{64}").fullmatch, "64 lower-case hex digits")
 _COMMIT = _Rule(re.compile(r"[0-9a-f]{7,64}").fullmatch, "7 to 64 lower-case hex digits")

@@ -14,6 +14,7 @@ from code_model.llama import Llama, LlamaConfig
 from code_model.loading import MODEL_VARIABLE, BaseModel, load_model
 from pretraining import export, tokenizer
 from pretraining.corpus import Document
+from prompts.user import HOME_VARIABLE
 
 TEXT = """\
 import os
@@ -48,8 +49,11 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def _clean_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     monkeypatch.delenv(MODEL_VARIABLE, raising=False)
+    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path_factory.mktemp("user")))
 
 
 @pytest.fixture(scope="session")

@@ -225,7 +225,7 @@ def test_ctrl_c_ends_a_run_at_once(tunable: Path, tiny_model: Path) -> None:
 def test_doctor_finds_what_is_wrong(tunable: Path, tiny_model: Path) -> None:
     well = attune("doctor", str(tunable), "--json", model=tiny_model)
     findings = {one["subject"]: one for one in json.loads(well.stdout)["findings"]}
-    assert "run `attune tune`" in findings["prompt"]["value"]
+    assert 'run "attune tune"' in findings["prompt"]["value"]
     (tunable / ".attune").mkdir()
     (tunable / ".attune" / "prompt.attune.safetensors").write_bytes(b"nonsense")
     ill = attune("doctor", str(tunable), model=tiny_model)

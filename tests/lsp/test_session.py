@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 
 TEXT = "import os\n\n\ndef main() -> int:\n    path = os."
 LINE, CHARACTER = 4, 14
-WITHOUT_PROMPT = 'Ready without a prompt; run "attune tune" in this repository.'
+WITHOUT_PROMPT = 'Ready without a prompt: there is none yet; run "attune tune" in this repository.'
 
 
 def expected(base, path: str) -> list[str]:

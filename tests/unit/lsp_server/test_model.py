@@ -1,6 +1,7 @@
 """Which prompt serves, what is said about it, and that a changed file counts at once."""
 
 import dataclasses
+import queue
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from prompts.manifest import Manifest
 
 TEXT = "import os\n\n\ndef main() -> int:\n    path = os."
 PROVEN = {"proven": True, "gain": 0.0421}
-WITHOUT = 'Ready without a prompt; run "attune tune" in this repository.'
+WITHOUT = 'Ready without a prompt: there is none yet; run "attune tune" in this repository.'
 
 
 def prompt_of(base, text: str = "class Reader:\n", **manifest) -> PromptFile:
@@ -98,7 +99,7 @@ def test_missing_named_prompt_is_told(base, tmp_path, told):
     model = AttunedModel(base, tmp_path / "none.attune.safetensors", None, told.append)
     answer(model)
     assert [status.kind for status in told] == ["Warning"]
-    assert "none.attune.safetensors cannot be read" in told[0].message
+    assert "none.attune.safetensors does not exist" in told[0].message
 
 
 def test_corrupt_prompt_is_told_once(base, tmp_path, default, told):
@@ -127,6 +128,49 @@ def test_changed_file_counts_from_then_on(base, tmp_path, default, told):
     assert answer(model) == expected(base, None)
     messages = [status.message.partition(" (")[0] for status in told]
     assert messages == [WITHOUT, "Ready with prompt space", WITHOUT]
+
+
+def test_bad_file_leaves_the_old_prompt_serving(base, tmp_path, default, told):
+    prompt = prompt_of(base)
+    write_prompt(default, prompt)
+    model = AttunedModel(base, None, tmp_path, told.append)
+    default.write_bytes(default.read_bytes()[:-1])
+    assert answer(model) == answer(model) == expected(base, prompt)
+    assert [status.kind for status in told] == ["Normal", "Warning"]
+    assert told[1].message.endswith("Ready with prompt space (+4.2 % on held-out files).")
+
+
+def test_each_document_is_served_by_its_route(base, tmp_path, default, told):
+    """Switching between documents switches the prompt, and the status with it."""
+    one, two = prompt_of(base, name="one"), prompt_of(base, "def main() -> int:\n", name="two")
+    write_prompt(default.with_name("one.attune.safetensors"), one)
+    write_prompt(default.with_name("two.attune.safetensors"), two)
+    routes = "".join(f"[[route]]\nglobs = ['{n}/**']\nprompt = '{n}'\n" for n in ("one", "two"))
+    default.with_name("attune.toml").write_text(routes)
+    model = AttunedModel(base, None, tmp_path, told.append)
+    for folder, prompt in (("one", one), ("two", two), ("one", one), ("three", None)):
+        request = CompletionRequest(TEXT, f"{folder}/a.py", len(TEXT))
+        text = complete(Engine(base, prompt), TEXT, request.path, len(TEXT)).text
+        assert model.complete(request, lambda: False).text == text
+    names = [status.message.partition(" (")[0] for status in told]
+    ready = "Ready with prompt "
+    assert names[:3] == [ready + "one", ready + "two", ready + "one"]
+    assert names[3].startswith("Ready without a prompt")
+
+
+def test_change_is_told_without_a_request(monkeypatch, base, tiny_model, tmp_path, default):
+    """The watch reads a new file before anyone asks for a completion."""
+    monkeypatch.setenv("ATTUNE_MODEL", str(tiny_model))
+    told = queue.SimpleQueue()
+    complete = open_engine(Settings(), tmp_path, told.put)
+    assert told.get(timeout=60).message == WITHOUT
+    write_prompt(default, prompt_of(base))
+    assert told.get(timeout=60).message.startswith("Ready with prompt space")
+    default.write_bytes(b"no prompt")
+    assert told.get(timeout=60).kind == "Warning"
+    default.unlink()
+    assert told.get(timeout=60).message == WITHOUT
+    assert complete is not None
 
 
 def test_unusable_model_is_an_engine_error(monkeypatch, tmp_path, told):

@@ -9,7 +9,7 @@ import pytest
 from code_model.loading import BaseModel, weights_hash
 from prompts.errors import IncompatiblePrompt, PromptWriteError
 from prompts.file import DEFAULT_PROMPT, read_prompt, write_prompt
-from prompts.repository import repository_prompt, unproven_path
+from prompts.repository import RepositoryPrompts, unproven_path
 from tuning import tune as tune_module
 from tuning.corpus import CorpusError, collect
 from tuning.evaluate import Gain
@@ -93,7 +93,7 @@ def test_an_unproven_prompt_never_replaces_a_good_one(
     assert good.read_bytes() == b"the good one"
     assert report.written == unproven_path(good)
     good.unlink()
-    assert "not proved itself" in repository_prompt(repository).reason
+    assert "not proved itself" in RepositoryPrompts(repository).choose(None).reason
     assert report.written.exists()
 
 

@@ -1,0 +1,19 @@
+"""Where a user keeps what belongs to no single repository."""
+
+import os
+from pathlib import Path
+
+import platformdirs
+
+HOME_VARIABLE = "ATTUNE_HOME"
+
+
+def user_folder() -> Path:
+    """The folder of the user's store, consents and own `attune.toml`; ATTUNE_HOME moves it."""
+    named = os.environ.get(HOME_VARIABLE)
+    return Path(named) if named else platformdirs.user_data_path("attune", appauthor=False)
+
+
+def store_folder() -> Path:
+    """The folder of the user's content-addressed store."""
+    return user_folder() / "store"

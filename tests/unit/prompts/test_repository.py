@@ -1,0 +1,171 @@
+"""Which prompt serves a document, and that what is on disk counts at once."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from prompts.errors import IncompatiblePrompt
+from prompts.file import DEFAULT_PROMPT, SUFFIX, PromptFile, read_prompt, write_prompt
+from prompts.repository import NONE_YET, UNPROVEN, RepositoryPrompts, unproven_path
+from prompts.routing import FILE_NAME, stored_file
+from prompts.user import store_folder, user_folder
+
+Write = Callable[..., Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path, kv_prompt: PromptFile) -> Write:
+    """Write a prompt `NAME` into the repository's folder, with changes of its manifest."""
+    (tmp_path / ".attune").mkdir()
+
+    def written(name: str, path: Path | None = None, **changes: object) -> Path:
+        path = path or tmp_path / ".attune" / f"{name}{SUFFIX}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        manifest = dataclasses.replace(kv_prompt.manifest, name=name, **changes)  # type: ignore[arg-type]
+        write_prompt(path, dataclasses.replace(kv_prompt, manifest=manifest))
+        return path
+
+    return written
+
+
+def route(folder: Path, *routes: tuple[str, list[str]]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    text = "".join(f"[[route]]\nglobs = {globs}\nprompt = {name!r}\n" for name, globs in routes)
+    (folder / FILE_NAME).write_text(text)
+
+
+def chosen(prompts: RepositoryPrompts, path: str | None, language: str | None = None) -> str | None:
+    prompt = prompts.choose(path, language).prompt
+    return None if prompt is None else prompt.manifest.name
+
+
+def test_without_routes_the_proven_prompt_serves_all(tmp_path: Path, write: Write) -> None:
+    prompts = RepositoryPrompts(tmp_path)
+    assert prompts.choose("a.py").reason == NONE_YET
+    write("prompt")
+    assert chosen(prompts, "a.py") == chosen(prompts, None) == "prompt"
+    write("prompt", measured={})
+    assert prompts.choose("a.py").reason == UNPROVEN
+    (tmp_path / DEFAULT_PROMPT).unlink()
+    assert prompts.choose("a.py").reason == NONE_YET
+    write("x", unproven_path(tmp_path / DEFAULT_PROMPT))
+    assert prompts.choose("a.py").reason == UNPROVEN
+
+
+def test_routes_by_path(tmp_path: Path, write: Write) -> None:
+    """Organisation, repository and directory: the first route that takes the file wins."""
+    for name in ("payments", "repository"):
+        write(name, measured={})
+    organisation = write("organisation", tmp_path / "o")
+    digest = read_prompt(organisation).sha256
+    assert digest is not None
+    write("organisation", stored_file(digest, store_folder()))
+    route(tmp_path / ".attune", ("payments", ["pay/**"]), ("repository", ["*.py"]))
+    route(user_folder(), (f"sha256:{digest}", ["**"]))
+    prompts = RepositoryPrompts(tmp_path)
+    assert chosen(prompts, "pay/a.py") == "payments"
+    assert chosen(prompts, "a.py") == "repository"
+    assert chosen(prompts, "README.md") == "organisation"
+    assert chosen(prompts, None) == "payments"
+
+
+def test_a_prompt_that_is_not_for_the_file_is_passed_over(tmp_path: Path, write: Write) -> None:
+    """By the globs and the languages of its own manifest."""
+    write("scripts", languages=("shellscript",))
+    write("source", globs=("src/**",), languages=())
+    route(tmp_path / ".attune", ("scripts", ["**"]), ("source", ["**"]))
+    prompts = RepositoryPrompts(tmp_path)
+    assert chosen(prompts, "src/a.py", "python") == "source"
+    assert chosen(prompts, "src/a.sh", "shellscript") == "scripts"
+    nobody = prompts.choose("b.py", "python")
+    assert (nobody.prompt, nobody.problems) == (None, ())
+    assert nobody.reason == "prompt source is not for this file"
+
+
+def test_a_missing_routed_file_is_a_problem_and_the_next_serves(
+    tmp_path: Path, write: Write
+) -> None:
+    write("repository")
+    route(tmp_path / ".attune", ("absent", ["**"]), ("repository", ["**"]))
+    choice = RepositoryPrompts(tmp_path).choose("a.py")
+    assert choice.prompt is not None
+    assert "absent.attune.safetensors does not exist" in choice.problems[0]
+
+
+def test_a_bad_file_leaves_the_old_one(tmp_path: Path, write: Write) -> None:
+    """Corrupt or of another model: what was read before goes on, and the problem is named."""
+    path = write("prompt")
+    prompts = RepositoryPrompts(tmp_path)
+    good = prompts.choose("a.py").prompt
+    assert good is not None
+    path.write_bytes(path.read_bytes()[:-1])
+    for _ in range(2):
+        choice = prompts.choose("a.py")
+        assert choice.prompt is good
+        assert len(choice.problems) == 1
+    write("prompt", commit=None)
+    choice = prompts.choose("a.py")
+    assert choice.problems == ()
+    assert choice.prompt is not None
+    assert choice.prompt.manifest.commit is None
+
+
+def test_a_refused_prompt_leaves_the_old_one(tmp_path: Path, write: Write) -> None:
+    def accept(prompt: PromptFile) -> None:
+        if prompt.manifest.repository == "other":
+            raise IncompatiblePrompt("It is another's.")
+
+    write("prompt")
+    prompts = RepositoryPrompts(tmp_path, accept=accept)
+    good = prompts.choose("a.py").prompt
+    write("prompt", repository="other")
+    assert prompts.choose("a.py").prompt is good
+    assert prompts.refresh().problems == ("It is another's.",)
+
+
+def test_bad_routes_leave_the_old_ones(tmp_path: Path, write: Write) -> None:
+    write("docs")
+    route(tmp_path / ".attune", ("docs", ["docs/**"]))
+    prompts = RepositoryPrompts(tmp_path)
+    assert chosen(prompts, "docs/a.py") == "docs"
+    (tmp_path / ".attune" / FILE_NAME).write_text("[[route]")
+    choice = prompts.choose("docs/a.py")
+    assert choice.prompt is not None
+    assert "is not TOML" in choice.problems[0]
+    (tmp_path / ".attune" / FILE_NAME).unlink()
+    assert prompts.choose("docs/a.py").reason == NONE_YET
+
+
+def test_a_file_that_changes_while_it_is_read(
+    tmp_path: Path, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half a file is never served nor complained about; when the writer is done, it counts."""
+    import prompts.repository as repository
+
+    path = write("prompt")
+    whole = path.read_bytes()
+    path.write_bytes(whole[:100])
+
+    def read_while_writing(path: Path) -> PromptFile:
+        try:
+            return read_prompt(path)
+        finally:
+            if path.stat().st_size < len(whole):
+                path.write_bytes(whole)
+
+    monkeypatch.setattr(repository, "read_prompt", read_while_writing)
+    choice = RepositoryPrompts(tmp_path).choose("a.py")
+    assert choice.problems == ()
+    assert choice.prompt is not None
+
+
+def test_a_named_file_serves_everything(tmp_path: Path, write: Write) -> None:
+    """Over all routes, and relative to the root."""
+    write("named", measured={}, languages=())
+    route(tmp_path / ".attune", ("absent", ["**"]))
+    prompts = RepositoryPrompts(tmp_path, Path(".attune") / f"named{SUFFIX}")
+    assert chosen(prompts, "any/where.txt") == "named"
+    assert prompts.folders() == {tmp_path / ".attune", user_folder()}
+    assert RepositoryPrompts(None).choose("a.py").reason == NONE_YET
