@@ -36,7 +36,7 @@ def open_engine(settings: Settings, root: Path | None, tell: Tell) -> Complete:
     except ModelLoadError as error:
         raise EngineError(str(error)) from error
     base.forward.compile()
-    model = AttunedModel(base, settings.prompt, root, tell)
+    model = AttunedModel(base, settings.prompt, root, tell, trusted=settings.trusted)
     follow = WeakMethod(model.refresh)  # the watch must not keep the model alive
     watch = PromptWatch(model.folders(), lambda: (refresh := follow()) and refresh())
     weakref.finalize(model, watch.stop)
@@ -50,13 +50,21 @@ class AttunedModel:
     Its lock lets one thread at a time use the model.
     """
 
-    def __init__(self, base: BaseModel, named: Path | None, root: Path | None, tell: Tell) -> None:
+    def __init__(
+        self,
+        base: BaseModel,
+        named: Path | None,
+        root: Path | None,
+        tell: Tell,
+        *,
+        trusted: bool = True,
+    ) -> None:
         self._base = base
         self._tell = tell
         self._told: Status | None = None
         self._lock = Lock()
         self._engines: OrderedDict[str | None, Engine] = OrderedDict()
-        self._prompts = RepositoryPrompts(root, named, accept=self._engine)
+        self._prompts = RepositoryPrompts(root, named, accept=self._engine, trusted=trusted)
         self.refresh()
 
     def refresh(self) -> None:
