@@ -23,13 +23,14 @@ class CompletionRequest:
     """A text as it was when the request came.
 
     `path` is relative to the workspace folder, `offset` counts code points; `explicit`: the user
-    asked for the completion.
+    asked for the completion, and wants alternatives too; `without_prompt`: for comparison.
     """
 
     text: str
     path: str
     offset: int
     explicit: bool = False
+    without_prompt: bool = False
 
 
 @dataclass(frozen=True)
@@ -37,12 +38,15 @@ class Answer:
     """The text to insert at the cursor; when it is empty, `reason` is a short code that says why.
 
     `number` tells answers of one server apart: what the editor knows of an answer's fate it says
-    to `EngineThread.accepted` and `EngineThread.rejected` under this number.
+    to `EngineThread.accepted` and `EngineThread.rejected` under this number. `prompt` is that of
+    the document, used or left out for comparison; `alternatives` are other texts.
     """
 
     text: str
     reason: str | None = None
     number: int = 0
+    prompt: str | None = None
+    alternatives: tuple[str, ...] = ()
 
 
 Tell = Callable[[Status], None]

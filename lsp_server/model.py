@@ -11,7 +11,7 @@ from threading import Lock
 from weakref import WeakMethod
 
 from code_context.syntax import language_of
-from code_model.completion import complete
+from code_model.completion import Completion, complete
 from code_model.engine import Engine
 from code_model.loading import BaseModel, ModelLoadError, load_model
 from lsp_server.engine import Answer, Complete, CompletionRequest, EngineError, Tell
@@ -36,7 +36,7 @@ def open_engine(settings: Settings, root: Path | None, tell: Tell) -> Complete:
     except ModelLoadError as error:
         raise EngineError(str(error)) from error
     base.forward.compile()
-    model = AttunedModel(base, settings.prompt, root, tell, trusted=settings.trusted)
+    model = AttunedModel(base, settings.prompt, root, tell, without=_without_prompt(settings))
     follow = WeakMethod(model.refresh)  # the watch must not keep the model alive
     watch = PromptWatch(model.folders(), lambda: (refresh := follow()) and refresh())
     weakref.finalize(model, watch.stop)
@@ -56,15 +56,16 @@ class AttunedModel:
         named: Path | None,
         root: Path | None,
         tell: Tell,
-        *,
-        trusted: bool = True,
+        without: str | None = None,
     ) -> None:
+        """`without` says why no prompt is to serve, None where one may."""
+        self._without = without
         self._base = base
         self._tell = tell
         self._told: Status | None = None
         self._lock = Lock()
         self._engines: OrderedDict[str | None, Engine] = OrderedDict()
-        self._prompts = RepositoryPrompts(root, named, accept=self._engine, trusted=trusted)
+        self._prompts = RepositoryPrompts(root, named, accept=self._engine)
         self.refresh()
 
     def refresh(self) -> None:
@@ -82,19 +83,29 @@ class AttunedModel:
             return self._complete(request, cancelled)
 
     def _complete(self, request: CompletionRequest, cancelled: Callable[[], bool]) -> Answer:
-        chosen = self._prompts.choose(request.path, language_of(request.path))
-        found = complete(
-            self._engine(self._chosen(chosen)),
-            request.text,
-            request.path,
-            request.offset,
-            explicit=request.explicit,
-            cancelled=cancelled,
-        )
-        return Answer(found.text, found.reason)
+        chosen = self._chosen(self._prompts.choose(request.path, language_of(request.path)))
+
+        def completed(prompt: PromptFile | None) -> Completion:
+            return complete(
+                self._engine(prompt),
+                request.text,
+                request.path,
+                request.offset,
+                explicit=request.explicit,
+                cancelled=cancelled,
+            )
+
+        found = completed(None if request.without_prompt else chosen)
+        others: tuple[str, ...] = ()
+        if request.explicit and chosen is not None and found.reason != "cancelled":
+            other = completed(chosen if request.without_prompt else None).text
+            others = (other,) if other not in ("", found.text) else ()
+        return Answer(found.text, found.reason, prompt=_identity(chosen), alternatives=others)
 
     def _chosen(self, choice: Choice) -> PromptFile | None:
         """The prompt of a choice; a status that differs from the last one is told."""
+        if self._without is not None:
+            choice = Choice(None, self._without)
         status = _status(choice)
         if status != self._told:
             self._told = status
@@ -123,9 +134,24 @@ def _status(choice: Choice) -> Status:
         serving = "Ready without a prompt"
     else:
         serving = f"Ready without a prompt: {choice.reason}."
+    prompt = _identity(choice.prompt)
     if choice.problems:
-        return Status("Warning", False, " ".join((*choice.problems, f"{serving}.")))
-    return Status("Normal", False, serving)
+        return Status("Warning", False, " ".join((*choice.problems, f"{serving}.")), prompt)
+    return Status("Normal", False, serving, prompt)
+
+
+def _without_prompt(settings: Settings) -> str | None:
+    """Why the settings let no prompt serve, None if they do."""
+    if settings.without_prompt:
+        return "the settings say so"
+    if not settings.trusted and settings.prompt is None:
+        return "this workspace is not trusted"
+    return None
+
+
+def _identity(prompt: PromptFile | None) -> str | None:
+    """The name, and enough of the hash to tell it from what it was before it was tuned again."""
+    return None if prompt is None else f"{prompt.manifest.name}@{(prompt.sha256 or '')[:8]}"
 
 
 def _label(manifest: Manifest) -> str:

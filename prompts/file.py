@@ -3,10 +3,11 @@
 import contextlib
 import hashlib
 import os
+import secrets
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
-from io import BufferedReader, BytesIO
+from io import BufferedReader
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,6 @@ import safetensors.numpy
 from numpy.typing import NDArray
 
 from prompts import strict_json
-from prompts.durable import replace_file
 from prompts.errors import (
     CorruptPrompt,
     IncompatiblePrompt,
@@ -61,7 +61,7 @@ def read_manifest(path: Path) -> Manifest:
     Reads the header only. Raises `NotAPromptFile`, `UnsupportedVersion` or `CorruptPrompt`.
     """
     with _opened(path) as stream:
-        return _read_header(stream, _size(stream)).manifest
+        return _read_header(stream).manifest
 
 
 def read_prompt(path: Path) -> PromptFile:
@@ -70,7 +70,18 @@ def read_prompt(path: Path) -> PromptFile:
     Raises `NotAPromptFile`, `UnsupportedVersion` or `CorruptPrompt`.
     """
     with _opened(path) as stream:
-        return _read(stream, _size(stream))
+        header = _read_header(stream)
+        rows, width = header.manifest.shape
+        data = bytearray(rows * width * _BYTES_PER_NUMBER[header.dtype])
+        if stream.readinto(data) != len(data):
+            raise _corrupt("changed while it was read")
+        embeddings = _decode(data, header.dtype).reshape(rows, width)
+        if not np.isfinite(embeddings).all():
+            raise _corrupt("holds numbers that are not finite")
+    # Of the bytes that were read, not of the file: it may be another one by now.
+    digest = hashlib.sha256(header.raw)
+    digest.update(data)
+    return PromptFile(header.manifest, embeddings, digest.hexdigest())
 
 
 def check_compatible(manifest: Manifest, identity: ModelIdentity) -> None:
@@ -108,37 +119,21 @@ def write_prompt(path: Path, prompt: PromptFile) -> str:
     read back or a path that cannot be written; what stood at `path` before is then still whole.
     """
     data = _encode(prompt)
-    _replace(path, data)
+    temporary = path.parent / f".attune-{secrets.token_hex(8)}.tmp"
+    try:
+        _write_durably(temporary, data)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise PromptWriteError(
+            f"{path} could not be written ({error.strerror or error});"
+            " check the folder, its permissions and the free space, then try again."
+        ) from error
+    finally:
+        # After a successful rename the name is gone already; after Ctrl-C it must go too.
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+    _sync_folder(path.parent)
     return hashlib.sha256(data).hexdigest()
-
-
-def copy_prompt(source: Path, target: Path) -> PromptFile:
-    """Copy the file at `source` byte for byte, once it is verified, and return its prompt.
-
-    Raises as `read_prompt` and `write_prompt` do; then `target` is as it was.
-    """
-    with _opened(source) as stream:
-        data = stream.read(MAX_FILE_BYTES)
-    return install_prompt(data, target, str(source))
-
-
-def install_prompt(data: bytes, target: Path, source: str) -> PromptFile:
-    """Verify the bytes of a prompt file and put them at `target`; errors name `source`.
-
-    Raises as `read_prompt` and `write_prompt` do; then `target` is as it was.
-    """
-    prompt = parse_prompt(data, source)
-    _replace(target, data)
-    return prompt
-
-
-def parse_prompt(data: bytes, source: str) -> PromptFile:
-    """Return the prompt in the bytes of a file, wholly verified; errors name `source`.
-
-    Raises `NotAPromptFile`, `UnsupportedVersion` or `CorruptPrompt`.
-    """
-    with _named(source):
-        return _read(BytesIO(data), len(data))
 
 
 def sha256_of(path: Path) -> str:
@@ -155,63 +150,25 @@ def _not_a_prompt(what: str) -> NotAPromptFile:
     return NotAPromptFile(f"The file {what}; choose a file that `attune tune` wrote.")
 
 
-def _replace(path: Path, data: bytes) -> None:
-    try:
-        replace_file(path, data)
-    except OSError as error:
-        raise PromptWriteError(
-            f"{path} could not be written ({error.strerror or error});"
-            " check the folder, its permissions and the free space, then try again."
-        ) from error
-
-
-@contextlib.contextmanager
-def _named(source: str) -> Iterator[None]:
-    """Any `PromptError` inside names `source`."""
-    try:
-        yield
-    except PromptError as error:
-        raise type(error)(f"{source}: {error}") from None
-
-
-def _size(stream: BufferedReader) -> int:
-    return os.fstat(stream.fileno()).st_size
-
-
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[BufferedReader]:
     """Open a regular file of allowed size; any error inside names `path` and is a `PromptError`."""
     try:
-        with _named(str(path)):
-            # Before open, because opening a named pipe would wait for a writer.
-            status = path.stat()
-            if not stat.S_ISREG(status.st_mode):
-                raise _not_a_prompt("is a folder or a device")
-            if status.st_size > MAX_FILE_BYTES:
-                raise _not_a_prompt(f"is larger than {MAX_FILE_BYTES} bytes")
-            with path.open("rb") as stream:
-                yield stream
+        # Before open, because opening a named pipe would wait for a writer.
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise _not_a_prompt("is a folder or a device")
+        if status.st_size > MAX_FILE_BYTES:
+            raise _not_a_prompt(f"is larger than {MAX_FILE_BYTES} bytes")
+        with path.open("rb") as stream:
+            yield stream
+    except PromptError as error:
+        raise type(error)(f"{path}: {error}") from None
     except OSError as error:
         reason = error.strerror or error
         raise NotAPromptFile(
             f"{path} cannot be read ({reason}); check the path and its permissions."
         ) from error
-
-
-def _read(stream: BufferedReader | BytesIO, size: int) -> PromptFile:
-    """The prompt in a stream of `size` bytes, from its beginning; the header is verified first."""
-    header = _read_header(stream, size)
-    rows, width = header.manifest.shape
-    data = bytearray(rows * width * _BYTES_PER_NUMBER[header.dtype])
-    if stream.readinto(data) != len(data):
-        raise _corrupt("changed while it was read")
-    embeddings = _decode(data, header.dtype).reshape(rows, width)
-    if not np.isfinite(embeddings).all():
-        raise _corrupt("holds numbers that are not finite")
-    # Of the bytes that were read, not of the file: it may be another one by now.
-    digest = hashlib.sha256(header.raw)
-    digest.update(data)
-    return PromptFile(header.manifest, embeddings, digest.hexdigest())
 
 
 @dataclass(frozen=True)
@@ -223,8 +180,9 @@ class _Header:
     """Everything before the first tensor byte."""
 
 
-def _read_header(stream: BufferedReader | BytesIO, size: int) -> _Header:
+def _read_header(stream: BufferedReader) -> _Header:
     """Return the verified header, leaving `stream` at the first tensor byte."""
+    size = os.fstat(stream.fileno()).st_size
     start = stream.read(_LENGTH_BYTES)
     length = int.from_bytes(start, "little")
     if len(start) < _LENGTH_BYTES or length > MAX_HEADER_BYTES:
@@ -319,6 +277,25 @@ def _encode(prompt: PromptFile) -> bytes:
             f" {MAX_FILE_BYTES} allowed; tune again with fewer virtual tokens."
         )
     return data
+
+
+def _write_durably(path: Path, data: bytes) -> None:
+    with path.open("xb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the rename outlast a power cut where the system can; the file is whole either way."""
+    if os.name != "posix":
+        return
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _sizes(model: ModelIdentity) -> tuple[int, int, int, int]:

@@ -21,8 +21,6 @@ from prompts.routing import (
     prompt_file,
     read_configuration,
 )
-from prompts.signature import signature_path
-from prompts.trust import check_serving, consents_path
 from prompts.user import store_folder, user_folder
 
 UNPROVEN = (
@@ -63,9 +61,8 @@ class RepositoryPrompts:
     """The prompts of one repository, followed on disk; one thread at a time.
 
     `named` is a file that serves everything; without it, the routes of `.attune/attune.toml`
-    decide, then the repository's own prompt if it proved itself, then the user's own routes.
-    `accept` raises `PromptError` for a prompt that cannot serve here, as of another model. Unless
-    the workspace is `trusted`, a file of it serves only with the user's consent (`prompts.trust`).
+    decide, then the repository's own prompt if there are no routes, then the user's own routes.
+    `accept` raises `PromptError` for a prompt that cannot serve here, as of another model.
     """
 
     def __init__(
@@ -73,13 +70,10 @@ class RepositoryPrompts:
         root: Path | None,
         named: Path | None = None,
         accept: Callable[[PromptFile], object] = lambda prompt: None,
-        *,
-        trusted: bool = True,
     ) -> None:
         self._root = root
         self._named = named if named is None or root is None else root / named
         self._accept = accept
-        self._trusted = trusted
         self._prompts: dict[Path, _Followed[PromptFile | None]] = {}
         self._configurations: dict[Path, _Followed[Configuration]] = {}
 
@@ -93,14 +87,13 @@ class RepositoryPrompts:
         reason = NONE_YET
         for candidate in self._candidates(path, problems):
             followed = self._prompts.setdefault(
-                candidate.path,
-                _Followed(candidate.path, self._read, None, _what_vouches(candidate.path)),
+                candidate.path, _Followed(candidate.path, self._read, None)
             )
             followed.look()
             prompt = followed.value
             if followed.problem is not None:
                 problems.append(followed.problem)
-            elif not followed.exists and candidate.by_name:
+            elif followed.version is None and candidate.by_name:
                 problems.append(
                     f"The prompt file {candidate.path} does not exist; "
                     "fetch it, or name another one."
@@ -131,8 +124,6 @@ class RepositoryPrompts:
     def _read(self, path: Path) -> PromptFile:
         prompt = read_prompt(path)
         self._accept(prompt)
-        if not path.is_relative_to(user_folder()):
-            check_serving(path, prompt.sha256 or "", trusted=self._trusted)
         return prompt
 
     def _candidates(self, path: str | None, problems: list[str]) -> Iterator[_Candidate]:
@@ -141,8 +132,10 @@ class RepositoryPrompts:
             return
         if self._root is not None:
             folder = self._root / FOLDER
-            yield from _routed(self._routes(folder, problems), path, folder)
-            yield _Candidate(self._root / DEFAULT_PROMPT, by_name=False)
+            routes = self._routes(folder, problems)
+            if not routes:
+                yield _Candidate(self._root / DEFAULT_PROMPT, by_name=False)
+            yield from _routed(routes, path, folder)
         folder = user_folder()
         yield from _routed(self._routes(folder, problems), path, folder)
 
@@ -171,53 +164,33 @@ def _routed(routes: tuple[Route, ...], path: str | None, folder: Path) -> Iterat
 
 
 class _Followed(Generic[Value]):
-    """What `read` made of a file when it was last good; `absent` when there is no file.
+    """What `read` made of a file when it was last good; `absent` when there is no file."""
 
-    What stands in the files `beside` it matters to `read` too.
-    """
-
-    def __init__(
-        self,
-        path: Path,
-        read: Callable[[Path], Value],
-        absent: Value,
-        beside: tuple[Path, ...] = (),
-    ) -> None:
+    def __init__(self, path: Path, read: Callable[[Path], Value], absent: Value) -> None:
         self._path = path
-        self._beside = beside
         self._read = read
         self._absent = absent
         self.value = absent
-        self.exists = False
-        self._versions: tuple[FileVersion, ...] = (None,) * (1 + len(beside))
+        self.version: FileVersion = None
         self.problem: str | None = None
         """Why the file as it is now cannot be used, as a sentence."""
 
     def look(self) -> None:
         """Read the file if it has changed since the last look."""
         for _ in range(READS):
-            versions = self._versions_now()
-            if versions == self._versions:
+            version = _version(self._path)
+            if version == self.version:
                 return
-            exists = versions[0] is not None
             value, problem = self._absent, None
-            if exists:
+            if version is not None:
                 try:
                     value = self._read(self._path)
                 except PromptError as error:
                     value, problem = self.value, str(error)
-            if self._versions_now() == versions:
-                self.value, self.problem, self.exists = value, problem, exists
-                self._versions = versions
+            if _version(self._path) == version:
+                self.value, self.problem, self.version = value, problem, version
                 return
         # Still being written: what was good goes on, and the next look decides.
-
-    def _versions_now(self) -> tuple[FileVersion, ...]:
-        return tuple(_version(path) for path in (self._path, *self._beside))
-
-
-def _what_vouches(path: Path) -> tuple[Path, ...]:
-    return signature_path(path), consents_path()
 
 
 def _version(path: Path) -> FileVersion:
