@@ -66,6 +66,7 @@ def complete(
 ) -> None:
     """Complete at a place in a file and print the text to insert."""
     from attune.place import read_place
+    from attune.repository import other_files
     from attune.show import waiting
     from prompts.file import read_prompt
     from prompts.repository import RepositoryPrompts
@@ -78,6 +79,7 @@ def complete(
             _say(problem)
     else:
         loaded = None if prompt == "none" else read_prompt(Path(prompt))
+    neighbours = other_files(at.root)
     with waiting("Loading the model and completing…"):
         from code_model.completion import REASONS
         from code_model.completion import complete as complete_at
@@ -85,7 +87,9 @@ def complete(
         from code_model.loading import load_model
 
         engine = Engine(load_model(), loaded)
-        answer = complete_at(engine, at.text, at.path, at.offset, explicit=True)
+        answer = complete_at(
+            engine, at.text, at.path, at.offset, explicit=True, repository=neighbours
+        )
     if as_json:
         generation = answer.generation
         _print_json(

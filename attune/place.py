@@ -25,9 +25,14 @@ class Place:
 def repository_root(path: Path) -> Path:
     """The nearest folder above with `.git` or `.attune`, else the file's own folder."""
     for folder in path.parents:
-        if (folder / ".git").exists() or (folder / ".attune").is_dir():
+        if is_repository(folder):
             return folder
     return path.parent
+
+
+def is_repository(folder: Path) -> bool:
+    """Whether somebody made a folder the root of a repository."""
+    return (folder / ".git").exists() or (folder / ".attune").is_dir()
 
 
 def read_place(place: str) -> Place:

@@ -4,43 +4,77 @@ The same state gives the same context. Windows begin and end at lines and move i
 typing and scrolling leave most of the token ids, and so the KV cache, as they were.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from code_context.positions import LineIndex
 from code_context.syntax import SyntaxTree, enclosing_scopes, imports
 
 CountTokens = Callable[[str], int]
+SEPARATORS = 2  # tokens around a snippet
+
+
+Source = Literal["similar", "recent", "definition"]
+STABILITY: tuple[Source, ...] = ("recent", "similar", "definition")
+"""Sources by how seldom what they say changes while a person types; the most stable first."""
 
 
 @dataclass(frozen=True)
 class Snippet:
-    """Code of another file of the repository."""
+    """Code of another file of the repository.
+
+    `score` compares snippets of one source, 1 being the best; `line` counts from 0.
+    """
 
     path: str
     text: str
+    source: Source = "similar"
+    score: float = 0.0
+    line: int = 0
+
+
+@dataclass(frozen=True)
+class Considered:
+    """A candidate, its price, and why it is not shown; no reason: it is."""
+
+    snippet: Snippet
+    tokens: int
+    reason: Literal["no room", "shown already"] | None = None
 
 
 @dataclass(frozen=True)
 class Context:
-    """What the model sees, in the order in which it changes least."""
+    """What the model sees, in the order in which it changes least.
+
+    `considered` holds every candidate, those that are shown and those that found no room.
+    """
 
     path: str
     header: str
     snippets: tuple[Snippet, ...]
     prefix: str
     suffix: str
+    considered: tuple[Considered, ...] = ()
 
 
 @dataclass(frozen=True)
 class ContextConfig:
-    """Budgets in tokens of the model; windows move in blocks of `block_lines` lines."""
+    """Budgets in tokens of the model; windows move in blocks of `block_lines` lines.
+
+    `sources` fill `max_snippet_tokens` in their order, each up to its own share of it.
+    """
 
     max_prefix_tokens: int = 384
     max_suffix_tokens: int = 128
     max_header_tokens: int = 96
     max_snippet_tokens: int = 256
     block_lines: int = 16
+    sources: tuple[tuple[Source, float], ...] = (
+        ("recent", 0.25),
+        ("similar", 0.75),
+        ("definition", 1.0),
+    )
 
 
 def build_context(
@@ -54,23 +88,65 @@ def build_context(
 ) -> Context:
     """The context of a cursor. `path` is relative to the repository, with forward slashes.
 
-    Snippets keep their order; one that does not fit what is left of the budget is passed over.
+    Of each source the best snippets that fit are taken; they stand by stability, then by path.
     """
     start = _prefix_start(tree.lines, offset, config, count_tokens)
     end = _suffix_end(tree.lines, offset, config, count_tokens)
-    kept, left = [], config.max_snippet_tokens
-    for snippet in snippets:
-        cost = count_tokens(snippet.path) + count_tokens(snippet.text)
-        if cost <= left:
-            kept.append(snippet)
-            left -= cost
+    considered = _within_budget(snippets, config, count_tokens)
     return Context(
         path=path,
         header=_within(file_header(tree, start, offset), config.max_header_tokens, count_tokens),
-        snippets=tuple(kept),
+        snippets=_in_order(one.snippet for one in considered if one.reason is None),
         prefix=tree.text[start:offset],
         suffix=tree.text[offset:end],
+        considered=considered,
     )
+
+
+def _within_budget(
+    snippets: Sequence[Snippet], config: ContextConfig, count_tokens: CountTokens
+) -> tuple[Considered, ...]:
+    """Every candidate with its price; taken are the best of each source that its share can pay."""
+    left = config.max_snippet_tokens
+    considered: list[Considered] = []
+    for source, share in config.sources:
+        mine = min(left, int(share * config.max_snippet_tokens))
+        for snippet in snippets:
+            if snippet.source != source:
+                continue
+            cost = count_tokens(snippet.path) + count_tokens(snippet.text) + SEPARATORS
+            if any(_holds(one.snippet, snippet) for one in considered if one.reason is None):
+                considered.append(Considered(snippet, cost, "shown already"))
+            elif cost > mine:
+                considered.append(Considered(snippet, cost, "no room"))
+            else:
+                considered.append(Considered(snippet, cost))
+                left, mine = left - cost, mine - cost
+    return tuple(considered)
+
+
+def _holds(shown: Snippet, other: Snippet) -> bool:
+    """Whether `other` begins within the lines that `shown` already shows of its file."""
+    if shown.path != other.path or shown.source == "definition":
+        return False
+    return shown.line <= other.line < shown.line + len(shown.text.splitlines())
+
+
+def _in_order(snippets: Iterable[Snippet]) -> tuple[Snippet, ...]:
+    """By stability, path and line; definitions of one file are one snippet."""
+    ordered = sorted(
+        snippets, key=lambda one: (STABILITY.index(one.source), one.path, one.line, one.text)
+    )
+    joined: list[Snippet] = []
+    for one in ordered:
+        last = joined[-1] if joined else None
+        here = ("definition", one.path)
+        if last is not None and (last.source, last.path) == here == (one.source, one.path):
+            score = max(last.score, one.score)
+            joined[-1] = replace(last, text=last.text + one.text, score=score)
+        else:
+            joined.append(one)
+    return tuple(joined)
 
 
 def file_header(tree: SyntaxTree, window_start: int, offset: int) -> list[str]:

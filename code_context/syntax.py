@@ -4,24 +4,22 @@ Parsing never fails: broken code gives a tree with errors in it, an unknown lang
 Every position that leaves this module is an offset in code points.
 """
 
-from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache, cached_property
-from importlib import resources
-from pathlib import PurePath
+from functools import cached_property
 from typing import Literal
 
 import tree_sitter
-import tree_sitter_python
 
+from code_context.languages import Questions, grammar, languages, query
+from code_context.languages import language_of as language_of
 from code_context.positions import LineIndex
 
 HoleKind = Literal["line", "line_end", "expression", "arguments", "block", "body"]
+Captures = dict[str, list[tree_sitter.Node]]
 
-# one line for each language; its questions are in languages/NAME.scm and NAME-holes.scm
-GRAMMARS: dict[str, Callable[[], object]] = {"python": tree_sitter_python.language}
-SUFFIXES = {".py": "python", ".pyi": "python", ".pyw": "python"}
+DEFINITION = "definition."
+IMPORT_DEPTH = 4  # an import in a function, or under a condition; not in a method
 
 
 @dataclass(frozen=True)
@@ -39,6 +37,7 @@ class Scope:
     start: int
     body_start: int
     end: int
+    kind: str = "function"
 
 
 @dataclass(frozen=True)
@@ -50,91 +49,147 @@ class Hole:
     end: int
 
 
-def language_of(path: str) -> str | None:
-    """The language that a file name's ending stands for, None if unknown."""
-    return SUFFIXES.get(PurePath(path).suffix.lower())
-
-
-@cache
-def _grammar(language: str) -> tree_sitter.Language:
-    return tree_sitter.Language(GRAMMARS[language]())
-
-
-@cache
-def _query(language: str, questions: str) -> tree_sitter.Query:
-    file = resources.files("code_context") / "languages" / f"{questions}.scm"
-    return tree_sitter.Query(_grammar(language), file.read_text("utf-8"))
-
-
 class SyntaxTree:
     """One parsed text. All answers are lazy, so that a request pays for what it asks."""
 
-    def __init__(self, text: str, language: str | None) -> None:
+    def __init__(
+        self, text: str, language: str | None, *, previous: "SyntaxTree | None" = None
+    ) -> None:
         self.text = text
-        self.language = language if language in GRAMMARS else None
-        self.lines = LineIndex(text)
+        self.language = language if language in languages() else None
+        self._previous = previous
+
+    @cached_property
+    def lines(self) -> LineIndex:
+        """Lines and positions of the text."""
+        return LineIndex(self.text)
+
+    @cached_property
+    def source(self) -> bytes:
+        """The text in UTF-8, as the grammar sees it; lone surrogates as WTF-8 stores them."""
+        return self.text.encode("utf-8", "surrogatepass")
+
+    @cached_property
+    def root(self) -> tree_sitter.Node | None:
+        """The root of the tree, None for an unknown language."""
+        return None if self._tree is None else self._tree.root_node
 
     @cached_property
     def _tree(self) -> tree_sitter.Tree | None:
+        previous, self._previous = self._previous, None
         if self.language is None:
             return None
-        parser = tree_sitter.Parser(_grammar(self.language))
-        return parser.parse(self.text.encode("utf-8", "surrogatepass"))
+        parser = tree_sitter.Parser(grammar(self.language))
+        if previous is not None and previous.language == self.language:
+            old = previous.edited_to(self.source)
+            if old is not None:
+                return parser.parse(self.source, old)
+        return parser.parse(self.source)
 
-    @cached_property
-    def _code_captures(self) -> dict[str, list[tree_sitter.Node]]:
-        return self._ask(f"{self.language}")
+    def edited_to(self, source: bytes) -> tree_sitter.Tree | None:
+        """A copy of the tree, marked where `source` differs; None for an unknown language.
 
-    @cached_property
-    def _hole_captures(self) -> dict[str, list[tree_sitter.Node]]:
-        return self._ask(f"{self.language}-holes")
+        Any number of edits is one that spans from the first difference to the last.
+        """
+        if self._tree is None:
+            return None
+        tree = self._tree.copy()
+        start = _common_prefix(self.source, source)
+        shorter = min(len(self.source), len(source)) - start
+        tail = _common_prefix(self.source[::-1][:shorter], source[::-1][:shorter])
+        # whole characters only: two of them may share bytes
+        while start and (_continues(self.source, start) or _continues(source, start)):
+            start -= 1
+        while tail and _continues(source, len(source) - tail):
+            tail -= 1
+        old_end, new_end = len(self.source) - tail, len(source) - tail
+        tree.edit(
+            start,
+            old_end,
+            new_end,
+            _point(self.source, start),
+            _point(self.source, old_end),
+            _point(source, new_end),
+        )
+        return tree
 
-    def _ask(self, questions: str) -> dict[str, list[tree_sitter.Node]]:
-        if self._tree is None or self.language is None:
-            return {}
-        query = _query(self.language, questions)
-        return tree_sitter.QueryCursor(query).captures(self._tree.root_node)
+    def matches(
+        self, questions: Questions, around: Span | None = None, depth: int | None = None
+    ) -> Iterator[tuple[str, Captures]]:
+        """Answers to a language's questions: the name of the outermost capture, and all captures.
 
-    def captured(self, name: str) -> list[Span]:
-        """Spans of one capture of the language's queries, outer before inner."""
-        asked = self._hole_captures if name.startswith("hole.") else self._code_captures
-        place = self.lines.from_byte
-        spans = (Span(place(node.start_byte), place(node.end_byte)) for node in asked.get(name, ()))
-        return sorted(spans, key=lambda span: (span.start, -span.end))
+        `around` limits them to what touches that range, `depth` to what begins at most so deep in
+        the tree: a question costs what it looks at.
+        """
+        root = self.root
+        if root is None or self.language is None:
+            return
+        asked = query(self.language, questions)
+        if asked is None:
+            return
+        cursor = tree_sitter.QueryCursor(asked)
+        if around is not None:
+            place = self.lines.to_byte
+            cursor.set_byte_range(place(around.start), place(around.end))
+        if depth is not None:
+            cursor.set_max_start_depth(depth)
+        for _, captures in cursor.matches(root):
+            roots = (name for name in captures if "." in name or name == "import")
+            name = next(roots, next(iter(captures), ""))
+            yield name, captures
+
+    def span(self, node: tree_sitter.Node) -> Span:
+        """Where a node stands in the text."""
+        return Span(self.lines.from_byte(node.start_byte), self.lines.from_byte(node.end_byte))
+
+    def spans(self, questions: Questions, capture: str, around: Span | None = None) -> list[Span]:
+        """Spans of one capture, outer before inner."""
+        found = {
+            self.span(node)
+            for _, captures in self.matches(questions, around)
+            for node in captures.get(capture, ())
+        }
+        return sorted(found, key=lambda span: (span.start, -span.end))
 
     @cached_property
     def scopes(self) -> list[Scope]:
-        """Classes and functions, outer before inner."""
-        bodies = [body.start for body in self.captured("scope.body")]
-        found = []
-        for scope in self.captured("scope"):
-            # the first body behind a scope's start is its own: a signature holds no other
-            own = bisect_right(bodies, scope.start)
-            body_start = bodies[own] if own < len(bodies) else scope.end
-            found.append(Scope(scope.start, min(body_start, scope.end), scope.end))
-        return found
+        """Classes and functions that have a body, outer before inner."""
+        return self.scopes_around(None)
 
-    @cached_property
-    def _strings(self) -> list[Span]:
-        return self.captured("string")
-
-    @cached_property
-    def _comments(self) -> list[Span]:
-        return self.captured("comment")
+    def scopes_around(self, around: Span | None) -> list[Scope]:
+        """The scopes that touch a range."""
+        found = set()
+        for name, captures in self.matches("syntax", around):
+            if name.startswith(DEFINITION) and "body" in captures:
+                whole, body = self.span(captures[name][0]), self.span(captures["body"][0])
+                kind = name.removeprefix(DEFINITION)
+                found.add(Scope(whole.start, body.start, whole.end, kind))
+        return sorted(found, key=lambda scope: (scope.start, -scope.end))
 
     def not_code(self, offset: int) -> Literal["string", "comment"] | None:
         """Whether the cursor stands inside a string or in a comment."""
-        if any(span.start < offset < span.end for span in self._strings):
-            return "string"
+        around = Span(max(0, offset - 1), min(len(self.text), offset + 1))
         # a comment reaches to the end of its line, so a cursor behind it is still in it
-        if any(span.start < offset <= span.end for span in self._comments):
-            return "comment"
+        for span in self.spans("syntax", "comment", around):
+            if span.start < offset <= span.end and not (
+                offset == span.end and self.text[offset - 1] in "/}" and self._closed(span)
+            ):
+                return "comment"
+        if any(s.start < offset < s.end for s in self.spans("syntax", "string", around)):
+            return "string"
         return None
 
+    def _closed(self, comment: Span) -> bool:
+        """Whether a comment has an end of its own, as /* … */ has."""
+        return self.text[comment.start : comment.end].startswith("/*")
 
-def parse(text: str, language: str | None) -> SyntaxTree:
-    """The tree of a text; an unknown language gives one without scopes, imports or holes."""
-    return SyntaxTree(text, language)
+
+def parse(text: str, language: str | None, previous: SyntaxTree | None = None) -> SyntaxTree:
+    """The tree of a text; an unknown language gives one without scopes, imports or holes.
+
+    `previous` is the tree of an earlier version of the text: only what changed is parsed again.
+    """
+    return SyntaxTree(text, language, previous=previous)
 
 
 def enclosing_scopes(tree: SyntaxTree, offset: int) -> list[Scope]:
@@ -143,15 +198,16 @@ def enclosing_scopes(tree: SyntaxTree, offset: int) -> list[Scope]:
     A scope also holds the cursor behind its end while the cursor's line is indented deeper than
     the scope's first line: there a person goes on writing the body.
     """
-    lines = tree.lines
+    lines, text = tree.lines, tree.text
     line = lines.line_of(offset)
-    column = _indentation(tree.text[lines.starts[line] : offset])
+    column = _indentation(text[lines.starts[line] : offset])
+    written = len(text[:offset].rstrip())
     around = []
-    for scope in tree.scopes:
+    for scope in tree.scopes_around(Span(max(0, written - 1), min(len(text), offset + 1))):
         if scope.start >= offset:
             break
         outer = _indentation(lines.line_text(lines.line_of(scope.start)))
-        trailing = scope.end <= offset and not tree.text[scope.end : offset].strip()
+        trailing = scope.end <= offset and not text[scope.end : offset].strip()
         if offset < scope.end or (trailing and column > outer):
             around.append(scope)
     return around
@@ -159,7 +215,12 @@ def enclosing_scopes(tree: SyntaxTree, offset: int) -> list[Scope]:
 
 def imports(tree: SyntaxTree) -> list[Span]:
     """Import statements in the order of the file."""
-    return tree.captured("import")
+    found = {
+        tree.span(captures["import"][0])
+        for name, captures in tree.matches("syntax", depth=IMPORT_DEPTH)
+        if name == "import"
+    }
+    return sorted(found, key=lambda span: span.start)
 
 
 def holes(tree: SyntaxTree) -> list[Hole]:
@@ -167,16 +228,22 @@ def holes(tree: SyntaxTree) -> list[Hole]:
 
     Holes are not blank, and none lies in a string or a comment.
     """
+    captured: dict[str, set[Span]] = {}
+    for name, captures in tree.matches("holes"):
+        for node in captures[name]:
+            captured.setdefault(name, set()).add(tree.span(node))
     found: set[Hole] = set()
-    for kind in ("body", "block", "expression"):
-        for span in tree.captured(f"hole.{kind}"):
+    kinds: tuple[HoleKind, ...] = ("body", "block", "expression")
+    for kind in kinds:
+        for span in captured.get(f"hole.{kind}", ()):
             found.add(Hole(kind, span.start, span.end))
-    for span in tree.captured("hole.arguments"):
+    for span in captured.get("hole.arguments", ()):
         if span.end - span.start > 2:
             found.add(Hole("arguments", span.start + 1, span.end - 1))
-    for span in tree.captured("hole.statement"):
+    texts = {span.start for kind in ("string", "comment") for span in tree.spans("syntax", kind)}
+    for span in captured.get("hole.statement", ()):
         end = tree.lines.content_end(tree.lines.line_of(span.start))
-        if end > span.start and not tree.not_code(span.start + 1):
+        if end > span.start and span.start not in texts:
             found.add(Hole("line", span.start, end))
             middle = _word_start(tree.text, span.start, end)
             if middle is not None:
@@ -196,3 +263,29 @@ def _word_start(text: str, start: int, end: int) -> int | None:
 
 def _indentation(line: str) -> int:
     return len(line) - len(line.lstrip(" \t"))
+
+
+def _common_prefix(one: bytes, other: bytes) -> int:
+    """How many bytes two texts share from the start, found by halving."""
+    low, high = 0, min(len(one), len(other))
+    if one[:high] == other[:high]:
+        return high
+    while high - low > 1:
+        middle = (low + high) // 2
+        if one[low:middle] == other[low:middle]:
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+def _continues(source: bytes, byte: int) -> bool:
+    """Whether a byte goes on with the character before it."""
+    return byte < len(source) and source[byte] & 0xC0 == 0x80
+
+
+def _point(source: bytes, byte: int) -> tree_sitter.Point:
+    """Row and column in bytes; a row ends at a line feed only, whatever else ends a line."""
+    return tree_sitter.Point(
+        source.count(b"\n", 0, byte), byte - (source.rfind(b"\n", 0, byte) + 1)
+    )

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from code_context.completion_kind import CompletionKind, decide
 from code_context.context import Context, ContextConfig, build_context
+from code_context.retrieval import Repository
 from code_context.syntax import SyntaxTree, language_of, parse
 from code_model.engine import Engine, Generation
 from code_model.loading import BaseModel
@@ -43,20 +44,38 @@ def model_input(
     *,
     config: ContextConfig,
     room: int | None = None,
+    repository: Repository | None = None,
 ) -> list[int]:
     """Ids of everything before the middle, the same for serving and tuning.
 
-    With less `room` (tokens) than the budgets of `config` ask for, all of them shrink alike.
+    `repository` speaks for the other files. With less `room` (tokens) than the budgets of `config`
+    ask for, all of them shrink alike.
     """
-    encoder = base.encoder
-    context: Context = build_context(
+    context = context_at(base, tree, path, offset, config=config, room=room, repository=repository)
+    return base.encoder.encode(context)
+
+
+def context_at(
+    base: BaseModel,
+    tree: SyntaxTree,
+    path: str,
+    offset: int,
+    *,
+    config: ContextConfig,
+    room: int | None = None,
+    repository: Repository | None = None,
+) -> Context:
+    """The context whose ids `model_input` gives."""
+    if repository is None:
+        config = replace(config, max_snippet_tokens=0)
+    return build_context(
         tree,
         path,
         offset,
         config=config if room is None else _shrunk(config, room),
-        count_tokens=encoder.count,
+        count_tokens=base.encoder.count,
+        snippets=() if repository is None else repository.snippets(tree, path, offset),
     )
-    return encoder.encode(context)
 
 
 def complete(
@@ -67,6 +86,7 @@ def complete(
     *,
     config: ContextConfig | None = None,
     explicit: bool = False,
+    repository: Repository | None = None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> Completion:
     """Complete `text` of the file `path` (relative to its repository) at `offset` (code points).
@@ -79,7 +99,13 @@ def complete(
         return Completion("", decision.kind, decision.reason)
     limit = MAX_NEW_TOKENS[decision.kind]
     ids = model_input(
-        engine.base, tree, path, offset, config=config or ContextConfig(), room=engine.room(limit)
+        engine.base,
+        tree,
+        path,
+        offset,
+        config=config or ContextConfig(),
+        room=engine.room(limit),
+        repository=repository,
     )
     stop = _stops(decision.kind, text, offset)
     generation = engine.generate(ids, max_new_tokens=limit, stop=stop, cancelled=cancelled)
@@ -93,12 +119,13 @@ def complete(
 def _shrunk(config: ContextConfig, room: int) -> ContextConfig:
     reserve = 64  # separators, the path, and tokens that differ when pieces are joined
     asked = config.max_prefix_tokens + config.max_suffix_tokens + config.max_header_tokens
-    share = max(0.0, min(1.0, (room - reserve) / asked))
+    share = max(0.0, min(1.0, (room - reserve) / (asked + config.max_snippet_tokens)))
     return replace(
         config,
         max_prefix_tokens=int(config.max_prefix_tokens * share),
         max_suffix_tokens=int(config.max_suffix_tokens * share),
         max_header_tokens=int(config.max_header_tokens * share),
+        max_snippet_tokens=int(config.max_snippet_tokens * share),
     )
 
 

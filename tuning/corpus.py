@@ -1,20 +1,15 @@
 """The repository's files: which are read, and which side of the split each one stands on."""
 
 import hashlib
-import os
-import subprocess
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pathspec
-
+from code_context.languages import language_of
+from code_context.selection import git, list_files, read_source
 from code_context.shingles import shingles
-from code_context.syntax import language_of
 
-MAX_BYTES = 256_000
-MAX_LINE = 1_000  # characters; longer lines mean data or minified code
+TUNED_LANGUAGES = ("python",)  # what the default model was trained on
 MIN_FILES = 4
 NEAR_DUPLICATE = 0.5  # of the smaller file's shingles are shared
 VALIDATION_SHARE, TEST_SHARE = 0.08, 0.17
@@ -51,17 +46,15 @@ class Split:
 
 
 def collect(repository: Path) -> Corpus:
-    """Read the source files that git knows or does not ignore; without git, that .gitignore allows.
+    """Read the source files that `code_context.selection` allows.
 
     Raises `CorpusError` if there is no folder or nothing in it to tune on.
     """
     if not repository.is_dir():
         raise CorpusError(f"{repository} is not a folder; name the root of a repository.")
     files, left_out = [], Counter[str]()
-    for path in sorted(_listed(repository)):
-        if language_of(path) is None:
-            continue
-        read = _read(repository / path)
+    for path in list_files(repository, lambda path: language_of(path) in TUNED_LANGUAGES).paths:
+        read = read_source(repository / path)
         if isinstance(read, str):
             files.append(SourceFile(path, read))
         else:
@@ -100,61 +93,12 @@ def split(files: tuple[SourceFile, ...], seed: int) -> Split:
 
 def commit_of(repository: Path) -> str | None:
     """The checked-out commit, None outside git or before the first commit."""
-    shown = _git(repository, "rev-parse", "--verify", "-q", "HEAD")
+    shown = git(repository, "rev-parse", "--verify", "-q", "HEAD")
     return shown.strip() if shown else None
-
-
-@dataclass(frozen=True)
-class _LeftOut:
-    reason: str
-
-
-def _read(path: Path) -> str | _LeftOut:
-    try:
-        if path.is_symlink() or not path.is_file():
-            return _LeftOut("not a plain file")
-        if path.stat().st_size > MAX_BYTES:
-            return _LeftOut("too large")
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return _LeftOut("not UTF-8")
-    except OSError:
-        return _LeftOut("unreadable")
-    if not text.strip():
-        return _LeftOut("empty")
-    if "\0" in text or max(map(len, text.splitlines()), default=0) > MAX_LINE:
-        return _LeftOut("not hand-written")
-    return text
 
 
 def _counted(left_out: dict[str, int]) -> str:
     return ", ".join(f"{count} {reason}" for reason, count in sorted(left_out.items()))
-
-
-def _git(repository: Path, *arguments: str) -> str | None:
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(repository), *arguments], capture_output=True, check=True
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return os.fsdecode(done.stdout)
-
-
-def _listed(repository: Path) -> Iterator[str]:
-    known = _git(repository, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
-    if known is not None:
-        yield from {path for path in known.split("\0") if path}
-        return
-    ignore_file = repository / ".gitignore"
-    lines = ignore_file.read_text("utf-8", "replace").splitlines() if ignore_file.is_file() else []
-    ignored = pathspec.GitIgnoreSpec.from_lines(lines)
-    for folder, folders, names in os.walk(repository):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in names:
-            path = (Path(folder) / name).relative_to(repository).as_posix()
-            if not ignored.match_file(path):
-                yield path
 
 
 def _groups(files: tuple[SourceFile, ...]) -> list[list[SourceFile]]:

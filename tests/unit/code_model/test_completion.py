@@ -5,6 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from code_context.context import ContextConfig
+from code_context.index import RepositoryIndex
+from code_context.retrieval import Repository
 from code_context.syntax import parse
 from code_model.completion import complete, model_input
 from code_model.engine import Engine
@@ -92,3 +94,19 @@ def test_the_input_shrinks_into_the_room(base: BaseModel, room: int, lines: int)
     tree = parse(text, "python")
     ids = model_input(base, tree, "a.py", len(text) // 2, config=ContextConfig(), room=room)
     assert len(ids) <= room
+
+
+def test_other_files_stand_first_and_within_the_room(base: BaseModel) -> None:
+    index = RepositoryIndex()
+    index.put("store.py", "class Store:\n    def add(self, name):\n        pass\n")
+    text = "from store import Store\n\nstore = Store("
+    asked = {"config": ContextConfig(), "repository": Repository(index)}
+    tree = parse(text, "python")
+    ids = model_input(base, tree, "a.py", len(text), **asked)
+    alone = model_input(base, tree, "a.py", len(text), config=ContextConfig())
+    assert ids[-len(alone) :] == alone
+    shown = base.tokenizer.decode(ids[: -len(alone)])
+    assert shown.endswith("store.py\nclass Store:\n    def add(self, name):\n        pass\n")
+    assert shown.count("class Store") == 1
+    for room in (100, 150, 200, 300):
+        assert len(model_input(base, tree, "a.py", len(text), room=room, **asked)) <= room

@@ -17,7 +17,7 @@ def test_ignored_and_unreadable_files_are_left_out(
 ) -> None:
     read = collect(request.getfixturevalue(kind))
     assert {file.path for file in read.files} == READABLE
-    assert read.left_out == {"not UTF-8": 1, "empty": 1, "not hand-written": 1}
+    assert read.left_out == {"not UTF-8": 1, "empty": 1, "minified or data": 1}
 
 
 def test_new_files_that_git_does_not_ignore_are_read(git_repository: Path) -> None:

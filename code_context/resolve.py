@@ -1,0 +1,124 @@
+"""From a name in a file to its definition in another: by what the file imports, then by name."""
+
+import posixpath
+import re
+
+from code_context.index import Located, RepositoryIndex
+from code_context.languages import language_of
+from code_context.symbols import Import
+
+WILDCARD = "*"
+MAX_HOPS = 3  # re-exports that are followed
+SEPARATOR = re.compile(r"\.|/|\\|::")
+RELATIVE_WORDS = ("crate", "self", "super")
+
+
+class Resolver:
+    """Finds definitions in the indexes, the first of which knows better (open documents)."""
+
+    def __init__(self, indexes: tuple[RepositoryIndex, ...]) -> None:
+        self._indexes = indexes
+
+    def files(self, module: str, importer: str) -> list[str]:
+        """Files that a module's name, as `importer` writes it, may stand for, best first."""
+        if module.startswith("."):
+            return self._exactly(_relative(module, importer))
+        if language_of(module) is not None:  # a file's name: C's headers
+            module = module.rpartition(".")[0]
+        parts = [part for part in SEPARATOR.split(module) if part and part not in RELATIVE_WORDS]
+        if not parts:
+            return []
+        found = []
+        for index in self._indexes:
+            for stem, path in index.files_named(parts[-1]):
+                shared = _shared_tail(stem.split("/"), parts)
+                # a package's own folder may be the root, so its name may be missing in the path
+                if shared == len(parts) or (shared >= 2 and shared == len(stem.split("/"))):
+                    found.append((-shared, stem.count("/"), path))
+        return list(dict.fromkeys(path for *_, path in sorted(found)))[:4]
+
+    def imported(self, chain: list[str], imports: list[Import], path: str) -> list[Located]:
+        """Definitions behind a chain of names (`a.b.c`) whose first one an import binds."""
+        for one in imports:
+            bound = [one.bound] if one.name or one.alias else one.module.split(".")
+            if chain[: len(bound)] != bound:
+                continue
+            rest = chain[len(bound) :]
+            if one.name:
+                found = self._in_module(one.module, one.name, path, MAX_HOPS)
+                if not found and rest:  # the name was a module
+                    joined = one.module + ("" if one.module.endswith(".") else ".") + one.name
+                    found = self._in_module(joined, rest[0], path, MAX_HOPS)
+                return found
+            return self._in_module(one.module, rest[0], path, MAX_HOPS) if rest else []
+        return []
+
+    def from_everything(self, name: str, imports: list[Import], path: str) -> list[Located]:
+        """Definitions of a name in modules that are imported whole, unqualified."""
+        for one in imports:
+            if one.name in ("", WILDCARD) and not one.alias:
+                found = self._in_module(one.module, name, path, 0)
+                if found:
+                    return found
+        return []
+
+    def named(self, name: str, path: str, most: int, is_member: bool) -> list[Located]:
+        """Classes and functions of a name in other files, none if there are more than `most`.
+
+        `is_member`: those that stand in a class, else those at the top level.
+        """
+        found: list[Located] = []
+        for index in self._indexes:
+            known = {one.path for one in found}
+            for one in index.definitions(name, 4 * most):
+                if bool(one.definition.container) is is_member and one.path not in known | {path}:
+                    found.append(one)
+        return found if len(found) <= most else []
+
+    def _exactly(self, stem: str) -> list[str]:
+        last = stem.rpartition("/")[2]
+        found = [
+            path
+            for index in self._indexes
+            for other, path in index.files_named(last)
+            if other == stem
+        ]
+        return list(dict.fromkeys(found))
+
+    def _in_module(self, module: str, name: str, importer: str, hops: int) -> list[Located]:
+        for file in self.files(module, importer):
+            for index in self._indexes:
+                if file != importer and (found := index.definitions_in(file, name)):
+                    return found
+                if not hops:
+                    continue
+                for one in index.imports_of(file):
+                    if one.name and one.bound == name:
+                        found = self._in_module(one.module, one.name, file, hops - 1)
+                    elif one.name == WILDCARD:
+                        found = self._in_module(one.module, name, file, 0)
+                    else:
+                        continue
+                    if found:
+                        return found
+        return []
+
+
+def _relative(module: str, importer: str) -> str:
+    folder = posixpath.dirname(importer)
+    if "/" in module or module in (".", ".."):
+        joined = posixpath.normpath(posixpath.join(folder, module))
+        return joined.rpartition(".")[0] if language_of(joined) is not None else joined
+    dots = len(module) - len(module.lstrip("."))
+    for _ in range(dots - 1):
+        folder = posixpath.dirname(folder)
+    return posixpath.join(folder, *module[dots:].split(".")).rstrip("/")
+
+
+def _shared_tail(one: list[str], other: list[str]) -> int:
+    count = 0
+    for mine, theirs in zip(reversed(one), reversed(other), strict=False):
+        if mine != theirs:
+            break
+        count += 1
+    return count

@@ -1,0 +1,228 @@
+"""The repository index: what it holds, how it follows the files, and what it survives."""
+
+import os
+import sqlite3
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from code_context.chunks import MAX_LINES, chunks
+from code_context.index import Refreshed, RepositoryIndex, stem_of
+from code_context.indexing import DAMAGED, index_file, open_index, writable_index
+
+CORE = '''\
+"""Storage."""
+import os
+from .names import clean as tidy, LIMIT
+from .everything import *
+
+
+class Store(dict):
+    """Keeps rows.
+
+    More about it.
+    """
+
+    size: int = 3
+
+    @property
+    def rows(self) -> list[str]:
+        """All rows."""
+        def inner():
+            pass
+        return []
+
+
+def load(path, *, strict=False):
+    return Store()
+'''
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    root = tmp_path / "repository"
+    (root / "package").mkdir(parents=True)
+    (root / "package" / "core.py").write_text(CORE)
+    (root / "package" / "names.py").write_text("LIMIT = 3\n\n\ndef clean(name):\n    return name\n")
+    (root / "notes.txt").write_text("def not_code(): pass\n")
+    return root
+
+
+def names(index: RepositoryIndex, name: str) -> list[tuple[str, str]]:
+    return [(one.path, one.definition.container) for one in index.definitions(name)]
+
+
+def test_definitions_are_outlines_without_bodies(root: Path) -> None:
+    index = open_index(root).index
+    (store,) = index.definitions("Store")
+    assert store.path == "package/core.py"
+    assert store.definition.outline == (
+        'class Store(dict):\n    """Keeps rows."""\n    size: int = 3\n'
+        "    def rows(self) -> list[str]:\n"
+    )
+    (rows,) = index.definitions("rows")
+    assert (rows.definition.container, rows.definition.outline) == (
+        "Store", 'def rows(self) -> list[str]:\n    """All rows."""\n',
+    )  # fmt: skip
+    assert index.definitions("inner") == [], "nobody reaches what stands in a function"
+    assert [
+        one.definition.outline for one in index.definitions_in("package/names.py", "LIMIT")
+    ] == ["LIMIT = 3\n"]
+
+
+def test_imports_are_kept_as_written(root: Path) -> None:
+    found = open_index(root).index.imports_of("package/core.py")
+    assert [(one.module, one.name, one.alias) for one in found] == [
+        ("os", "", ""), (".names", "clean", "tidy"), (".names", "LIMIT", ""),
+        (".everything", "*", ""),
+    ]  # fmt: skip
+
+
+def test_full_text_ranks_rare_words_first(root: Path) -> None:
+    index = open_index(root).index
+    assert index.rarity("strict") > index.rarity("return") > 0 == index.rarity("not_code")
+    assert [one.path for one in index.search(["strict"], 5)] == ["package/core.py"]
+    assert index.search([], 5) == []
+
+
+def test_only_changed_files_are_read_again(root: Path) -> None:
+    assert open_index(root).index.refresh(root) == Refreshed(2, 0, 0, None)
+    (root / "package" / "names.py").write_text("def other():\n    pass\n")
+    (root / "package" / "core.py").unlink()
+    (root / "new.py").write_text("def fresh():\n    pass\n")
+    index = open_index(root).index
+    assert names(index, "fresh") == [("new.py", "")]
+    assert names(index, "other") == [("package/names.py", "")]
+    assert names(index, "clean") == names(index, "Store") == []
+    assert index.search(["clean"], 5) == index.search(["rows"], 5) == []
+    assert index.file_count() == 2
+
+
+def test_a_file_with_a_secret_is_known_by_name_only(root: Path) -> None:
+    (root / "keys.py").write_text(f"def secret_holder():\n    return 'AKIA{'QYLPMN5HFIQR7XYA'}'\n")
+    opened = open_index(root)
+    assert opened.index.left_out() == {"may hold a secret": 1}
+    assert opened.index.why_left_out("keys.py") == "may hold a secret"
+    assert b"secret_holder" not in index_file(root).read_bytes()
+
+
+def test_a_damaged_index_is_built_again_with_a_notice(root: Path) -> None:
+    open_index(root).index.close()
+    index_file(root).write_bytes(b"no database at all" * 1000)
+    opened = open_index(root)
+    assert opened.notices == (DAMAGED,)
+    assert names(opened.index, "load") == [("package/core.py", "")]
+    opened.index.close()
+    assert open_index(root).notices == ()
+
+
+def test_damage_in_the_middle_is_found(root: Path) -> None:
+    for n in range(40):
+        (root / f"file_{n}.py").write_text(f"def f_{n}(a):\n    return a + {n}\n" * 20)
+    open_index(root).index.close()
+    file = index_file(root)
+    content = bytearray(file.read_bytes())
+    content[4096 : len(content) - 4096] = os.urandom(len(content) - 8192)
+    file.write_bytes(bytes(content))
+    opened = open_index(root)
+    assert opened.notices == (DAMAGED,)
+    assert names(opened.index, "f_7")
+
+
+def test_an_index_of_another_version_is_built_again_silently(root: Path) -> None:
+    open_index(root).index.close()
+    with sqlite3.connect(index_file(root)) as db:
+        db.execute("PRAGMA user_version = 999")
+    db.close()
+    with pytest.raises(sqlite3.DatabaseError, match="version is 999"):
+        RepositoryIndex(index_file(root), read_only=True)
+    opened = open_index(root)
+    assert opened.notices == ()
+    assert opened.index.file_count() == 2
+
+
+def test_without_a_place_on_disk_the_index_is_in_memory(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(root / "file" / "cache"))
+    opened = open_index(root)
+    assert "cannot be kept on disk" in opened.notices[0]
+    assert opened.index.file_count() == 2
+
+
+def test_too_many_files_give_a_notice(root: Path) -> None:
+    from code_context.selection import list_files
+
+    listing = list_files(root, lambda path: path.endswith(".py"), max_files=1)
+    refreshed = RepositoryIndex().refresh(root, listing=listing)
+    assert refreshed.files == 1
+    assert "has 2 source files; the 1 least deep ones are indexed" in (refreshed.notice or "")
+
+
+def test_a_file_deleted_while_it_is_indexed_is_left_out(root: Path) -> None:
+    index = RepositoryIndex()
+
+    def delete(done: int, total: int) -> None:
+        (root / "package" / "core.py").unlink(missing_ok=True)
+
+    index.refresh(root, delete)
+    assert index.file_count() == 1
+    assert index.why_left_out("package/core.py") == "not a plain file"
+
+
+def test_a_reader_sees_what_a_writer_commits(root: Path) -> None:
+    open_index(root).index.close()
+    writer, _ = writable_index(index_file(root))
+    reader = RepositoryIndex(index_file(root), read_only=True)
+    assert names(reader, "later") == []
+    (root / "later.py").write_text("def later():\n    pass\n")
+    writer.update_file(root, "later.py")
+    reader.forget_answers()
+    assert names(reader, "later") == [("later.py", "")]
+    with pytest.raises(sqlite3.OperationalError):
+        reader.put("a.py", "x = 1\n")
+
+
+def test_progress_is_told(root: Path) -> None:
+    heard: list[tuple[int, int]] = []
+    open_index(root, lambda done, total: heard.append((done, total)))
+    assert heard == [(0, 2), (2, 2)]
+
+
+def test_stems() -> None:
+    assert stem_of("a/b.py") == "a/b"
+    assert stem_of("a/__init__.py") == "a"
+    assert stem_of("a.b/c.d.py") == "a.b/c.d"
+
+
+@given(
+    st.lists(st.sampled_from(["x = 1\n", "\n", "def f():\n", "    y\r\n", "\f\n"]), max_size=120),
+    st.sets(st.integers(0, 130)),
+)
+@settings(deadline=None)
+def test_chunks_cover_every_line_once(lines: list[str], starts: set[int]) -> None:
+    text = "".join(lines)
+    found = chunks(text, sorted(starts))
+    whole = text.splitlines(keepends=True)
+    seen: list[int] = []
+    for chunk in found:
+        size = len(chunk.text.splitlines())
+        assert size <= MAX_LINES
+        assert chunk.text == "".join(whole[chunk.line : chunk.line + size])
+        seen += range(chunk.line, chunk.line + size)
+    assert len(seen) == len(set(seen))
+    assert all(not whole[n].strip() for n in set(range(len(whole))) - set(seen))
+
+
+@given(st.text(alphabet="def class(x):\n \t\"'#é😀=.,[]{}@\r\0\ud800import from", max_size=200))
+@settings(deadline=None, max_examples=60)
+def test_any_text_can_be_indexed(text: str) -> None:
+    index = RepositoryIndex()
+    index.put("a.py", text)
+    index.put("a.py", text + "\nx = 1\n")
+    index.remove("a.py")
+    assert index.file_count() == 0
+    assert index.search(["def", "x"], 3) == []

@@ -1,0 +1,217 @@
+"""What other files have to say about a cursor: resolved through imports, found by rare names."""
+
+import sqlite3
+
+import pytest
+
+from code_context.context import Context, ContextConfig, Snippet, build_context
+from code_context.index import RepositoryIndex
+from code_context.resolve import Resolver
+from code_context.retrieval import Repository
+from code_context.syntax import parse
+from tests.conftest import cursor
+
+FILES = {
+    "shop/__init__.py": "from .cart import Cart\nfrom .prices import *\n",
+    "shop/cart.py": (
+        "from .prices import Price\n\n\nclass Cart:\n"
+        '    """Holds what is bought."""\n\n'
+        "    def add_item(self, name: str, price: Price) -> None:\n"
+        "        self.items.append((name, price))\n\n"
+        "    def total_price(self) -> Price:\n        return sum(self.items)\n"
+    ),
+    "shop/prices.py": (
+        "class Price(int):\n    pass\n\n\ndef parse_price(text):\n    return Price(text)\n"
+    ),
+    "shop/deep/tax.py": "RATE = 3\n\n\ndef tax_of(price, *, rate=RATE):\n    return price * rate\n",
+    "lonely.py": "def only_here(argument):\n    return argument\n",
+    "again.py": "def parse_price(text):\n    return 1\n",
+    "third.py": "def parse_price(text):\n    return 2\n",
+}
+
+
+@pytest.fixture
+def index() -> RepositoryIndex:
+    index = RepositoryIndex()
+    for path, text in FILES.items():
+        index.put(path, text)
+    return index
+
+
+def found(index: RepositoryIndex, marked: str, path: str = "main.py") -> list[Snippet]:
+    at = cursor(marked)
+    return Repository(index).snippets(parse(at.text, "python"), path, at.offset)
+
+
+def defined(index: RepositoryIndex, marked: str, path: str = "main.py") -> dict[str, str]:
+    return {one.path: one.text for one in found(index, marked, path) if one.source == "definition"}
+
+
+IMPORTED = [
+    ("from shop.cart import Cart\n\nx = Cart($0", "shop/cart.py"),
+    ("from shop.cart import Cart as C\n\nx = C($0", "shop/cart.py"),
+    ("from shop import Cart\n\nx = Cart($0", "shop/cart.py"),  # through a re-export
+    ("from shop import parse_price\n\nx = parse_price($0", "shop/prices.py"),  # through import *
+    ("from shop.prices import *\n\nx = parse_price($0", "shop/prices.py"),
+    ("import shop.deep.tax\n\nx = shop.deep.tax.tax_of($0", "shop/deep/tax.py"),
+    ("import shop.deep.tax as tax\n\nx = tax.tax_of($0", "shop/deep/tax.py"),
+    ("from shop.deep import tax\n\nx = tax.tax_of($0", "shop/deep/tax.py"),
+    ("from shop.cart import Cart\n\n\nclass A(Cart):\n    def f(s):\n        $0", "shop/cart.py"),
+    ("x = only_here($0", "lonely.py"),  # by name alone: nobody else defines it
+    ("def f(cart):\n    cart.total_price($0", "shop/cart.py"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("marked", "path"), IMPORTED)
+def test_a_name_leads_to_its_definition(index: RepositoryIndex, marked: str, path: str) -> None:
+    assert list(defined(index, marked)) == [path]
+
+
+@pytest.mark.parametrize(
+    ("module", "importer", "expected"),
+    [
+        (".prices", "shop/cart.py", ["shop/prices.py"]),
+        ("..prices", "shop/deep/tax.py", ["shop/prices.py"]),
+        (".", "shop/cart.py", ["shop/__init__.py"]),
+        ("shop", "main.py", ["shop/__init__.py"]),
+        ("shop.nothing", "main.py", []),
+        ("elsewhere.cart", "main.py", []),  # another package's module of the same name
+        ("os.path", "main.py", []),
+    ],
+)
+def test_modules_are_files(
+    index: RepositoryIndex, module: str, importer: str, expected: list[str]
+) -> None:
+    assert Resolver((index,)).files(module, importer) == expected
+
+
+def test_what_is_shown_is_signature_and_description(index: RepositoryIndex) -> None:
+    shown = defined(index, "from shop.cart import Cart\n\nx = Cart($0")["shop/cart.py"]
+    assert shown == (
+        'class Cart:\n    """Holds what is bought."""\n'
+        "    def add_item(self, name: str, price: Price) -> None:\n"
+        "    def total_price(self) -> Price:\n"
+    )
+
+
+def test_a_name_that_many_files_define_says_nothing(index: RepositoryIndex) -> None:
+    assert defined(index, "x = parse_price($0") == {}
+
+
+@pytest.mark.parametrize(
+    "marked",
+    [
+        "x = only_her$0",  # still being typed
+        "# only_here(\nx = $0",
+        "x = 'only_here('\ny = $0",
+    ],
+)
+def test_no_code_no_definition(index: RepositoryIndex, marked: str) -> None:
+    assert defined(index, marked) == {}
+
+
+def test_the_file_itself_is_never_a_neighbour(index: RepositoryIndex) -> None:
+    text = FILES["shop/cart.py"] + "\n\nx = Cart().total_price($0"
+    assert all(one.path != "shop/cart.py" for one in found(index, text, "shop/cart.py"))
+
+
+def test_similar_code_shares_rare_names(index: RepositoryIndex) -> None:
+    marked = "def add(cart, name, price):\n    cart.add_item(name, price)\n    return $0"
+    similar = [one for one in found(index, marked) if one.source == "similar"]
+    assert similar[0].path == "shop/cart.py"
+    assert 0 < similar[0].score <= 1
+    assert similar == sorted(similar, key=lambda one: -one.score)
+
+
+def test_typing_a_word_changes_nothing(index: RepositoryIndex) -> None:
+    answers = {
+        tuple(found(index, f"from shop.cart import Cart\n\ncart = Cart()\ncart.{typed}$0"))
+        for typed in ("", "t", "to", "total", "total_pric")
+    }
+    assert len(answers) == 1
+
+
+def test_same_state_same_context(index: RepositoryIndex) -> None:
+    marked = "from shop.cart import Cart\nfrom shop.prices import parse_price\n\nx = Cart($0"
+    assert found(index, marked) == found(index, marked)
+    again = RepositoryIndex()
+    for path, text in FILES.items():
+        again.put(path, text)
+    assert found(again, marked) == found(index, marked)
+
+
+def test_an_open_document_counts_before_the_file(index: RepositoryIndex) -> None:
+    repository = Repository(index)
+    at = cursor("from shop.cart import Cart\n\nx = Cart($0")
+    tree = parse(at.text, "python")
+
+    def shown() -> str:
+        return "".join(one.text for one in repository.snippets(tree, "main.py", at.offset))
+
+    assert "total_price" in shown()
+    repository.open_document("shop/cart.py", "class Cart:\n    def unsaved(self):\n        pass\n")
+    assert "unsaved" in shown()
+    assert "total_price" not in shown()
+    repository.close_document("shop/cart.py")
+    assert "total_price" in shown()
+    assert "unsaved" not in shown()
+
+
+def test_an_open_document_with_a_secret_is_not_shown_elsewhere(index: RepositoryIndex) -> None:
+    repository = Repository(index)
+    key = "AKIA" + "QYLPMN5HFIQR7XYA"
+    repository.open_document("keys.py", f"def unsaved_key():\n    return '{key}'\n")
+    at = cursor("x = unsaved_key($0")
+    assert repository.snippets(parse(at.text, "python"), "main.py", at.offset) == []
+
+
+def test_a_broken_index_means_no_snippets_and_a_reason(index: RepositoryIndex) -> None:
+    repository = Repository(index)
+    index.close()
+    assert repository.snippets(parse("x = f(", "python"), "main.py", 6) == []
+    assert "cannot be read" in (repository.problem or "")
+    assert issubclass(sqlite3.ProgrammingError, sqlite3.Error)
+
+
+def words(text: str) -> int:
+    return len(text.split())
+
+
+def built(snippets: list[Snippet], **budget: object) -> Context:
+    config = ContextConfig(**budget)  # type: ignore[arg-type]
+    return build_context(
+        parse("x = ", "python"), "main.py", 4, config=config, count_tokens=words, snippets=snippets
+    )
+
+
+def test_sources_fill_their_shares_in_order_and_stand_by_stability() -> None:
+    candidates = [
+        Snippet("d.py", "one two three", "definition", 0.9, 3),
+        Snippet("d.py", "four five", "definition", 0.5, 1),
+        Snippet("s.py", "six seven eight nine", "similar", 0.8),
+        Snippet("t.py", "ten", "similar", 0.2),
+    ]
+    context = built(
+        candidates,
+        max_snippet_tokens=20,
+        sources=(("similar", 0.5), ("definition", 1.0)),
+    )
+    assert [(one.path, one.text) for one in context.snippets] == [
+        ("s.py", "six seven eight nine"),
+        ("d.py", "four fiveone two three"),  # one file, one snippet, in the file's order
+    ]
+    assert [(one.snippet.path, one.tokens, one.reason) for one in context.considered] == [
+        ("s.py", 7, None),
+        ("t.py", 4, "no room"),
+        ("d.py", 6, None),
+        ("d.py", 5, None),
+    ]
+
+
+def test_nothing_is_shown_twice() -> None:
+    chunk = Snippet("a.py", "one\ntwo\nthree\n", "similar", 0.8, 10)
+    inside = Snippet("a.py", "two", "definition", 0.9, 11)
+    below = Snippet("a.py", "four", "definition", 0.9, 13)
+    context = built([chunk, inside, below])
+    assert [one.text for one in context.snippets] == [chunk.text, below.text]
+    assert {one.reason for one in context.considered if one.snippet is inside} == {"shown already"}
