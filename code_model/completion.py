@@ -88,10 +88,12 @@ def complete(
     explicit: bool = False,
     repository: Repository | None = None,
     cancelled: Callable[[], bool] = lambda: False,
+    progress: Callable[[str], None] = lambda text: None,
 ) -> Completion:
     """Complete `text` of the file `path` (relative to its repository) at `offset` (code points).
 
-    `explicit`: the user asked for it, so strings and comments are completed too.
+    `explicit`: the user asked for it, so strings and comments are completed too. `progress` hears
+    the text so far at every token.
     """
     tree = parse(text, language_of(path))
     decision = decide(tree, offset, explicit=explicit)
@@ -107,13 +109,34 @@ def complete(
         room=engine.room(limit),
         repository=repository,
     )
-    stop = _stops(decision.kind, text, offset)
+    complete_at = _stops(decision.kind, text, offset)
+
+    def stop(generated: str) -> bool:
+        progress(generated)
+        return complete_at(generated)
+
     generation = engine.generate(ids, max_new_tokens=limit, stop=stop, cancelled=cancelled)
     if generation.finish_reason == "cancelled":
         return Completion("", decision.kind, "cancelled", generation)
     kept = _cut(decision.kind, generation, text, offset)
     reason = None if kept else "nothing_to_add"
     return Completion(kept, decision.kind, reason, generation)
+
+
+def warm(
+    engine: Engine,
+    text: str,
+    path: str,
+    offset: int,
+    *,
+    config: ContextConfig | None = None,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> None:
+    """Compute ahead what `complete` at this place, or near it, will find cached."""
+    tree = parse(text, language_of(path))
+    room = engine.room(max(MAX_NEW_TOKENS.values()))
+    ids = model_input(engine.base, tree, path, offset, config=config or ContextConfig(), room=room)
+    engine.warm(ids, cancelled)
 
 
 def _shrunk(config: ContextConfig, room: int) -> ContextConfig:

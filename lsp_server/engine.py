@@ -1,61 +1,83 @@
-"""The one thread that owns the model, and the rule that only the latest request is computed."""
+"""From requests to answers: what is known is not computed again, and one thread owns the model.
+
+Everything but `EngineThread._run` happens on the event loop. At most one computation is under way:
+a newer request takes it over if it types what is being generated, else stops it at its next token.
+"""
 
 import asyncio
 import logging
-from collections import OrderedDict
-from collections.abc import Callable
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from threading import Event
+from typing import Protocol
 
+from lsp_server.answers import Answer, CompletionRequest
+from lsp_server.completion_cache import CompletionCache
+from lsp_server.edit_range import replaced_length
+from lsp_server.pace import Pace
 from lsp_server.protocol import Status
 from lsp_server.settings import Settings
 
 logger = logging.getLogger(__name__)
 
 REMEMBERED = 256  # answers whose fate may still be told
-
-
-@dataclass(frozen=True)
-class CompletionRequest:
-    """A text as it was when the request came.
-
-    `path` is relative to the workspace folder, `offset` counts code points; `explicit`: the user
-    asked for the completion, and wants alternatives too; `without_prompt`: for comparison.
-    """
-
-    text: str
-    path: str
-    offset: int
-    explicit: bool = False
-    without_prompt: bool = False
-
-
-@dataclass(frozen=True)
-class Answer:
-    """The text to insert at the cursor; when it is empty, `reason` is a short code that says why.
-
-    `number` tells answers of one server apart: what the editor knows of an answer's fate it says
-    to `EngineThread.accepted` and `EngineThread.rejected` under this number. `prompt` is that of
-    the document, used or left out for comparison; `alternatives` are other texts.
-    """
-
-    text: str
-    reason: str | None = None
-    number: int = 0
-    prompt: str | None = None
-    alternatives: tuple[str, ...] = ()
-
+IDLE_S = 0.15  # without a request, before the model looks ahead
+ECHO = 3  # characters; fewer that come back after a deletion are chance
 
 Tell = Callable[[Status], None]
 """Takes a new status; may be called from any thread."""
 
-Complete = Callable[[CompletionRequest, Callable[[], bool]], Answer]
-"""Answers one request; looks often whether it is cancelled."""
 
-OpenEngine = Callable[[Settings, Path | None, Tell], Complete]
+class Run:
+    """One computation, seen from both threads: whether to go on, and how far it has come."""
+
+    def __init__(self) -> None:
+        self._stop = Event()
+        self._text = ""
+        self._expected = ""
+
+    def cancel(self) -> None:
+        """Stop it at its next token."""
+        self._stop.set()
+
+    def cancelled(self) -> bool:
+        """Whether to stop; asked before every forward pass."""
+        return self._stop.is_set()
+
+    def said(self, text: str) -> None:
+        """The text so far; what contradicts the typed text is not finished."""
+        self._text = text
+        if not self.agrees(self._expected):
+            self.cancel()
+
+    def expect(self, typed: str) -> None:
+        """The user goes on with `typed`; only an answer that begins with it is of use."""
+        self._expected = typed
+
+    def agrees(self, typed: str) -> bool:
+        """Whether text so far and typed text are the beginning of one another."""
+        return self._text.startswith(typed) or typed.startswith(self._text)
+
+
+class CompletionModel(Protocol):
+    """What answers. Its methods but `version` are called on the engine thread."""
+
+    def complete(self, request: CompletionRequest, run: Run) -> Answer:
+        """Answer one request, looking often whether it is cancelled."""
+
+    def warm(self, request: CompletionRequest, run: Run) -> None:
+        """Compute ahead what a request at this place or near it would need."""
+
+    def version(self) -> Hashable:
+        """Another value whenever the same request may get another answer; cheap."""
+
+
+OpenEngine = Callable[[Settings, Path | None, Tell], CompletionModel]
 """Loads the model for the settings and the workspace folder, and tells when it is ready.
 
 Raises `EngineError` if it cannot.
@@ -66,81 +88,331 @@ class EngineError(Exception):
     """No completion is possible; the message says what is wrong and what to do."""
 
 
-class EngineThread:
-    """Runs one request at a time; a newer one cancels everything before it.
+@dataclass(frozen=True)
+class _Running:
+    request: CompletionRequest
+    run: Run
+    answer: "asyncio.Future[Answer]"
+    ahead: bool
 
-    A request that comes while the model loads is answered after that.
+
+@dataclass(frozen=True)
+class _Visit:
+    """The last request for a file: the text on both sides, when, and what was deleted just then."""
+
+    before: str
+    behind: str
+    at: float
+    deleted: str
+
+
+class EngineThread:
+    """Answers requests, the latest first and only.
+
+    A request that comes while the model loads is answered after that. Without `open` nothing ever
+    runs, and every answer is empty.
     """
 
-    def __init__(self, open_engine: OpenEngine) -> None:
+    def __init__(
+        self, open_engine: OpenEngine, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._open_engine = open_engine
+        self._clock = clock
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="attune-engine")
-        self._complete: Complete | None = None
-        self._latest = Event()
+        self._model: CompletionModel | None = None
+        self._opened = False
+        self._closed = False
+        self._running: _Running | None = None
+        self._cache = CompletionCache()
+        self._version: Hashable = None
+        self._pace = Pace(clock)
+        self._visits: dict[str, _Visit] = {}
+        self._arrivals = count(1)
+        self._latest = 0
+        self._idle: asyncio.TimerHandle | None = None
         self._numbers = count(1)
         self._shown: OrderedDict[int, tuple[CompletionRequest, Answer]] = OrderedDict()
-        self._rejected: set[tuple[str, str, str]] = set()
+        self._rejected: deque[tuple[str, str, str]] = deque(maxlen=REMEMBERED)
 
     def open(self, settings: Settings, root: Path | None, tell: Tell) -> None:
         """Start to load; returns at once."""
+        self._opened = True
         self._executor.submit(self._open, settings, root, tell)
 
-    async def complete(self, request: CompletionRequest) -> Answer:
+    async def complete(
+        self, request: CompletionRequest, current: Callable[[], str] = lambda: ""
+    ) -> Answer:
         """The answer, empty when cancelled, overtaken or without an engine.
 
-        Cancelling the awaiting task stops the engine at its next token.
+        Cancelling the awaiting task stops the engine at its next token, unless the document, whose
+        text `current` gives, has meanwhile gone on with what the engine is saying: then the next
+        request will want the rest.
         """
-        cancelled = Event()
-        self._latest.set()
-        self._latest = cancelled
-        try:
-            found = await asyncio.wrap_future(self._executor.submit(self._run, request, cancelled))
-        finally:
-            cancelled.set()
-        if not request.explicit and (*_site(request), found.text) in self._rejected:
-            found = Answer("", "rejected")
-        answer = replace(found, number=next(self._numbers))
+        self._latest = arrival = next(self._arrivals)
+        if self._idle is not None:
+            self._idle.cancel()
+        if not self._opened or self._closed:
+            return Answer("", "no_engine")
+        deleted = self._note(request)
+        answer = self._known(request)
+        if answer is None:
+            answer = await self._computed(request, arrival, current)
+        elif self._running is not None and not _leads_to(request, answer, self._running):
+            self._running.run.cancel()
+        if not request.explicit:
+            answer = self._judged(request, answer, deleted)
+        answer = replace(answer, number=next(self._numbers))
         self._shown[answer.number] = (request, answer)
         while len(self._shown) > REMEMBERED:
             self._shown.popitem(last=False)
+        if arrival == self._latest and answer.reason != "cancelled" and not self._closed:
+            loop = asyncio.get_running_loop()
+            self._idle = loop.call_later(IDLE_S, self._look_ahead, request, answer)
         return answer
+
+    def warm(self, text: str, path: str) -> None:
+        """A document was opened or focused: compute what its first request will need.
+
+        That is expected where the last one was. Whatever is asked goes before it.
+        """
+        if self._opened and not self._closed and self._running is None:
+            visit = self._visits.get(path)
+            offset = 0 if visit is None else min(len(visit.before), len(text))
+            self._start(CompletionRequest(text, path, offset), ahead=True, work=self._warm)
 
     def accepted(self, number: int) -> None:
         """The user took the answer of this number, all of it or a part; others are ignored."""
-        self._shown.pop(number, None)
+        if self._shown.pop(number, None) is not None:
+            self._pace.accepted()
 
     def rejected(self, number: int) -> None:
         """The user dismissed the answer of this number: its text does not return at its place."""
         if number in self._shown:
             request, answer = self._shown.pop(number)
-            self._rejected.add((*_site(request), answer.text))
+            self._rejected.append((request.path, _left(request), answer.text))
+            self._pace.rejected()
 
     def close(self) -> None:
         """Cancel everything; the thread ends at its next look at the cancel flag."""
-        self._latest.set()
+        self._closed = True
+        if self._idle is not None:
+            self._idle.cancel()
+        if self._running is not None:
+            self._running.run.cancel()
         self._executor.shutdown(wait=False, cancel_futures=True)
+
+    def _note(self, request: CompletionRequest) -> str:
+        """Learn from how the text changed since the last request; what was just deleted."""
+        before, behind = request.text[: request.offset], request.text[request.offset :]
+        now, last = self._clock(), self._visits.get(request.path)
+        deleted = ""
+        if last is not None and last.behind == behind:
+            if before.startswith(last.before) and before != last.before:
+                self._pace.typed(now - last.at)
+            elif before == last.before:
+                deleted = last.deleted
+            elif last.before.startswith(before):
+                deleted = last.before[len(before) :] + last.deleted
+        self._visits[request.path] = _Visit(before, behind, now, deleted)
+        return deleted
+
+    def _known(self, request: CompletionRequest) -> Answer | None:
+        if self._model is None:
+            return None
+        if (version := self._model.version()) != self._version:
+            self._version = version
+            self._cache.clear()
+        found = self._cache.find(request)
+        return found and replace(found, source="cache", prefilled=None)
+
+    async def _computed(
+        self, request: CompletionRequest, arrival: int, current: Callable[[], str]
+    ) -> Answer:
+        running = self._running
+        if running is not None and (typed := _continuation(running, request)) is not None:
+            running.run.expect(typed)
+            found = await self._awaited(running, current)
+            if found.text.startswith(typed) and found.text != typed:
+                rest = found.text[len(typed) :]
+                return replace(found, text=rest, source="adopted", prefilled=None)
+            if found.reason not in (None, "cancelled") and not typed:
+                return replace(found, source="adopted", prefilled=None)
+            if arrival != self._latest:
+                return Answer("", "cancelled")
+        if self._running is not None:
+            self._running.run.cancel()  # now, and not only when the wait is over
+        if not request.explicit and (delay := self._pace.delay_s()):
+            await asyncio.sleep(delay)
+            if arrival != self._latest:
+                return Answer("", "cancelled")
+        return await self._awaited(self._start(request), current)
+
+    async def _awaited(self, running: _Running, current: Callable[[], str]) -> Answer:
+        try:
+            return await asyncio.shield(running.answer)
+        except asyncio.CancelledError:
+            request = running.request
+            if _typed_since(request, current(), running.run) is None:
+                running.run.cancel()
+            raise
+
+    def _start(
+        self,
+        request: CompletionRequest,
+        *,
+        ahead: bool = False,
+        work: Callable[[CompletionRequest, Run], Answer] | None = None,
+        then: Callable[[], None] = lambda: None,
+    ) -> _Running:
+        """Compute the answer to a request in place of what runs, remember it, and call `then`."""
+        if self._running is not None:
+            self._running.run.cancel()
+        run, began, version = Run(), self._clock(), self._version
+        submitted = self._executor.submit(work or self._run, request, run)
+        running = _Running(request, run, asyncio.wrap_future(submitted), ahead)
+        self._running = running
+
+        def done(future: "asyncio.Future[Answer]") -> None:
+            if self._running is running:
+                self._running = None
+            if future.cancelled() or future.exception() is not None:
+                return
+            answer = future.result()
+            if answer.reason in ("cancelled", "no_engine"):
+                return
+            if not ahead:
+                self._pace.answered(self._clock() - began)
+            if version == self._version:
+                self._cache.add(request, answer)
+                then()
+
+        running.answer.add_done_callback(done)
+        return running
+
+    def _look_ahead(self, request: CompletionRequest, answer: Answer) -> None:
+        """While nobody waits: answer the requests that will come after this answer is accepted.
+
+        Where nothing is to be added then, the next one is that after Enter.
+        """
+        if self._running is not None or self._closed or self._model is None:
+            return
+        arrival = self._latest
+
+        def go_on() -> None:
+            if arrival == self._latest:
+                self._look_ahead(request, answer)
+
+        for following in _following(request, answer):
+            known = self._known(following)
+            if known is None:
+                self._start(following, ahead=True, then=go_on)
+            if known is None or known.text:
+                return
+
+    def _judged(self, request: CompletionRequest, answer: Answer, deleted: str) -> Answer:
+        """Silence for what the user has just turned down."""
+        left = _left(request)
+        for path, at, text in self._rejected:
+            if (
+                path == request.path
+                and left.startswith(at)
+                and left[len(at) :] + answer.text == text
+            ):
+                return replace(answer, text="", reason="rejected")
+        if len(deleted.strip()) >= ECHO and answer.text:
+            shorter = min(len(deleted), len(answer.text))
+            if shorter >= ECHO and answer.text[:shorter] == deleted[:shorter]:
+                return replace(answer, text="", reason="echo_of_deletion")
+        return answer
 
     def _open(self, settings: Settings, root: Path | None, tell: Tell) -> None:
         try:
-            self._complete = self._open_engine(settings, root, tell)
+            self._model = self._open_engine(settings, root, tell)
         except EngineError as error:
             tell(Status("Error", False, str(error)))
         except Exception as error:
             logger.error("The engine did not start (%s).", describe(error))
             tell(Status("Error", False, f"The engine did not start ({describe(error)})."))
 
-    def _run(self, request: CompletionRequest, cancelled: Event) -> Answer:
-        if self._complete is None:
+    def _run(self, request: CompletionRequest, run: Run) -> Answer:
+        if self._model is None:
             return Answer("", "no_engine")
-        if cancelled.is_set():
+        if run.cancelled():
             return Answer("", "cancelled")
-        return self._complete(request, cancelled.is_set)
+        return self._model.complete(request, run)
+
+    def _warm(self, request: CompletionRequest, run: Run) -> Answer:
+        if self._model is not None and not run.cancelled():
+            self._model.warm(request, run)
+        return Answer("", "cancelled")  # nothing was asked, so nothing is to be remembered
 
 
-def _site(request: CompletionRequest) -> tuple[str, str]:
-    """The place that a rejection holds for: the file and the text before the cursor's line end."""
+def _continuation(running: _Running, request: CompletionRequest) -> str | None:
+    """What was typed since the running request, None if its answer is of no use for this one."""
+    if running.request.path != request.path or running.run.cancelled():
+        return None
+    if request.explicit and not running.request.explicit:
+        return None
+    return _typed_since(running.request, request.text, running.run, request.offset)
+
+
+def _typed_since(
+    before: CompletionRequest, text: str, run: Run, offset: int | None = None
+) -> str | None:
+    """What stands in `text` more than before at the cursor, None if that is not the text's start
+    or another place changed."""
+    added = len(text) - len(before.text)
+    if added < 0 or (offset is not None and offset != before.offset + added):
+        return None
+    if offset is None and added == 0:
+        return None
+    here = before.offset
+    if text[:here] != before.text[:here] or text[here + added :] != before.text[here:]:
+        return None
+    typed = text[here : here + added]
+    return typed if run.agrees(typed) else None
+
+
+def _leads_to(request: CompletionRequest, answer: Answer, running: _Running) -> bool:
+    """Whether what runs is the look ahead from just this answer."""
+    return running.ahead and running.request in _following(request, answer)
+
+
+def _following(request: CompletionRequest, answer: Answer) -> list[CompletionRequest]:
+    """The requests that will come after the answer is accepted, in their order."""
+    line_end = _line_end(request.text, request.offset)
+    right = request.text[request.offset : line_end]
+    behind = request.text[request.offset + replaced_length(answer.text, right) :]
+    before = request.text[: request.offset] + answer.text
+    accepted = replace(request, text=before + behind, offset=len(before), explicit=False)
+    found = [accepted] if answer.text else []
+    line = before[before.rfind("\n") + 1 :]
+    if not answer.text and answer.reason != "nothing_to_add":
+        return []
+    if line.strip() and not behind[: _line_end(behind, 0)].strip():
+        newline = "\r\n" if "\r\n" in request.text else "\n"
+        entered = before + newline + _indentation_after(line)
+        found.append(replace(accepted, text=entered + behind, offset=len(entered)))
+    return found
+
+
+def _indentation_after(line: str) -> str:
+    """As an editor indents the line after this one: deeper behind a colon or an opening bracket."""
+    own = line[: len(line) - len(line.lstrip())]
+    if not line.rstrip().endswith((":", "(", "[", "{")):
+        return own
+    return own + ("\t" if "\t" in own else "    ")
+
+
+def _line_end(text: str, offset: int) -> int:
+    ends = [end for mark in "\r\n" if (end := text.find(mark, offset)) >= 0]
+    return min(ends, default=len(text))
+
+
+def _left(request: CompletionRequest) -> str:
+    """The cursor's line before the cursor: the place that a rejection holds for."""
     start = request.text.rfind("\n", 0, request.offset) + 1
-    return request.path, request.text[start : request.offset]
+    return request.text[start : request.offset]
 
 
 def describe(error: BaseException) -> str:

@@ -5,16 +5,16 @@ It imports torch, so only the engine thread imports this module.
 
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
 from weakref import WeakMethod
 
 from code_context.syntax import language_of
-from code_model.completion import Completion, complete
+from code_model.completion import complete, warm
 from code_model.engine import Engine
 from code_model.loading import BaseModel, ModelLoadError, load_model
-from lsp_server.engine import Answer, Complete, CompletionRequest, EngineError, Tell
+from lsp_server.answers import Answer, CompletionRequest
+from lsp_server.engine import CompletionModel, EngineError, Run, Tell
 from lsp_server.prompt_watch import PromptWatch
 from lsp_server.protocol import Status
 from lsp_server.settings import Settings
@@ -26,7 +26,7 @@ WARM_ENGINES = 3
 """Engines that keep their caches: a few documents with different prompts, in turns."""
 
 
-def open_engine(settings: Settings, root: Path | None, tell: Tell) -> Complete:
+def open_engine(settings: Settings, root: Path | None, tell: Tell) -> CompletionModel:
     """Load the model and the prompt that the settings name, else the one of the folder `root`.
 
     Raises `EngineError` if the model cannot be loaded; a prompt that cannot be used is told.
@@ -36,12 +36,12 @@ def open_engine(settings: Settings, root: Path | None, tell: Tell) -> Complete:
     except ModelLoadError as error:
         raise EngineError(str(error)) from error
     base.forward.compile()
-    model = AttunedModel(base, settings.prompt, root, tell, without=_without_prompt(settings))
+    model = AttunedModel(base, settings.prompt, root, tell)
     follow = WeakMethod(model.refresh)  # the watch must not keep the model alive
     watch = PromptWatch(model.folders(), lambda: (refresh := follow()) and refresh())
     weakref.finalize(model, watch.stop)
     watch.start()
-    return model.complete
+    return model
 
 
 class AttunedModel:
@@ -50,20 +50,12 @@ class AttunedModel:
     Its lock lets one thread at a time use the model.
     """
 
-    def __init__(
-        self,
-        base: BaseModel,
-        named: Path | None,
-        root: Path | None,
-        tell: Tell,
-        without: str | None = None,
-    ) -> None:
-        """`without` says why no prompt is to serve, None where one may."""
-        self._without = without
+    def __init__(self, base: BaseModel, named: Path | None, root: Path | None, tell: Tell) -> None:
         self._base = base
         self._tell = tell
         self._told: Status | None = None
         self._lock = Lock()
+        self._version = 0
         self._engines: OrderedDict[str | None, Engine] = OrderedDict()
         self._prompts = RepositoryPrompts(root, named, accept=self._engine)
         self.refresh()
@@ -72,40 +64,48 @@ class AttunedModel:
         """Take up changed files before a request needs them."""
         with self._lock:
             self._engine(self._chosen(self._prompts.refresh()))
+            self._version += 1
 
     def folders(self) -> set[Path]:
         """Where a change of files may matter."""
         return self._prompts.folders()
 
-    def complete(self, request: CompletionRequest, cancelled: Callable[[], bool]) -> Answer:
+    def version(self) -> int:
+        """Changes with every look at changed files."""
+        return self._version
+
+    def complete(self, request: CompletionRequest, run: Run) -> Answer:
         """The text to insert at the cursor, or why there is none."""
         with self._lock:
-            return self._complete(request, cancelled)
-
-    def _complete(self, request: CompletionRequest, cancelled: Callable[[], bool]) -> Answer:
-        chosen = self._chosen(self._prompts.choose(request.path, language_of(request.path)))
-
-        def completed(prompt: PromptFile | None) -> Completion:
-            return complete(
-                self._engine(prompt),
+            found = complete(
+                self._engine_for(request),
                 request.text,
                 request.path,
                 request.offset,
                 explicit=request.explicit,
-                cancelled=cancelled,
+                cancelled=run.cancelled,
+                progress=run.said,
+            )
+        prefilled = found.generation.prefilled if found.generation else None
+        return Answer(found.text, found.reason, prefilled=prefilled)
+
+    def warm(self, request: CompletionRequest, run: Run) -> None:
+        """Compute the keys and values of the place's context."""
+        with self._lock:
+            warm(
+                self._engine_for(request),
+                request.text,
+                request.path,
+                request.offset,
+                cancelled=run.cancelled,
             )
 
-        found = completed(None if request.without_prompt else chosen)
-        others: tuple[str, ...] = ()
-        if request.explicit and chosen is not None and found.reason != "cancelled":
-            other = completed(chosen if request.without_prompt else None).text
-            others = (other,) if other not in ("", found.text) else ()
-        return Answer(found.text, found.reason, prompt=_identity(chosen), alternatives=others)
+    def _engine_for(self, request: CompletionRequest) -> Engine:
+        choice = self._prompts.choose(request.path, language_of(request.path))
+        return self._engine(self._chosen(choice))
 
     def _chosen(self, choice: Choice) -> PromptFile | None:
         """The prompt of a choice; a status that differs from the last one is told."""
-        if self._without is not None:
-            choice = Choice(None, self._without)
         status = _status(choice)
         if status != self._told:
             self._told = status
@@ -134,24 +134,9 @@ def _status(choice: Choice) -> Status:
         serving = "Ready without a prompt"
     else:
         serving = f"Ready without a prompt: {choice.reason}."
-    prompt = _identity(choice.prompt)
     if choice.problems:
-        return Status("Warning", False, " ".join((*choice.problems, f"{serving}.")), prompt)
-    return Status("Normal", False, serving, prompt)
-
-
-def _without_prompt(settings: Settings) -> str | None:
-    """Why the settings let no prompt serve, None if they do."""
-    if settings.without_prompt:
-        return "the settings say so"
-    if not settings.trusted and settings.prompt is None:
-        return "this workspace is not trusted"
-    return None
-
-
-def _identity(prompt: PromptFile | None) -> str | None:
-    """The name, and enough of the hash to tell it from what it was before it was tuned again."""
-    return None if prompt is None else f"{prompt.manifest.name}@{(prompt.sha256 or '')[:8]}"
+        return Status("Warning", False, " ".join((*choice.problems, f"{serving}.")))
+    return Status("Normal", False, serving)
 
 
 def _label(manifest: Manifest) -> str:

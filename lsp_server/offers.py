@@ -8,9 +8,10 @@ from lsprotocol import types
 from pygls.workspace import Workspace
 
 from code_context.positions import LineIndex
+from lsp_server.answers import CompletionRequest
 from lsp_server.documents import Edit, edit_of, snapshot
 from lsp_server.edit_range import replaced_length
-from lsp_server.engine import CompletionRequest, EngineThread
+from lsp_server.engine import EngineThread
 from lsp_server.outcomes import Outcomes, Source
 from lsp_server.protocol import DID_ACCEPT
 
@@ -50,16 +51,9 @@ class Place:
 
 
 async def offers(
-    place: Place,
-    workspace: Workspace,
-    engine: EngineThread,
-    outcomes: Outcomes,
-    without_prompt: bool = False,
+    place: Place, workspace: Workspace, engine: EngineThread, outcomes: Outcomes
 ) -> Offers:
-    """What to offer, nothing if the document has changed meanwhile.
-
-    `without_prompt`: the bare model answers, for comparison.
-    """
+    """What to offer, nothing if the document has changed meanwhile."""
     uri = place.uri
     before = snapshot(workspace, uri)
     if before is None:
@@ -70,15 +64,15 @@ async def offers(
     text = replaced.applied_to(before.text)
     offset = replaced.start + len(replaced.inserted)
     answer = await engine.complete(
-        CompletionRequest(text, before.path, offset, place.explicit, without_prompt)
+        CompletionRequest(text, before.path, offset, place.explicit),
+        lambda: workspace.get_text_document(uri).source,
     )
     if not answer.text:
         return Offers(reason=answer.reason)
     if not before.is_current(workspace, uri):
         return Offers(reason="stale")
-    texts = [replaced.inserted + one for one in (answer.text, *answer.alternatives)]
-    compared = without_prompt and answer.prompt is not None
-    source = Source(PurePath(before.path).suffix, answer.number, answer.prompt, compared)
+    texts = [replaced.inserted + answer.text]
+    source = Source(PurePath(before.path).suffix, answer.number)
     ids = outcomes.offer(uri, replaced.start, cursor, texts, before.text, source)
     right = before.text[replaced.end : lines.content_end(lines.line_of(replaced.end))]
     start = types.Position(*lines.to_utf16(replaced.start))

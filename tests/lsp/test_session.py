@@ -13,7 +13,7 @@ from prompts.file import DEFAULT_PROMPT
 
 pytestmark = pytest.mark.slow
 
-TEXT = "import os\n\n\ndef main() -> int:\n    path = os."
+TEXT = "import os\n\n\ndef main() -> int:\n    here = os."
 LINE, CHARACTER = 4, 14
 WITHOUT_PROMPT = 'Ready without a prompt: there is none yet; run "attune tune" in this repository.'
 

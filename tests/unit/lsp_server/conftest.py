@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from lsp_server.engine import Answer, CompletionRequest
+from lsp_server.answers import Answer, CompletionRequest
 from lsp_server.protocol import Status
 from lsp_server.server import create_server
 
@@ -20,11 +20,11 @@ class FakeEngine:
 
     def __init__(self) -> None:
         self.answer: Callable[[CompletionRequest], str] = lambda request: "answer"
-        self.alternatives: tuple[str, ...] = ()
-        self.prompt: str | None = None
         self.opened_with = None
         self.requests: list[CompletionRequest] = []
         self.stopped: list[CompletionRequest] = []
+        self.says = ""
+        self.warmed: list[CompletionRequest] = []
         self.gate = threading.Event()
         self.gate.set()
         self._begun = threading.Semaphore(0)
@@ -33,19 +33,25 @@ class FakeEngine:
     def open(self, settings, root, tell):
         self.opened_with = (settings, root)
         tell(READY)
-        return self.complete
+        return self
 
-    def complete(self, request, cancelled) -> Answer:
+    def version(self) -> int:
+        return 0
+
+    def warm(self, request, run) -> None:
+        self.warmed.append(request)
+
+    def complete(self, request, run) -> Answer:
         self.requests.append(request)
+        run.said(self.says)
         self._begun.release()
         assert self.gate.wait(60)
         try:
-            if cancelled():
+            if run.cancelled():
                 self.stopped.append(request)
                 return Answer("", "cancelled")
             text = self.answer(request)
-            reason = None if text else "nothing_to_add"
-            return Answer(text, reason, prompt=self.prompt, alternatives=self.alternatives)
+            return Answer(text, None if text else "nothing_to_add")
         finally:
             self._ended.release()
 
@@ -65,7 +71,6 @@ class Client:
         self.server = server
         self.statuses: list[dict] = []
         self.silences: list[dict] = []
-        self.worthless: list[str] = []
         self._arrived = asyncio.Event()
         self._answers: dict[int, asyncio.Future] = {}
         server.protocol.set_writer(self, include_headers=False)
@@ -77,9 +82,6 @@ class Client:
             return
         if message["method"] == "attune/didStaySilent":
             self.silences.append(message["params"])
-            return
-        if message["method"] == "attune/didFindPromptWorthless":
-            self.worthless.append(message["params"]["prompt"])
             return
         assert message["method"] == "attune/didChangeStatus", message
         self.statuses.append(message["params"])

@@ -4,6 +4,8 @@ import logging
 
 import pytest
 
+from tests.unit.lsp_server.conftest import URI
+
 REQUEST_CANCELLED = -32800
 EMPTY = {"items": []}
 
@@ -185,7 +187,7 @@ async def test_request_while_loading_is_answered_when_ready(engine, fresh):
     fresh.notify("initialized", {})
     fresh.open("abc")
     answer = fresh.complete(0, 3)
-    assert [status["busy"] for status in fresh.statuses] == [True]
+    assert fresh.statuses == [{"kind": "Normal", "busy": True, "message": "Loading the model…"}]
     engine.gate.set()
     assert (await answer)["result"]["items"]
 
@@ -200,3 +202,13 @@ async def test_shutdown_cancels_what_runs(client, engine):
     engine.gate.set()
     await engine.ended()
     assert engine.stopped == engine.requests
+
+
+async def test_documents_are_read_when_opened_and_focused(client, engine):
+    """Nothing is asked for, nothing is told; an unknown document is nobody's."""
+    client.open("import os\n")
+    for uri in (URI, "file:///not/open.py"):
+        client.notify("textDocument/didFocus", {"textDocument": {"uri": uri}})
+    await client.complete(0, 0)
+    assert {one.path for one in engine.warmed} <= {"package/module.py"}
+    assert len(engine.requests) == 1

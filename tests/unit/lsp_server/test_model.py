@@ -9,9 +9,9 @@ import pytest
 
 from code_model.completion import complete
 from code_model.engine import Engine
-from code_model.loading import MODEL_VARIABLE
 from code_model.soft_prompt import kv_of_ids, kv_to_rows
-from lsp_server.engine import CompletionRequest, EngineError
+from lsp_server.answers import CompletionRequest
+from lsp_server.engine import EngineError, Run
 from lsp_server.model import AttunedModel, open_engine
 from lsp_server.protocol import Status
 from lsp_server.settings import Settings
@@ -51,7 +51,7 @@ def told() -> list[Status]:
 
 def answer(model: AttunedModel) -> str:
     request = CompletionRequest(TEXT, "a.py", len(TEXT))
-    return model.complete(request, lambda: False).text
+    return model.complete(request, Run()).text
 
 
 def expected(base, prompt: PromptFile | None) -> str:
@@ -72,10 +72,10 @@ def test_without_a_folder(base, told):
 
 def test_proven_prompt_of_the_repository_serves(base, tmp_path, default, told):
     prompt = prompt_of(base)
-    name = f"space@{write_prompt(default, prompt)[:8]}"
+    write_prompt(default, prompt)
     model = AttunedModel(base, None, tmp_path, told.append)
     message = "Ready with prompt space (+4.2 % on held-out files)"
-    assert told == [Status("Normal", False, message, name)]
+    assert told == [Status("Normal", False, message)]
     assert answer(model) == expected(base, prompt) != expected(base, None)
 
 
@@ -152,7 +152,7 @@ def test_each_document_is_served_by_its_route(base, tmp_path, default, told):
     for folder, prompt in (("one", one), ("two", two), ("one", one), ("three", None)):
         request = CompletionRequest(TEXT, f"{folder}/a.py", len(TEXT))
         text = complete(Engine(base, prompt), TEXT, request.path, len(TEXT)).text
-        assert model.complete(request, lambda: False).text == text
+        assert model.complete(request, Run()).text == text
     names = [status.message.partition(" (")[0] for status in told]
     ready = "Ready with prompt "
     assert names[:3] == [ready + "one", ready + "two", ready + "one"]
@@ -183,49 +183,9 @@ def test_unusable_model_is_an_engine_error(monkeypatch, tmp_path, told):
 
 def test_open_engine_completes(monkeypatch, base, tiny_model, told):
     monkeypatch.setenv("ATTUNE_MODEL", str(tiny_model))
-    answered = open_engine(Settings(), None, told.append)(
-        CompletionRequest(TEXT, "a.py", len(TEXT)), lambda: False
-    )
-    assert answered.text == expected(base, None)
-
-
-@pytest.mark.parametrize("settings", [Settings(Path("none")), Settings(trusted=False)])
-def test_settings_keep_the_repositorys_prompt_out(
-    base, tiny_model, monkeypatch, tmp_path, default, told, settings
-):
-    """By the user's wish, or because nothing of an untrusted workspace may serve."""
-    monkeypatch.setenv(MODEL_VARIABLE, str(tiny_model))
-    write_prompt(default, prompt_of(base))
-    complete = open_engine(settings, tmp_path, told.append)
-    assert told[-1].prompt is None
-    assert "Ready without a prompt" in told[-1].message
+    model = open_engine(Settings(), None, told.append)
     request = CompletionRequest(TEXT, "a.py", len(TEXT))
-    assert complete(request, lambda: False).prompt is None
-
-
-def test_a_named_prompt_serves_in_an_untrusted_workspace(
-    base, tiny_model, monkeypatch, tmp_path, told
-):
-    """The editor lets the user alone name one there."""
-    monkeypatch.setenv(MODEL_VARIABLE, str(tiny_model))
-    named = tmp_path / "mine.attune.safetensors"
-    write_prompt(named, prompt_of(base))
-    open_engine(Settings(named, trusted=False), tmp_path, told.append)
-    assert told[-1].prompt is not None
-
-
-def test_comparison_and_alternatives(base, tmp_path, default, told):
-    """Without the prompt for comparison, and both texts when the user asks."""
-    prompt = prompt_of(base)
-    write_prompt(default, prompt)
-    model = AttunedModel(base, None, tmp_path, told.append)
-    attuned, bare = expected(base, prompt), expected(base, None)
-    assert attuned != bare
-    for explicit in (False, True):
-        for without in (False, True):
-            request = CompletionRequest(TEXT, "a.py", len(TEXT), explicit, without)
-            found = model.complete(request, lambda: False)
-            first, other = (bare, attuned) if without else (attuned, bare)
-            assert found.text == first
-            assert found.alternatives == ((other,) if explicit and other else ())
-            assert found.prompt is not None
+    model.warm(request, Run())
+    answered = model.complete(request, Run())
+    assert answered.prefilled == 1
+    assert answered.text == expected(base, None)

@@ -1,0 +1,35 @@
+"""What is asked of the engine and what it answers."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class CompletionRequest:
+    """A text as it was when the request came.
+
+    `path` is relative to the workspace folder, `offset` counts code points; `explicit`: the user
+    asked for the completion.
+    """
+
+    text: str
+    path: str
+    offset: int
+    explicit: bool = False
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The text to insert at the cursor; when it is empty, `reason` is a short code that says why.
+
+    `number` tells answers of one server apart: what the editor knows of an answer's fate it says
+    to `EngineThread.accepted` and `EngineThread.rejected` under this number. `source`: computed for
+    this request, known before, or the end of a decode that an earlier request began. `prefilled`
+    counts the tokens that the model computed before the first new one, None if it was not asked.
+    """
+
+    text: str
+    reason: str | None = None
+    number: int = 0
+    source: Literal["model", "cache", "adopted"] = "model"
+    prefilled: int | None = None
