@@ -15,7 +15,7 @@ $(VENV)/bin/python:
 
 $(VENV)/installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "Installing Attune into $(VENV) (torch is large; this takes a minute or two)"
-	$(PIP) --editable '.[plot]'
+	$(PIP) --editable .
 	touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed

@@ -4,13 +4,15 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
 from attune import __version__
-
-PROBLEM, BAD_INPUT, INTERNAL_ERROR = 1, 2, 70  # 70 is EX_SOFTWARE of sysexits.h
+from attune.output import BAD_INPUT, INTERNAL_ERROR, PROBLEM
+from attune.output import print_json as _print_json
+from attune.output import say as _say
+from attune.tune import evaluate, report, tune
 
 # errors that are answers: one sentence, and the exit code that it deserves
 EXPECTED = {
@@ -109,83 +111,9 @@ def complete(
         raise typer.Exit(PROBLEM)
 
 
-@app.command()
-def tune(
-    repository: Repository = Path(),
-    out: Annotated[
-        Path | None,
-        typer.Option(help="Prompt file to write. Default: in REPOSITORY/.attune."),
-    ] = None,
-    minutes: Annotated[float, typer.Option(min=0.05, max=10_000, help="Time to tune.")] = 4.0,
-    seed: Annotated[
-        int, typer.Option(min=0, max=2**32 - 1, help="Of the split and everything random.")
-    ] = 1,
-    as_json: Json = False,
-) -> None:
-    """Tune a prompt on a repository and prove it on files it has not seen."""
-    from attune.show import Phases, show_report, waiting
-    from tuning.corpus import collect
-
-    read = collect(repository)
-    try:
-        with waiting("Loading the model…"):
-            from code_model.loading import load_model
-            from tuning.plot import plot
-            from tuning.train import TuningConfig
-            from tuning.tune import tune as tune_on
-
-            base = load_model()
-        with Phases() as phases:
-            config = TuningConfig(minutes=minutes, seed=seed)
-            report = tune_on(base, read, out, config, phases.update)
-    except KeyboardInterrupt:
-        _say("stopped by Ctrl-C before anything was tuned; nothing was written.")
-        raise typer.Exit(PROBLEM) from None
-    if as_json:
-        _print_json(report.to_json())
-    else:
-        show_report(report)
-    if report.written is not None and (curve := plot(report)) is not None:
-        _say(f"learning curve: {curve}")
-    if report.interrupted:
-        kept = f"the prompt so far had proved itself: {report.written}"
-        _say(f"stopped by Ctrl-C; {kept if report.written else 'nothing was written'}.")
-        raise typer.Exit(0 if report.written else PROBLEM)
-    if not report.proven:
-        _say(
-            "the prompt did not prove itself on unseen files, so it does not serve; "
-            f"it was kept as {report.written}"
-        )
-        raise typer.Exit(PROBLEM)
-
-
-@app.command(name="eval")
-def evaluate(
-    prompt: Annotated[Path, typer.Option(help="Prompt file to measure.")],
-    repository: Repository = Path(),
-    as_json: Json = False,
-) -> None:
-    """Measure a prompt on the files of a repository that its tuning held out."""
-    from attune.show import Phases, show_proof, waiting
-    from prompts.file import read_prompt
-    from tuning.corpus import collect
-
-    loaded, read = read_prompt(prompt), collect(repository)
-    with waiting("Loading the model…"):
-        from code_model.loading import load_model
-        from tuning.tune import evaluate as evaluate_on
-
-        base = load_model()
-    with Phases() as phases:
-        proof = evaluate_on(
-            base, read, loaded, lambda share: phases.update("Measuring", share, None)
-        )
-    if as_json:
-        _print_json(proof.to_json())
-    else:
-        show_proof(proof)
-    if not proof.gain.proven:
-        raise typer.Exit(PROBLEM)
+app.command()(tune)
+app.command(name="eval")(evaluate)
+app.command()(report)
 
 
 @app.command()
@@ -239,14 +167,6 @@ def doctor(repository: Repository = Path(), as_json: Json = False) -> None:
         show_findings(findings)
     if any(finding.problem for finding in findings):
         raise typer.Exit(PROBLEM)
-
-
-def _print_json(value: dict[str, Any]) -> None:
-    print(json.dumps(value, indent=2, sort_keys=True, allow_nan=False))  # noqa: T201
-
-
-def _say(sentence: str) -> None:
-    print(f"attune: {sentence}", file=sys.stderr)  # noqa: T201
 
 
 def _fail(error: Exception) -> NoReturn:

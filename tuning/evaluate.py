@@ -1,6 +1,7 @@
 """What a prompt is worth on files it has not seen: bits per byte, decoded text, and the doubt."""
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,16 +11,17 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from rapidfuzz import fuzz
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from code_model.completion import complete
 from code_model.engine import Engine
 from code_model.llama import Llama
 from tuning.examples import Example, HeldOutHole, middle_of, without_middle
+from tuning.packed import hidden_states, pack
 
 BATCH = 8
 RESAMPLES = 4_000
 LINE_KINDS = ("line", "line_end")
+IDENTIFIER = re.compile(r"[^\W\d]\w*")
 
 
 @dataclass(frozen=True)
@@ -49,32 +51,34 @@ class Decoded:
 
 @dataclass(frozen=True)
 class DecodedScores:
-    """Share of exact matches and mean edit similarity (0 to 1) of first lines."""
+    """Completed first lines beside what the files say.
+
+    Shares (0 to 1) of exact matches and of first identifiers that are right (of the lines that
+    have one), mean edit similarity (0 to 1), and the mean number of characters that a person would
+    keep: up to the first wrong one.
+    """
 
     exact_match: float
     edit_similarity: float
+    first_identifier: float
+    kept_characters: float
     samples: tuple[Decoded, ...]
-
-
-def collated(examples: Sequence[Example]) -> Tensor:
-    """Ids (B, T), padded at the end; the padding is never scored."""
-    return pad_sequence([torch.tensor(one.ids) for one in examples], batch_first=True)
 
 
 @torch.inference_mode()
 def middle_nats(model: Llama, prefix: Tensor, examples: Sequence[Example]) -> NDArray[np.float64]:
     """Nats of each example's middle behind the prefix (L, 2, G, P, D), in serving's float32."""
     nats = np.zeros(len(examples))
-    order = sorted(range(len(examples)), key=lambda index: len(examples[index].ids))
-    for first in range(0, len(order), BATCH):
-        chosen = order[first : first + BATCH]
-        batch = [examples[index] for index in chosen]
-        hidden = model(collated(batch)[:, :-1], prefix)
-        for row, (index, one) in enumerate(zip(chosen, batch, strict=True)):
-            end = len(one.ids) - 1
-            logits = model.logits(hidden[row, end - one.scored : end])
-            targets = torch.tensor(one.ids[-one.scored :])
-            nats[index] = F.cross_entropy(logits, targets, reduction="sum").item()
+    for first in range(0, len(examples), BATCH):
+        batch = examples[first : first + BATCH]
+        packed = pack(
+            [one.ids for one in batch],
+            [[0.0] * (len(one.ids) - 1 - one.scored) + [1.0] * one.scored for one in batch],
+        )
+        hidden = hidden_states(model, packed, prefix)[packed.scored]
+        each = F.cross_entropy(model.logits(hidden), packed.targets, reduction="none")
+        sums = [part.sum().item() for part in torch.split(each, [one.scored for one in batch])]
+        nats[first : first + len(batch)] = sums
     return nats
 
 
@@ -127,12 +131,28 @@ def decoded_scores(engine: Engine, holes: Sequence[HeldOutHole]) -> DecodedScore
                 text=_first_line(answer.text),
             )
         )
-    count = max(1, len(samples))
+    named = [one for one in samples if IDENTIFIER.search(one.expected)]
     return DecodedScores(
-        exact_match=sum(one.text == one.expected for one in samples) / count,
-        edit_similarity=sum(fuzz.ratio(one.text, one.expected) for one in samples) / 100 / count,
+        exact_match=_mean([one.text == one.expected for one in samples]),
+        edit_similarity=_mean([fuzz.ratio(one.text, one.expected) / 100 for one in samples]),
+        first_identifier=_mean([_named(one.text) == _named(one.expected) for one in named]),
+        kept_characters=_mean([_kept(one.text, one.expected) for one in samples]),
         samples=tuple(samples),
     )
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / max(1, len(values))
+
+
+def _kept(text: str, expected: str) -> int:
+    pairs = zip(text, expected, strict=False)
+    return next((n for n, (a, b) in enumerate(pairs) if a != b), min(len(text), len(expected)))
+
+
+def _named(text: str) -> str | None:
+    found = IDENTIFIER.search(text)
+    return found[0] if found else None
 
 
 def _first_line(text: str) -> str:

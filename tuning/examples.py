@@ -1,16 +1,21 @@
 """Examples in the serving layout: holes of real files behind the context serving would build."""
 
 import random
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
 
 from code_context.context import ContextConfig
-from code_context.syntax import Hole, HoleKind, holes, language_of, parse
+from code_context.positions import LineIndex
+from code_context.syntax import Hole, HoleKind, SyntaxTree, holes, language_of, parse
 from code_model.completion import model_input
 from code_model.loading import BaseModel
+from tuning.config import Task, TuningConfig
 from tuning.corpus import SourceFile
 
 MAX_MIDDLE_TOKENS = 96
+QUOTED = re.compile(r"""([rRuU]*(?:\"{3}|'{3}|\"|'))(.*?)(?:\"{3}|'{3}|\"|')""", re.DOTALL)
 MIN_HOLE = 4  # characters; shorter holes say nothing about a code base
 # how often each kind is hidden: what people let complete most comes most often
 KIND_SHARES: dict[HoleKind, float] = {
@@ -25,20 +30,28 @@ KIND_SHARES: dict[HoleKind, float] = {
 
 @dataclass(frozen=True)
 class Example:
-    """Token ids of one example; the last `scored` of them are the hidden middle with its end."""
+    """Token ids of one example; the last `scored` of them are the hidden middle with its end.
+
+    The share `taught` of its loss is the divergence from what the frozen model without a prompt
+    expects after the ids of `teacher`, which end in the same `scored` ones.
+    """
 
     ids: list[int]
     scored: int
+    teacher: list[int] = field(default_factory=list)
+    taught: float = 0.0
 
 
 @dataclass(frozen=True)
 class HeldOutHole:
-    """A hole of a held-out file. `size` counts the UTF-8 bytes of the scored middle."""
+    """A hole of a held-out file. `size` counts the UTF-8 bytes of the scored middle; `newest` says
+    that it lies in lines of the newest commits."""
 
     file: SourceFile
     hole: Hole
     example: Example
     size: int
+    newest: bool = False
 
 
 def middle_of(file: SourceFile, hole: Hole) -> str:
@@ -61,39 +74,59 @@ def fim_example(
     return Example(context + middle, len(middle))
 
 
-def training_examples(
-    base: BaseModel,
-    files: Sequence[SourceFile],
-    *,
-    config: ContextConfig,
-    room: int,
-    left_to_right: float,
-    seed: int,
-) -> Iterator[Example]:
-    """Endless examples: a share of plain windows left to right, the rest FIM.
+class TrainingExamples:
+    """Endless examples by number: a share of plain windows left to right, the rest FIM.
 
-    Files are drawn by the square root of their length. `room` is the longest example in tokens;
-    each may take a third of it to all of it, because a prompt that has learnt from short contexts
-    only does harm in front of long ones (docs/experiments.md).
+    Example n depends on n and the seed alone, so that a run can go on anywhere and several
+    processes can share the work. Files are drawn by the square root of their length. `room` is the
+    longest example in tokens; each may take a third of it to all of it, because a prompt that has
+    learnt from short contexts only does harm in front of long ones (docs/experiments.md).
+
+    A share of the examples are windows of `generic` code, on which nothing shall change. Half of
+    the others come from the files of `changed`, if any of them is here.
     """
-    rng = random.Random(seed)
-    weights = [len(file.text) ** 0.5 for file in files]
-    by_kind = {file.path: _by_kind(file) for file in files}
-    longest = room
-    while True:
-        room = rng.randint(longest // 3, longest)
-        file = rng.choices(files, weights)[0]
-        kinds = by_kind[file.path]
-        if not kinds or rng.random() < left_to_right:
-            ids = base.encoder.encode_file(file.path, _window(rng, file.text, room))[:room]
-            yield Example(ids, len(ids))
-            continue
+
+    def __init__(
+        self,
+        base: BaseModel,
+        files: Sequence[SourceFile],
+        *,
+        config: TuningConfig,
+        room: int,
+        generic: Sequence[SourceFile] = (),
+        changed: Collection[str] = (),
+    ) -> None:
+        self._base, self._files, self._room, self._config = base, files, room, config
+        self._generic = generic
+        self._anchor = config.anchor if generic else 0.0
+        self._weights = [len(file.text) ** 0.5 for file in files]
+        dwelt = sum(w for file, w in zip(files, self._weights, strict=True) if file.path in changed)
+        if 0 < dwelt < sum(self._weights) / 2:
+            more = (sum(self._weights) - dwelt) / dwelt
+            for row, file in enumerate(files):
+                self._weights[row] *= more if file.path in changed else 1.0
+        self._by_kind = cache(_by_kind)
+
+    def __getitem__(self, number: int) -> Example:
+        """The example of that number, from 0 on without end."""
+        rng = random.Random(f"{self._config.seed}/{number}")
+        room = rng.randint(self._room // 3, self._room)
+        if rng.random() < self._anchor:
+            return self._plain(rng, rng.choice(self._generic), room, taught=True)
+        file = rng.choices(self._files, self._weights)[0]
+        kinds = self._by_kind(file, self._config.task)
+        if not kinds or rng.random() < self._config.left_to_right:
+            return self._plain(rng, file, room, taught=False)
         kind = rng.choices(list(kinds), [KIND_SHARES[kind] for kind in kinds])[0]
         hole = rng.choice(kinds[kind])
         if rng.random() < 0.5:  # the cursor is seldom at the very start of what is to come
             start = rng.randrange(hole.start, hole.end)
             hole = Hole(hole.kind, start, hole.end)
-        yield fim_example(base, file, hole, config, room)
+        return fim_example(self._base, file, hole, ContextConfig(), room)
+
+    def _plain(self, rng: random.Random, file: SourceFile, room: int, *, taught: bool) -> Example:
+        ids = self._base.encoder.encode_file(file.path, _window(rng, file.text, room))[:room]
+        return Example(ids, len(ids) - 1, ids if taught else [], float(taught))
 
 
 def held_out_holes(
@@ -104,13 +137,20 @@ def held_out_holes(
     room: int,
     count: int,
     seed: int,
+    task: Task = "completion",
+    newest: Mapping[str, Collection[int]] | None = None,
 ) -> list[HeldOutHole]:
-    """About `count` holes, spread evenly over the files; kinds are drawn by their shares."""
+    """About `count` holes, spread evenly over the files; kinds are drawn by their shares.
+
+    In a file of `newest`, they begin in those of its lines (from 0), if any can.
+    """
     rng = random.Random(seed)
     found: list[HeldOutHole] = []
     per_file = max(2, -(-count // max(1, len(files))))
     for file in files:
-        kinds = _by_kind(file)
+        kinds = _by_kind(file, task)
+        new = _beginning_in(kinds, file, (newest or {}).get(file.path, ()))
+        kinds = new or kinds
         for _ in range(per_file):
             left = [kind for kind in kinds if kinds[kind]]
             if not left:
@@ -120,17 +160,41 @@ def held_out_holes(
             example = fim_example(base, file, hole, config, room)
             middle = base.tokenizer.decode(example.ids[-example.scored :])
             size = min(len(middle.encode()), len(middle_of(file, hole).encode()))
-            found.append(HeldOutHole(file, hole, example, size))
+            found.append(HeldOutHole(file, hole, example, size, bool(new)))
     rng.shuffle(found)
     return found[: max(count, 2 * len(files))]
 
 
-def _by_kind(file: SourceFile) -> dict[HoleKind, list[Hole]]:
+def _by_kind(file: SourceFile, task: Task) -> dict[HoleKind, list[Hole]]:
     kinds: dict[HoleKind, list[Hole]] = {}
-    for hole in holes(parse(file.text, language_of(file.path))):
+    tree = parse(file.text, language_of(file.path))
+    for hole in holes(tree) if task == "completion" else _docstrings(tree):
         if hole.end - hole.start >= MIN_HOLE:
             kinds.setdefault(hole.kind, []).append(hole)
     return kinds
+
+
+def _docstrings(tree: SyntaxTree) -> list[Hole]:
+    """The text between the quotes of strings that begin a module's, class's or function's body."""
+    bodies = {scope.body_start for scope in tree.scopes}
+    bodies.add(len(tree.text) - len(tree.text.lstrip()))
+    found = []
+    for span in tree.spans("syntax", "string"):
+        quoted = QUOTED.fullmatch(tree.text[span.start : span.end])
+        if span.start in bodies and quoted is not None and quoted[2].strip():
+            found.append(Hole("line", span.start + quoted.start(2), span.start + quoted.end(2)))
+    return found
+
+
+def _beginning_in(
+    kinds: Mapping[HoleKind, list[Hole]], file: SourceFile, lines: Collection[int]
+) -> dict[HoleKind, list[Hole]]:
+    index = LineIndex(file.text)
+    chosen = {
+        kind: [hole for hole in found if index.line_of(hole.start) in lines]
+        for kind, found in kinds.items()
+    }
+    return {kind: found for kind, found in chosen.items() if found}
 
 
 def _window(rng: random.Random, text: str, room: int) -> str:

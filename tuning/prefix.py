@@ -1,4 +1,4 @@
-"""The trainable key/value prefix: scaled offsets on the KV of real code, first token frozen."""
+"""The trainable prompt, in both forms: scaled offsets on real code, first token frozen."""
 
 import re
 from collections import Counter
@@ -8,33 +8,72 @@ import torch
 from torch import Tensor, nn
 
 from code_context.syntax import language_of, parse
+from code_model.llama import Llama
 from code_model.loading import BaseModel
+from code_model.soft_prompt import kv_of_ids, kv_to_rows, rows_to_kv
+from tuning.config import Form
 from tuning.corpus import SourceFile
 
 CHUNK_TOKENS = 64  # Sampled Chunk Init of arXiv 2508.17032 uses chunks of this length
 IDENTIFIER = re.compile(r"[A-Za-z_]\w{3,}")
 
 
-class KVPrefix(nn.Module):
-    """(L, 2, G, P, D) = start + scale · delta.
+class Prefix(nn.Module):
+    """Rows (P, width) of a prompt file = start + scale · delta, and the prefix they stand for.
 
-    `scale` is the root mean square of the start over its tokens, for each layer, head and channel,
-    so that one learning rate serves all layers and models. The first token never changes: it is
-    the attention sink.
+    `scale` is the root mean square of the start over its tokens, for each column (in the kv form:
+    layer, key or value, head and channel), so that one learning rate serves all layers and models.
+    The first token never changes: it is the attention sink.
     """
 
     def __init__(self, start: Tensor) -> None:
         super().__init__()
         self.start: Tensor
         self.scale: Tensor
-        self.register_buffer("start", start.clone())
-        self.register_buffer("scale", start.square().mean(dim=3, keepdim=True).sqrt())
-        self.delta = nn.Parameter(torch.zeros_like(start[:, :, :, 1:]))
+        self.register_buffer("start", start.detach().clone())
+        self.register_buffer("scale", self.start.square().mean(dim=0, keepdim=True).sqrt())
+        self.delta = nn.Parameter(torch.zeros_like(self.start[1:]))
 
-    def forward(self) -> Tensor:
+    def rows(self) -> Tensor:
+        """What the prompt file holds, (P, width), differentiable in the offsets."""
+        return torch.cat((self.start[:1], self.start[1:] + self.scale * self.delta))
+
+    def kv(self, model: Llama) -> Tensor:
         """The prefix (L, 2, G, P, D), differentiable in the offsets."""
-        moved = self.start[:, :, :, 1:] + self.scale * self.delta
-        return torch.cat((self.start[:, :, :, :1], moved), dim=3)
+        raise NotImplementedError
+
+
+class KVPrefix(Prefix):
+    """The rows are keys and values of every layer."""
+
+    def kv(self, model: Llama) -> Tensor:
+        """The rows in the engine's layout."""
+        return rows_to_kv(self.rows(), model.config)
+
+
+class EmbeddingPrefix(Prefix):
+    """The rows are input embeddings; the model turns them into keys and values."""
+
+    def kv(self, model: Llama) -> Tensor:
+        """Keys and values of the rows at the positions 0..P-1; gradients run through the model."""
+        x = self.rows()[None]
+        cos, sin = model.cos[: x.shape[1]], model.sin[: x.shape[1]]
+        layers = []
+        for layer in model.blocks:
+            q, k, v = layer.self_attn.project(layer.input_layernorm(x), cos, sin)
+            layers.append(torch.stack((k[0], v[0])))
+            x = layer.finish(x, layer.self_attn.attend(q, k, v, None))
+        return torch.stack(layers)
+
+
+FORMS: dict[Form, type[Prefix]] = {"kv": KVPrefix, "embedding": EmbeddingPrefix}
+
+
+def initial_prefix(base: BaseModel, form: Form, ids: Sequence[int]) -> Prefix:
+    """A prefix of either form that begins as the given tokens."""
+    if form == "kv":
+        return KVPrefix(kv_to_rows(kv_of_ids(base.model, ids)))
+    return EmbeddingPrefix(base.model.model.embed_tokens(torch.tensor(ids, dtype=torch.long)))
 
 
 def initial_ids(base: BaseModel, files: Sequence[SourceFile], num_virtual_tokens: int) -> list[int]:

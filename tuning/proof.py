@@ -1,15 +1,17 @@
 """Prove a prompt: the same held-out holes served without it, with it, and with controls."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from statistics import fmean
 from typing import Any
 
-from code_context.context import ContextConfig
+import numpy as np
+from numpy.typing import NDArray
+
 from code_model.engine import Engine
 from code_model.loading import BaseModel
 from code_model.soft_prompt import prefix_kv
 from prompts.file import PromptFile
-from tuning.corpus import SourceFile
 from tuning.evaluate import (
     LINE_KINDS,
     DecodedScores,
@@ -19,35 +21,64 @@ from tuning.evaluate import (
     middle_nats,
     paired_gain,
 )
-from tuning.examples import HeldOutHole, held_out_holes
+from tuning.examples import HeldOutHole
+from tuning.strata import STRATA
 
 NO_PROMPT = "no prompt"
+UNTRAINED = "untrained prompt"
+PRESENT = "prompt before the refresh"
 THIS_PROMPT = "this prompt"
+OTHER = "prompt of "  # followed by another repository's name
 DECODED_LINES = 48
 
 
 @dataclass(frozen=True)
+class Way:
+    """One way to serve: which model behind which prompt. `base` is the frozen one, but for LoRA."""
+
+    base: BaseModel
+    prompt: PromptFile | None = None
+
+
+@dataclass(frozen=True)
 class Arm:
-    """Scores of one way to serve the held-out holes."""
+    """Scores of one way to serve the held-out holes; `gain` is against no prompt.
+
+    `strata` holds bits per byte by stratum, and of the newest commits' lines as "newest".
+    """
 
     name: str
     bits_per_byte: float
+    gain: Gain
     decoded: DecodedScores
+    strata: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Proof:
-    """Scores on held-out files; `gain` compares this prompt with no prompt."""
+    """Scores on held-out files; `gain` compares this prompt with no prompt.
+
+    `specificity` is the share of the gain that other repositories' prompts do not have:
+    (own - mean of theirs) / own; None without such prompts or without a gain. `strata`
+    counts holes.
+    """
 
     files: int
     holes: int
     decoded_lines: int
     arms: tuple[Arm, ...]
     gain: Gain
+    specificity: float | None
+    strata: Mapping[str, int]
 
     def arm(self, name: str) -> Arm:
         """The arm of that name."""
         return next(arm for arm in self.arms if arm.name == name)
+
+    @property
+    def this(self) -> Arm:
+        """The arm of the prompt that is to be proved."""
+        return self.arm(THIS_PROMPT)
 
     def to_json(self) -> dict[str, Any]:
         """Figures without samples of code: this goes into the prompt file."""
@@ -55,57 +86,88 @@ class Proof:
             "files": self.files,
             "holes": self.holes,
             "decoded_lines": self.decoded_lines,
-            "gain": round(self.gain.mean, 5),
-            # no interval comes from a single file
-            "gain_low": round(self.gain.low, 5) if self.files > 1 else None,
-            "gain_high": round(self.gain.high, 5) if self.files > 1 else None,
+            **_gain_json(self.gain),
             "proven": self.gain.proven,
+            "specificity": None if self.specificity is None else round(self.specificity, 4),
+            "strata": dict(self.strata),
             "arms": {
                 arm.name: {
                     "bits_per_byte": round(arm.bits_per_byte, 5),
+                    **_gain_json(arm.gain),
                     "exact_match": round(arm.decoded.exact_match, 5),
                     "edit_similarity": round(arm.decoded.edit_similarity, 5),
+                    "first_identifier": round(arm.decoded.first_identifier, 5),
+                    "kept_characters": round(arm.decoded.kept_characters, 3),
+                    "strata": {name: round(bits, 5) for name, bits in arm.strata.items()},
                 }
                 for arm in self.arms
             },
         }
 
 
-def test_holes(
-    base: BaseModel, files: Sequence[SourceFile], *, room: int, count: int, seed: int
-) -> list[HeldOutHole]:
-    """The holes of the proof. Another seed than the validation's, so that nothing is shared."""
-    return held_out_holes(
-        base, files, config=ContextConfig(), room=room, count=count, seed=seed + 1
-    )
-
-
 def prove(
-    base: BaseModel,
     holes: Sequence[HeldOutHole],
-    prompts: Mapping[str, PromptFile | None],
+    strata: Sequence[str],
+    ways: Mapping[str, Way],
     seed: int,
     progress: Callable[[float], None],
 ) -> Proof:
-    """Score every prompt of `prompts` by name, which must hold `NO_PROMPT` and `THIS_PROMPT`.
+    """Score every way by name, of which `NO_PROMPT` comes first and `THIS_PROMPT` is one.
 
-    `progress` hears the share done.
+    `strata` says what each hole asks for (`tuning.strata`). `progress` hears the share done.
     """
     lines = [hole for hole in holes if hole.hole.kind in LINE_KINDS][:DECODED_LINES]
-    steps = 2 * len(prompts)
-    nats, arms = {}, []
-    for done, (name, prompt) in enumerate(prompts.items()):
-        progress(2 * done / steps)
-        prefix = prefix_kv(base, prompt)
-        nats[name] = middle_nats(base.model, prefix, [hole.example for hole in holes])
-        progress((2 * done + 1) / steps)
-        decoded = decoded_scores(Engine(base, prompt), lines)
-        arms.append(Arm(name, bits_per_byte(nats[name], holes), decoded))
+    parts = _parts(holes, strata)
+    arms: list[Arm] = []
+    without: NDArray[np.float64] | None = None
+    for done, (name, way) in enumerate(ways.items()):
+        progress(done / len(ways))
+        prefix = prefix_kv(way.base, way.prompt)
+        nats = middle_nats(way.base.model, prefix, [hole.example for hole in holes])
+        progress((done + 0.5) / len(ways))
+        without = nats if without is None else without
+        arms.append(
+            Arm(
+                name,
+                bits_per_byte(nats, holes),
+                paired_gain(without, nats, holes, seed),
+                decoded_scores(Engine(way.base, way.prompt), lines),
+                {
+                    part: bits_per_byte(nats[rows], [holes[row] for row in rows])
+                    for part, rows in parts.items()
+                },
+            )
+        )
     progress(1.0)
+    gain = next(arm.gain for arm in arms if arm.name == THIS_PROMPT)
     return Proof(
         files=len({hole.file.path for hole in holes}),
         holes=len(holes),
         decoded_lines=len(lines),
         arms=tuple(arms),
-        gain=paired_gain(nats[NO_PROMPT], nats[THIS_PROMPT], holes, seed),
+        gain=gain,
+        specificity=_specificity(gain, [arm.gain for arm in arms if arm.name.startswith(OTHER)]),
+        strata={part: len(rows) for part, rows in parts.items()},
     )
+
+
+def _parts(holes: Sequence[HeldOutHole], strata: Sequence[str]) -> dict[str, list[int]]:
+    parts: dict[str, list[int]] = {}
+    parts |= {name: [row for row, one in enumerate(strata) if one == name] for name in STRATA}
+    parts["newest"] = [row for row, hole in enumerate(holes) if hole.newest]
+    return {name: rows for name, rows in parts.items() if rows}
+
+
+def _specificity(own: Gain, others: Sequence[Gain]) -> float | None:
+    if not others or own.mean <= 0:
+        return None
+    return (own.mean - fmean(other.mean for other in others)) / own.mean
+
+
+def _gain_json(gain: Gain) -> dict[str, float | None]:
+    bounded = np.isfinite(gain.low)  # no interval comes from a single file
+    return {
+        "gain": round(gain.mean, 5),
+        "gain_low": round(gain.low, 5) if bounded else None,
+        "gain_high": round(gain.high, 5) if bounded else None,
+    }

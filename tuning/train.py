@@ -1,52 +1,38 @@
-"""The training loop: only the prefix learns; the model in front of it stays as it is."""
+"""The training loop: only the prompt learns; the model behind it stays as it is."""
 
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Protocol
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from code_model.llama import Llama
 from code_model.precision import bfloat16_wins
-from tuning.evaluate import Gain, collated
+from tuning import checkpoint
+from tuning.config import TuningConfig
+from tuning.distributed import Group
+from tuning.evaluate import Gain
 from tuning.examples import Example
-from tuning.prefix import KVPrefix
+from tuning.objective import Teacher, step_loss
+from tuning.prefix import Prefix
 
-MAX_SEED = 2**32 - 1
+SAVE_SECONDS = 5.0
+RECOMPUTE_FROM = 300_000_000  # parameters; below, activations are small and memory is cheap
 
 
-@dataclass(frozen=True)
-class TuningConfig:
-    """The recipe. `steps`, where given, replaces the time budget and makes runs repeatable.
+class Examples(Protocol):
+    """Examples by number, without end."""
 
-    Examples to learn from are short (`max_tokens`), those to measure by are about as long as
-    serving's (`held_out_tokens`).
-
-    Many small steps beat few large ones (docs/experiments.md).
-    """
-
-    num_virtual_tokens: int = 128
-    minutes: float = 4.0
-    steps: int | None = None
-    learning_rate: float = 0.03
-    warmup: float = 0.05
-    clip: float = 1.0
-    examples_per_step: int = 4
-    max_tokens: int = 256
-    held_out_tokens: int = 512
-    left_to_right: float = 0.25
-    checks: int = 5
-    patience: int = 3
-    validation_holes: int = 40
-    test_holes: int = 160
-    seed: int = 1
+    def __getitem__(self, number: int) -> Example:
+        """The example of that number."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """One look at the validation files while training."""
+    """One look at the validation files while training. `seconds` are of training so far."""
 
     fraction: float
     step: int
@@ -57,24 +43,23 @@ class Check:
 
 @dataclass
 class Tuned:
-    """The best prefix so far by validation gain, and how it came about."""
+    """The best rows (P, width) so far by validation gain, and how they came about."""
 
-    prefix: Tensor
+    rows: Tensor
     best: Check
     checks: list[Check] = field(default_factory=list)
     steps: int = 0
+    seconds: float = 0.0
+    bfloat16: bool | None = None
     interrupted: bool = False
 
 
-def loss_of(model: Llama, prefix: Tensor, examples: list[Example]) -> Tensor:
-    """Summed cross-entropy (nats) over all tokens but the first of each example."""
-    ids = collated(examples)
-    with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16_wins()):
-        hidden = model(ids[:, :-1], prefix)
-        lengths = torch.tensor([len(one.ids) - 1 for one in examples])
-        real = torch.arange(ids.shape[1] - 1)[None, :] < lengths[:, None]
-        logits = model.logits(hidden[real])
-    return F.cross_entropy(logits.float(), ids[:, 1:][real], reduction="sum")
+@dataclass(frozen=True)
+class Resumable:
+    """Where a run's state is kept, and the fingerprint that says whose it is."""
+
+    path: Path
+    run: str
 
 
 def rate(fraction: float, warmup: float) -> float:
@@ -84,67 +69,173 @@ def rate(fraction: float, warmup: float) -> float:
 
 def train(
     model: Llama,
-    start: Tensor,
-    examples: Iterator[Example],
+    prefix: Prefix,
+    examples: Examples,
     validate: Callable[[Tensor], Gain],
     config: TuningConfig,
-    report: Callable[[float, Check], None],
+    report: Callable[[float, "Tuned"], None],
+    *,
+    teacher: Teacher | None = None,
+    resumable: Resumable | None = None,
+    group: Group | None = None,
 ) -> Tuned:
-    """Tune the prefix that begins as `start` (L, 2, G, P, D); returns the best one seen.
+    """Tune `prefix`; returns the best rows seen.
 
-    `validate` scores a prefix on the validation files, before the first step and `config.checks`
-    times after; training stops early when `config.patience` checks in a row were not the best.
-    `report` hears the share done and the latest check after every step. Ctrl-C ends the loop at
-    once and keeps what was best until then.
+    `validate` scores rows on the validation files, before the first step and `config.checks` times
+    after; training stops early when `config.patience` checks in a row were not the best. `report`
+    hears the share done and the state after every step. Ctrl-C ends the loop at once and keeps
+    what was best until then. With `resumable`, the state is kept every `SAVE_SECONDS`, and a run
+    that was killed goes on from there; with `config.steps` it ends at the same bytes. Several
+    processes (`group`) share the examples of every step.
     """
-    prefix = KVPrefix(start)
-    optimiser = torch.optim.AdamW(
-        prefix.parameters(), lr=config.learning_rate, betas=(0.9, 0.95), weight_decay=0.0
-    )
-    began = time.monotonic()
-    check = Check(0.0, 0, 0.0, float("nan"), validate(start))
-    tuned = Tuned(start, check, [check])
-    fraction, loss = 0.0, float("nan")
-    try:
-        while fraction < 1.0:
-            share = max(rate(fraction, config.warmup), 1e-3)
-            loss = _step(model, prefix, optimiser, examples, config, share)
-            tuned.steps += 1
-            elapsed = time.monotonic() - began
-            if config.steps is not None:
-                fraction = tuned.steps / config.steps
-            else:
-                fraction = elapsed / (60.0 * config.minutes)
-            if fraction >= len(tuned.checks) / config.checks or fraction >= 1.0:
-                with torch.no_grad():
-                    moved = prefix().clone()
-                check = Check(min(1.0, fraction), tuned.steps, elapsed, loss, validate(moved))
-                tuned.checks.append(check)
-                if check.gain.mean > tuned.best.gain.mean:
-                    tuned.prefix, tuned.best = moved, check
-            report(min(1.0, fraction), check)
-            if len(tuned.checks) - 1 - tuned.checks.index(tuned.best) >= config.patience:
-                break  # early stop: the validation files have long been past their best
-    except KeyboardInterrupt:
-        tuned.interrupted = True
-    return tuned
+    return _Run(
+        model, prefix, examples, validate, config, report, teacher, resumable, group or Group()
+    ).to_its_end()
 
 
-def _step(
-    model: Llama,
-    prefix: KVPrefix,
-    optimiser: torch.optim.Optimizer,
-    examples: Iterator[Example],
-    config: TuningConfig,
-    share: float,
-) -> float:
-    """One update; returns the loss in nats per token."""
-    drawn = [next(examples) for _ in range(config.examples_per_step)]
-    loss = loss_of(model, prefix(), drawn) / sum(len(one.ids) - 1 for one in drawn)
-    loss.backward()  # type: ignore[no-untyped-call]
-    torch.nn.utils.clip_grad_norm_(prefix.parameters(), config.clip)
-    for group in optimiser.param_groups:
-        group["lr"] = config.learning_rate * share
-    optimiser.step()
-    optimiser.zero_grad(set_to_none=True)
-    return loss.item()
+@dataclass
+class _Run:
+    model: Llama
+    prefix: Prefix
+    examples: Examples
+    validate: Callable[[Tensor], Gain]
+    config: TuningConfig
+    report: Callable[[float, Tuned], None]
+    teacher: Teacher | None
+    resumable: Resumable | None
+    group: Group
+
+    def to_its_end(self) -> Tuned:
+        config = self.config
+        self.optimiser = torch.optim.AdamW(
+            self.prefix.parameters(), lr=config.peak_rate, betas=(0.9, 0.95), weight_decay=0.0
+        )
+        size = sum(parameter.numel() for parameter in self.model.parameters())
+        self.recompute = size >= RECOMPUTE_FROM
+        began = time.monotonic()
+        tuned = self._taken_up()
+        if tuned is None:
+            gain = self.validate(self.prefix.rows().detach())
+            check = Check(0.0, 0, 0.0, 0.0, gain)
+            tuned = Tuned(rows_now(self.prefix), check, [check])
+        if tuned.bfloat16 is None:  # decided once: another precision would end at other bytes
+            tuned.bfloat16 = bool(self.group.told(bfloat16_wins()))
+        self.bfloat16 = tuned.bfloat16
+        before, saved = tuned.seconds, began
+        fraction, measuring = self._fraction(tuned, 0.0), 0.0
+        try:
+            while fraction < 1.0 and not self._is_long_past(tuned):
+                loss = self._step(tuned.steps, max(rate(fraction, config.warmup), 1e-3))
+                tuned.steps += 1
+                tuned.seconds = before + time.monotonic() - began
+                fraction = self._fraction(tuned, measuring)
+                checked = fraction >= len(tuned.checks) / config.checks or fraction >= 1.0
+                if checked:
+                    started = time.monotonic()
+                    self._check(tuned, fraction, loss)
+                    measuring = time.monotonic() - started
+                self.report(fraction, tuned)
+                now = time.monotonic()
+                if self.group.leads and (checked or now - saved > SAVE_SECONDS):
+                    tuned.seconds = before + now - began
+                    self._save(tuned)
+                    saved = now
+        except KeyboardInterrupt:
+            tuned.interrupted = True
+        return tuned
+
+    def _fraction(self, tuned: Tuned, measuring: float) -> float:
+        """Share done. The last look at the validation files, of `measuring` seconds, is part of
+        the time budget."""
+        if self.config.steps is not None:
+            return min(1.0, tuned.steps / self.config.steps)
+        spent = (tuned.seconds + measuring) / (60.0 * self.config.minutes)
+        return self.group.told(min(1.0, spent))
+
+    def _is_long_past(self, tuned: Tuned) -> bool:
+        return len(tuned.checks) - 1 - tuned.checks.index(tuned.best) >= self.config.patience
+
+    def _step(self, step: int, share: float) -> float:
+        """One update; returns the loss in nats per weight (a scored token weighs 1)."""
+        config, group = self.config, self.group
+        first = step * config.examples_per_step
+        drawn = [
+            self.examples[number]
+            for number in range(first, first + config.examples_per_step)
+            if number % group.size == group.rank
+        ]
+        delta = self.prefix.delta
+        sums = torch.zeros(2)
+        delta.grad = torch.zeros_like(delta)
+        if drawn:
+            with torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16):
+                loss, weight = step_loss(
+                    self.model,
+                    self.prefix.kv(self.model),
+                    drawn,
+                    config,
+                    self.teacher,
+                    recompute=self.recompute,
+                )
+            loss.backward()  # type: ignore[no-untyped-call]
+            sums = torch.tensor([loss.item(), weight])
+        sums, gradient = group.summed(sums), group.summed(delta.grad)
+        gradient /= sums[1]
+        torch.nn.utils.clip_grad_norm_([delta], config.clip)
+        for parameters in self.optimiser.param_groups:
+            parameters["lr"] = config.peak_rate * share
+        self.optimiser.step()
+        return float(sums[0] / sums[1])
+
+    def _check(self, tuned: Tuned, fraction: float, loss: float) -> None:
+        rows = rows_now(self.prefix)
+        gain = self.validate(rows)
+        check = Check(fraction, tuned.steps, tuned.seconds, loss, gain)
+        tuned.checks.append(check)
+        if gain.mean > tuned.best.gain.mean:
+            tuned.rows, tuned.best = rows, check
+
+    def _save(self, tuned: Tuned) -> None:
+        if self.resumable is None:
+            return
+        moments = self.optimiser.state[self.prefix.delta]
+        state = {
+            "steps": tuned.steps,
+            "seconds": tuned.seconds,
+            "bfloat16": tuned.bfloat16,
+            "best": tuned.checks.index(tuned.best),
+            "checks": [asdict(check) for check in tuned.checks],
+        }
+        tensors = {
+            "delta": self.prefix.delta.detach(),
+            "exp_avg": moments["exp_avg"],
+            "exp_avg_sq": moments["exp_avg_sq"],
+            "rows": tuned.rows,
+        }
+        checkpoint.save(self.resumable.path, self.resumable.run, state, tensors)
+
+    def _taken_up(self) -> Tuned | None:
+        """The state of a run that was killed, None if there is none of this very run."""
+        if self.resumable is None:
+            return None
+        loaded = checkpoint.load(self.resumable.path, self.resumable.run)
+        if loaded is None:
+            return None
+        state, tensors = loaded
+        with torch.no_grad():
+            self.prefix.delta.copy_(tensors["delta"])
+        self.optimiser.state[self.prefix.delta] = {
+            "step": torch.tensor(float(state["steps"])),
+            "exp_avg": tensors["exp_avg"],
+            "exp_avg_sq": tensors["exp_avg_sq"],
+        }
+        checks = [Check(**{**one, "gain": Gain(**one["gain"])}) for one in state["checks"]]
+        best = checks[state["best"]]
+        return Tuned(
+            tensors["rows"], best, checks, state["steps"], state["seconds"], state["bfloat16"]
+        )
+
+
+def rows_now(prefix: Prefix) -> Tensor:
+    """The rows as they are now."""
+    return prefix.rows().detach().clone()

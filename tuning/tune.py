@@ -1,9 +1,9 @@
 """The whole of `attune tune`: read, split, tune, prove, write; and `attune eval`: prove again."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,20 +13,39 @@ from torch import Tensor
 
 from code_context.context import ContextConfig
 from code_model.loading import BaseModel
-from code_model.soft_prompt import kv_of_ids, kv_to_rows, prefix_kv
+from code_model.soft_prompt import prefix_kv
 from prompts.errors import PromptWriteError
-from prompts.file import DEFAULT_PROMPT, SUFFIX, PromptFile, write_prompt
+from prompts.file import DEFAULT_PROMPT, SUFFIX, PromptFile, read_prompt, sha256_of, write_prompt
 from prompts.manifest import Manifest
 from prompts.repository import unproven_path
-from tuning import corpus
+from tuning import checkpoint, generic
+from tuning.config import Task, TuningConfig
+from tuning.corpus import Corpus
+from tuning.distributed import Group, joined
 from tuning.evaluate import Gain, middle_nats, paired_gain
-from tuning.examples import held_out_holes, training_examples
-from tuning.prefix import initial_ids
-from tuning.proof import NO_PROMPT, THIS_PROMPT, Proof, prove, test_holes
-from tuning.train import MAX_SEED, Check, Tuned, TuningConfig, train
+from tuning.examples import HeldOutHole, TrainingExamples, held_out_holes
+from tuning.history import changed_since, commit_of, newest_lines
+from tuning.objective import Teacher
+from tuning.prefix import FORMS, Prefix, initial_ids, initial_prefix
+from tuning.proof import NO_PROMPT, OTHER, PRESENT, THIS_PROMPT, UNTRAINED, Proof, Way, prove
+from tuning.recorded import Recorded, recorded, recorded_split, recorded_test
+from tuning.split import Split, digest, included, split
+from tuning.strata import stratum_of
+from tuning.train import Check, Resumable, Tuned, train
 
-# phase in words, share of it done, the latest look at the validation files
-Progress = Callable[[str, float, Check | None], None]
+
+@dataclass(frozen=True)
+class Look:
+    """How far a run is: phase in words, share of it done (0 to 1), and what training saw so far."""
+
+    phase: str
+    fraction: float
+    steps: int = 0
+    seconds: float = 0.0
+    checks: tuple[Check, ...] = ()
+
+
+Progress = Callable[[Look], None]
 
 
 @dataclass(frozen=True)
@@ -43,6 +62,7 @@ class Report:
     proof: Proof | None
     proven: bool
     written: Path | None
+    resumable: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """The figures, without samples of code."""
@@ -54,7 +74,8 @@ class Report:
             "seconds": round(self.seconds, 1),
             "interrupted": self.interrupted,
             "validation": [
-                {"step": check.step, "gain": round(check.gain.mean, 5)} for check in self.checks
+                {**one, "seconds": round(check.seconds, 1)}
+                for one, check in zip(_curve(self.checks), self.checks, strict=True)
             ],
             "proof": None if self.proof is None else self.proof.to_json(),
             "proven": self.proven,
@@ -62,15 +83,44 @@ class Report:
         }
 
 
+@dataclass(frozen=True)
+class _Job:
+    """One repository on its way to a prompt: what tuning, proving and writing all need."""
+
+    base: BaseModel
+    read: Corpus
+    config: TuningConfig
+    split: Split
+    newest: Mapping[str, set[int]]
+    present: PromptFile | None
+    lineage: tuple[str, ...]
+
+    @property
+    def room(self) -> int:
+        """Tokens of the longest example to measure by: the recipe's, if positions allow."""
+        return self.room_for(self.config.held_out_tokens)
+
+    def room_for(self, tokens: int) -> int:
+        """At most that many tokens, as the model's positions leave them behind the prompt."""
+        left = self.base.model.config.max_position_embeddings - self.config.num_virtual_tokens
+        return min(tokens, left)
+
+
 def tune(
     base: BaseModel,
-    read: corpus.Corpus,
+    read: Corpus,
     out: Path | None,
     config: TuningConfig,
     progress: Progress,
+    *,
+    against: Sequence[PromptFile] = (),
+    present: Path | None = None,
+    fresh: bool = False,
 ) -> Report:
     """Tune a prompt on a repository; write it to `out` if the test files prove it, else beside.
 
+    `against` are prompts of other repositories to compare with. `present` is the repository's
+    prompt to start from (a refresh). A run that was killed goes on where it was unless `fresh`.
     Ctrl-C ends the run at once: the best prompt so far is kept only if the validation files had
     proved it already.
 
@@ -79,46 +129,52 @@ def tune(
     time is spent.
     """
     began = time.monotonic()
-    repository = read.root
-    target = out or repository / DEFAULT_PROMPT
-    split = corpus.split(read.files, config.seed)
+    group = joined()
+    target = out or read.root / DEFAULT_PROMPT
+    for prompt in against:
+        prefix_kv(base, prompt)  # refuse a prompt of another model before the time is spent
+    job = _job(base, read, config, present)
     with _writable(target):
-        start = kv_of_ids(base.model, initial_ids(base, split.train, config.num_virtual_tokens))
-        tuned = _train(base, split, start, config, progress)
-        draft = _prompt_file(base, tuned.prefix, repository, tuned, config, measured={})
+        start = _start(job)
+        untrained = start.rows().detach().clone()
+        resumable = Resumable(checkpoint.unfinished_path(target), _fingerprint(job))
+        if fresh:
+            resumable.path.unlink(missing_ok=True)
+        tuned = _train(job, start, progress, resumable, group)
+        draft = _prompt_file(job, tuned.rows, tuned, measured={})
         proof = None
-        if not tuned.interrupted:
+        if not tuned.interrupted and group.leads:
+            ways = {NO_PROMPT: Way(base)}
+            if job.present is None:
+                ways[UNTRAINED] = Way(base, _prompt_file(job, untrained, tuned, measured={}))
+            else:
+                ways[PRESENT] = Way(base, job.present)
+            for prompt in against:
+                ways[OTHER + prompt.manifest.name] = Way(base, prompt)
+            ways[THIS_PROMPT] = Way(base, draft)
             try:
-                untrained = _prompt_file(base, start, repository, tuned, config, measured={})
-                proof = prove(
-                    base,
-                    test_holes(
-                        base,
-                        split.test,
-                        room=_room(base, config, config.held_out_tokens),
-                        count=config.test_holes,
-                        seed=config.seed,
-                    ),
-                    {NO_PROMPT: None, "untrained prompt": untrained, THIS_PROMPT: draft},
-                    config.seed,
-                    lambda fraction: progress("Proving it on unseen files", fraction, tuned.best),
+                proof = _proof(
+                    job,
+                    _test_holes(job),
+                    ways,
+                    lambda fraction: progress(_look("Proving it on unseen files", fraction, tuned)),
                 )
             except KeyboardInterrupt:
                 tuned.interrupted = True
-        proven = proof.gain.proven if proof else tuned.best.gain.proven
+        proven = _serves(proof, tuned)
         written = None
-        if proof is not None or proven:
+        if group.leads and (proof is not None or proven):
             measured = proof.to_json() if proof else _validated(tuned.best.gain)
+            measured |= {"proven": proven, "curve": _curve(tuned.checks)}
             written = target if proven else unproven_path(target)
-            manifest = replace(draft.manifest, measured=measured)
-            write_prompt(written, PromptFile(manifest, draft.embeddings))
+            write_prompt(
+                written, replace(draft, manifest=replace(draft.manifest, measured=measured))
+            )
+        if group.leads and not tuned.interrupted:
+            resumable.path.unlink(missing_ok=True)
     return Report(
-        repository=repository.name,
-        files={
-            "train": len(split.train),
-            "validation": len(split.validation),
-            "test": len(split.test),
-        },
+        repository=read.root.name,
+        files=job.split.sizes,
         left_out=read.left_out,
         steps=tuned.steps,
         seconds=time.monotonic() - began,
@@ -127,121 +183,233 @@ def tune(
         proof=proof,
         proven=proven,
         written=written,
+        resumable=tuned.interrupted and resumable.path.exists(),
     )
 
 
 def evaluate(
-    base: BaseModel, read: corpus.Corpus, prompt: PromptFile, progress: Callable[[float], None]
+    base: BaseModel,
+    read: Corpus,
+    prompt: PromptFile,
+    progress: Progress,
+    *,
+    against: Sequence[PromptFile] = (),
 ) -> Proof:
     """Prove a prompt on the files of a repository that its tuning held out, as far as they exist.
 
     Raises `tuning.corpus.CorpusError` for too few files or a prompt that does not say which files
     it held out, and `prompts.errors.IncompatiblePrompt`.
     """
-    prefix_kv(base, prompt)  # refuse a prompt of another model before anything else
-    config = _recorded(prompt.manifest)
-    split = corpus.split(read.files, config.seed)
-    holes = test_holes(
-        base,
-        split.test,
-        room=_room(base, config, config.held_out_tokens),
-        count=config.test_holes,
-        seed=config.seed,
+    ways = {NO_PROMPT: Way(base)}
+    ways |= {OTHER + other.manifest.name: Way(base, other) for other in against}
+    ways[THIS_PROMPT] = Way(base, prompt)
+    for way in ways.values():
+        prefix_kv(base, way.prompt)  # refuse a prompt of another model before anything else
+    known = recorded(prompt.manifest)
+    test = recorded_test(read.files, known)
+    config = _measuring(prompt.manifest, known)
+    newest = newest_lines(read.root, [file.path for file in read.files])
+    job = _Job(base, read, config, Split((), (), test), newest, None, ())
+    return _proof(
+        job, _test_holes(job), ways, lambda fraction: progress(Look("Measuring", fraction))
     )
-    return prove(base, holes, {NO_PROMPT: None, THIS_PROMPT: prompt}, config.seed, progress)
 
 
-def _recorded(manifest: Manifest) -> TuningConfig:
-    """The part of the recipe that decides which holes are measured, as the prompt file says it.
-
-    A file from elsewhere may say anything. Measured on other files than those held out, a prompt
-    would look better than it is, so nothing is guessed.
-    """
-    known = {}
-    for name, largest in (("seed", MAX_SEED), ("held_out_tokens", 4096), ("test_holes", 4096)):
-        value = manifest.recipe.get(name)
-        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= largest:
-            raise corpus.CorpusError(
-                f"Prompt {manifest.name!r} does not say in its recipe which files it held out "
-                f"({name}), so it cannot be measured; tune it again."
-            )
-        known[name] = value
-    return TuningConfig(num_virtual_tokens=manifest.num_virtual_tokens, **known)
+def _measuring(manifest: Manifest, known: Recorded) -> TuningConfig:
+    """The part of the recipe that decides which holes are measured, as the prompt file says it."""
+    return TuningConfig(
+        form=manifest.form,
+        num_virtual_tokens=manifest.num_virtual_tokens,
+        held_out_tokens=known.held_out_tokens,
+        test_holes=known.test_holes,
+        task=_task(manifest),
+        seed=known.seed,
+    )
 
 
-def _room(base: BaseModel, config: TuningConfig, tokens: int) -> int:
-    """Tokens of the longest example: what the recipe allows and the model's positions leave."""
-    left = base.model.config.max_position_embeddings - config.num_virtual_tokens
-    return min(tokens, left)
+def _task(manifest: Manifest) -> Task:
+    """What a prompt was tuned for; a task of a later Attune is measured as completion."""
+    return "docstring" if manifest.task == "docstring" else "completion"
+
+
+def _job(base: BaseModel, read: Corpus, config: TuningConfig, present: Path | None) -> _Job:
+    newest = newest_lines(read.root, [file.path for file in read.files])
+    if present is None:
+        sides = split(included(read.files, config.include), config.seed, newest)
+        return _Job(base, read, config, sides, newest, None, ())
+    before = read_prompt(present)
+    prefix_kv(base, before)
+    known = recorded(before.manifest)
+    manifest = before.manifest
+    config = replace(
+        config,
+        form=manifest.form,
+        num_virtual_tokens=manifest.num_virtual_tokens,
+        seed=known.seed,
+        include=manifest.globs,
+        task=_task(manifest),
+    )
+    lineage = (*manifest.lineage, sha256_of(present))
+    sides = recorded_split(included(read.files, manifest.globs), known)
+    return _Job(base, read, config, sides, newest, before, lineage)
+
+
+def _start(job: _Job) -> Prefix:
+    if job.present is not None:
+        return FORMS[job.config.form](torch.from_numpy(job.present.embeddings))
+    ids = initial_ids(job.base, job.split.train, job.config.num_virtual_tokens)
+    return initial_prefix(job.base, job.config.form, ids)
+
+
+def _fingerprint(job: _Job) -> str:
+    """What the run depends on: a killed run is taken up only if nothing of it has changed."""
+    return checkpoint.fingerprint(
+        {
+            "config": asdict(job.config),
+            "model": asdict(job.base.identity),
+            "files": [
+                [side, *((file.path, file.text) for file in files)]
+                for side, files in vars(job.split).items()
+            ],
+            "lineage": job.lineage,
+        }
+    )
 
 
 def _train(
-    base: BaseModel, split: corpus.Split, start: Tensor, config: TuningConfig, progress: Progress
+    job: _Job, prefix: Prefix, progress: Progress, resumable: Resumable, group: Group
 ) -> Tuned:
-    context = ContextConfig()
+    base, config = job.base, job.config
     validation = held_out_holes(
         base,
-        split.validation,
-        config=context,
-        room=_room(base, config, config.held_out_tokens),
+        job.split.validation,
+        config=ContextConfig(),
+        room=job.room,
         count=config.validation_holes,
         seed=config.seed,
+        task=config.task,
     )
-    examples = [hole.example for hole in validation]
-    without = middle_nats(base.model, prefix_kv(base, None), examples)
+    measured_by = [hole.example for hole in validation]
+    no_prompt = prefix_kv(base, None)
+    without = middle_nats(base.model, no_prompt, measured_by)
+    as_prefix = FORMS[config.form]
 
-    def validate(prefix: Tensor) -> Gain:
-        nats = middle_nats(base.model, prefix, examples)
-        return paired_gain(without, nats, validation, config.seed)
+    def validate(rows: Tensor) -> Gain:
+        with torch.no_grad():
+            kv = as_prefix(rows).kv(base.model)
+        return paired_gain(
+            without, middle_nats(base.model, kv, measured_by), validation, config.seed
+        )
 
-    torch.manual_seed(config.seed)
+    examples = TrainingExamples(
+        base,
+        job.split.train,
+        config=config,
+        room=job.room_for(config.max_tokens),
+        generic=generic.sample() if config.anchor else (),
+        changed=_changed(job),
+    )
     return train(
         base.model,
-        start,
-        training_examples(
-            base,
-            split.train,
-            config=context,
-            room=_room(base, config, config.max_tokens),
-            left_to_right=config.left_to_right,
-            seed=config.seed,
-        ),
+        prefix,
+        examples,
         validate,
         config,
-        lambda fraction, check: progress("Tuning", fraction, check),
+        lambda fraction, tuned: progress(_look("Tuning", fraction, tuned)),
+        teacher=Teacher(base.model, no_prompt),
+        resumable=resumable,
+        group=group,
     )
 
 
-def _prompt_file(
-    base: BaseModel,
-    prefix: Tensor,
-    repository: Path,
-    tuned: Tuned,
-    config: TuningConfig,
-    measured: dict[str, Any],
-) -> PromptFile:
+def _changed(job: _Job) -> set[str]:
+    """Files to dwell on in a refresh: those that changed since the present prompt was tuned."""
+    commit = None if job.present is None else job.present.manifest.commit
+    if commit is None:
+        return set()
+    return set(changed_since(job.read.root, commit) or ())
+
+
+def _test_holes(job: _Job) -> list[HeldOutHole]:
+    """The holes of the proof. Another seed than the validation's, so that nothing is shared."""
+    return held_out_holes(
+        job.base,
+        job.split.test,
+        config=ContextConfig(),
+        room=job.room,
+        count=job.config.test_holes,
+        seed=job.config.seed + 1,
+        task=job.config.task,
+        newest=job.newest,
+    )
+
+
+def _proof(
+    job: _Job,
+    holes: Sequence[HeldOutHole],
+    ways: Mapping[str, Way],
+    progress: Callable[[float], None],
+) -> Proof:
+    sort = stratum_of(job.read.files)
+    strata = [sort(hole.file, hole.hole) for hole in holes]
+    return prove(holes, strata, ways, job.config.seed, progress)
+
+
+def _serves(proof: Proof | None, tuned: Tuned) -> bool:
+    """Whether the prompt may serve: proven, and after a refresh no worse than before it."""
+    if proof is None:
+        return tuned.best.gain.proven
+    before = [arm.gain.mean for arm in proof.arms if arm.name == PRESENT]
+    return proof.gain.proven and all(proof.gain.mean >= mean for mean in before)
+
+
+def _prompt_file(job: _Job, rows: Tensor, tuned: Tuned, measured: dict[str, Any]) -> PromptFile:
+    config, name = job.config, job.read.root.name
     manifest = Manifest(
-        name=repository.name or "repository",
-        form="kv",
+        name=name or "repository",
+        form=config.form,
         num_virtual_tokens=config.num_virtual_tokens,
-        model=base.identity,
+        model=job.base.identity,
         languages=("python",),
-        repository=repository.name,
-        commit=corpus.commit_of(repository),
+        repository=name,
+        commit=commit_of(job.read.root),
         recipe={
-            "seed": config.seed,
+            **_recipe(config),
             "steps": tuned.best.step,
-            "learning_rate": config.learning_rate,
-            "examples_per_step": config.examples_per_step,
-            "left_to_right": config.left_to_right,
-            "max_tokens": config.max_tokens,
-            "held_out_tokens": config.held_out_tokens,
-            "test_holes": config.test_holes,
+            "bfloat16": bool(tuned.bfloat16),
+            "validation_files": [digest(file.path) for file in job.split.validation],
+            "test_files": [digest(file.path) for file in job.split.test],
         },
         measured=measured,
+        lineage=job.lineage,
+        task=None if config.task == "completion" else config.task,
+        globs=config.include,
         attune_version=version("attune"),
     )
-    return PromptFile(manifest, kv_to_rows(prefix).contiguous().numpy())
+    return PromptFile(manifest, rows.contiguous().numpy())
+
+
+def _recipe(config: TuningConfig) -> dict[str, Any]:
+    told = asdict(config)
+    for key in ("form", "num_virtual_tokens", "minutes", "steps", "include", "task"):
+        del told[key]
+    return {**told, "learning_rate": config.peak_rate}
+
+
+def _look(phase: str, fraction: float, tuned: Tuned) -> Look:
+    return Look(phase, fraction, tuned.steps, tuned.seconds, tuple(tuned.checks))
+
+
+def _curve(checks: Sequence[Check]) -> list[dict[str, float]]:
+    """Without seconds, which differ between runs that end at the same bytes."""
+    return [
+        {
+            "step": check.step,
+            "loss": round(check.train_loss, 4),
+            "gain": round(check.gain.mean, 5),
+        }
+        for check in checks
+    ]
 
 
 def _validated(gain: Gain) -> dict[str, Any]:
@@ -250,7 +418,6 @@ def _validated(gain: Gain) -> dict[str, Any]:
         "gain": round(gain.mean, 5),
         "gain_low": round(gain.low, 5),
         "gain_high": round(gain.high, 5),
-        "proven": gain.proven,
         "interrupted": True,
     }
 

@@ -10,9 +10,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from attune import __version__
+from prompts.file import read_prompt
 
 pytestmark = pytest.mark.slow
 
@@ -150,12 +152,54 @@ def test_tune_and_eval(tunable: Path, tiny_model: Path, tmp_path: Path) -> None:
     written = Path(report["written"])
     assert written.exists()
     assert (written == out) == report["proven"]
-    assert written.with_suffix(".png").exists()
+    page = tmp_path / "page.html"
+    assert attune("report", str(written), "--html", str(page)).returncode == 0
+    assert "<svg" in page.read_text()
     measured = attune("eval", str(tunable), "--prompt", str(written), "--json", model=tiny_model)
     proof = json.loads(measured.stdout)
+    assert not (tmp_path / "p.unfinished.safetensors").exists()
     assert proof["gain"] == report["proof"]["gain"]
     shown = attune("eval", str(tunable), "--prompt", str(written), model=tiny_model)
     assert "bits per byte" in shown.stdout
+
+
+def test_progress_as_json_lines(tunable: Path, tiny_model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "p.attune.safetensors"
+    tuning = ("tune", str(tunable), "--steps", "4", "--out", str(out), "--progress-json")
+    done = attune(*tuning, "--json", model=tiny_model)
+    lines = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
+    assert {"Tuning", "Proving it on unseen files"} == {line["phase"] for line in lines}
+    assert [line["done"] for line in lines if line["phase"] == "Tuning"] == [0.25, 0.5, 0.75, 1.0]
+    assert lines[0]["steps"] == 1
+    assert lines[-1]["seconds_left"] == 0.0
+    assert lines[-1]["best"] >= lines[-1]["gain"]
+
+
+def test_two_processes_end_where_one_does(tunable: Path, tiny_model: Path, tmp_path: Path) -> None:
+    """Started by torchrun; the examples are shared, the gradient is summed over gloo."""
+    ends = {}
+    for name, launcher in (
+        ("one", ["-I", "-m"]),
+        ("two", ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m"]),
+    ):
+        out = tmp_path / name / "p.attune.safetensors"
+        done = subprocess.run(
+            [sys.executable, *launcher, "attune", "tune", str(tunable), "--steps", "6", "--out",
+             str(out), "--json"],
+            capture_output=True,
+            text=True,
+            timeout=240,
+            env={**os.environ, "ATTUNE_MODEL": str(tiny_model), "OMP_NUM_THREADS": "1"},
+            cwd=tmp_path,
+        )  # fmt: skip
+        assert '"steps": 6' in done.stdout, done.stderr
+        written = next(out.parent.glob("*.attune.safetensors"))
+        ends[name] = read_prompt(written)
+        assert [file.name for file in out.parent.iterdir()] == [written.name]
+    one, two = ends["one"], ends["two"]
+    assert one.manifest.recipe["steps"] > 0, "the prompt has moved"
+    np.testing.assert_allclose(two.embeddings, one.embeddings, atol=2e-3)
+    assert one.manifest.measured["gain"] == pytest.approx(two.manifest.measured["gain"], abs=1e-3)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tuning.corpus import CorpusError, SourceFile, collect, commit_of, split
+from tuning.corpus import CorpusError, SourceFile, collect
+from tuning.history import commit_of
+from tuning.split import split
 
 READABLE = {f"package/file_{n}.py" for n in range(12)}
 

@@ -1,7 +1,5 @@
 """Examples have serving's layout, and held-out holes are what they say."""
 
-from itertools import islice
-
 import pytest
 
 from code_context.context import ContextConfig
@@ -9,12 +7,13 @@ from code_context.syntax import parse
 from code_model.completion import model_input
 from code_model.loading import BaseModel
 from tests.unit.tuning.conftest import FILE
+from tuning.config import TuningConfig
 from tuning.corpus import SourceFile
 from tuning.examples import (
+    TrainingExamples,
     fim_example,
     held_out_holes,
     middle_of,
-    training_examples,
     without_middle,
 )
 
@@ -52,19 +51,72 @@ def test_the_hidden_middle_is_not_in_the_context(base: BaseModel) -> None:
     assert "last = 3" in context
 
 
+def examples(base: BaseModel, **options) -> TrainingExamples:
+    config = TuningConfig(left_to_right=0.3, **options)
+    return TrainingExamples(base, FILES, config=config, room=ROOM, changed=["package/2.py"])
+
+
 def test_training_examples_are_repeatable_and_fit(base: BaseModel) -> None:
     def drawn(seed: int) -> list[list[int]]:
-        stream = training_examples(
-            base, FILES, config=ContextConfig(), room=ROOM, left_to_right=0.3, seed=seed
-        )
-        return [one.ids for one in islice(stream, 30)]
+        stream = examples(base, seed=seed)
+        return [stream[number].ids for number in range(30)]
 
     assert drawn(1) == drawn(1)
     assert drawn(1) != drawn(2)
+    assert examples(base, seed=1)[17].ids == drawn(1)[17], "by number, whatever came before"
     assert max(map(len, drawn(1))) <= ROOM
     fim = [base.encoder.middle_id in ids for ids in drawn(1)]
     assert any(fim)
     assert not all(fim)
+
+
+def test_half_of_the_examples_dwell_on_what_changed(base: BaseModel) -> None:
+    texts = [base.tokenizer.decode(examples(base)[number].ids) for number in range(200)]
+    share = sum("package/2.py" in text for text in texts) / len(texts)
+    assert 0.4 < share < 0.6
+
+
+def test_generic_code_is_taught_not_learnt(base: BaseModel) -> None:
+    config = TuningConfig(anchor=1.0)
+    other = [SourceFile("generic.py", FILE.format(n=7))]
+    stream = TrainingExamples(base, FILES, config=config, room=ROOM, generic=other)
+    one = stream[0]
+    assert "generic.py" in base.tokenizer.decode(one.ids)
+    assert (one.taught, one.teacher) == (1.0, one.ids)
+
+
+def test_docstrings_are_hidden_for_their_task(base: BaseModel) -> None:
+    text = (
+        '"""About a module."""\n\n\ndef run(a):\n    """Run it once."""\n'
+        "    return 'no docstring'\n"
+    )
+    found = held_out_holes(
+        base,
+        [SourceFile("a.py", text)],
+        config=ContextConfig(),
+        room=ROOM,
+        count=9,
+        seed=1,
+        task="docstring",
+    )
+    hidden = {middle_of(one.file, one.hole) for one in found}
+    assert hidden == {"About a module.", "Run it once."}
+
+
+def test_holes_begin_in_the_newest_lines(base: BaseModel) -> None:
+    found = held_out_holes(
+        base,
+        FILES,
+        config=ContextConfig(),
+        room=ROOM,
+        count=9,
+        seed=1,
+        newest={"package/1.py": {7, 8}},
+    )
+    for one in found:
+        line = one.file.text.count("\n", 0, one.hole.start)
+        assert one.newest == (one.file.path == "package/1.py")
+        assert not one.newest or line in (7, 8)
 
 
 @pytest.mark.parametrize("count", [3, 30])

@@ -2,129 +2,154 @@
 
 import itertools
 import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from code_context.syntax import Hole
 from code_model.loading import BaseModel, weights_hash
 from code_model.soft_prompt import kv_of_ids
+from tuning.config import Form, TuningConfig
 from tuning.corpus import SourceFile
 from tuning.evaluate import Gain, middle_nats, paired_gain
 from tuning.examples import Example, HeldOutHole
-from tuning.prefix import KVPrefix, initial_ids
-from tuning.train import Check, TuningConfig, loss_of, rate, train
+from tuning.prefix import FORMS, initial_ids, initial_prefix
+from tuning.train import Resumable, Tuned, rate, train
 
 CONFIG = TuningConfig(
     num_virtual_tokens=8, steps=12, learning_rate=0.15, examples_per_step=4, checks=3, seed=1
 )
 EXAMPLES = [Example([9, 30, 31, 32, 33, 34 + n], 3) for n in range(4)]
+START = list(range(5, 13))
+FIXTURES = [HealthCheck.function_scoped_fixture]
 
 
-def tuned_on_examples(base: BaseModel, config: TuningConfig = CONFIG):
-    start = kv_of_ids(base.model, list(range(5, 13)))
+class Cycle:
+    """The same four examples for ever."""
 
-    def validate(prefix: torch.Tensor) -> Gain:
-        now = middle_nats(base.model, prefix, EXAMPLES).sum()
-        before = middle_nats(base.model, start, EXAMPLES).sum()
-        return Gain(1 - now / before, 0.0, 0.0)
-
-    torch.manual_seed(0)
-    return start, train(
-        base.model, start, itertools.cycle(EXAMPLES), validate, config, lambda share, check: None
-    )
+    def __getitem__(self, number: int) -> Example:
+        return EXAMPLES[number % len(EXAMPLES)]
 
 
-def test_the_prefix_learns_and_the_model_stays_frozen(base: BaseModel) -> None:
+def gains_of(base: BaseModel, form: Form) -> Callable[[torch.Tensor], Gain]:
+    def nats(rows: torch.Tensor) -> float:
+        with torch.no_grad():
+            kv = FORMS[form](rows).kv(base.model)
+        return middle_nats(base.model, kv, EXAMPLES).sum()
+
+    before = nats(initial_prefix(base, form, START).rows().detach())
+    return lambda rows: Gain(1 - nats(rows) / before, 0.0, 0.0)
+
+
+def tuned_on_examples(
+    base: BaseModel,
+    config: TuningConfig = CONFIG,
+    validate: Callable[[torch.Tensor], Gain] | None = None,
+    report: Callable[[float, Tuned], None] = lambda share, tuned: None,
+    resumable: Resumable | None = None,
+) -> tuple[torch.Tensor, Tuned]:
+    prefix = initial_prefix(base, config.form, START)
+    start = prefix.rows().detach().clone()
+    validate = validate or gains_of(base, config.form)
+    return start, train(base.model, prefix, Cycle(), validate, config, report, resumable=resumable)
+
+
+@pytest.mark.parametrize("form", ["kv", "embedding"])
+def test_the_prompt_learns_and_the_model_stays_frozen(base: BaseModel, form: Form) -> None:
     before = weights_hash(base.model)
-    start, tuned = tuned_on_examples(base)
+    start, tuned = tuned_on_examples(base, replace(CONFIG, form=form))
     assert weights_hash(base.model) == before
     assert tuned.best.gain.mean > 0.1
     assert tuned.steps == 12
     assert [check.step for check in tuned.checks] == [0, 4, 8, 12]
-    assert not tuned.prefix.equal(start)
-
-
-def test_the_first_token_is_frozen(base: BaseModel) -> None:
-    start, tuned = tuned_on_examples(base)
-    assert tuned.prefix[:, :, :, 0].equal(start[:, :, :, 0])
-    assert not tuned.prefix[:, :, :, 1].equal(start[:, :, :, 1])
+    assert tuned.rows.shape == start.shape
+    assert tuned.rows[0].equal(start[0]), "the first token is frozen"
+    assert not tuned.rows[1].equal(start[1])
 
 
 def test_the_same_seed_gives_the_same_bytes(base: BaseModel) -> None:
-    assert tuned_on_examples(base)[1].prefix.equal(tuned_on_examples(base)[1].prefix)
+    assert tuned_on_examples(base)[1].rows.equal(tuned_on_examples(base)[1].rows)
 
 
 def test_ctrl_c_keeps_the_best_so_far(base: BaseModel) -> None:
-    start = kv_of_ids(base.model, list(range(5, 13)))
     gains = iter([0.0, 0.3, 0.1])
-    stopped = TuningConfig(num_virtual_tokens=8, steps=9, examples_per_step=4, checks=3)
+    stopped = replace(CONFIG, steps=9)
 
-    def report(share: float, check: Check) -> None:
+    def report(share: float, tuned: Tuned) -> None:
         if share > 0.7:
             raise KeyboardInterrupt
 
-    tuned = train(
-        base.model,
-        start,
-        itertools.cycle(EXAMPLES),
-        lambda prefix: Gain(next(gains), 0.0, 0.0),
-        stopped,
-        report,
-    )
+    _, tuned = tuned_on_examples(base, stopped, lambda rows: Gain(next(gains), 0.0, 0.0), report)
     assert tuned.interrupted
     assert (tuned.best.step, tuned.best.gain.mean) == (3, 0.3)
 
 
+class Killed(Exception):
+    """The process dies here."""
+
+
+@given(st.integers(1, 11))
+@settings(max_examples=6, deadline=None, suppress_health_check=FIXTURES)
+def test_a_killed_run_ends_at_the_same_bytes(
+    base: BaseModel, tmp_path_factory: pytest.TempPathFactory, step: int
+) -> None:
+    """Killed after any step, whatever was saved by then."""
+    state = Resumable(tmp_path_factory.mktemp("run") / "p.unfinished.safetensors", "this run")
+    _, whole = tuned_on_examples(base)
+
+    def die(share: float, tuned: Tuned) -> None:
+        if tuned.steps == step:
+            raise Killed
+
+    with pytest.raises(Killed):
+        tuned_on_examples(base, report=die, resumable=state)
+    seen: list[int] = []
+    _, tuned = tuned_on_examples(
+        base, report=lambda share, tuned: seen.append(tuned.steps), resumable=state
+    )
+    assert seen[-1] == 12
+    assert (seen[0] > 1) == (step > 4), "it goes on from what was saved"
+    assert tuned.rows.equal(whole.rows)
+    assert [check.gain for check in tuned.checks] == [check.gain for check in whole.checks]
+
+
+def test_the_state_of_another_run_is_not_taken_up(base: BaseModel, tmp_path: Path) -> None:
+    path = tmp_path / "p.unfinished.safetensors"
+    tuned_on_examples(base, resumable=Resumable(path, "one"))
+    seen: list[int] = []
+    hear = lambda share, tuned: seen.append(tuned.steps)  # noqa: E731
+    tuned_on_examples(base, report=hear, resumable=Resumable(path, "another"))
+    assert seen[0] == 1
+    path.write_bytes(path.read_bytes()[:100])
+    seen.clear()
+    tuned_on_examples(base, report=hear, resumable=Resumable(path, "another"))
+    assert seen[0] == 1, "a damaged state is no state"
+
+
 def test_training_stops_early_when_the_best_is_long_past(base: BaseModel) -> None:
-    start = kv_of_ids(base.model, list(range(5, 13)))
     gains = itertools.chain([0.0, 0.3], itertools.repeat(0.2))
-    config = TuningConfig(
-        num_virtual_tokens=8, steps=40, examples_per_step=2, checks=10, patience=3
-    )
-    tuned = train(
-        base.model,
-        start,
-        itertools.cycle(EXAMPLES),
-        lambda prefix: Gain(next(gains), 0.0, 0.0),
-        config,
-        lambda share, check: None,
-    )
+    config = replace(CONFIG, steps=40, examples_per_step=2, checks=10, patience=3)
+    _, tuned = tuned_on_examples(base, config, lambda rows: Gain(next(gains), 0.0, 0.0))
     assert (tuned.best.step, tuned.steps) == (4, 16)
     assert not tuned.interrupted
 
 
-def test_a_prefix_that_never_helps_is_the_untrained_one(base: BaseModel) -> None:
-    start = kv_of_ids(base.model, list(range(5, 13)))
+def test_a_prompt_that_never_helps_is_the_untrained_one(base: BaseModel) -> None:
     gains = itertools.chain([0.0], itertools.repeat(-1.0))
-    tuned = train(
-        base.model,
-        start,
-        itertools.cycle(EXAMPLES),
-        lambda prefix: Gain(next(gains), 0.0, 0.0),
-        CONFIG,
-        lambda share, check: None,
-    )
-    assert tuned.prefix.equal(start)
+    start, tuned = tuned_on_examples(base, CONFIG, lambda rows: Gain(next(gains), 0.0, 0.0))
+    assert tuned.rows.equal(start)
 
 
-def test_offsets_start_at_zero(base: BaseModel) -> None:
-    start = kv_of_ids(base.model, [5, 6, 7])
-    assert KVPrefix(start)().equal(start)
-
-
-def test_padding_is_never_scored(base: BaseModel) -> None:
-    prefix = kv_of_ids(base.model, [0])
-    short, long = Example([9, 30, 31], 2), Example([9, 40, 41, 42, 43, 44], 4)
-    together = loss_of(base.model, prefix, [short, long])
-    apart = loss_of(base.model, prefix, [short]) + loss_of(base.model, prefix, [long])
-    torch.testing.assert_close(together, apart, atol=0.05, rtol=1e-2)
-    nats = middle_nats(base.model, prefix, [short, long])
-    alone = [middle_nats(base.model, prefix, [one])[0] for one in (short, long)]
-    np.testing.assert_allclose(nats, alone, rtol=1e-2)
+@pytest.mark.parametrize("form", ["kv", "embedding"])
+def test_an_unmoved_prompt_is_what_serving_makes_of_its_file(base: BaseModel, form: Form) -> None:
+    prefix = initial_prefix(base, form, [5, 6, 7])
+    torch.testing.assert_close(prefix.kv(base.model), kv_of_ids(base.model, [5, 6, 7]))
 
 
 def test_the_start_is_real_code_with_the_beginning_first(base: BaseModel) -> None:

@@ -11,10 +11,10 @@ from prompts.errors import IncompatiblePrompt, PromptWriteError
 from prompts.file import DEFAULT_PROMPT, read_prompt, write_prompt
 from prompts.repository import RepositoryPrompts, unproven_path
 from tuning import tune as tune_module
+from tuning.config import TuningConfig
 from tuning.corpus import CorpusError, collect
 from tuning.evaluate import Gain
-from tuning.train import TuningConfig
-from tuning.tune import Report, evaluate, tune
+from tuning.tune import Look, Report, evaluate, tune
 
 CONFIG = TuningConfig(
     num_virtual_tokens=16,
@@ -29,7 +29,7 @@ CONFIG = TuningConfig(
 )
 
 
-def quiet(phase: str, share: float, check: object) -> None:
+def quiet(look: Look) -> None:
     """Nobody looks at the progress of a test."""
 
 
@@ -51,7 +51,7 @@ def test_a_run_measures_and_writes(base: BaseModel, git_repository: Path) -> Non
     assert report.proof is not None
     names = [arm.name for arm in report.proof.arms]
     assert names == ["no prompt", "untrained prompt", "this prompt"]
-    again = evaluate(base, collect(git_repository), prompt, lambda share: None)
+    again = evaluate(base, collect(git_repository), prompt, quiet)
     assert again.gain.mean == pytest.approx(report.proof.gain.mean, abs=1e-6)
 
 
@@ -108,8 +108,8 @@ def test_ctrl_c_keeps_only_what_proved_itself(
     gains = iter([Gain(0.0, 0.0, 0.0), Gain(0.02, low, 0.05)])
     monkeypatch.setattr(tune_module, "paired_gain", lambda *arguments: next(gains))
 
-    def progress(phase: str, share: float, check: object) -> None:
-        if phase == "Tuning" and share > 0.6:
+    def progress(look: Look) -> None:
+        if look.phase == "Tuning" and look.fraction > 0.6:
             raise KeyboardInterrupt
 
     report = tune(base, collect(repository), None, CONFIG, progress)
@@ -117,7 +117,8 @@ def test_ctrl_c_keeps_only_what_proved_itself(
     assert report.interrupted
     assert final.exists() == kept
     assert (report.written == final) == kept
-    assert (repository / ".attune").exists() == kept, "no empty folder is left"
+    left = sorted(file.name for file in (repository / ".attune").iterdir())
+    assert left == [*([final.name] if kept else []), "prompt.unfinished.safetensors"]
 
 
 def test_a_bad_place_is_found_before_the_work(
@@ -160,7 +161,7 @@ def test_a_prompt_of_another_model_is_not_measured(base: BaseModel, repository: 
     foreign = replace(prompt, manifest=replace(prompt.manifest, model=other))
     write_prompt(report.written, foreign)
     with pytest.raises(IncompatiblePrompt, match="tokenizer"):
-        evaluate(base, collect(repository), read_prompt(report.written), lambda share: None)
+        evaluate(base, collect(repository), read_prompt(report.written), quiet)
 
 
 @pytest.mark.parametrize("seed", [None, -1, 2**32, True, "1"])
@@ -173,4 +174,4 @@ def test_a_prompt_that_hides_its_split_is_not_measured(
     recipe = {**prompt.manifest.recipe, "seed": seed}
     hiding = replace(prompt, manifest=replace(prompt.manifest, recipe=recipe))
     with pytest.raises(CorpusError, match="does not say in its recipe which files"):
-        evaluate(base, collect(repository), hiding, lambda share: None)
+        evaluate(base, collect(repository), hiding, quiet)

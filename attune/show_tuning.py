@@ -1,0 +1,186 @@
+"""What `attune tune` and `attune eval` show: progress on stderr, tables on stdout."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from tuning.evaluate import Gain
+    from tuning.proof import Proof
+    from tuning.tune import Look, Report
+
+SHOWN_SAMPLES = 6
+WIDTH = 44  # characters of one column of code
+STRATA = {
+    "cross_file": "other files' symbols",
+    "in_file": "this file's",
+    "rest": "neither",
+    "newest": "newest commits",
+}
+CURVE = "▁▂▃▄▅▆▇█"
+
+
+@contextmanager
+def looks(json_lines: bool, leads: bool = True) -> "Iterator[Callable[[Look], None]]":
+    """Who hears of a run's progress: a bar for each phase, or JSON lines; both on stderr.
+
+    A JSON line holds `phase`, `done` (0 to 1), `steps`, `seconds` of training so far,
+    `seconds_left` of the phase (null before it can be told), and of the validation files `gain`
+    (null before the first look) and `best`.
+    """
+    if not leads:
+        yield lambda look: None
+    elif json_lines:
+        yield _json_lines()
+    else:
+        with _bars() as progress:
+            yield progress
+
+
+def _json_lines() -> "Callable[[Look], None]":
+    from time import monotonic
+
+    began: dict[str, tuple[float, float]] = {}
+
+    def hear(look: "Look") -> None:
+        now = monotonic()
+        since, start = began.setdefault(look.phase, (now, look.fraction))
+        moved = look.fraction - start
+        left = (now - since) * (1 - look.fraction) / moved if moved > 0 else None
+        gains = [check.gain.mean for check in look.checks]
+        line = {
+            "phase": look.phase,
+            "done": round(look.fraction, 4),
+            "steps": look.steps,
+            "seconds": round(look.seconds, 1),
+            "seconds_left": None if left is None else round(left, 1),
+            "gain": round(gains[-1], 5) if gains else None,
+            "best": round(max(gains), 5) if gains else None,
+        }
+        print(json.dumps(line), file=sys.stderr, flush=True)  # noqa: T201
+
+    return hear
+
+
+@contextmanager
+def _bars() -> "Iterator[Callable[[Look], None]]":
+    """One bar for each phase, with the validation gain and its curve; a new phase completes the
+    ones before."""
+    tasks: dict[str, TaskID] = {}
+    with Progress(
+        TextColumn("{task.description:<26}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[score]}"),
+        console=Console(stderr=True),
+    ) as progress:
+
+        def hear(look: "Look") -> None:
+            if look.phase not in tasks:
+                for task in tasks.values():
+                    progress.update(task, completed=1.0)
+                tasks[look.phase] = progress.add_task(look.phase, total=1.0, score="")
+            gains = [check.gain.mean for check in look.checks]
+            score = f"validation {gains[-1]:+.1%} {_curve(gains)}" if gains else ""
+            progress.update(tasks[look.phase], completed=look.fraction, score=score)
+
+        yield hear
+
+
+def _curve(gains: list[float]) -> str:
+    low, high = min(gains), max(gains)
+    span = (high - low) or 1.0
+    return "".join(CURVE[round((gain - low) / span * (len(CURVE) - 1))] for gain in gains)
+
+
+def show_report(report: "Report") -> None:
+    """The table of a tuning run, and some completions beside what the files say."""
+    console = Console()
+    if report.left_out:
+        parts = ", ".join(f"{count} {why}" for why, count in sorted(report.left_out.items()))
+        console.print(f"Left out: {parts}.", highlight=False)
+    if report.proof is not None:
+        files = report.files
+        console.print(
+            f"{report.repository}: tuned on {files['train']} files for {report.steps} steps, "
+            f"chosen on {files['validation']}, measured on {files['test']} unseen files.",
+            highlight=False,
+        )
+        show_proof(report.proof)
+        _show_samples(console, report.proof)
+    if report.proven and report.written is not None:
+        console.print(f"Written to {report.written}", highlight=False, soft_wrap=True)
+
+
+def show_proof(proof: "Proof") -> None:
+    """The scores of every arm."""
+    table = Table(title=f"{proof.holes} hidden pieces of {proof.files} unseen files")
+    table.add_column("")
+    for name in ("bits per byte", "saved", "exact lines", "similarity", "first name", "kept"):
+        table.add_column(name, justify="right")
+    for arm in proof.arms:
+        table.add_row(
+            arm.name,
+            f"{arm.bits_per_byte:.3f}",
+            f"{arm.gain.mean:+.1%}",
+            f"{arm.decoded.exact_match:.0%}",
+            f"{arm.decoded.edit_similarity:.0%}",
+            f"{arm.decoded.first_identifier:.0%}",
+            f"{arm.decoded.kept_characters:.1f}",
+        )
+    console = Console()
+    console.print(table)
+    _show_strata(console, proof)
+    console.print(f"Gain of this prompt: {_interval(proof.gain)}", highlight=False)
+    if proof.specificity is not None:
+        console.print(
+            f"{proof.specificity:.0%} of it is specific to this repository: prompts of others do "
+            "not give it.",
+            highlight=False,
+        )
+
+
+def _show_strata(console: Console, proof: "Proof") -> None:
+    table = Table(title="Bits per byte, by what the hidden piece names")
+    table.add_column("")
+    for name, count in proof.strata.items():
+        table.add_column(f"{STRATA[name]} ({count})", justify="right")
+    for arm in proof.arms:
+        table.add_row(arm.name, *(f"{arm.strata[name]:.3f}" for name in proof.strata))
+    console.print(table)
+
+
+def _interval(gain: "Gain") -> str:
+    verdict = "proven" if gain.proven else "not proven: the interval includes zero"
+    return f"{gain.mean:+.1%} (95 % interval {gain.low:+.1%} to {gain.high:+.1%}; {verdict})"
+
+
+def _show_samples(console: Console, proof: "Proof") -> None:
+    first, last = proof.arms[0], proof.this
+    without, with_prompt = first.decoded.samples, last.decoded.samples
+    table = Table(title="The first hidden lines, and what was completed", show_lines=True)
+    for name in ("place", "the file says", first.name, last.name):
+        table.add_column(name, max_width=WIDTH, overflow="fold")
+    for before, after in list(zip(without, with_prompt, strict=True))[:SHOWN_SAMPLES]:
+        left = before.left.strip()[-24:]
+        table.add_row(
+            Text(f"{Path(before.path).name}:{before.line}\n{left}▏"),
+            Text(before.expected),
+            _judged(before.text, before.expected),
+            _judged(after.text, after.expected),
+        )
+    console.print(table)
+
+
+def _judged(text: str, expected: str) -> Text:
+    right = text == expected
+    return Text(("✓ " if right else "  ") + text, style="green" if right else "")

@@ -1,0 +1,146 @@
+"""`attune tune`, `attune eval`, `attune report`: a prompt and its proof."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from attune.output import PROBLEM, print_json, say
+from tuning.config import Form, Task
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout and nothing else.")]
+Repository = Annotated[Path, typer.Argument(help="Root of the repository.")]
+Against = Annotated[
+    list[Path] | None,
+    typer.Option(help="Prompt of another repository to compare with; may be given again."),
+]
+JsonLines = Annotated[
+    bool, typer.Option("--progress-json", help="Show progress as JSON lines on stderr.")
+]
+
+
+def tune(
+    repository: Repository = Path(),
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Prompt file to write. Default: in REPOSITORY/.attune."),
+    ] = None,
+    minutes: Annotated[float, typer.Option(min=0.05, max=10_000, help="Time to tune.")] = 4.0,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Steps instead of minutes: the same bytes each time.")
+    ] = None,
+    form: Annotated[Form, typer.Option(help="kv, or embedding (small, weaker).")] = "kv",
+    tokens: Annotated[int, typer.Option(min=32, max=1024, help="Virtual tokens.")] = 128,
+    include: Annotated[
+        list[str] | None,
+        typer.Option(help="Tune for these files only (a .gitignore pattern); may be given again."),
+    ] = None,
+    task: Annotated[Task, typer.Option(help="completion, or docstring.")] = "completion",
+    refresh: Annotated[
+        bool,
+        typer.Option("--refresh", help="Tune the present prompt on what changed."),
+    ] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Do not take up a killed run.")] = False,
+    against: Against = None,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**32 - 1, help="Of the split and everything random.")
+    ] = 1,
+    json_lines: JsonLines = False,
+    as_json: Json = False,
+) -> None:
+    """Tune a prompt on a repository and prove it on files it has not seen."""
+    from attune.show import waiting
+    from attune.show_tuning import looks, show_report
+    from prompts.file import DEFAULT_PROMPT, read_prompt
+    from tuning.corpus import collect
+
+    leads = os.environ.get("RANK", "0") == "0"  # torchrun starts several processes: one speaks
+    read = collect(repository)
+    others = [read_prompt(path) for path in against or ()]
+    present = (out or read.root / DEFAULT_PROMPT) if refresh else None
+    if present is not None:
+        read_prompt(present)  # say at once that there is none
+    try:
+        with waiting("Loading the model…"):
+            from code_model.loading import load_model
+            from tuning.config import TuningConfig
+            from tuning.tune import tune as tune_on
+
+            base = load_model()
+        config = TuningConfig(
+            form=form,
+            num_virtual_tokens=tokens,
+            minutes=minutes,
+            steps=steps,
+            include=tuple(include or ()),
+            task=task,
+            seed=seed,
+        )
+        with looks(json_lines, leads) as progress:
+            report = tune_on(
+                base, read, out, config, progress, against=others, present=present, fresh=fresh
+            )
+    except KeyboardInterrupt:
+        say("stopped by Ctrl-C before anything was tuned; nothing was written.")
+        raise typer.Exit(PROBLEM) from None
+    if not leads:
+        return
+    if as_json:
+        print_json(report.to_json())
+    else:
+        show_report(report)
+    if report.interrupted:
+        kept = f"the prompt so far had proved itself: {report.written}"
+        say(f"stopped by Ctrl-C; {kept if report.written else 'nothing was written'}.")
+        if report.resumable:
+            say("the same command goes on from here.")
+        raise typer.Exit(0 if report.written else PROBLEM)
+    if not report.proven:
+        say(
+            "the prompt did not prove itself on unseen files, so it does not serve; "
+            f"it was kept as {report.written}"
+        )
+        raise typer.Exit(PROBLEM)
+
+
+def evaluate(
+    prompt: Annotated[Path, typer.Option(help="Prompt file to measure.")],
+    repository: Repository = Path(),
+    against: Against = None,
+    json_lines: JsonLines = False,
+    as_json: Json = False,
+) -> None:
+    """Measure a prompt on the files of a repository that its tuning held out."""
+    from attune.show import waiting
+    from attune.show_tuning import looks, show_proof
+    from prompts.file import read_prompt
+    from tuning.corpus import collect
+
+    loaded, read = read_prompt(prompt), collect(repository)
+    others = [read_prompt(path) for path in against or ()]
+    with waiting("Loading the model…"):
+        from code_model.loading import load_model
+        from tuning.tune import evaluate as evaluate_on
+
+        base = load_model()
+    with looks(json_lines) as progress:
+        proof = evaluate_on(base, read, loaded, progress, against=others)
+    if as_json:
+        print_json(proof.to_json())
+    else:
+        show_proof(proof)
+    if not proof.gain.proven:
+        raise typer.Exit(PROBLEM)
+
+
+def report(
+    file: Annotated[Path, typer.Argument(help="A prompt file.")],
+    html: Annotated[Path, typer.Option(help="Page to write.")],
+) -> None:
+    """Write a page that shows how a prompt was tuned and what it gained."""
+    from prompts.file import read_manifest, sha256_of
+    from tuning.page import write_page
+
+    write_page(html, read_manifest(file), sha256_of(file))
+    say(f"written to {html}")

@@ -1,0 +1,118 @@
+"""Packed documents: each is what it is alone, and the loss is what plain autograd says."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from code_model.loading import BaseModel
+from code_model.soft_prompt import kv_of_ids
+from tuning.config import TuningConfig
+from tuning.examples import Example
+from tuning.objective import Teacher, step_loss, with_rest
+from tuning.packed import hidden_states, loss_over_logits, pack
+
+DOCUMENTS = [[9, 30, 31, 32], [9, 40, 41, 42, 43, 44, 45], [7, 8]]
+QUICK = settings(
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+def plain_loss(base: BaseModel, prefix: torch.Tensor, example: Example, weight: float):
+    """Cross-entropy of one example by the model's own forward pass."""
+    ids = torch.tensor([example.ids])
+    logits = base.model.logits(base.model(ids[:, :-1], prefix))[0]
+    nats = F.cross_entropy(logits, ids[0, 1:], reduction="none")
+    return nats[-example.scored :].sum() + weight * nats[: -example.scored].sum()
+
+
+@given(st.lists(st.lists(st.integers(0, 300), min_size=2, max_size=20), min_size=1, max_size=5))
+@QUICK
+def test_a_packed_document_is_what_it_is_alone(base: BaseModel, documents: list[list[int]]) -> None:
+    prefix = kv_of_ids(base.model, [0, 5, 6])
+    packed = pack(documents, [[1.0] * (len(one) - 1) for one in documents])
+    together = hidden_states(base.model, packed, prefix)
+    apart = [base.model(torch.tensor([one[:-1]]), prefix)[0] for one in documents]
+    torch.testing.assert_close(together, torch.cat(apart), atol=2e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("recompute", [False, True])
+@pytest.mark.parametrize("weight", [0.0, 1.0, 0.3])
+def test_loss_and_gradient_are_those_of_plain_autograd(
+    base: BaseModel, weight: float, recompute: bool
+) -> None:
+    examples = [Example(one, 1 + n) for n, one in enumerate([*DOCUMENTS[:2], [4] * 300])]
+    one = kv_of_ids(base.model, [0, 5, 6]).requires_grad_()
+    config = TuningConfig(context_weight=weight)
+    loss, total = step_loss(base.model, one, examples, config, recompute=recompute)
+    loss.backward()
+    other = one.detach().clone().requires_grad_()
+    expected = sum(plain_loss(base, other, example, weight) for example in examples)
+    expected.backward()
+    scored = sum(example.scored for example in examples)
+    rest = sum(len(example.ids) - 1 - example.scored for example in examples)
+    assert total == pytest.approx(scored + weight * rest)
+    torch.testing.assert_close(loss, expected, atol=1e-2, rtol=1e-5)
+    torch.testing.assert_close(one.grad, other.grad, atol=1e-3, rtol=1e-3)
+
+
+def test_nothing_is_computed_for_tokens_that_do_not_count(base: BaseModel) -> None:
+    packed = pack(DOCUMENTS, [[0.0, 0.0, 1.0], [0.0] * 6, [2.0]])
+    assert packed.targets.tolist() == [32, 8]
+    assert packed.weights.tolist() == [1.0, 2.0]
+    seen: list[int] = []
+
+    def loss_of(logits: torch.Tensor, rows: slice) -> torch.Tensor:
+        seen.append(len(logits))
+        return logits.sum()
+
+    hidden = hidden_states(base.model, packed, kv_of_ids(base.model, [0]))
+    loss_over_logits(base.model, hidden[packed.scored], loss_of)
+    assert seen == [2]
+
+
+def test_the_rest_makes_a_distribution() -> None:
+    logs = torch.randn(4, 30).log_softmax(-1)
+    whole = with_rest(logs.topk(5).values)
+    torch.testing.assert_close(whole.exp().sum(-1), torch.ones(4))
+
+
+def test_a_student_that_is_the_teacher_has_nothing_to_learn(base: BaseModel) -> None:
+    """The anchor's divergence is zero, with zero gradient, for a prompt that changes nothing."""
+    no_prompt = kv_of_ids(base.model, [0])
+    ids = list(range(20, 50))
+    example = Example(ids, 29, teacher=ids, taught=1.0)
+    prefix = no_prompt.clone().requires_grad_()
+    teacher = Teacher(base.model, no_prompt)
+    loss, total = step_loss(base.model, prefix, [example], TuningConfig(), teacher)
+    loss.backward()
+    assert total == 29
+    assert abs(loss.item()) < 1e-3
+    assert prefix.grad is not None
+    assert prefix.grad.abs().max() < 1e-3
+
+
+def test_a_taught_prompt_comes_nearer_to_its_teacher(base: BaseModel) -> None:
+    no_prompt = kv_of_ids(base.model, [0])
+    shown = [60, 61, 62, 63]
+    example = Example([9, 30, 31, 32, 33], 3, teacher=[*shown, 9, 30, 31, 32, 33], taught=1.0)
+    teacher = Teacher(base.model, no_prompt)
+    prefix = kv_of_ids(base.model, [0, *reversed(shown)]).requires_grad_()
+    optimiser = torch.optim.Adam([prefix], lr=0.1)
+    losses = []
+    for _ in range(60):
+        loss, _ = step_loss(base.model, prefix, [example], TuningConfig(), teacher)
+        loss.backward()
+        optimiser.step()
+        optimiser.zero_grad()
+        losses.append(loss.item())
+    assert 0 <= losses[-1] < 0.5 * losses[0]
+
+
+def test_the_teacher_is_asked_once(base: BaseModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    teacher = Teacher(base.model, kv_of_ids(base.model, [0]))
+    example = Example([9, 30, 31], 2, teacher=[5, 9, 30, 31], taught=0.5)
+    first = teacher.expects(example)
+    monkeypatch.setattr("tuning.objective.hidden_states", None)
+    assert teacher.expects(example)[0].equal(first[0])

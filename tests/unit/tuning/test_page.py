@@ -1,0 +1,103 @@
+"""The page about a prompt: whole, self-contained, and safe whatever the file says."""
+
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from prompts.errors import PromptWriteError
+from prompts.file import read_manifest
+from prompts.manifest import Manifest
+from tuning.page import page, write_page
+
+ARTIFACT = Path(__file__).parents[2] / "artifacts" / "v1-kv.attune.safetensors"
+MEASURED = {
+    "gain": 0.04,
+    "gain_low": 0.01,
+    "gain_high": 0.07,
+    "proven": True,
+    "specificity": 0.8,
+    "strata": {"cross_file": 12, "rest": 30},
+    "arms": {
+        "no prompt": {"bits_per_byte": 1.2, "gain": 0.0, "gain_low": 0.0, "gain_high": 0.0},
+        "this prompt": {
+            "bits_per_byte": 1.15,
+            "gain": 0.04,
+            "gain_low": 0.01,
+            "gain_high": 0.07,
+            "exact_match": 0.25,
+            "strata": {"cross_file": 1.31, "rest": 0.9},
+        },
+    },
+    "curve": [{"step": 0, "gain": 0.0}, {"step": 50, "gain": 0.03}, {"step": 90, "gain": 0.02}],
+}
+
+
+@pytest.fixture
+def manifest() -> Manifest:
+    return replace(read_manifest(ARTIFACT), measured=MEASURED)
+
+
+class Tags(HTMLParser):
+    """Which elements and attributes a page has, and that they close."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append(tag)
+        assert not {name for name, _ in attrs} & {"src", "href", "onload", "onclick"}
+        if tag != "meta":
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append(tag)
+
+
+def tags(text: str) -> list[str]:
+    parser = Tags()
+    parser.feed(text)
+    assert parser.open == []
+    return parser.seen
+
+
+def test_the_page_says_what_was_gained(manifest: Manifest) -> None:
+    text = page(manifest, "a" * 64)
+    assert "4.0%" in text
+    assert "80% of that is specific" in text
+    assert "proven" in text
+    assert "cross file (12)" in text
+    assert tags(text).count("svg") == 2
+    assert "script" not in tags(text)
+
+
+def test_a_hostile_file_stays_text(manifest: Manifest) -> None:
+    evil = "<script>alert(1)</script>"
+    arms = {evil: {"gain": 0.1, "bits_per_byte": evil, "strata": [evil]}, "b": evil}
+    measured = {
+        **MEASURED,
+        "arms": arms,
+        "curve": [evil, {"step": evil, "gain": []}, 3],
+        "gain": evil,
+    }
+    text = page(replace(manifest, name=evil, repository=evil, measured=measured), "a" * 64)
+    assert "script" not in tags(text)
+    assert "Not measured." in text
+
+
+@pytest.mark.parametrize("measured", [{}, {"arms": {}}, {"arms": 3, "curve": {}, "strata": []}])
+def test_an_unmeasured_prompt_has_a_page_too(manifest: Manifest, measured: dict) -> None:
+    assert "svg" not in tags(page(replace(manifest, measured=measured), "a" * 64))
+
+
+def test_a_page_that_cannot_be_written(manifest: Manifest, tmp_path: Path) -> None:
+    write_page(tmp_path / "p.html", manifest, "a" * 64)
+    assert [one.name for one in tmp_path.iterdir()] == ["p.html"]
+    with pytest.raises(PromptWriteError, match="choose another place"):
+        write_page(tmp_path / "none" / "p.html", manifest, "a" * 64)

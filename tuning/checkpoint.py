@@ -1,0 +1,64 @@
+"""A run that was stopped goes on where it was: everything it needs, in one file without pickle."""
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from prompts.errors import PromptWriteError
+
+KEY = "attune_run"
+
+
+def unfinished_path(prompt: Path) -> Path:
+    """Where the state of an unfinished run lies: beside the prompt that it is to become."""
+    return prompt.with_name(prompt.name.partition(".")[0] + ".unfinished.safetensors")
+
+
+def fingerprint(parts: Mapping[str, Any]) -> str:
+    """SHA-256 of what a run depends on; a state of another run is never taken up."""
+    described = json.dumps(parts, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(described.encode()).hexdigest()
+
+
+def save(path: Path, run: str, state: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+    """Write the state of run `run` (its fingerprint) in one step.
+
+    Raises `PromptWriteError` if it cannot be written; what stood there is then still whole.
+    """
+    described = json.dumps({"run": run, "state": state}, sort_keys=True, allow_nan=True)
+    held = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as stream:
+            stream.write(safetensors.torch.save(held, {KEY: described}))
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise PromptWriteError(
+            f"{path} could not be written ({error.strerror or error}); check the free space."
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def load(path: Path, run: str) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
+    """The state of run `run`, None if there is none, it is damaged, or of another run."""
+    try:
+        with safe_open(path, framework="pt") as opened:
+            described = json.loads((opened.metadata() or {}).get(KEY, "{}"))
+            if not isinstance(described, dict) or described.get("run") != run:
+                return None
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+            return dict(described["state"]), tensors
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError):
+        return None

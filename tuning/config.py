@@ -1,0 +1,57 @@
+"""The recipe of a tuning run: every number in one place."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Form = Literal["kv", "embedding"]
+Task = Literal["completion", "docstring"]
+MAX_SEED = 2**32 - 1
+MIN_TOKENS, MAX_TOKENS = 32, 1024
+# an AdamW step moves each number by about the rate times its scale (tuning.prefix)
+LEARNING_RATES: dict[Form, float] = {"kv": 0.03, "embedding": 0.03}
+
+
+@dataclass(frozen=True)
+class TuningConfig:
+    """The recipe. `steps`, where given, replaces the time budget and makes runs repeatable.
+
+    Shares are of the examples: `left_to_right` windows without a hole, `retrieved` holes with code
+    of other files in front, `anchor` generic code on which the prompt shall change nothing. The
+    loss of a hole is (1 - distillation) · cross-entropy + distillation · the divergence from the
+    frozen model that sees retrieved code. `context_weight` is what a token outside of the hole
+    counts against one in it.
+
+    Examples to learn from are at most `max_tokens` long, those to measure by `held_out_tokens`,
+    about as long as serving's. `include` (gitignore's patterns) names the files that the prompt is
+    for, `task` what is hidden in them: docstrings, or code as people let it complete.
+
+    docs/experiments.md justifies the numbers.
+    """
+
+    form: Form = "kv"
+    num_virtual_tokens: int = 128
+    minutes: float = 4.0
+    steps: int | None = None
+    learning_rate: float | None = None
+    warmup: float = 0.05
+    clip: float = 1.0
+    examples_per_step: int = 4
+    max_tokens: int = 512
+    held_out_tokens: int = 512
+    left_to_right: float = 0.25
+    context_weight: float = 1.0
+    retrieved: float = 0.0
+    distillation: float = 0.0
+    anchor: float = 0.0
+    checks: int = 8
+    patience: int = 4
+    validation_holes: int = 80
+    test_holes: int = 160
+    include: tuple[str, ...] = ()
+    task: Task = "completion"
+    seed: int = 1
+
+    @property
+    def peak_rate(self) -> float:
+        """The learning rate, the form's own unless one is given."""
+        return LEARNING_RATES[self.form] if self.learning_rate is None else self.learning_rate

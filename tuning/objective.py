@@ -1,0 +1,104 @@
+"""What a step minimises: cross-entropy on the code, divergence from a teacher, both per token.
+
+The teacher is the same frozen model without a prompt. On holes it sees retrieved code of other
+files, which the prompt is to stand for (distillation); on generic code it sees what the student
+sees, and the prompt is to change nothing (anchor).
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from code_model.llama import Llama
+from tuning.config import TuningConfig
+from tuning.examples import Example
+from tuning.packed import Packed, hidden_states, loss_over_logits, pack
+
+TOP_K = 24
+MAX_CACHED = 4096
+
+
+class Teacher:
+    """What the frozen model expects, kept as its `TOP_K` likeliest tokens and one bucket of the
+    rest, so that the divergence stays that of two distributions."""
+
+    def __init__(self, model: Llama, no_prompt: Tensor) -> None:
+        self._model, self._no_prompt = model, no_prompt
+        self._cached: dict[tuple[int, ...], tuple[Tensor, Tensor]] = {}
+
+    @torch.no_grad()
+    def expects(self, example: Example) -> tuple[Tensor, Tensor]:
+        """Ids (M, K) and log-probabilities (M, K + 1, the last of the rest) for the scored tokens.
+
+        Computed alone, not in a batch, so that they are the same bits however often.
+        """
+        key = (example.scored, *example.teacher)
+        if key not in self._cached:
+            packed = pack([example.teacher], [[1.0] * (len(example.teacher) - 1)])
+            hidden = hidden_states(self._model, packed, self._no_prompt)[-example.scored :]
+            logs = self._model.logits(hidden).float().log_softmax(-1)
+            top = logs.topk(TOP_K)
+            if len(self._cached) >= MAX_CACHED:
+                self._cached.clear()
+            self._cached[key] = (top.indices, with_rest(top.values))
+        return self._cached[key]
+
+
+def with_rest(logs: Tensor) -> Tensor:
+    """Log-probabilities (M, K) with one more: of everything else."""
+    rest = torch.log1p(-logs.exp().sum(-1, keepdim=True).clamp(max=1 - 1e-6))
+    return torch.cat((logs, rest), dim=-1)
+
+
+def step_loss(
+    model: Llama,
+    prefix: Tensor,
+    examples: Sequence[Example],
+    config: TuningConfig,
+    teacher: Teacher | None = None,
+    *,
+    recompute: bool = False,
+) -> tuple[Tensor, float]:
+    """The weighted sum of the losses (nats), and the sum of the weights, of some examples.
+
+    `prefix` is (L, 2, G, P, D). A token that the example scores weighs 1, any other
+    `config.context_weight`.
+    """
+    weights = [
+        [config.context_weight if one.taught < 1 else 0.0] * (len(one.ids) - 1 - one.scored)
+        + [1.0] * one.scored
+        for one in examples
+    ]
+    packed = pack([one.ids for one in examples], weights)
+    hidden = hidden_states(model, packed, prefix, recompute=recompute)[packed.scored]
+    total = float(packed.weights.sum())
+    if teacher is None or not any(one.taught for one in examples):
+        return loss_over_logits(model, hidden, _cross_entropy(packed, packed.weights)), total
+    share = torch.zeros(len(packed.scored))
+    ids = torch.zeros(len(packed.scored), TOP_K, dtype=torch.long)
+    logs = torch.zeros(len(packed.scored), TOP_K + 1)
+    end = 0
+    for one, weighing in zip(examples, weights, strict=True):
+        end += sum(weight > 0 for weight in weighing)
+        if one.taught:
+            rows = slice(end - one.scored, end)
+            share[rows] = one.taught
+            ids[rows], logs[rows] = teacher.expects(one)
+    known = _cross_entropy(packed, packed.weights * (1 - share))
+
+    def loss_of(logits: Tensor, rows: slice) -> Tensor:
+        own = with_rest(logits.log_softmax(-1).gather(-1, ids[rows]))
+        divergence = (logs[rows].exp() * (logs[rows] - own)).sum(-1)
+        return known(logits, rows) + (divergence * (packed.weights * share)[rows]).sum()
+
+    return loss_over_logits(model, hidden, loss_of), total
+
+
+def _cross_entropy(packed: Packed, weights: Tensor) -> Callable[[Tensor, slice], Tensor]:
+    def loss_of(logits: Tensor, rows: slice) -> Tensor:
+        nats = F.cross_entropy(logits, packed.targets[rows], reduction="none")
+        return (nats * weights[rows]).sum()
+
+    return loss_of
