@@ -1,6 +1,5 @@
 """The `attune` command. Sub-commands import what they need when they run, so that help is quick."""
 
-import json
 import os
 import sys
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from attune import __version__
+from attune import __version__, prompt_commands
 from attune.output import BAD_INPUT, INTERNAL_ERROR, PROBLEM
 from attune.output import print_json as _print_json
 from attune.output import say as _say
@@ -31,8 +30,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-prompt_app = typer.Typer(help="Look at prompt files.", no_args_is_help=True)
-app.add_typer(prompt_app, name="prompt")
+app.add_typer(prompt_commands.app, name="prompt")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout and nothing else.")]
 Repository = Annotated[Path, typer.Argument(help="Root of the repository.")]
@@ -135,22 +133,6 @@ def serve(
         serve_lsp(tcp=(host.strip("[]"), int(port)))
     except OSError as error:
         raise typer.BadParameter(f"cannot listen on {tcp} ({error.strerror})") from error
-
-
-@prompt_app.command()
-def inspect(
-    file: Annotated[Path, typer.Argument(help="A prompt file.")], as_json: Json = False
-) -> None:
-    """Verify a prompt file and show what it says about itself."""
-    from attune.show import show_manifest
-    from prompts.file import read_prompt, sha256_of
-
-    read = read_prompt(file)
-    if as_json:
-        described = json.loads(read.manifest.to_json())
-        _print_json({"file": str(file), "sha256": sha256_of(file), "manifest": described})
-    else:
-        show_manifest(file, sha256_of(file), read.manifest)
 
 
 @app.command()

@@ -5,6 +5,7 @@ It imports torch, so only the engine thread imports this module.
 
 import weakref
 from collections import OrderedDict
+from collections.abc import Hashable
 from pathlib import Path
 from threading import Lock
 from weakref import WeakMethod
@@ -36,7 +37,7 @@ def open_engine(settings: Settings, root: Path | None, tell: Tell) -> Completion
     except ModelLoadError as error:
         raise EngineError(str(error)) from error
     base.forward.compile()
-    model = AttunedModel(base, settings.prompt, root, tell)
+    model = AttunedModel(base, settings.prompt, root, tell, trusted=settings.trusted)
     follow = WeakMethod(model.refresh)  # the watch must not keep the model alive
     watch = PromptWatch(model.folders(), lambda: (refresh := follow()) and refresh())
     weakref.finalize(model, watch.stop)
@@ -50,29 +51,36 @@ class AttunedModel:
     Its lock lets one thread at a time use the model.
     """
 
-    def __init__(self, base: BaseModel, named: Path | None, root: Path | None, tell: Tell) -> None:
+    def __init__(
+        self,
+        base: BaseModel,
+        named: Path | None,
+        root: Path | None,
+        tell: Tell,
+        *,
+        trusted: bool = True,
+    ) -> None:
+        """In a workspace that is not `trusted`, its prompts need the user's consent."""
         self._base = base
         self._tell = tell
         self._told: Status | None = None
         self._lock = Lock()
-        self._version = 0
         self._engines: OrderedDict[str | None, Engine] = OrderedDict()
-        self._prompts = RepositoryPrompts(root, named, accept=self._engine)
+        self._prompts = RepositoryPrompts(root, named, accept=self._engine, trusted=trusted)
         self.refresh()
 
     def refresh(self) -> None:
         """Take up changed files before a request needs them."""
         with self._lock:
             self._engine(self._chosen(self._prompts.refresh()))
-            self._version += 1
 
     def folders(self) -> set[Path]:
         """Where a change of files may matter."""
         return self._prompts.folders()
 
-    def version(self) -> int:
-        """Changes with every look at changed files."""
-        return self._version
+    def version(self) -> Hashable:
+        """Differs whenever a file has changed that decides about prompts."""
+        return self._prompts.stamp()
 
     def complete(self, request: CompletionRequest, run: Run) -> Answer:
         """The text to insert at the cursor, or why there is none."""
@@ -140,7 +148,6 @@ def _status(choice: Choice) -> Status:
 
 
 def _label(manifest: Manifest) -> str:
-    gain = manifest.measured.get("gain")
-    if not isinstance(gain, (int, float)) or isinstance(gain, bool):
+    if manifest.gain is None:
         return manifest.name
-    return f"{manifest.name} ({100 * gain:+.1f} % on held-out files)"
+    return f"{manifest.name} ({100 * manifest.gain:+.1f} % on held-out files)"

@@ -3,11 +3,10 @@
 import contextlib
 import hashlib
 import os
-import secrets
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
-from io import BufferedReader
+from io import BufferedReader, BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ import safetensors.numpy
 from numpy.typing import NDArray
 
 from prompts import strict_json
+from prompts.durable import replace_file
 from prompts.errors import (
     CorruptPrompt,
     IncompatiblePrompt,
@@ -61,7 +61,7 @@ def read_manifest(path: Path) -> Manifest:
     Reads the header only. Raises `NotAPromptFile`, `UnsupportedVersion` or `CorruptPrompt`.
     """
     with _opened(path) as stream:
-        return _read_header(stream).manifest
+        return _read_header(stream, _size(stream)).manifest
 
 
 def read_prompt(path: Path) -> PromptFile:
@@ -70,18 +70,7 @@ def read_prompt(path: Path) -> PromptFile:
     Raises `NotAPromptFile`, `UnsupportedVersion` or `CorruptPrompt`.
     """
     with _opened(path) as stream:
-        header = _read_header(stream)
-        rows, width = header.manifest.shape
-        data = bytearray(rows * width * _BYTES_PER_NUMBER[header.dtype])
-        if stream.readinto(data) != len(data):
-            raise _corrupt("changed while it was read")
-        embeddings = _decode(data, header.dtype).reshape(rows, width)
-        if not np.isfinite(embeddings).all():
-            raise _corrupt("holds numbers that are not finite")
-    # Of the bytes that were read, not of the file: it may be another one by now.
-    digest = hashlib.sha256(header.raw)
-    digest.update(data)
-    return PromptFile(header.manifest, embeddings, digest.hexdigest())
+        return _read(stream, _size(stream))
 
 
 def check_compatible(manifest: Manifest, identity: ModelIdentity) -> None:
@@ -118,140 +107,17 @@ def write_prompt(path: Path, prompt: PromptFile) -> str:
     The same prompt gives the same bytes. Raises `PromptWriteError` for a prompt that could not be
     read back or a path that cannot be written; what stood at `path` before is then still whole.
     """
-    data = _encode(prompt)
-    temporary = path.parent / f".attune-{secrets.token_hex(8)}.tmp"
-    try:
-        _write_durably(temporary, data)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise PromptWriteError(
-            f"{path} could not be written ({error.strerror or error});"
-            " check the folder, its permissions and the free space, then try again."
-        ) from error
-    finally:
-        # After a successful rename the name is gone already; after Ctrl-C it must go too.
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-    _sync_folder(path.parent)
+    data = encode_prompt(prompt)
+    _replace(path, data)
     return hashlib.sha256(data).hexdigest()
 
 
-def sha256_of(path: Path) -> str:
-    """Return the sha256 (hex) of the file at `path`; raises `NotAPromptFile` if unreadable."""
-    with _opened(path) as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+def encode_prompt(prompt: PromptFile) -> bytes:
+    """Return the bytes of the file, after every check that reading would make.
 
-
-def _corrupt(what: str) -> CorruptPrompt:
-    return CorruptPrompt(f"The prompt file {what}; fetch it again or tune the prompt again.")
-
-
-def _not_a_prompt(what: str) -> NotAPromptFile:
-    return NotAPromptFile(f"The file {what}; choose a file that `attune tune` wrote.")
-
-
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[BufferedReader]:
-    """Open a regular file of allowed size; any error inside names `path` and is a `PromptError`."""
-    try:
-        # Before open, because opening a named pipe would wait for a writer.
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise _not_a_prompt("is a folder or a device")
-        if status.st_size > MAX_FILE_BYTES:
-            raise _not_a_prompt(f"is larger than {MAX_FILE_BYTES} bytes")
-        with path.open("rb") as stream:
-            yield stream
-    except PromptError as error:
-        raise type(error)(f"{path}: {error}") from None
-    except OSError as error:
-        reason = error.strerror or error
-        raise NotAPromptFile(
-            f"{path} cannot be read ({reason}); check the path and its permissions."
-        ) from error
-
-
-@dataclass(frozen=True)
-class _Header:
-    manifest: Manifest
-    dtype: str
-    """Of the tensor as it is stored."""
-    raw: bytes
-    """Everything before the first tensor byte."""
-
-
-def _read_header(stream: BufferedReader) -> _Header:
-    """Return the verified header, leaving `stream` at the first tensor byte."""
-    size = os.fstat(stream.fileno()).st_size
-    start = stream.read(_LENGTH_BYTES)
-    length = int.from_bytes(start, "little")
-    if len(start) < _LENGTH_BYTES or length > MAX_HEADER_BYTES:
-        if (start + stream.read(len(_LFS_POINTER))).startswith(_LFS_POINTER):
-            raise NotAPromptFile("The file is a Git LFS pointer; run `git lfs pull` to fetch it.")
-        raise _not_a_prompt("does not begin with a safetensors header")
-    if _LENGTH_BYTES + length > size:
-        raise _corrupt("is cut short in its header")
-    raw = stream.read(length)
-    header = _parse_header(raw)
-    text = _manifest_text(header)
-    manifest = Manifest.from_json(text)
-    # Only now, so that a file of a later version is called that and not corrupt.
-    if header != {"__metadata__": {METADATA_KEY: text}, TENSOR_NAME: header.get(TENSOR_NAME)}:
-        raise _corrupt(f"must hold one tensor, {TENSOR_NAME}, and one metadata key, {METADATA_KEY}")
-    dtype = _verify_tensor(header[TENSOR_NAME], manifest, size - _LENGTH_BYTES - length)
-    return _Header(manifest, dtype, start + raw)
-
-
-def _parse_header(data: bytes) -> dict[str, JSON]:
-    try:
-        header = strict_json.parse(data.decode("utf-8"))
-    except ValueError as error:  # UnicodeDecodeError is one
-        reason = "text that is not UTF-8" if isinstance(error, UnicodeDecodeError) else error
-        raise _not_a_prompt(f"has a safetensors header with {reason}") from None
-    if not isinstance(header, dict) or not data.startswith(b"{"):
-        raise _not_a_prompt("has a safetensors header that is not a JSON object")
-    return header
-
-
-def _manifest_text(header: dict[str, JSON]) -> str:
-    metadata = header.get("__metadata__")
-    text = metadata.get(METADATA_KEY) if isinstance(metadata, dict) else None
-    if not isinstance(text, str):
-        raise _not_a_prompt("is a safetensors file without Attune's manifest")
-    return text
-
-
-def _verify_tensor(entry: JSON, manifest: Manifest, n_bytes: int) -> str:
-    """Return the dtype if `entry` describes exactly the `n_bytes` behind the header."""
-    rows, width = manifest.shape
-    if not isinstance(entry, dict) or entry.keys() != {"dtype", "shape", "data_offsets"}:
-        raise _corrupt("has a tensor entry without exactly dtype, shape and data_offsets")
-    dtype = entry["dtype"]
-    if not isinstance(dtype, str) or dtype not in _BYTES_PER_NUMBER:
-        raise _corrupt(f"must store its tensor as one of {', '.join(_BYTES_PER_NUMBER)}")
-    if not _are_whole_numbers(entry["shape"], [rows, width]):
-        raise _corrupt(f"must have the shape its manifest implies, ({rows}, {width})")
-    expected = rows * width * _BYTES_PER_NUMBER[dtype]
-    if not _are_whole_numbers(entry["data_offsets"], [0, expected]) or n_bytes != expected:
-        raise _corrupt(f"must hold {expected} bytes of tensor and nothing else")
-    return dtype
-
-
-def _are_whole_numbers(value: JSON, expected: list[int]) -> bool:
-    # The types too, because 2.0 == 2 and True == 1.
-    return value == expected and isinstance(value, list) and all(type(n) is int for n in value)
-
-
-def _decode(data: bytearray, dtype: str) -> NDArray[np.float32]:
-    """Widen little-endian numbers to float32, exactly."""
-    if dtype == "BF16":
-        # bfloat16 is the upper half of a float32.
-        return (np.frombuffer(data, "<u2").astype(np.uint32) << 16).view(np.float32)
-    return np.frombuffer(data, "<f4" if dtype == "F32" else "<f2").astype(np.float32, copy=False)
-
-
-def _encode(prompt: PromptFile) -> bytes:
-    """Return the bytes of the file after every check that reading would make."""
+    The same prompt gives the same bytes. Raises `PromptWriteError` for one that could not be read
+    back.
+    """
     manifest, embeddings = prompt.manifest, prompt.embeddings
     text = manifest.to_json()
     try:
@@ -279,23 +145,210 @@ def _encode(prompt: PromptFile) -> bytes:
     return data
 
 
-def _write_durably(path: Path, data: bytes) -> None:
-    with path.open("xb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())
+def copy_prompt(source: Path, target: Path) -> PromptFile:
+    """Copy the file at `source` byte for byte, once it is verified, and return its prompt.
+
+    Raises as `read_prompt` and `write_prompt` do; then `target` is as it was.
+    """
+    with _opened(source) as stream:
+        data = stream.read(MAX_FILE_BYTES)
+    return install_prompt(data, target, str(source))
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make the rename outlast a power cut where the system can; the file is whole either way."""
-    if os.name != "posix":
-        return
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+def install_prompt(data: bytes, target: Path, source: str) -> PromptFile:
+    """Verify the bytes of a prompt file and put them at `target`; errors name `source`.
+
+    Raises as `read_prompt` and `write_prompt` do; then `target` is as it was.
+    """
+    prompt = parse_prompt(data, source)
+    _replace(target, data)
+    return prompt
+
+
+def parse_prompt(data: bytes, source: str) -> PromptFile:
+    """Return the prompt in the bytes of a file, wholly verified; errors name `source`.
+
+    Raises `NotAPromptFile`, `UnsupportedVersion` or `CorruptPrompt`.
+    """
+    with _named(source):
+        return _read(BytesIO(data), len(data))
+
+
+def read_tensor(path: Path, shape: tuple[int, int]) -> NDArray[np.float32]:
+    """Return `prompt_embeddings` of a safetensors file without a manifest, as PEFT writes it.
+
+    Raises `NotAPromptFile`, and `CorruptPrompt` unless it is the only one, finite and of `shape`.
+    """
+    with _opened(path) as stream:
+        header, start = _read_json(stream, _size(stream))
+        tensors = header.keys() - {"__metadata__"}
+        if tensors != {TENSOR_NAME}:
+            raise _corrupt(f"must hold one tensor, {TENSOR_NAME}")
+        n_bytes = _size(stream) - len(start)
+        return _tensor(stream, _verify_tensor(header[TENSOR_NAME], shape, n_bytes), shape)[0]
+
+
+def sha256_of(path: Path) -> str:
+    """Return the sha256 (hex) of the file at `path`; raises `NotAPromptFile` if unreadable."""
+    with _opened(path) as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _corrupt(what: str) -> CorruptPrompt:
+    return CorruptPrompt(f"The prompt file {what}; fetch it again or tune the prompt again.")
+
+
+def _not_a_prompt(what: str) -> NotAPromptFile:
+    return NotAPromptFile(f"The file {what}; choose a file that `attune tune` wrote.")
+
+
+def _replace(path: Path, data: bytes) -> None:
+    try:
+        replace_file(path, data)
+    except OSError as error:
+        raise PromptWriteError(
+            f"{path} could not be written ({error.strerror or error});"
+            " check the folder, its permissions and the free space, then try again."
+        ) from error
+
+
+@contextlib.contextmanager
+def _named(source: str) -> Iterator[None]:
+    """Any `PromptError` inside names `source`."""
+    try:
+        yield
+    except PromptError as error:
+        raise type(error)(f"{source}: {error}") from None
+
+
+def _size(stream: BufferedReader) -> int:
+    return os.fstat(stream.fileno()).st_size
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[BufferedReader]:
+    """Open a regular file of allowed size; any error inside names `path` and is a `PromptError`."""
+    try:
+        with _named(str(path)):
+            # Before open, because opening a named pipe would wait for a writer.
+            status = path.stat()
+            if not stat.S_ISREG(status.st_mode):
+                raise _not_a_prompt("is a folder or a device")
+            if status.st_size > MAX_FILE_BYTES:
+                raise _not_a_prompt(f"is larger than {MAX_FILE_BYTES} bytes")
+            with path.open("rb") as stream:
+                yield stream
+    except OSError as error:
+        reason = error.strerror or error
+        raise NotAPromptFile(
+            f"{path} cannot be read ({reason}); check the path and its permissions."
+        ) from error
+
+
+def _read(stream: BufferedReader | BytesIO, size: int) -> PromptFile:
+    """The prompt in a stream of `size` bytes, from its beginning; the header is verified first."""
+    header = _read_header(stream, size)
+    embeddings, data = _tensor(stream, header.dtype, header.manifest.shape)
+    # Of the bytes that were read, not of the file: it may be another one by now.
+    digest = hashlib.sha256(header.raw)
+    digest.update(data)
+    return PromptFile(header.manifest, embeddings, digest.hexdigest())
+
+
+def _tensor(
+    stream: BufferedReader | BytesIO, dtype: str, shape: tuple[int, int]
+) -> tuple[NDArray[np.float32], bytearray]:
+    """The numbers of a verified tensor and the bytes that they are made of."""
+    data = bytearray(shape[0] * shape[1] * _BYTES_PER_NUMBER[dtype])
+    if stream.readinto(data) != len(data):
+        raise _corrupt("changed while it was read")
+    embeddings = _decode(data, dtype).reshape(shape)
+    if not np.isfinite(embeddings).all():
+        raise _corrupt("holds numbers that are not finite")
+    return embeddings, data
+
+
+@dataclass(frozen=True)
+class _Header:
+    manifest: Manifest
+    dtype: str
+    """Of the tensor as it is stored."""
+    raw: bytes
+    """Everything before the first tensor byte."""
+
+
+def _read_header(stream: BufferedReader | BytesIO, size: int) -> _Header:
+    """Return the verified header, leaving `stream` at the first tensor byte."""
+    header, raw = _read_json(stream, size)
+    text = _manifest_text(header)
+    manifest = Manifest.from_json(text)
+    # Only now, so that a file of a later version is called that and not corrupt.
+    if header != {"__metadata__": {METADATA_KEY: text}, TENSOR_NAME: header.get(TENSOR_NAME)}:
+        raise _corrupt(f"must hold one tensor, {TENSOR_NAME}, and one metadata key, {METADATA_KEY}")
+    dtype = _verify_tensor(header[TENSOR_NAME], manifest.shape, size - len(raw))
+    return _Header(manifest, dtype, raw)
+
+
+def _read_json(stream: BufferedReader | BytesIO, size: int) -> tuple[dict[str, JSON], bytes]:
+    """The header of a safetensors file of `size` bytes, and all that stands before the tensors."""
+    start = stream.read(_LENGTH_BYTES)
+    length = int.from_bytes(start, "little")
+    if len(start) < _LENGTH_BYTES or length > MAX_HEADER_BYTES:
+        if (start + stream.read(len(_LFS_POINTER))).startswith(_LFS_POINTER):
+            raise NotAPromptFile("The file is a Git LFS pointer; run `git lfs pull` to fetch it.")
+        raise _not_a_prompt("does not begin with a safetensors header")
+    if _LENGTH_BYTES + length > size:
+        raise _corrupt("is cut short in its header")
+    raw = stream.read(length)
+    return _parse_header(raw), start + raw
+
+
+def _parse_header(data: bytes) -> dict[str, JSON]:
+    try:
+        header = strict_json.parse(data.decode("utf-8"))
+    except ValueError as error:  # UnicodeDecodeError is one
+        reason = "text that is not UTF-8" if isinstance(error, UnicodeDecodeError) else error
+        raise _not_a_prompt(f"has a safetensors header with {reason}") from None
+    if not isinstance(header, dict) or not data.startswith(b"{"):
+        raise _not_a_prompt("has a safetensors header that is not a JSON object")
+    return header
+
+
+def _manifest_text(header: dict[str, JSON]) -> str:
+    metadata = header.get("__metadata__")
+    text = metadata.get(METADATA_KEY) if isinstance(metadata, dict) else None
+    if not isinstance(text, str):
+        raise _not_a_prompt("is a safetensors file without Attune's manifest")
+    return text
+
+
+def _verify_tensor(entry: JSON, shape: tuple[int, int], n_bytes: int) -> str:
+    """Return the dtype if `entry` describes exactly the `n_bytes` behind the header."""
+    rows, width = shape
+    if not isinstance(entry, dict) or entry.keys() != {"dtype", "shape", "data_offsets"}:
+        raise _corrupt("has a tensor entry without exactly dtype, shape and data_offsets")
+    dtype = entry["dtype"]
+    if not isinstance(dtype, str) or dtype not in _BYTES_PER_NUMBER:
+        raise _corrupt(f"must store its tensor as one of {', '.join(_BYTES_PER_NUMBER)}")
+    if not _are_whole_numbers(entry["shape"], [rows, width]):
+        raise _corrupt(f"must have the shape its manifest implies, ({rows}, {width})")
+    expected = rows * width * _BYTES_PER_NUMBER[dtype]
+    if not _are_whole_numbers(entry["data_offsets"], [0, expected]) or n_bytes != expected:
+        raise _corrupt(f"must hold {expected} bytes of tensor and nothing else")
+    return dtype
+
+
+def _are_whole_numbers(value: JSON, expected: list[int]) -> bool:
+    # The types too, because 2.0 == 2 and True == 1.
+    return value == expected and isinstance(value, list) and all(type(n) is int for n in value)
+
+
+def _decode(data: bytearray, dtype: str) -> NDArray[np.float32]:
+    """Widen little-endian numbers to float32, exactly."""
+    if dtype == "BF16":
+        # bfloat16 is the upper half of a float32.
+        return (np.frombuffer(data, "<u2").astype(np.uint32) << 16).view(np.float32)
+    return np.frombuffer(data, "<f4" if dtype == "F32" else "<f2").astype(np.float32, copy=False)
 
 
 def _sizes(model: ModelIdentity) -> tuple[int, int, int, int]:

@@ -21,6 +21,8 @@ from prompts.routing import (
     prompt_file,
     read_configuration,
 )
+from prompts.signature import signature_path
+from prompts.trust import check_serving, consents_path
 from prompts.user import store_folder, user_folder
 
 UNPROVEN = (
@@ -61,8 +63,10 @@ class RepositoryPrompts:
     """The prompts of one repository, followed on disk; one thread at a time.
 
     `named` is a file that serves everything; without it, the routes of `.attune/attune.toml`
-    decide, then the repository's own prompt if there are no routes, then the user's own routes.
-    `accept` raises `PromptError` for a prompt that cannot serve here, as of another model.
+    decide, then the repository's own prompt if it proved itself, then the user's own routes.
+    `accept` raises `PromptError` for a prompt that cannot serve here, as of another model. Unless
+    the workspace is `trusted`, a file of it that is not `named` serves only with the user's consent
+    (`prompts.trust`).
     """
 
     def __init__(
@@ -70,10 +74,13 @@ class RepositoryPrompts:
         root: Path | None,
         named: Path | None = None,
         accept: Callable[[PromptFile], object] = lambda prompt: None,
+        *,
+        trusted: bool = True,
     ) -> None:
         self._root = root
         self._named = named if named is None or root is None else root / named
         self._accept = accept
+        self._trusted = trusted or named is not None  # to name one is to consent
         self._prompts: dict[Path, _Followed[PromptFile | None]] = {}
         self._configurations: dict[Path, _Followed[Configuration]] = {}
 
@@ -87,13 +94,14 @@ class RepositoryPrompts:
         reason = NONE_YET
         for candidate in self._candidates(path, problems):
             followed = self._prompts.setdefault(
-                candidate.path, _Followed(candidate.path, self._read, None)
+                candidate.path,
+                _Followed(candidate.path, self._read, None, _what_vouches(candidate.path)),
             )
             followed.look()
             prompt = followed.value
             if followed.problem is not None:
                 problems.append(followed.problem)
-            elif followed.version is None and candidate.by_name:
+            elif not followed.exists and candidate.by_name:
                 problems.append(
                     f"The prompt file {candidate.path} does not exist; "
                     "fetch it, or name another one."
@@ -115,6 +123,11 @@ class RepositoryPrompts:
             followed.look()
         return self.choose(None)
 
+    def stamp(self) -> tuple[object, ...]:
+        """Differs whenever a file that was asked for has changed; any thread may call it."""
+        prompts = [one.stamp() for one in tuple(self._prompts.values())]
+        return (*prompts, *(one.stamp() for one in tuple(self._configurations.values())))
+
     def folders(self) -> set[Path]:
         """The folders in which a change may change a choice."""
         named = () if self._named is None else (self._named.parent,)
@@ -124,6 +137,8 @@ class RepositoryPrompts:
     def _read(self, path: Path) -> PromptFile:
         prompt = read_prompt(path)
         self._accept(prompt)
+        if not path.is_relative_to(user_folder()):
+            check_serving(path, prompt.sha256 or "", trusted=self._trusted)
         return prompt
 
     def _candidates(self, path: str | None, problems: list[str]) -> Iterator[_Candidate]:
@@ -132,10 +147,8 @@ class RepositoryPrompts:
             return
         if self._root is not None:
             folder = self._root / FOLDER
-            routes = self._routes(folder, problems)
-            if not routes:
-                yield _Candidate(self._root / DEFAULT_PROMPT, by_name=False)
-            yield from _routed(routes, path, folder)
+            yield from _routed(self._routes(folder, problems), path, folder)
+            yield _Candidate(self._root / DEFAULT_PROMPT, by_name=False)
         folder = user_folder()
         yield from _routed(self._routes(folder, problems), path, folder)
 
@@ -164,33 +177,54 @@ def _routed(routes: tuple[Route, ...], path: str | None, folder: Path) -> Iterat
 
 
 class _Followed(Generic[Value]):
-    """What `read` made of a file when it was last good; `absent` when there is no file."""
+    """What `read` made of a file when it was last good; `absent` when there is no file.
 
-    def __init__(self, path: Path, read: Callable[[Path], Value], absent: Value) -> None:
+    What stands in the files `beside` it matters to `read` too.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        read: Callable[[Path], Value],
+        absent: Value,
+        beside: tuple[Path, ...] = (),
+    ) -> None:
         self._path = path
+        self._beside = beside
         self._read = read
         self._absent = absent
         self.value = absent
-        self.version: FileVersion = None
+        self.exists = False
+        self._versions: tuple[FileVersion, ...] = (None,) * (1 + len(beside))
         self.problem: str | None = None
         """Why the file as it is now cannot be used, as a sentence."""
 
     def look(self) -> None:
         """Read the file if it has changed since the last look."""
         for _ in range(READS):
-            version = _version(self._path)
-            if version == self.version:
+            versions = self.stamp()
+            if versions == self._versions:
                 return
+            exists = versions[0] is not None
             value, problem = self._absent, None
-            if version is not None:
+            if exists:
                 try:
                     value = self._read(self._path)
                 except PromptError as error:
                     value, problem = self.value, str(error)
-            if _version(self._path) == version:
-                self.value, self.problem, self.version = value, problem, version
+            if self.stamp() == versions:
+                self.value, self.problem, self.exists = value, problem, exists
+                self._versions = versions
                 return
         # Still being written: what was good goes on, and the next look decides.
+
+    def stamp(self) -> tuple[FileVersion, ...]:
+        """The versions of the file and of those beside it, at this moment."""
+        return tuple(_version(path) for path in (self._path, *self._beside))
+
+
+def _what_vouches(path: Path) -> tuple[Path, ...]:
+    return signature_path(path), consents_path()
 
 
 def _version(path: Path) -> FileVersion:

@@ -1,6 +1,7 @@
 """The golden prompts of tests/artifacts, shared by the tests of this folder."""
 
 import importlib.util
+import subprocess
 from pathlib import Path
 from types import ModuleType
 
@@ -40,3 +41,17 @@ def embedding_prompt(builder: ModuleType) -> PromptFile:
     """The golden prompt in the embedding form: 3 tokens of 4 numbers."""
     prompt: PromptFile = builder.example_prompt("embedding")
     return prompt
+
+
+def make_key(folder: Path, name: str) -> Path:
+    """A signing key without a passphrase."""
+    path = folder / name
+    command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", str(path)]
+    subprocess.run(command, check=True)
+    return path
+
+
+@pytest.fixture(scope="session")
+def key(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A private signing key; its public half stands beside it."""
+    return make_key(tmp_path_factory.mktemp("keys"), "alice")

@@ -169,3 +169,18 @@ def test_a_named_file_serves_everything(tmp_path: Path, write: Write) -> None:
     assert chosen(prompts, "any/where.txt") == "named"
     assert prompts.folders() == {tmp_path / ".attune", user_folder()}
     assert RepositoryPrompts(None).choose("a.py").reason == NONE_YET
+
+
+def test_stamp_differs_when_a_file_changed(tmp_path: Path, write: Write) -> None:
+    """Before anything is read again, so that answers kept for the old files are not given."""
+    prompts = RepositoryPrompts(tmp_path)
+    prompts.choose("a.py")
+    stamps = [prompts.stamp()]
+    path = write("prompt")
+    stamps.append(prompts.stamp())
+    route(tmp_path / ".attune", ("prompt", ["**"]))
+    stamps.append(prompts.stamp())
+    path.unlink()
+    stamps.append(prompts.stamp())
+    assert prompts.stamp() == stamps[-1]
+    assert len(set(stamps)) == 4

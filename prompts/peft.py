@@ -1,0 +1,156 @@
+"""Adapters of PEFT (PROMPT_TUNING, PREFIX_TUNING, CARTRIDGE): a folder of two files.
+
+docs/prompt-file-format.md holds the table of fields. An adapter's configuration is a stranger's: of
+its fields, the type and the sizes are read and nothing else, so that no tokenizer, no code and no
+other model that it names is ever loaded.
+"""
+
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.numpy
+from numpy.typing import NDArray
+
+from prompts import strict_json
+from prompts.errors import CorruptPrompt, IncompatiblePrompt, NotAPromptFile, PromptWriteError
+from prompts.file import TENSOR_NAME, PromptFile, read_tensor
+from prompts.manifest import MAX_VIRTUAL_TOKENS, Form, Manifest, ModelIdentity
+
+CONFIG_NAME, WEIGHTS_NAME = "adapter_config.json", "adapter_model.safetensors"
+METHODS: Mapping[str, Form] = {
+    "CARTRIDGE": "kv",
+    "PREFIX_TUNING": "kv",
+    "PROMPT_TUNING": "embedding",
+}
+_MAX_CONFIG_BYTES = 1 << 20
+
+
+def export_adapter(prompt: PromptFile, folder: Path, method: str | None = None) -> None:
+    """Write `prompt` as a new folder that `peft.PeftModel.from_pretrained` loads.
+
+    `method` is a key of `METHODS`; by default the first one for the prompt's form. Raises
+    `PromptWriteError` for a method of another form, or if the folder exists or cannot be written.
+    """
+    form = prompt.manifest.form
+    fitting = [name for name, needed in METHODS.items() if needed == form]
+    chosen = method or fitting[0]
+    if chosen not in fitting:
+        raise PromptWriteError(
+            f"A prompt of the form {form} cannot be written as {chosen};"
+            f" choose {' or '.join(fitting)}."
+        )
+    temporary = folder.parent / f".attune-{secrets.token_hex(8)}.tmp"
+    try:
+        if folder.exists():
+            raise PromptWriteError(f"{folder} exists already; name a new folder.")
+        temporary.mkdir(parents=True)
+        config = json.dumps(_config(prompt.manifest, chosen), indent=2, sort_keys=True)
+        (temporary / CONFIG_NAME).write_text(config + "\n", "utf-8")
+        tensors = {TENSOR_NAME: np.ascontiguousarray(prompt.embeddings)}
+        weights = safetensors.numpy.save(tensors, {"format": "pt"})
+        (temporary / WEIGHTS_NAME).write_bytes(weights)
+        os.rename(temporary, folder)
+    except OSError as error:
+        raise PromptWriteError(f"{folder} could not be written ({error.strerror}).") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def import_adapter(folder: Path, identity: ModelIdentity, name: str) -> PromptFile:
+    """The adapter in `folder` as a prompt for the model of `identity`, unproven and unaudited.
+
+    An adapter says nothing that would tell two models of the same shape apart, so whoever imports
+    one vouches that it was tuned with this model. Raises `NotAPromptFile`, `CorruptPrompt` or
+    `IncompatiblePrompt`.
+    """
+    config = _read_config(folder / CONFIG_NAME)
+    method, n_tokens = config.get("peft_type"), config.get("num_virtual_tokens")
+    form = METHODS.get(method) if isinstance(method, str) else None
+    if form is None:
+        raise NotAPromptFile(
+            f"{folder} holds an adapter of another type than {', '.join(METHODS)};"
+            " only these are prompts."
+        )
+    if not isinstance(n_tokens, int) or not 1 <= n_tokens <= MAX_VIRTUAL_TOKENS:
+        raise CorruptPrompt(
+            f"{folder}: num_virtual_tokens must be a whole number from 1 to {MAX_VIRTUAL_TOKENS};"
+            " export the adapter again."
+        )
+    manifest = Manifest(
+        name=name,
+        form=form,
+        num_virtual_tokens=n_tokens,
+        model=identity,
+        recipe={"imported_from": f"PEFT {method}"},
+        attune_version=version("attune"),
+    )
+    _check_sizes(config, manifest, folder)
+    return PromptFile(manifest, _read_weights(folder / WEIGHTS_NAME, manifest))
+
+
+def _config(manifest: Manifest, method: str) -> dict[str, Any]:
+    model = manifest.model
+    width = model.num_key_value_heads * model.head_dim
+    fields: dict[str, Any] = {
+        "peft_type": method,
+        "task_type": "CAUSAL_LM",
+        "base_model_name_or_path": model.name,
+        "inference_mode": True,
+        "num_virtual_tokens": manifest.num_virtual_tokens,
+        "num_transformer_submodules": 1,
+        "num_layers": model.num_layers,
+        "token_dim": model.hidden_size,
+    }
+    if manifest.form == "kv":
+        fields |= {"num_attention_heads": model.num_key_value_heads, "token_dim": width}
+    if method == "CARTRIDGE":
+        fields["num_frozen_tokens"] = 1
+    elif method == "PREFIX_TUNING":
+        fields |= {"encoder_hidden_size": width, "prefix_projection": False}
+    return fields
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(_MAX_CONFIG_BYTES + 1)
+    except OSError as error:
+        raise NotAPromptFile(
+            f"{path} cannot be read ({error.strerror}); name a folder that PEFT saved."
+        ) from error
+    try:
+        if len(data) > _MAX_CONFIG_BYTES:
+            raise ValueError("more than 1 MiB")
+        config = strict_json.parse(data.decode("utf-8"))
+        if not isinstance(config, dict):
+            raise ValueError("no JSON object")
+    except ValueError as error:
+        raise NotAPromptFile(f"{path} holds {error}; name a folder that PEFT saved.") from None
+    return config
+
+
+def _check_sizes(config: dict[str, Any], manifest: Manifest, folder: Path) -> None:
+    """Sizes that the adapter states must be the model's; the tensor's shape decides in any case."""
+    expected = _config(manifest, str(config["peft_type"]))
+    for key in ("num_layers", "token_dim"):
+        if config.get(key) not in (None, expected[key]):
+            raise IncompatiblePrompt(
+                f"{folder} was tuned for another model: its {key} is {config[key]!r}, but"
+                f" {manifest.model.name!r} needs {expected[key]}; start Attune with that model."
+            )
+
+
+def _read_weights(path: Path, manifest: Manifest) -> NDArray[np.float32]:
+    try:
+        return read_tensor(path, manifest.shape)
+    except CorruptPrompt as error:
+        raise IncompatiblePrompt(
+            f"{error} The adapter has to be one of {manifest.model.name!r}."
+        ) from None
