@@ -6,7 +6,7 @@ Every position that leaves this module is an offset in code points.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Literal
 
 import tree_sitter
@@ -73,6 +73,14 @@ class SyntaxTree:
     def root(self) -> tree_sitter.Node | None:
         """The root of the tree, None for an unknown language."""
         return None if self._tree is None else self._tree.root_node
+
+    def errors_in(self, around: Span) -> int:
+        """Pieces in a range that are no code in the language, and tokens that had to be added."""
+        if self.root is None or self.language is None or not self.root.has_error:
+            return 0
+        cursor, place = tree_sitter.QueryCursor(_errors(self.language)), self.lines.to_byte
+        cursor.set_byte_range(place(around.start), place(around.end))
+        return sum(len(nodes) for nodes in cursor.captures(self.root).values())
 
     @cached_property
     def _tree(self) -> tree_sitter.Tree | None:
@@ -182,6 +190,11 @@ class SyntaxTree:
     def _closed(self, comment: Span) -> bool:
         """Whether a comment has an end of its own, as /* … */ has."""
         return self.text[comment.start : comment.end].startswith("/*")
+
+
+@cache
+def _errors(language: str) -> tree_sitter.Query:
+    return tree_sitter.Query(grammar(language), "(ERROR) @error (MISSING) @missing")
 
 
 def parse(text: str, language: str | None, previous: SyntaxTree | None = None) -> SyntaxTree:

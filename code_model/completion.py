@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from code_context.brackets import CLOSERS, scan
 from code_context.completion_kind import CompletionKind, decide
 from code_context.context import Context, ContextConfig, build_context
 from code_context.retrieval import Repository
 from code_context.syntax import SyntaxTree, language_of, parse
+from code_model import filters
 from code_model.engine import Engine, Generation
 from code_model.loading import BaseModel
 
@@ -20,6 +22,12 @@ REASONS = {
     "in_comment": "the cursor stands in a comment",
     "nothing_to_add": "the model adds nothing here",
     "cancelled": "the request was cancelled",
+    "repeats_suffix": "the suggestion repeats what follows",
+    "unbalanced_brackets": "the suggestion closes a bracket that nothing has opened",
+    "wrong_indentation": "the suggestion is indented unlike the file",
+    "repetition_loop": "the suggestion goes round in circles",
+    "breaks_parse": "the suggestion would add a syntax error",
+    "below_threshold": "the model is too unsure",
 }
 
 
@@ -27,13 +35,15 @@ REASONS = {
 class Completion:
     """The text to insert at the cursor; when it is empty, `reason` is a key of `REASONS`.
 
-    `generation` is None when the model was not asked.
+    `generation` is None when the model was not asked; `logprob` is the log-probability (nats) of
+    its first line, which the show threshold is compared with.
     """
 
     text: str
     kind: CompletionKind
     reason: str | None = None
     generation: Generation | None = None
+    logprob: float = 0.0
 
 
 def model_input(
@@ -109,7 +119,7 @@ def complete(
         room=engine.room(limit),
         repository=repository,
     )
-    complete_at = _stops(decision.kind, text, offset)
+    complete_at = _stops(decision.kind, tree, offset)
 
     def stop(generated: str) -> bool:
         progress(generated)
@@ -118,9 +128,17 @@ def complete(
     generation = engine.generate(ids, max_new_tokens=limit, stop=stop, cancelled=cancelled)
     if generation.finish_reason == "cancelled":
         return Completion("", decision.kind, "cancelled", generation)
-    kept = _cut(decision.kind, generation, text, offset)
-    reason = None if kept else "nothing_to_add"
-    return Completion(kept, decision.kind, reason, generation)
+    kept, reason = _cut(decision.kind, generation, tree, offset), None
+    logprob = _first_line_logprob(engine.base, generation)
+    if not kept:
+        reason = "nothing_to_add"
+    elif not explicit and engine.show_threshold is not None and logprob < engine.show_threshold:
+        kept, reason = "", "below_threshold"
+    else:
+        kept, reason = filters.apply(filters.Candidate(tree, offset, kept))
+    if "\r\n" in text:
+        kept = kept.replace("\n", "\r\n")
+    return Completion(kept, decision.kind, reason, generation, logprob)
 
 
 def warm(
@@ -152,25 +170,49 @@ def _shrunk(config: ContextConfig, room: int) -> ContextConfig:
     )
 
 
-def _stops(kind: CompletionKind, text: str, offset: int) -> Callable[[str], bool]:
+def _stops(kind: CompletionKind, tree: SyntaxTree, offset: int) -> Callable[[str], bool]:
+    """Whether a text has reached the end of its unit."""
     if kind is CompletionKind.LINE:
-        return lambda generated: "\n" in generated
-    outer = _outer_width(text, offset)
+        closer = tree.text[offset : offset + 1]
+        return lambda generated: "\n" in generated or _closed_at(generated, closer) is not None
+    outer = _outer_width(tree.text, offset)
     return lambda generated: _dedent(generated, outer) is not None
 
 
-def _cut(kind: CompletionKind, generation: Generation, text: str, offset: int) -> str:
-    """The part of the generated text that is one syntax unit, without half a line at its end."""
+def _cut(kind: CompletionKind, generation: Generation, tree: SyntaxTree, offset: int) -> str:
+    """The part of the generated text that is one syntax unit, without half a line at its end.
+
+    A line ends where it closes the bracket that stands closed behind the cursor.
+    """
     generated = generation.text.replace("\r\n", "\n")
     if kind is CompletionKind.LINE:
-        return _whole_characters(generated.partition("\n")[0]).rstrip()
-    end = _dedent(generated, _outer_width(text, offset))
+        line = generated.partition("\n")[0]
+        line = line[: _closed_at(line, tree.text[offset : offset + 1])]
+        return _whole_characters(line).rstrip()
+    end = _dedent(generated, _outer_width(tree.text, offset))
     if end is not None:
         generated = generated[:end]
     elif generation.finish_reason == "length":
         generated = generated.rpartition("\n")[0]
-    kept = _whole_characters(generated).rstrip()
-    return kept.replace("\n", "\r\n") if "\r\n" in text else kept
+    return _whole_characters(generated).rstrip()
+
+
+def _closed_at(generated: str, closer: str) -> int | None:
+    """Where `generated` writes the bracket again that already closes what stands before it."""
+    if closer not in CLOSERS or closer not in generated:
+        return None
+    unmatched, _ = scan(generated)
+    return unmatched[0] if unmatched and generated[unmatched[0]] == closer else None
+
+
+def _first_line_logprob(base: BaseModel, generation: Generation) -> float:
+    """Of the tokens up to the one that ends the first line."""
+    total = 0.0
+    for token, logprob in zip(generation.ids, generation.logprobs, strict=True):
+        total += logprob
+        if "\n" in base.tokenizer.decode([token]):
+            break
+    return total
 
 
 def _dedent(generated: str, outer: int) -> int | None:

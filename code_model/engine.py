@@ -74,6 +74,14 @@ class Engine:
         self._parked: deque[_Parked] = deque()
         self._last: list[int] = []
 
+    @property
+    def show_threshold(self) -> float | None:
+        """Log-probability (nats) below which a first line is not worth showing, as calibrated with
+        the prompt; None shows all."""
+        measured = {} if self.prompt is None else self.prompt.manifest.measured
+        found = measured.get("show_threshold")
+        return float(found) if isinstance(found, (int, float)) else None
+
     def room(self, max_new_tokens: int) -> int:
         """Context tokens that fit beside the prefix and the new tokens."""
         return self._cache.capacity - self.prefix_tokens - max_new_tokens

@@ -9,8 +9,9 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
+from code_context.brackets import CLOSERS, QUOTES
 from lsp_server.answers import Answer, CompletionRequest
-from lsp_server.edit_range import CLOSERS, QUOTES, replaced_length
+from lsp_server.edit_range import replaced_length
 
 MAX_ANSWERS = 512
 MAX_CHARACTERS = 4_000_000  # of the texts that tell states apart

@@ -1,8 +1,6 @@
 """How much text right of the cursor a completion replaces."""
 
-OPENERS = {"(": ")", "[": "]", "{": "}"}
-CLOSERS = frozenset(OPENERS.values())
-QUOTES = ("'", '"', "`")
+from code_context.brackets import QUOTES, end_of_string, scan
 
 
 def replaced_length(completion: str, right: str) -> int:
@@ -13,44 +11,12 @@ def replaced_length(completion: str, right: str) -> int:
     """
     right = right.rstrip()
     quote = right[:1] if right[:1] in QUOTES and right[:1] else ""
-    end = _end_of_string(completion, quote) if quote else 0
+    end = end_of_string(completion, quote) if quote else 0
     if end < 0:
         return 0
     replaced = len(quote)
-    for closer in _unmatched_closers(completion[end:]):
-        if right[replaced : replaced + 1] != closer:
+    for place in scan(completion[end:])[0]:
+        if right[replaced : replaced + 1] != completion[end + place]:
             break
         replaced += 1
     return replaced
-
-
-def _end_of_string(text: str, quote: str) -> int:
-    """Where the string ends that the cursor stands in, -1 if `text` does not end it."""
-    at = 0
-    while at < len(text) and text[at] != "\n":
-        if text[at] == quote:
-            return at + 1
-        at += 2 if text[at] == "\\" else 1
-    return -1
-
-
-def _unmatched_closers(text: str) -> list[str]:
-    """Closing brackets whose opening ones stand before `text`; those in strings do not count."""
-    open_: list[str] = []
-    unmatched: list[str] = []
-    at = 0
-    while at < len(text):
-        one = text[at]
-        if one in QUOTES:
-            end = _end_of_string(text[at + 1 :], one)
-            if end > 0:
-                at += end
-        elif one in OPENERS:
-            open_.append(OPENERS[one])
-        elif one in CLOSERS:
-            if open_ and open_[-1] == one:
-                open_.pop()
-            elif not open_:
-                unmatched.append(one)
-        at += 1
-    return unmatched

@@ -34,9 +34,9 @@ async def test_completes_and_ends(connect, base):
     result = await session.start()
     assert result.capabilities.inline_completion_provider is not None
     assert result.capabilities.position_encoding == types.PositionEncodingKind.Utf16
-    uri = session.open("package/module.py", TEXT)
+    uri = session.open("package/module.txt", TEXT)
     items = await session.complete(uri, LINE, CHARACTER)
-    assert texts(items) == expected(base, "package/module.py") != []
+    assert texts(items) == expected(base, "package/module.txt") != []
     cursor = types.Position(LINE, CHARACTER)
     assert items[0].range == types.Range(cursor, cursor)
     assert await session.complete(uri, 1, 0) is not None
@@ -56,9 +56,9 @@ async def test_the_workspace_is_never_imported(connect, base, workspace, tmp_pat
         (workspace / name / "__main__.py").write_text(code)
     session = await connect(cwd=workspace, PYTHONPATH=str(workspace))
     await session.start()
-    uri = session.open("prompts/module.py", TEXT)
+    uri = session.open("prompts/module.txt", TEXT)
     items = await session.complete(uri, LINE, CHARACTER)
-    assert texts(items) == expected(base, "prompts/module.py")
+    assert texts(items) == expected(base, "prompts/module.txt")
     assert await session.end() == 0
     assert not mark.exists()
 
@@ -67,7 +67,7 @@ async def test_cancelled_request_is_answered_at_once(connect, base):
     """While the model still loads, so the request is certainly waiting; the next one is served."""
     session = await connect()
     await session.start()
-    uri = session.open("module.py", TEXT)
+    uri = session.open("module.txt", TEXT)
     waiting = asyncio.create_task(session.complete(uri, LINE, CHARACTER, msg_id="first"))
     overtaken = asyncio.create_task(session.complete(uri, LINE, CHARACTER))
     latest = asyncio.create_task(session.complete(uri, LINE, CHARACTER))
@@ -78,7 +78,7 @@ async def test_cancelled_request_is_answered_at_once(connect, base):
         await waiting
     assert [status.busy for status in session.statuses] == [True]
     assert await overtaken == []
-    assert texts(await latest) == expected(base, "module.py")
+    assert texts(await latest) == expected(base, "module.txt")
     assert await session.end() == 0
 
 
@@ -88,10 +88,10 @@ async def test_broken_prompt_warns_once_and_completions_go_on(connect, base, wor
     file.write_bytes(b"\x07" * 100)
     session = await connect()
     await session.start()
-    uri = session.open("module.py", TEXT)
+    uri = session.open("module.txt", TEXT)
     for _ in range(2):
         items = await session.complete(uri, LINE, CHARACTER)
-        assert texts(items) == expected(base, "module.py")
+        assert texts(items) == expected(base, "module.txt")
     assert [status.kind for status in session.statuses] == ["Normal", "Warning"]
     assert str(file) in session.statuses[-1].message
     assert await session.end() == 0
@@ -100,7 +100,7 @@ async def test_broken_prompt_warns_once_and_completions_go_on(connect, base, wor
 async def test_missing_model_is_told_and_answers_are_empty(connect, tmp_path):
     session = await connect(ATTUNE_MODEL=str(tmp_path / "none"))
     await session.start()
-    uri = session.open("module.py", TEXT)
+    uri = session.open("module.txt", TEXT)
     assert await session.complete(uri, LINE, CHARACTER) == []
     status = await session.settled()
     assert status.kind == "Error"

@@ -1,5 +1,7 @@
 """From text and cursor to the text to insert, with a scripted engine in the model's place."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,6 +13,7 @@ from code_context.syntax import parse
 from code_model.completion import complete, model_input
 from code_model.engine import Engine
 from code_model.loading import BaseModel
+from code_model.soft_prompt import kv_of_ids, kv_to_rows
 from tests.conftest import cursor
 
 
@@ -20,6 +23,12 @@ class ScriptedEngine(Engine):
     def __init__(self, base: BaseModel, says: str) -> None:
         super().__init__(base)
         self._says = says
+        self.logprob = 0.0
+        self.threshold: float | None = None
+
+    @property
+    def show_threshold(self) -> float | None:
+        return self.threshold
 
     def generate(self, ids, *, max_new_tokens, stop=lambda text: False, cancelled=lambda: False):
         from code_model.engine import Generation
@@ -32,10 +41,10 @@ class ScriptedEngine(Engine):
             said.append(token)
             text = self.base.tokenizer.decode(said)
             if stop(text):
-                return Generation(tuple(said), text, (0.0,) * len(said), "stop", 0)
+                return Generation(tuple(said), text, (self.logprob,) * len(said), "stop", 0)
         reason = "end" if len(tokens) <= max_new_tokens else "length"
         return Generation(
-            tuple(said), self.base.tokenizer.decode(said), (0.0,) * len(said), reason, 0
+            tuple(said), self.base.tokenizer.decode(said), (self.logprob,) * len(said), reason, 0
         )
 
 
@@ -47,6 +56,9 @@ CASES = [
     ("def f():$0", "\n    return 1\nx = 2", "\n    return 1"),
     ("def f():\r\n    $0\r\n", "a = 1\n    return a\nb", "a = 1\r\n    return a"),
     ("def f(\n    a,\n):\n    $0", "return a\nb = 1", "return a"),
+    ("foo($0)", "a, b).c", "a, b"),
+    ("foo(x[$0])", "(1)])", "(1)"),
+    ("foo($0", "a)", "a)"),
 ]
 
 
@@ -60,16 +72,47 @@ def test_cut_to_one_unit(base: BaseModel, marked: str, says: str, expected: str)
 
 def test_half_a_line_at_the_limit_is_dropped(base: BaseModel) -> None:
     at = cursor("def f():\n    $0")
-    says = "a = 1\n" + "    b = 22222222222222222222\n" * 20
+    says = "a = 1\n" + "".join(f"    b = {n}{n * n}222222222222\n" for n in range(20))
     answer = complete(ScriptedEngine(base, says), at.text, "a.py", at.offset)
     assert answer.text.startswith("a = 1\n    b = ")
-    assert set(answer.text.splitlines()[1:]) == {"    b = 22222222222222222222"}
+    assert answer.generation is not None
+    assert answer.generation.finish_reason == "length"
+    assert all(line in says.splitlines() for line in answer.text.splitlines())
+    assert len(answer.text.splitlines()) > 2
 
 
 def test_silence_has_a_reason_and_costs_no_model_step(base: BaseModel) -> None:
     at = cursor("foo$0bar")
     answer = complete(Engine(base), at.text, "a.py", at.offset)
     assert (answer.text, answer.reason, answer.generation) == ("", "inside_word", None)
+
+
+def test_below_the_threshold_it_is_silent_unless_asked(base: BaseModel) -> None:
+    """The tokens of the first line count, and those behind it do not."""
+    engine = ScriptedEngine(base, "foo(1)\ny = 2")
+    unsure = complete(engine, "x = ", "a.py", 4)
+    assert (unsure.text, unsure.logprob) == ("foo(1)", 0.0)
+    engine.logprob = -0.5
+    sure = complete(engine, "x = ", "a.py", 4)
+    tokens = len(base.tokenizer.encode("foo(1)\n"))
+    assert sure.logprob == pytest.approx(-0.5 * tokens)
+    for threshold, shown in ((sure.logprob - 0.01, True), (sure.logprob + 0.01, False)):
+        engine.threshold = threshold
+        answer = complete(engine, "x = ", "a.py", 4)
+        assert (answer.text == "foo(1)") == shown
+        assert answer.reason == (None if shown else "below_threshold")
+        assert complete(engine, "x = ", "a.py", 4, explicit=True).text == "foo(1)"
+
+
+def test_the_threshold_is_the_prompts(base: BaseModel) -> None:
+    from tests.unit.code_model.test_equalities import IDS, prompt_of
+
+    rows = kv_to_rows(kv_of_ids(base.model, IDS))
+    prompt = prompt_of(base, "kv", rows)
+    for measured, expected in (({}, None), ({"show_threshold": -1.5}, -1.5)):
+        manifest = replace(prompt.manifest, measured=measured)
+        assert Engine(base, replace(prompt, manifest=manifest)).show_threshold == expected
+    assert Engine(base).show_threshold is None
 
 
 def test_a_cancelled_request_is_empty(base: BaseModel) -> None:

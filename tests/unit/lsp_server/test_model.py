@@ -50,12 +50,12 @@ def told() -> list[Status]:
 
 
 def answer(model: AttunedModel) -> str:
-    request = CompletionRequest(TEXT, "a.py", len(TEXT))
+    request = CompletionRequest(TEXT, "a.txt", len(TEXT))
     return model.complete(request, Run()).text
 
 
 def expected(base, prompt: PromptFile | None) -> str:
-    return complete(Engine(base, prompt), TEXT, "a.py", len(TEXT)).text
+    return complete(Engine(base, prompt), TEXT, "a.txt", len(TEXT)).text
 
 
 def test_without_a_prompt(base, tmp_path, told):
@@ -184,7 +184,7 @@ def test_unusable_model_is_an_engine_error(monkeypatch, tmp_path, told):
 def test_open_engine_completes(monkeypatch, base, tiny_model, told):
     monkeypatch.setenv("ATTUNE_MODEL", str(tiny_model))
     model = open_engine(Settings(), None, told.append)
-    request = CompletionRequest(TEXT, "a.py", len(TEXT))
+    request = CompletionRequest(TEXT, "a.txt", len(TEXT))
     model.warm(request, Run())
     answered = model.complete(request, Run())
     assert answered.prefilled == 1
