@@ -236,6 +236,11 @@ class RepositoryIndex:
         row = self._db.execute("SELECT left_out FROM files WHERE path = ?", (path,)).fetchone()
         return row[0] if row else None
 
+    def holds(self, path: str) -> bool:
+        """Whether a file is known, used or not."""
+        row = self._db.execute("SELECT 1 FROM files WHERE path = ?", (path,)).fetchone()
+        return row is not None
+
     def file_count(self) -> int:
         """Files that are used."""
         query = "SELECT count(*) FROM files WHERE left_out ISNULL"

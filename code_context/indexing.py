@@ -29,6 +29,12 @@ def index_file(root: Path) -> Path:
     return user_cache_path("attune", appauthor=False) / "index" / f"{digest}.sqlite"
 
 
+def may_be_indexed(root: Path) -> bool:
+    """Whether a folder can be somebody's project: not the root of the disk, not a home."""
+    resolved = root.resolve()
+    return resolved.is_dir() and resolved.parent != resolved and resolved != Path.home().resolve()
+
+
 def open_index(root: Path, progress: Progress = lambda done, total: None) -> OpenedIndex:
     """The index of a repository, brought up to date.
 

@@ -2,6 +2,7 @@
 
 import posixpath
 import re
+from collections.abc import Container
 
 from code_context.index import Located, RepositoryIndex
 from code_context.languages import language_of
@@ -14,10 +15,18 @@ RELATIVE_WORDS = ("crate", "self", "super")
 
 
 class Resolver:
-    """Finds definitions in the indexes, the first of which knows better (open documents)."""
+    """Finds definitions in an index; the files of `replaced` count as `above` has them."""
 
-    def __init__(self, indexes: tuple[RepositoryIndex, ...]) -> None:
-        self._indexes = indexes
+    def __init__(
+        self, index: RepositoryIndex, above: RepositoryIndex, replaced: Container[str]
+    ) -> None:
+        self._index = index
+        self._above = above
+        self._replaced = replaced
+
+    def _of(self, path: str) -> RepositoryIndex:
+        """The index that knows a file best."""
+        return self._above if path in self._replaced else self._index
 
     def files(self, module: str, importer: str) -> list[str]:
         """Files that a module's name, as `importer` writes it, may stand for, best first."""
@@ -29,7 +38,7 @@ class Resolver:
         if not parts:
             return []
         found = []
-        for index in self._indexes:
+        for index in (self._above, self._index):
             for stem, path in index.files_named(parts[-1]):
                 shared = _shared_tail(stem.split("/"), parts)
                 # a package's own folder may be the root, so its name may be missing in the path
@@ -67,19 +76,21 @@ class Resolver:
 
         `is_member`: those that stand in a class, else those at the top level.
         """
-        found: list[Located] = []
-        for index in self._indexes:
-            known = {one.path for one in found}
-            for one in index.definitions(name, 4 * most):
-                if bool(one.definition.container) is is_member and one.path not in known | {path}:
-                    found.append(one)
+        found = [
+            one
+            for index in (self._above, self._index)
+            for one in index.definitions(name, 4 * most)
+            if bool(one.definition.container) is is_member
+            and one.path != path
+            and self._of(one.path) is index
+        ]
         return found if len(found) <= most else []
 
     def _exactly(self, stem: str) -> list[str]:
         last = stem.rpartition("/")[2]
         found = [
             path
-            for index in self._indexes
+            for index in (self._above, self._index)
             for other, path in index.files_named(last)
             if other == stem
         ]
@@ -87,20 +98,18 @@ class Resolver:
 
     def _in_module(self, module: str, name: str, importer: str, hops: int) -> list[Located]:
         for file in self.files(module, importer):
-            for index in self._indexes:
-                if file != importer and (found := index.definitions_in(file, name)):
-                    return found
-                if not hops:
+            index = self._of(file)
+            if file != importer and (found := index.definitions_in(file, name)):
+                return found
+            for one in index.imports_of(file) if hops else ():
+                if one.name and one.bound == name:
+                    found = self._in_module(one.module, one.name, file, hops - 1)
+                elif one.name == WILDCARD:
+                    found = self._in_module(one.module, name, file, 0)
+                else:
                     continue
-                for one in index.imports_of(file):
-                    if one.name and one.bound == name:
-                        found = self._in_module(one.module, one.name, file, hops - 1)
-                    elif one.name == WILDCARD:
-                        found = self._in_module(one.module, name, file, 0)
-                    else:
-                        continue
-                    if found:
-                        return found
+                if found:
+                    return found
         return []
 
 

@@ -7,11 +7,12 @@ so that most keystrokes leave the answer, and with it the KV cache, as it was.
 import math
 import re
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from code_context.chunks import IDENTIFIER
 from code_context.context import Snippet
 from code_context.index import FoundChunk, Located, RepositoryIndex
+from code_context.recent import RecentRegions
 from code_context.resolve import Resolver
 from code_context.symbols import imported_names
 from code_context.syntax import Span, SyntaxTree, enclosing_scopes
@@ -43,20 +44,34 @@ class Repository:
     def __init__(self, index: RepositoryIndex) -> None:
         self._index = index
         self._open = RepositoryIndex()
-        self._open_paths: dict[str, str] = {}
-        self._resolver = Resolver((self._open, index))
+        self._texts: dict[str, str] = {}
+        self._resolver = Resolver(index, self._open, self._texts)
+        self._recent = RecentRegions()
+        self._indexed: dict[str, str] = {}
         self.problem: str | None = None
 
-    def open_document(self, path: str, text: str) -> None:
-        """Take an open document's text in place of what the index knows of the file."""
-        if self._open_paths.get(path) != text:
-            self._open_paths[path] = text
-            self._open.put(path, text)
+    def attend(self, documents: Mapping[str, str], path: str, line: int) -> None:
+        """Take the texts of the documents that are open, by path, in place of the index's files.
 
-    def close_document(self, path: str) -> None:
-        """Believe the index again."""
-        if self._open_paths.pop(path, None) is not None:
-            self._open.remove(path)
+        What changed since the last time, and the line (from 0) of `path` where the cursor stands,
+        are remembered as recent.
+        """
+        for closed in self._texts.keys() - documents.keys():
+            del self._texts[closed]
+            self._open.remove(closed)
+            self._indexed.pop(closed, None)
+            self._recent.forget(closed)
+        for name, text in documents.items():
+            before = self._texts.get(name)
+            if before is not None and before != text:
+                self._recent.edited(name, before, text)
+            self._texts[name] = text
+            # a file is no neighbour of itself, so it is indexed when another one asks
+            if name != path and self._indexed.get(name) != text:
+                self._open.put(name, text)
+                self._indexed[name] = text
+        if path in documents:
+            self._recent.viewed(path, line)
 
     def snippets(self, tree: SyntaxTree, path: str, offset: int) -> list[Snippet]:
         """Candidates for a cursor in the file `path`, best first within each source."""
@@ -66,10 +81,21 @@ class Repository:
             self._index.forget_answers()
             self._open.forget_answers()
             pieces = _surroundings(tree, offset)
-            return [*self._definitions(tree, path, pieces), *self._similar(path, pieces)]
+            return [
+                *self._recents(path),
+                *self._definitions(tree, path, pieces),
+                *self._similar(path, pieces),
+            ]
         except sqlite3.Error as error:
             self.problem = f"the repository index cannot be read ({error})"
             return []
+
+    def _recents(self, path: str) -> list[Snippet]:
+        return [
+            one
+            for one in self._recent.snippets(path, self._texts)
+            if self._open.why_left_out(one.path) is None
+        ]
 
     def _definitions(self, tree: SyntaxTree, path: str, pieces: Pieces) -> list[Snippet]:
         imports = imported_names(tree)
@@ -110,7 +136,7 @@ class Repository:
         candidates: dict[tuple[str, int], FoundChunk] = {}
         for index in (self._open, self._index):
             for one in index.search(self._affordable(index, ordered), MAX_CANDIDATES):
-                hidden = index is self._index and one.path in self._open_paths
+                hidden = index is self._index and one.path in self._texts
                 if one.path != path and not hidden:
                     candidates[one.path, one.chunk.line] = one
         total = sum(weights[term] for term in ordered[:MAX_TERMS])

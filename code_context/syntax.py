@@ -4,6 +4,7 @@ Parsing never fails: broken code gives a tree with errors in it, an unknown lang
 Every position that leaves this module is an offset in code points.
 """
 
+from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -11,6 +12,7 @@ from typing import Literal
 
 import tree_sitter
 
+from code_context.differences import changed_span
 from code_context.languages import Questions, grammar, languages, query
 from code_context.languages import language_of as language_of
 from code_context.positions import LineIndex
@@ -102,15 +104,12 @@ class SyntaxTree:
         if self._tree is None:
             return None
         tree = self._tree.copy()
-        start = _common_prefix(self.source, source)
-        shorter = min(len(self.source), len(source)) - start
-        tail = _common_prefix(self.source[::-1][:shorter], source[::-1][:shorter])
+        start, old_end, new_end = changed_span(self.source, source)
         # whole characters only: two of them may share bytes
         while start and (_continues(self.source, start) or _continues(source, start)):
             start -= 1
-        while tail and _continues(source, len(source) - tail):
-            tail -= 1
-        old_end, new_end = len(self.source) - tail, len(source) - tail
+        while _continues(source, new_end):
+            old_end, new_end = old_end + 1, new_end + 1
         tree.edit(
             start,
             old_end,
@@ -205,6 +204,29 @@ def parse(text: str, language: str | None, previous: SyntaxTree | None = None) -
     return SyntaxTree(text, language, previous=previous)
 
 
+class OpenTrees:
+    """The latest tree of each of the last documents, so that a change costs what it changes.
+
+    Not thread-safe: one thread owns it.
+    """
+
+    def __init__(self, most: int = 16) -> None:
+        self._most = most
+        self._trees: OrderedDict[str, SyntaxTree] = OrderedDict()
+
+    def parse(self, text: str, path: str) -> SyntaxTree:
+        """The tree of a document's text."""
+        previous = self._trees.pop(path, None)
+        if previous is not None and previous.text == text:
+            tree = previous
+        else:
+            tree = parse(text, language_of(path), previous)
+        self._trees[path] = tree
+        while len(self._trees) > self._most:
+            self._trees.popitem(last=False)
+        return tree
+
+
 def enclosing_scopes(tree: SyntaxTree, offset: int) -> list[Scope]:
     """Classes and functions around the cursor, outermost first.
 
@@ -276,20 +298,6 @@ def _word_start(text: str, start: int, end: int) -> int | None:
 
 def _indentation(line: str) -> int:
     return len(line) - len(line.lstrip(" \t"))
-
-
-def _common_prefix(one: bytes, other: bytes) -> int:
-    """How many bytes two texts share from the start, found by halving."""
-    low, high = 0, min(len(one), len(other))
-    if one[:high] == other[:high]:
-        return high
-    while high - low > 1:
-        middle = (low + high) // 2
-        if one[low:middle] == other[low:middle]:
-            low = middle
-        else:
-            high = middle
-    return low
 
 
 def _continues(source: bytes, byte: int) -> bool:

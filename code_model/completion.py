@@ -7,7 +7,7 @@ from code_context.brackets import CLOSERS, scan
 from code_context.completion_kind import CompletionKind, decide
 from code_context.context import Context, ContextConfig, build_context
 from code_context.retrieval import Repository
-from code_context.syntax import SyntaxTree, language_of, parse
+from code_context.syntax import OpenTrees, SyntaxTree, language_of, parse
 from code_model import filters
 from code_model.engine import Engine, Generation
 from code_model.loading import BaseModel
@@ -97,15 +97,17 @@ def complete(
     config: ContextConfig | None = None,
     explicit: bool = False,
     repository: Repository | None = None,
+    trees: OpenTrees | None = None,
     cancelled: Callable[[], bool] = lambda: False,
     progress: Callable[[str], None] = lambda text: None,
 ) -> Completion:
     """Complete `text` of the file `path` (relative to its repository) at `offset` (code points).
 
-    `explicit`: the user asked for it, so strings and comments are completed too. `progress` hears
-    the text so far at every token.
+    `explicit`: the user asked for it, so strings and comments are completed too. `repository`
+    speaks for the other files; `trees` knows earlier versions of the text. `progress` hears the
+    text so far at every token.
     """
-    tree = parse(text, language_of(path))
+    tree = _tree(text, path, trees)
     decision = decide(tree, offset, explicit=explicit)
     if decision.kind is CompletionKind.NONE:
         return Completion("", decision.kind, decision.reason)
@@ -148,13 +150,25 @@ def warm(
     offset: int,
     *,
     config: ContextConfig | None = None,
+    repository: Repository | None = None,
+    trees: OpenTrees | None = None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> None:
     """Compute ahead what `complete` at this place, or near it, will find cached."""
-    tree = parse(text, language_of(path))
-    room = engine.room(max(MAX_NEW_TOKENS.values()))
-    ids = model_input(engine.base, tree, path, offset, config=config or ContextConfig(), room=room)
+    ids = model_input(
+        engine.base,
+        _tree(text, path, trees),
+        path,
+        offset,
+        config=config or ContextConfig(),
+        room=engine.room(max(MAX_NEW_TOKENS.values())),
+        repository=repository,
+    )
     engine.warm(ids, cancelled)
+
+
+def _tree(text: str, path: str, trees: OpenTrees | None) -> SyntaxTree:
+    return parse(text, language_of(path)) if trees is None else trees.parse(text, path)
 
 
 def _shrunk(config: ContextConfig, room: int) -> ContextConfig:

@@ -1,6 +1,7 @@
 """What is asked of the engine and what it answers."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 
@@ -9,13 +10,15 @@ class CompletionRequest:
     """A text as it was when the request came.
 
     `path` is relative to the workspace folder, `offset` counts code points; `explicit`: the user
-    asked for the completion.
+    asked for the completion. `documents` holds the texts of all open documents of the folder by
+    path, None where nothing new is known of them.
     """
 
     text: str
     path: str
     offset: int
     explicit: bool = False
+    documents: Mapping[str, str] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,17 @@ def snapshot(workspace: Workspace, uri: str) -> Snapshot | None:
     )
 
 
+def open_texts(workspace: Workspace) -> dict[str, str]:
+    """The texts of the open documents inside the first workspace folder, by path relative to it."""
+    roots = folders(workspace)[:1]
+    found = {}
+    for document in workspace.text_documents.values():
+        path = PurePath(document.path)
+        if document.version is not None and roots and path.is_relative_to(roots[0]):
+            found[relative_path(document.path, roots)] = document.source
+    return found
+
+
 def folders(workspace: Workspace) -> list[Path]:
     """The workspace folders on this machine, in the client's order."""
     uris = [folder.uri for folder in workspace.folders.values()]

@@ -10,12 +10,15 @@ from pathlib import Path
 from threading import Lock
 from weakref import WeakMethod
 
-from code_context.syntax import language_of
+from code_context.indexing import may_be_indexed
+from code_context.retrieval import Repository
+from code_context.syntax import OpenTrees, language_of
 from code_model.completion import complete, warm
 from code_model.engine import Engine
 from code_model.loading import BaseModel, ModelLoadError, load_model
 from lsp_server.answers import Answer, CompletionRequest
 from lsp_server.engine import CompletionModel, EngineError, Run, Tell
+from lsp_server.neighbours import Neighbours
 from lsp_server.prompt_watch import PromptWatch
 from lsp_server.protocol import Status
 from lsp_server.settings import Settings
@@ -37,7 +40,15 @@ def open_engine(settings: Settings, root: Path | None, tell: Tell) -> Completion
     except ModelLoadError as error:
         raise EngineError(str(error)) from error
     base.forward.compile()
-    model = AttunedModel(base, settings.prompt, root, tell, trusted=settings.trusted)
+    neighbours = Neighbours(root, tell) if root is not None and may_be_indexed(root) else None
+    model = AttunedModel(
+        base,
+        settings.prompt,
+        root,
+        tell if neighbours is None else neighbours.tell,
+        trusted=settings.trusted,
+        neighbours=neighbours,
+    )
     follow = WeakMethod(model.refresh)  # the watch must not keep the model alive
     watch = PromptWatch(model.folders(), lambda: (refresh := follow()) and refresh())
     weakref.finalize(model, watch.stop)
@@ -59,8 +70,14 @@ class AttunedModel:
         tell: Tell,
         *,
         trusted: bool = True,
+        neighbours: Neighbours | None = None,
     ) -> None:
-        """In a workspace that is not `trusted`, its prompts need the user's consent."""
+        """In a workspace that is not `trusted`, its prompts need the user's consent.
+
+        `neighbours` knows the other files of the folder.
+        """
+        self._neighbours = neighbours
+        self._trees = OpenTrees()
         self._base = base
         self._tell = tell
         self._told: Status | None = None
@@ -91,6 +108,8 @@ class AttunedModel:
                 request.path,
                 request.offset,
                 explicit=request.explicit,
+                repository=self._other_files(request),
+                trees=self._trees,
                 cancelled=run.cancelled,
                 progress=run.said,
             )
@@ -105,8 +124,13 @@ class AttunedModel:
                 request.text,
                 request.path,
                 request.offset,
+                repository=self._other_files(request),
+                trees=self._trees,
                 cancelled=run.cancelled,
             )
+
+    def _other_files(self, request: CompletionRequest) -> Repository | None:
+        return None if self._neighbours is None else self._neighbours.repository(request)
 
     def _engine_for(self, request: CompletionRequest) -> Engine:
         choice = self._prompts.choose(request.path, language_of(request.path))

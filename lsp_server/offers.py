@@ -9,7 +9,7 @@ from pygls.workspace import Workspace
 
 from code_context.positions import LineIndex
 from lsp_server.answers import CompletionRequest
-from lsp_server.documents import Edit, edit_of, snapshot
+from lsp_server.documents import Edit, edit_of, open_texts, snapshot
 from lsp_server.edit_range import replaced_length
 from lsp_server.engine import EngineThread
 from lsp_server.outcomes import Outcomes, Source
@@ -64,7 +64,7 @@ async def offers(
     text = replaced.applied_to(before.text)
     offset = replaced.start + len(replaced.inserted)
     answer = await engine.complete(
-        CompletionRequest(text, before.path, offset, place.explicit),
+        CompletionRequest(text, before.path, offset, place.explicit, open_texts(workspace)),
         lambda: workspace.get_text_document(uri).source,
     )
     if not answer.text:

@@ -82,7 +82,7 @@ def test_a_name_leads_to_its_definition(index: RepositoryIndex, marked: str, pat
 def test_modules_are_files(
     index: RepositoryIndex, module: str, importer: str, expected: list[str]
 ) -> None:
-    assert Resolver((index,)).files(module, importer) == expected
+    assert Resolver(index, RepositoryIndex(), ()).files(module, importer) == expected
 
 
 def test_what_is_shown_is_signature_and_description(index: RepositoryIndex) -> None:
@@ -149,10 +149,11 @@ def test_an_open_document_counts_before_the_file(index: RepositoryIndex) -> None
         return "".join(one.text for one in repository.snippets(tree, "main.py", at.offset))
 
     assert "total_price" in shown()
-    repository.open_document("shop/cart.py", "class Cart:\n    def unsaved(self):\n        pass\n")
+    unsaved = "class Cart:\n    def unsaved(self):\n        pass\n"
+    repository.attend({"shop/cart.py": unsaved}, "main.py", 0)
     assert "unsaved" in shown()
     assert "total_price" not in shown()
-    repository.close_document("shop/cart.py")
+    repository.attend({}, "main.py", 0)
     assert "total_price" in shown()
     assert "unsaved" not in shown()
 
@@ -160,9 +161,45 @@ def test_an_open_document_counts_before_the_file(index: RepositoryIndex) -> None
 def test_an_open_document_with_a_secret_is_not_shown_elsewhere(index: RepositoryIndex) -> None:
     repository = Repository(index)
     key = "AKIA" + "QYLPMN5HFIQR7XYA"
-    repository.open_document("keys.py", f"def unsaved_key():\n    return '{key}'\n")
+    text = f"def unsaved_key():\n    return '{key}'\n"
+    repository.attend({"keys.py": text}, "main.py", 0)
+    repository.attend({"keys.py": text + "x = 1\n"}, "main.py", 0)
     at = cursor("x = unsaved_key($0")
     assert repository.snippets(parse(at.text, "python"), "main.py", at.offset) == []
+
+
+def recent(repository: Repository, path: str) -> list[tuple[str, str]]:
+    found = repository.snippets(parse("x = 1\n", "python"), path, 0)
+    return [(one.path, one.text) for one in found if one.source == "recent"]
+
+
+def test_what_was_edited_elsewhere_is_shown_as_it_is_now(index: RepositoryIndex) -> None:
+    repository = Repository(index)
+    lines = [f"line_{n} = {n}\n" for n in range(60)]
+    before = {"a.py": "".join(lines), "b.py": "b = 1\n"}
+    repository.attend(before, "b.py", 0)
+    assert recent(repository, "b.py") == []
+    lines[30] = "changed = 1\n"
+    repository.attend(before | {"a.py": "".join(lines)}, "a.py", 30)
+    assert recent(repository, "a.py") == [("b.py", "b = 1\n")], "where the cursor was before"
+    lines.insert(0, "new = 1\n")
+    after = before | {"a.py": "".join(lines)}
+    repository.attend(after, "b.py", 0)
+    shown = recent(repository, "b.py")
+    assert [path for path, _ in shown] == ["a.py", "a.py"]
+    assert "new = 1\n" in shown[0][1]
+    assert "changed = 1\n" in shown[1][1], "the region has moved with its file"
+    repository.attend({"b.py": "b = 1\n"}, "b.py", 0)
+    assert recent(repository, "b.py") == [], "a closed file is forgotten"
+
+
+def test_edits_nearby_are_one_region(index: RepositoryIndex) -> None:
+    repository = Repository(index)
+    text = "x = 1\n" * 40
+    for n in range(5):
+        repository.attend({"a.py": text}, "b.py", 0)
+        text = text[: 60 + n] + "y" + text[60 + n :]
+    assert len(recent(repository, "b.py")) == 1
 
 
 def test_a_broken_index_means_no_snippets_and_a_reason(index: RepositoryIndex) -> None:
