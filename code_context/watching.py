@@ -1,4 +1,4 @@
-"""The process that keeps a repository's index up to date: `python -I -m code_context.watching ROOT`.
+"""The process that keeps a repository's index up to date (`python -I -m code_context.watching`).
 
 A process of its own, so that neither reading files nor parsing them ever waits for, or stops, the
 one that completes. It says on stdout, in lines of JSON, how far it is: `{"done": 3, "total": 9}`

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import weakref
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import IO
@@ -23,6 +24,8 @@ from lsp_server.engine import Tell
 from lsp_server.protocol import Status
 
 logger = logging.getLogger(__name__)
+
+Hear = Callable[[dict[str, object]], None]
 
 
 class Neighbours:
@@ -112,9 +115,8 @@ def _texts(values: object) -> list[object]:
     return values if isinstance(values, list) else []
 
 
-def _listen(
-    stdout: IO[bytes], follow: "weakref.WeakMethod[Neighbours._heard]"  # type: ignore[name-defined]
-) -> None:
+def _listen(stdout: IO[bytes], follow: Callable[[], Hear | None]) -> None:
+    """Until the process ends, or nobody is there to hear."""
     with stdout:
         for line in stdout:
             heard = follow()

@@ -1,0 +1,86 @@
+"""The other files while serving: from an index that another process keeps, with open documents."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from queue import Queue
+
+import pytest
+
+from code_context.indexing import index_file, may_be_indexed
+from code_context.syntax import parse
+from lsp_server.answers import CompletionRequest
+from lsp_server.neighbours import Neighbours
+from lsp_server.protocol import Status
+
+READY = Status("Normal", False, "Ready.")
+TEXT = "from store import Store\n\nstore = Store("
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    root = tmp_path / "space"
+    root.mkdir()
+    (root / "store.py").write_text("class Store:\n    def on_disk(self):\n        pass\n")
+    return root
+
+
+@pytest.fixture
+def told() -> Queue[Status]:
+    return Queue()
+
+
+@pytest.fixture
+def neighbours(root: Path, told: Queue[Status]) -> Iterator[Neighbours]:
+    found = Neighbours(root, told.put)
+    yield found
+    found.close()
+
+
+def shown(neighbours: Neighbours, documents: dict[str, str] | None = None) -> str:
+    """What is shown of other files; waits for the index."""
+    request = CompletionRequest(TEXT, "main.py", len(TEXT), documents=documents)
+    while (repository := neighbours.repository(request)) is None or not (
+        found := repository.snippets(parse(TEXT, "python"), "main.py", len(TEXT))
+    ):
+        pass
+    return "".join(one.text for one in found)
+
+
+@pytest.mark.slow
+def test_files_and_open_documents_speak(neighbours: Neighbours) -> None:
+    assert "on_disk" in shown(neighbours)
+    unsaved = {"store.py": "class Store:\n    def unsaved(self):\n        pass\n"}
+    assert "unsaved" in shown(neighbours, unsaved)
+    assert "unsaved" in shown(neighbours), "a request that knows nothing new changes nothing"
+    assert "on_disk" in shown(neighbours, {})
+
+
+@pytest.mark.slow
+def test_an_index_put_in_place_of_another_is_taken_up(neighbours: Neighbours, root: Path) -> None:
+    assert "on_disk" in shown(neighbours)
+    neighbours.close()
+    index_file(root).write_bytes(b"damaged" * 999)
+    second = Neighbours(root, lambda status: None)
+    assert "on_disk" in shown(second)
+    assert "on_disk" in shown(neighbours)
+    second.close()
+
+
+@pytest.mark.slow
+def test_progress_stands_behind_the_status(neighbours: Neighbours, told: Queue[Status]) -> None:
+    neighbours.tell(READY)
+    neighbours._heard({"done": 3, "total": 9})
+    neighbours._heard({"done": 9, "total": 9})
+    seen = [told.get(timeout=60)]
+    while seen[-1] != READY or len(seen) < 3:
+        seen.append(told.get(timeout=60))
+    assert Status("Normal", True, "Ready (indexing 3 of 9 files).") in seen
+
+
+def test_a_home_or_a_disk_is_no_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert not may_be_indexed(tmp_path)
+    assert not may_be_indexed(Path("/"))
+    assert not may_be_indexed(tmp_path / "none")
+    (tmp_path / "project").mkdir()
+    assert may_be_indexed(tmp_path / "project")
