@@ -141,6 +141,10 @@ def show_proof(proof: "Proof") -> None:
     console.print(table)
     _show_strata(console, proof)
     console.print(f"Gain of this prompt: {_interval(proof.gain)}", highlight=False)
+    if proof.over_retrieval is not None:
+        console.print(
+            f"Gain of both over retrieval alone: {_interval(proof.over_retrieval)}", highlight=False
+        )
     if proof.specificity is not None:
         console.print(
             f"{proof.specificity:.0%} of it is specific to this repository: prompts of others do "

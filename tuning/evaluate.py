@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from rapidfuzz import fuzz
 from torch import Tensor
 
+from code_context.retrieval import Repository
 from code_model.completion import complete
 from code_model.engine import Engine
 from code_model.llama import Llama
@@ -113,15 +114,20 @@ def paired_gain(
     return Gain(mean, float(low), float(high))
 
 
-def decoded_scores(engine: Engine, holes: Sequence[HeldOutHole]) -> DecodedScores:
-    """Complete the holes of whole and half lines as the editor would, and compare first lines."""
+def decoded_scores(
+    engine: Engine, holes: Sequence[HeldOutHole], others: Repository | None = None
+) -> DecodedScores:
+    """Complete the holes of whole and half lines as the editor would, and compare first lines.
+
+    With `others`, code that retrieval finds in them stands in front.
+    """
     samples = []
     for hole in holes:
         if hole.hole.kind not in LINE_KINDS:
             continue
         text = without_middle(hole.file, hole.hole)
         start = hole.hole.start
-        answer = complete(engine, text, hole.file.path, start, explicit=True)
+        answer = complete(engine, text, hole.file.path, start, explicit=True, repository=others)
         samples.append(
             Decoded(
                 path=hole.file.path,

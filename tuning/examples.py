@@ -3,11 +3,13 @@
 import random
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cache
+from dataclasses import dataclass, field, replace
+from functools import cache, partial
 
 from code_context.context import ContextConfig
+from code_context.index import RepositoryIndex
 from code_context.positions import LineIndex
+from code_context.retrieval import Repository
 from code_context.syntax import Hole, HoleKind, SyntaxTree, holes, language_of, parse
 from code_model.completion import model_input
 from code_model.loading import BaseModel
@@ -16,6 +18,7 @@ from tuning.corpus import SourceFile
 
 MAX_MIDDLE_TOKENS = 96
 QUOTED = re.compile(r"""([rRuU]*(?:\"{3}|'{3}|\"|'))(.*?)(?:\"{3}|'{3}|\"|')""", re.DOTALL)
+RESERVE = 64  # what the layout itself takes of the room, as code_model.completion has it
 MIN_HOLE = 4  # characters; shorter holes say nothing about a code base
 # how often each kind is hidden: what people let complete most comes most often
 KIND_SHARES: dict[HoleKind, float] = {
@@ -45,11 +48,13 @@ class Example:
 @dataclass(frozen=True)
 class HeldOutHole:
     """A hole of a held-out file. `size` counts the UTF-8 bytes of the scored middle; `newest` says
-    that it lies in lines of the newest commits."""
+    that it lies in lines of the newest commits. `retrieved` is the example with code of other files
+    in front, None where there are none."""
 
     file: SourceFile
     hole: Hole
     example: Example
+    retrieved: Example | None
     size: int
     newest: bool = False
 
@@ -65,13 +70,45 @@ def without_middle(file: SourceFile, hole: Hole) -> str:
 
 
 def fim_example(
-    base: BaseModel, file: SourceFile, hole: Hole, config: ContextConfig, room: int
+    base: BaseModel,
+    file: SourceFile,
+    hole: Hole,
+    config: ContextConfig,
+    room: int,
+    others: Repository | None = None,
 ) -> Example:
-    """The example of a hole; a middle that is too long is cut and then has no end token."""
+    """The example of a hole; a middle that is too long is cut and then has no end token.
+
+    Code of `others` that retrieval finds stands in front and comes on top of `room`: what the open
+    file says is the same with it and without.
+    """
     tree = parse(without_middle(file, hole), language_of(file.path))
     middle = base.encoder.encode_middle(middle_of(file, hole))[:MAX_MIDDLE_TOKENS]
-    context = model_input(base, tree, file.path, hole.start, config=config, room=room - len(middle))
+    left = room - len(middle)
+    if others is not None:
+        left = with_snippets(left, config)
+    context = model_input(
+        base, tree, file.path, hole.start, config=config, room=left, repository=others
+    )
     return Example(context + middle, len(middle))
+
+
+def with_snippets(room: int, config: ContextConfig) -> int:
+    """The room in which the open file gets what it has in `room` without snippets.
+
+    `code_model.completion` shrinks all budgets alike when they do not fit.
+    """
+    local = config.max_prefix_tokens + config.max_suffix_tokens + config.max_header_tokens
+    share = min(1.0, max(0, room - RESERVE) / local)
+    return room + round(share * config.max_snippet_tokens)
+
+
+def indexed(files: Sequence[SourceFile]) -> Repository:
+    """Retrieval from these files, as serving does it from all of a repository."""
+    index = RepositoryIndex()
+    for file in files:
+        index.put(file.path, file.text)
+    return Repository(index)
 
 
 class TrainingExamples:
@@ -83,7 +120,8 @@ class TrainingExamples:
     learnt from short contexts only does harm in front of long ones (docs/experiments.md).
 
     A share of the examples are windows of `generic` code, on which nothing shall change. Half of
-    the others come from the files of `changed`, if any of them is here.
+    the others come from the files of `changed`, if any of them is here. `others` is where code is
+    retrieved from, for the share `retrieved` of the holes and for the teacher.
     """
 
     def __init__(
@@ -95,9 +133,10 @@ class TrainingExamples:
         room: int,
         generic: Sequence[SourceFile] = (),
         changed: Collection[str] = (),
+        others: Repository | None = None,
     ) -> None:
         self._base, self._files, self._room, self._config = base, files, room, config
-        self._generic = generic
+        self._generic, self._others = generic, others
         self._anchor = config.anchor if generic else 0.0
         self._weights = [len(file.text) ** 0.5 for file in files]
         dwelt = sum(w for file, w in zip(files, self._weights, strict=True) if file.path in changed)
@@ -122,7 +161,14 @@ class TrainingExamples:
         if rng.random() < 0.5:  # the cursor is seldom at the very start of what is to come
             start = rng.randrange(hole.start, hole.end)
             hole = Hole(hole.kind, start, hole.end)
-        return fim_example(self._base, file, hole, ContextConfig(), room)
+        plain = partial(fim_example, self._base, file, hole, ContextConfig(), room)
+        if self._others is None:
+            return plain()
+        if rng.random() < self._config.retrieved:
+            return plain(self._others)
+        if not self._config.distillation:
+            return plain()
+        return replace(plain(), teacher=plain(self._others).ids, taught=self._config.distillation)
 
     def _plain(self, rng: random.Random, file: SourceFile, room: int, *, taught: bool) -> Example:
         ids = self._base.encoder.encode_file(file.path, _window(rng, file.text, room))[:room]
@@ -139,10 +185,12 @@ def held_out_holes(
     seed: int,
     task: Task = "completion",
     newest: Mapping[str, Collection[int]] | None = None,
+    others: Repository | None = None,
 ) -> list[HeldOutHole]:
     """About `count` holes, spread evenly over the files; kinds are drawn by their shares.
 
-    In a file of `newest`, they begin in those of its lines (from 0), if any can.
+    In a file of `newest`, they begin in those of its lines (from 0), if any can. `others` is where
+    the code in front of their second form is retrieved from.
     """
     rng = random.Random(seed)
     found: list[HeldOutHole] = []
@@ -160,7 +208,10 @@ def held_out_holes(
             example = fim_example(base, file, hole, config, room)
             middle = base.tokenizer.decode(example.ids[-example.scored :])
             size = min(len(middle.encode()), len(middle_of(file, hole).encode()))
-            found.append(HeldOutHole(file, hole, example, size, bool(new)))
+            retrieved = None
+            if others is not None:
+                retrieved = fim_example(base, file, hole, config, room, others)
+            found.append(HeldOutHole(file, hole, example, retrieved, size, bool(new)))
     rng.shuffle(found)
     return found[: max(count, 2 * len(files))]
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from code_context.retrieval import Repository
 from code_model.engine import Engine
 from code_model.loading import BaseModel
 from code_model.soft_prompt import prefix_kv
@@ -26,6 +27,8 @@ from tuning.strata import STRATA
 
 NO_PROMPT = "no prompt"
 UNTRAINED = "untrained prompt"
+RETRIEVAL = "retrieval only"
+BOTH = "this prompt + retrieval"
 PRESENT = "prompt before the refresh"
 THIS_PROMPT = "this prompt"
 OTHER = "prompt of "  # followed by another repository's name
@@ -34,10 +37,14 @@ DECODED_LINES = 48
 
 @dataclass(frozen=True)
 class Way:
-    """One way to serve: which model behind which prompt. `base` is the frozen one, but for LoRA."""
+    """One way to serve: which model behind which prompt, with code of other files or without.
+
+    `base` is the frozen model, but for LoRA.
+    """
 
     base: BaseModel
     prompt: PromptFile | None = None
+    retrieval: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,7 +63,8 @@ class Arm:
 
 @dataclass(frozen=True)
 class Proof:
-    """Scores on held-out files; `gain` compares this prompt with no prompt.
+    """Scores on held-out files; `gain` compares this prompt with no prompt, `over_retrieval` this
+    prompt and retrieval with retrieval alone.
 
     `specificity` is the share of the gain that other repositories' prompts do not have:
     (own - mean of theirs) / own; None without such prompts or without a gain. `strata`
@@ -68,6 +76,7 @@ class Proof:
     decoded_lines: int
     arms: tuple[Arm, ...]
     gain: Gain
+    over_retrieval: Gain | None
     specificity: float | None
     strata: Mapping[str, int]
 
@@ -82,12 +91,14 @@ class Proof:
 
     def to_json(self) -> dict[str, Any]:
         """Figures without samples of code: this goes into the prompt file."""
+        over = self.over_retrieval
         return {
             "files": self.files,
             "holes": self.holes,
             "decoded_lines": self.decoded_lines,
             **_gain_json(self.gain),
             "proven": self.gain.proven,
+            "over_retrieval": None if over is None else _gain_json(over),
             "specificity": None if self.specificity is None else round(self.specificity, 4),
             "strata": dict(self.strata),
             "arms": {
@@ -111,27 +122,31 @@ def prove(
     ways: Mapping[str, Way],
     seed: int,
     progress: Callable[[float], None],
+    others: Repository | None = None,
 ) -> Proof:
     """Score every way by name, of which `NO_PROMPT` comes first and `THIS_PROMPT` is one.
 
     `strata` says what each hole asks for (`tuning.strata`). `progress` hears the share done.
+    `others` is where the ways with retrieval find code; the holes must then have both forms.
     """
     lines = [hole for hole in holes if hole.hole.kind in LINE_KINDS][:DECODED_LINES]
     parts = _parts(holes, strata)
     arms: list[Arm] = []
-    without: NDArray[np.float64] | None = None
+    measured: dict[str, NDArray[np.float64]] = {}
     for done, (name, way) in enumerate(ways.items()):
         progress(done / len(ways))
         prefix = prefix_kv(way.base, way.prompt)
-        nats = middle_nats(way.base.model, prefix, [hole.example for hole in holes])
+        examples = [(way.retrieval and hole.retrieved) or hole.example for hole in holes]
+        nats = measured[name] = middle_nats(way.base.model, prefix, examples)
         progress((done + 0.5) / len(ways))
-        without = nats if without is None else without
         arms.append(
             Arm(
                 name,
                 bits_per_byte(nats, holes),
-                paired_gain(without, nats, holes, seed),
-                decoded_scores(Engine(way.base, way.prompt), lines),
+                paired_gain(measured[NO_PROMPT], nats, holes, seed),
+                decoded_scores(
+                    Engine(way.base, way.prompt), lines, others if way.retrieval else None
+                ),
                 {
                     part: bits_per_byte(nats[rows], [holes[row] for row in rows])
                     for part, rows in parts.items()
@@ -140,12 +155,16 @@ def prove(
         )
     progress(1.0)
     gain = next(arm.gain for arm in arms if arm.name == THIS_PROMPT)
+    over_retrieval = None
+    if RETRIEVAL in measured and BOTH in measured:
+        over_retrieval = paired_gain(measured[RETRIEVAL], measured[BOTH], holes, seed)
     return Proof(
         files=len({hole.file.path for hole in holes}),
         holes=len(holes),
         decoded_lines=len(lines),
         arms=tuple(arms),
         gain=gain,
+        over_retrieval=over_retrieval,
         specificity=_specificity(gain, [arm.gain for arm in arms if arm.name.startswith(OTHER)]),
         strata={part: len(rows) for part, rows in parts.items()},
     )

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from code_context.context import ContextConfig
+from code_context.retrieval import Repository
 from code_model.loading import BaseModel
 from code_model.soft_prompt import prefix_kv
 from prompts.errors import PromptWriteError
@@ -23,11 +24,22 @@ from tuning.config import Task, TuningConfig
 from tuning.corpus import Corpus
 from tuning.distributed import Group, joined
 from tuning.evaluate import Gain, middle_nats, paired_gain
-from tuning.examples import HeldOutHole, TrainingExamples, held_out_holes
+from tuning.examples import HeldOutHole, TrainingExamples, held_out_holes, indexed
 from tuning.history import changed_since, commit_of, newest_lines
 from tuning.objective import Teacher
 from tuning.prefix import FORMS, Prefix, initial_ids, initial_prefix
-from tuning.proof import NO_PROMPT, OTHER, PRESENT, THIS_PROMPT, UNTRAINED, Proof, Way, prove
+from tuning.proof import (
+    BOTH,
+    NO_PROMPT,
+    OTHER,
+    PRESENT,
+    RETRIEVAL,
+    THIS_PROMPT,
+    UNTRAINED,
+    Proof,
+    Way,
+    prove,
+)
 from tuning.recorded import Recorded, recorded, recorded_split, recorded_test
 from tuning.split import Split, digest, included, split
 from tuning.strata import stratum_of
@@ -151,11 +163,10 @@ def tune(
                 ways[PRESENT] = Way(base, job.present)
             for prompt in against:
                 ways[OTHER + prompt.manifest.name] = Way(base, prompt)
-            ways[THIS_PROMPT] = Way(base, draft)
+            ways |= _with_retrieval(base, draft)
             try:
                 proof = _proof(
                     job,
-                    _test_holes(job),
                     ways,
                     lambda fraction: progress(_look("Proving it on unseen files", fraction, tuned)),
                 )
@@ -202,7 +213,7 @@ def evaluate(
     """
     ways = {NO_PROMPT: Way(base)}
     ways |= {OTHER + other.manifest.name: Way(base, other) for other in against}
-    ways[THIS_PROMPT] = Way(base, prompt)
+    ways |= _with_retrieval(base, prompt)
     for way in ways.values():
         prefix_kv(base, way.prompt)  # refuse a prompt of another model before anything else
     known = recorded(prompt.manifest)
@@ -210,9 +221,7 @@ def evaluate(
     config = _measuring(prompt.manifest, known)
     newest = newest_lines(read.root, [file.path for file in read.files])
     job = _Job(base, read, config, Split((), (), test), newest, None, ())
-    return _proof(
-        job, _test_holes(job), ways, lambda fraction: progress(Look("Measuring", fraction))
-    )
+    return _proof(job, ways, lambda fraction: progress(Look("Measuring", fraction)))
 
 
 def _measuring(manifest: Manifest, known: Recorded) -> TuningConfig:
@@ -308,6 +317,8 @@ def _train(
         room=job.room_for(config.max_tokens),
         generic=generic.sample() if config.anchor else (),
         changed=_changed(job),
+        # of the files to tune on only: what is held out must not be seen in front of a hole either
+        others=indexed(job.split.train) if config.retrieved or config.distillation else None,
     )
     return train(
         base.model,
@@ -330,7 +341,7 @@ def _changed(job: _Job) -> set[str]:
     return set(changed_since(job.read.root, commit) or ())
 
 
-def _test_holes(job: _Job) -> list[HeldOutHole]:
+def _test_holes(job: _Job, others: Repository | None = None) -> list[HeldOutHole]:
     """The holes of the proof. Another seed than the validation's, so that nothing is shared."""
     return held_out_holes(
         job.base,
@@ -341,18 +352,29 @@ def _test_holes(job: _Job) -> list[HeldOutHole]:
         seed=job.config.seed + 1,
         task=job.config.task,
         newest=job.newest,
+        others=others,
     )
+
+
+def _with_retrieval(base: BaseModel, prompt: PromptFile) -> dict[str, Way]:
+    """The prompt and code of other files, each alone and both together."""
+    return {
+        THIS_PROMPT: Way(base, prompt),
+        RETRIEVAL: Way(base, None, retrieval=True),
+        BOTH: Way(base, prompt, retrieval=True),
+    }
 
 
 def _proof(
     job: _Job,
-    holes: Sequence[HeldOutHole],
     ways: Mapping[str, Way],
     progress: Callable[[float], None],
 ) -> Proof:
+    others = indexed(job.read.files)
+    holes = _test_holes(job, others)
     sort = stratum_of(job.read.files)
     strata = [sort(hole.file, hole.hole) for hole in holes]
-    return prove(holes, strata, ways, job.config.seed, progress)
+    return prove(holes, strata, ways, job.config.seed, progress, others)
 
 
 def _serves(proof: Proof | None, tuned: Tuned) -> bool:

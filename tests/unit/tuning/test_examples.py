@@ -13,12 +13,16 @@ from tuning.examples import (
     TrainingExamples,
     fim_example,
     held_out_holes,
+    indexed,
     middle_of,
     without_middle,
 )
 
 FILES = [SourceFile(f"package/{n}.py", FILE.format(n=n)) for n in range(3)]
 ROOM = 200
+# two files each speak of the same things, so that retrieval has something to find
+PAIRS = [SourceFile(f"package/{n}.py", FILE.format(n=n // 2)) for n in range(10)]
+WIDE = 1500  # room for whole chunks of other files
 
 
 def test_an_example_is_servings_input_and_the_middle(base: BaseModel) -> None:
@@ -124,3 +128,40 @@ def test_held_out_holes_cover_every_file(base: BaseModel, count: int) -> None:
     found = held_out_holes(base, FILES, config=ContextConfig(), room=ROOM, count=count, seed=1)
     assert {one.file.path for one in found} == {file.path for file in FILES}
     assert all(one.size > 0 for one in found)
+
+
+def test_retrieved_code_comes_on_top_of_what_the_file_says(base: BaseModel) -> None:
+    """The same middle behind the same tail; what is retrieved is never the file itself."""
+    others = indexed(PAIRS)
+    found = held_out_holes(
+        base, PAIRS, config=ContextConfig(), room=WIDE, count=12, seed=1, others=others
+    )
+    longer = 0
+    for one in found:
+        assert one.retrieved is not None
+        plain, shown = one.example.ids, one.retrieved.ids
+        assert shown[-one.retrieved.scored :] == plain[-one.example.scored :]
+        if len(shown) > len(plain):
+            longer += 1
+            extra = base.tokenizer.decode(shown[: len(shown) - len(plain)])
+            assert one.file.path not in extra.splitlines()[0]
+    assert longer > len(found) / 2
+
+
+def test_the_teacher_sees_what_the_student_does_not(base: BaseModel) -> None:
+    config = TuningConfig(left_to_right=0.0, distillation=0.5)
+    stream = TrainingExamples(base, PAIRS, config=config, room=WIDE, others=indexed(PAIRS))
+    taught = [stream[number] for number in range(20)]
+    assert {one.taught for one in taught} == {0.5}
+    assert all(one.teacher[-one.scored :] == one.ids[-one.scored :] for one in taught)
+    assert sum(len(one.teacher) > len(one.ids) for one in taught) > 10
+
+
+def test_a_share_of_the_holes_has_retrieved_code_in_front(base: BaseModel) -> None:
+    def drawn(share: float) -> list[int]:
+        config = TuningConfig(left_to_right=0.0, retrieved=share)
+        stream = TrainingExamples(base, PAIRS, config=config, room=WIDE, others=indexed(PAIRS))
+        return [len(stream[number].ids) for number in range(20)]
+
+    plain, half, all_of_them = drawn(0.0), drawn(0.5), drawn(1.0)
+    assert sum(plain) < sum(half) < sum(all_of_them)

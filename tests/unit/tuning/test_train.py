@@ -169,7 +169,7 @@ def test_the_rate_rises_then_falls(fraction: float) -> None:
 
 def holes_of(files: list[int]) -> list[HeldOutHole]:
     return [
-        HeldOutHole(SourceFile(f"{n}.py", "x"), Hole("line", 0, 1), Example([1], 1), 10)
+        HeldOutHole(SourceFile(f"{n}.py", "x"), Hole("line", 0, 1), Example([1], 1), None, 10)
         for n in files
     ]
 

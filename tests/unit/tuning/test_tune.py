@@ -50,7 +50,13 @@ def test_a_run_measures_and_writes(base: BaseModel, git_repository: Path) -> Non
     assert json.loads(json.dumps(report.to_json(), allow_nan=False))["files"] == report.files
     assert report.proof is not None
     names = [arm.name for arm in report.proof.arms]
-    assert names == ["no prompt", "untrained prompt", "this prompt"]
+    assert names == [
+        "no prompt",
+        "untrained prompt",
+        "this prompt",
+        "retrieval only",
+        "this prompt + retrieval",
+    ]
     again = evaluate(base, collect(git_repository), prompt, quiet)
     assert again.gain.mean == pytest.approx(report.proof.gain.mean, abs=1e-6)
 

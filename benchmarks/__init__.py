@@ -1,0 +1,1 @@
+"""Speed and quality beside peers, as ratios in one run. Nothing imports this."""

@@ -1,0 +1,112 @@
+"""Tokens per second of tuning: this engine and PEFT in a plain loop, the same prompt and examples.
+
+    python -m benchmarks.tuning_throughput REPOSITORY [--steps 8] [--tokens 128] [--rounds 3]
+
+Both tune the same kv prefix (PEFT: PREFIX_TUNING with the same start) by the same AdamW on the same
+batches, turn by turn, and must arrive at the same loss; the ratio is the median over the rounds.
+"""
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from code_model.loading import load_model
+from tuning.config import TuningConfig
+from tuning.corpus import collect
+from tuning.examples import Example, TrainingExamples
+from tuning.lora import padded_loss
+from tuning.objective import step_loss
+from tuning.prefix import KVPrefix, initial_ids, initial_prefix
+
+RATE = 0.02
+
+
+def seconds_of(
+    loss_of: Callable[[list[Example]], torch.Tensor],
+    parameters: list[torch.nn.Parameter],
+    batches: list[list[Example]],
+) -> tuple[float, list[float]]:
+    """Seconds of one pass of updates over the batches, and the loss of each."""
+    optimiser = torch.optim.AdamW(parameters, lr=RATE, weight_decay=0.0)
+    losses = []
+    began = time.perf_counter()
+    for batch in batches:
+        loss = loss_of(batch)
+        loss.backward()
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+        losses.append(loss.item())
+    return time.perf_counter() - began, losses
+
+
+def main() -> None:
+    """Print the medians and the ratio as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("repository", type=Path)
+    parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--tokens", type=int, default=128)
+    parser.add_argument("--rounds", type=int, default=3)
+    given = parser.parse_args()
+
+    from peft import PrefixTuningConfig, get_peft_model
+    from transformers import LlamaForCausalLM
+
+    base = load_model()
+    config = TuningConfig(num_virtual_tokens=given.tokens)
+    files = collect(given.repository).files
+    examples = TrainingExamples(base, files, config=config, room=config.max_tokens)
+    size = config.examples_per_step
+    batches = [[examples[step * size + n] for n in range(size)] for step in range(given.steps)]
+    tokens = sum(len(one.ids) - 1 for batch in batches for one in batch)
+    ids = initial_ids(base, files, given.tokens)
+    peft = get_peft_model(
+        LlamaForCausalLM.from_pretrained(base.folder, dtype=torch.float32),
+        PrefixTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=given.tokens),
+    )
+    table = peft.prompt_encoder["default"].embedding.weight
+    start = initial_prefix(base, "kv", ids).start
+    times: dict[str, list[float]] = {"ours": [], "peft": []}
+    losses: dict[str, list[float]] = {}
+    for _ in range(given.rounds + 1):  # the first warms up
+        prefix = KVPrefix(start)
+        prefix.scale.fill_(1.0)  # PEFT's prefix has no scale
+        with torch.no_grad():
+            table.copy_(start)
+
+        def ours(batch: list[Example], prefix: KVPrefix = prefix) -> torch.Tensor:
+            loss, weight = step_loss(base.model, prefix.kv(base.model), batch, config)
+            return loss / weight
+
+        def plain(batch: list[Example]) -> torch.Tensor:
+            return padded_loss(peft, batch, config, front=[])
+
+        for name, loss_of, parameters in (
+            ("ours", ours, [prefix.delta]),
+            ("peft", plain, [table]),
+        ):
+            taken, losses[name] = seconds_of(loss_of, parameters, batches)
+            times[name].append(taken)
+    medians = {name: statistics.median(taken[1:]) for name, taken in times.items()}
+    ratios = [p / o for o, p in zip(times["ours"][1:], times["peft"][1:], strict=True)]
+    print(
+        json.dumps(
+            {
+                "tokens_per_second": {name: round(tokens / s) for name, s in medians.items()},
+                "ratio": round(statistics.median(ratios), 2),
+                "ratios": [round(one, 2) for one in ratios],
+                "last_loss": {name: round(each[-1], 4) for name, each in losses.items()},
+                "tokens": tokens,
+                "threads": torch.get_num_threads(),
+            },
+            indent=1,
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()

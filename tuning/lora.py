@@ -1,0 +1,87 @@
+"""The competitor: LoRA by PEFT in a plain loop, on the same examples, in the same wall time.
+
+Needs the extra `lora` (transformers, peft), which is imported here only. The adapters are merged
+into a copy of the weights, so that the result is measured by the same code as a prompt.
+"""
+
+import time
+from dataclasses import replace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch.nn.utils.rnn import pad_sequence
+
+from code_model.llama import Llama
+from code_model.loading import BaseModel
+from tuning.config import TuningConfig
+from tuning.corpus import CorpusError
+from tuning.examples import Example
+from tuning.train import Examples, rate
+
+RANK, ALPHA = 8, 16
+LEARNING_RATE = 2e-3
+
+
+def tune_lora(
+    base: BaseModel,
+    examples: Examples,
+    config: TuningConfig,
+    *,
+    learning_rate: float = LEARNING_RATE,
+) -> BaseModel:
+    """The model with LoRA of rank 8 on every linear layer, tuned by the recipe's data and schedule.
+
+    Ends after `config.steps` or `config.minutes`. Raises `CorpusError` if PEFT is not installed.
+    """
+    try:
+        from peft import LoraConfig, get_peft_model
+        from transformers import LlamaForCausalLM
+    except ImportError as error:
+        raise CorpusError(
+            "Comparing with LoRA needs transformers and peft; install attune[lora]."
+        ) from error
+    torch.manual_seed(config.seed)
+    weights: Any = LlamaForCausalLM.from_pretrained(base.folder, dtype=torch.float32)
+    adapters = LoraConfig(
+        r=RANK, lora_alpha=ALPHA, target_modules="all-linear", task_type="CAUSAL_LM"
+    )
+    tuned: Any = get_peft_model(weights, adapters)
+    trained = [one for one in tuned.parameters() if one.requires_grad]
+    optimiser = torch.optim.AdamW(trained, lr=learning_rate, weight_decay=0.0)
+    began, step, fraction = time.monotonic(), 0, 0.0
+    while fraction < 1.0:
+        first = step * config.examples_per_step
+        drawn = [examples[first + n] for n in range(config.examples_per_step)]
+        for group in optimiser.param_groups:
+            group["lr"] = learning_rate * max(rate(fraction, config.warmup), 1e-3)
+        padded_loss(tuned, drawn, config, base.encoder.beginning_ids).backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(trained, config.clip)
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+        step += 1
+        spent = (time.monotonic() - began) / (60.0 * config.minutes)
+        fraction = spent if config.steps is None else step / config.steps
+    merged = tuned.merge_and_unload()
+    model = Llama(base.model.config)
+    own = model.state_dict()
+    model.load_state_dict({name: one for name, one in merged.state_dict().items() if name in own})
+    return replace(base, model=model.requires_grad_(False).eval())
+
+
+def padded_loss(
+    model: Any, examples: list[Example], config: TuningConfig, front: list[int]
+) -> torch.Tensor:
+    """Mean weighted cross-entropy of a padded batch, the ids `front` before each example."""
+    rows = [torch.tensor([*front, *one.ids]) for one in examples]
+    ids = pad_sequence(rows, batch_first=True)
+    lengths = torch.tensor([len(row) for row in rows])
+    places = torch.arange(ids.shape[1])[None, :]
+    real = places < lengths[:, None]
+    scored = torch.tensor([one.scored for one in examples])
+    in_middle = places >= (lengths - scored)[:, None]
+    weights = torch.where(in_middle, 1.0, config.context_weight) * real
+    weights[:, : len(front) + 1] = 0.0  # as for a prompt, the first token is given
+    logits = model(input_ids=ids, attention_mask=real.long()).logits
+    nats = F.cross_entropy(logits[:, :-1].transpose(1, 2), ids[:, 1:], reduction="none")
+    return (nats * weights[:, 1:]).sum() / weights[:, 1:].sum()
