@@ -1,14 +1,13 @@
 """What kind of completion fits the cursor, decided from the syntax before the model is paid."""
 
-import re
 from dataclasses import dataclass
 from enum import Enum
 
+from code_context.languages import Language, languages
 from code_context.syntax import SyntaxTree
 
-BLOCK_OPENER = re.compile(
-    r"\s*(async\s+)?(def|class|if|elif|else|for|while|try|except|finally|with|match|case)\b"
-)
+# what the line before a block ends with, by how a language marks blocks
+BLOCK_BEGINS = {"indentation": ":", "braces": "{", "end": ""}
 
 
 class CompletionKind(Enum):
@@ -38,12 +37,14 @@ def decide(tree: SyntaxTree, offset: int, *, explicit: bool = False) -> Decision
     where = tree.not_code(offset)
     if where is not None and not explicit:
         return Decision(CompletionKind.NONE, f"in_{where}")
-    if where is None and not right.strip() and _body_waits(tree, line, left):
+    language = languages().get(tree.language or "")
+    open_end = where is None and not right.strip()
+    if language is not None and open_end and _body_waits(tree, language, line, left):
         return Decision(CompletionKind.BLOCK)
     return Decision(CompletionKind.LINE)
 
 
-def _body_waits(tree: SyntaxTree, line: int, left: str) -> bool:
+def _body_waits(tree: SyntaxTree, language: Language, line: int, left: str) -> bool:
     """Whether the cursor stands where a block must begin and has nothing in it yet."""
     lines = tree.lines
     header = line
@@ -55,10 +56,14 @@ def _body_waits(tree: SyntaxTree, line: int, left: str) -> bool:
         return False
     opener = left if header == line else lines.line_text(header)
     end = lines.starts[header] + len(opener.rstrip())
-    if not opener.rstrip().endswith(":") or tree.not_code(end) is not None:
+    begins = BLOCK_BEGINS[language.block]
+    if not opener.rstrip().endswith(begins) or tree.not_code(end) is not None:
+        return False
+    if language.block == "end" and header == line:  # the line itself may go on
         return False
     first = _statement_start(tree, header)
-    if not BLOCK_OPENER.match(lines.line_text(first)):
+    statement = tree.text[lines.starts[first] : end]
+    if not language.opener.match(" ".join(statement.split())):
         return False
     outer = _width(lines.line_text(first))
     if header != line and left and _width(left) <= outer:

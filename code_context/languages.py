@@ -27,6 +27,8 @@ class Language:
     name: str
     grammar: str
     suffixes: tuple[str, ...]
+    questions: str = ""
+    """Another language's key whose questions are asked, where grammars are that similar."""
     folder_files: tuple[str, ...] = ()
     description: Literal["string", "comments"] = "comments"
     block: Literal["indentation", "braces", "end"] = "braces"
@@ -71,7 +73,7 @@ def grammar(key: str) -> tree_sitter.Language:
 @cache
 def query(key: str, questions: Questions) -> tree_sitter.Query | None:
     """A language's questions, None if it has no such file."""
-    file = _root() / key / f"{questions}.scm"
+    file = _root() / (languages()[key].questions or key) / f"{questions}.scm"
     return tree_sitter.Query(grammar(key), file.read_text("utf-8")) if file.is_file() else None
 
 

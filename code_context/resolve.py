@@ -55,10 +55,11 @@ class Resolver:
             rest = chain[len(bound) :]
             if one.name:
                 found = self._in_module(one.module, one.name, path, MAX_HOPS)
+                joined = one.module + ("" if one.module.endswith(".") else ".") + one.name
                 if not found and rest:  # the name was a module
-                    joined = one.module + ("" if one.module.endswith(".") else ".") + one.name
                     found = self._in_module(joined, rest[0], path, MAX_HOPS)
-                return found
+                # the module was a folder, with one file for each class
+                return found or self._in_module(joined, one.name, path, 0)
             return self._in_module(one.module, rest[0], path, MAX_HOPS) if rest else []
         return []
 

@@ -14,12 +14,13 @@ from code_context.context import Snippet
 from code_context.index import FoundChunk, Located, RepositoryIndex
 from code_context.recent import RecentRegions
 from code_context.resolve import Resolver
-from code_context.symbols import imported_names
+from code_context.symbols import Import, imported_names
 from code_context.syntax import Span, SyntaxTree, enclosing_scopes
 
 Pieces = list[tuple[str, float]]
 
-CHAIN = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
+CHAIN = re.compile(r"[^\W\d]\w*(?:(?:\.|::|->)[^\W\d]\w*)*")
+LINK = re.compile(r"\.|::|->")
 LINES_BEFORE, LINES_AFTER = 16, 4
 SIGNATURE_WEIGHT = 0.7  # of names in the signatures around the cursor
 HALF_WEIGHT = 8  # lines away from the cursor at which a name counts half
@@ -105,9 +106,8 @@ class Repository:
             certainty = 1.0
             if not located and len(chain) == 1:
                 located = self._resolver.from_everything(chain[0], imports, path)
-            if not located and len(chain[-1]) > 2:
-                is_member = len(chain) > 1
-                located = self._resolver.named(chain[-1], path, MAX_SAME_NAME, is_member)
+            if not located:
+                located = self._guessed(chain, imports, path)
                 certainty = GUESSED
             for one in located:
                 if one.path == path:
@@ -123,6 +123,17 @@ class Repository:
                 if key not in found or found[key].score < snippet.score:
                     found[key] = snippet
         return sorted(found.values(), key=_best_first)
+
+    def _guessed(self, chain: list[str], imports: list[Import], path: str) -> list[Located]:
+        """Definitions that no import explains: of the last name, else of the class before it."""
+        of_module = any(one.names(chain[0]) for one in imports)
+        is_member = len(chain) > 1 and not of_module
+        found: list[Located] = []
+        if len(chain[-1]) > 2:
+            found = self._resolver.named(chain[-1], path, MAX_SAME_NAME, is_member)
+        if not found and len(chain) > 1 and chain[0][:1].isupper():
+            found = self._resolver.named(chain[0], path, MAX_SAME_NAME, False)
+        return found
 
     def _similar(self, path: str, pieces: Pieces) -> list[Snippet]:
         weights = {
@@ -215,7 +226,7 @@ def _chains(pieces: Pieces) -> list[tuple[list[str], float]]:
         for name in CHAIN.findall(text):
             found[name] = max(weight, found.get(name, 0.0))
     best = sorted(found, key=lambda name: (-found[name], name))[:MAX_NAMES]
-    return [(name.split("."), found[name]) for name in best]
+    return [(LINK.split(name), found[name]) for name in best]
 
 
 def _terms(pieces: Pieces) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """What a file defines and what it takes from elsewhere, as other files would want to know it."""
 
+import re
 from dataclasses import dataclass
 
 import tree_sitter
@@ -45,6 +46,10 @@ class Import:
         """The name by which the file speaks of it."""
         return self.alias or self.name or self.module
 
+    def names(self, word: str) -> bool:
+        """Whether the file may speak of the module by this word, its last part at the latest."""
+        return word in (self.bound, re.split(r"[./:\\]", self.bound)[-1])
+
 
 @dataclass
 class _Found:
@@ -52,6 +57,7 @@ class _Found:
     body: tree_sitter.Node | None
     name: str
     kind: str
+    container: str
     members: list["_Found"]
 
 
@@ -67,6 +73,7 @@ def symbols(tree: SyntaxTree) -> tuple[list[Definition], list[Import]]:
                     body[0] if body else None,
                     _text(captures["name"][0], tree.source),
                     name.removeprefix(DEFINITION),
+                    _text(captures["container"][0], tree.source) if "container" in captures else "",
                     [],
                 )
             )
@@ -98,24 +105,28 @@ def _import(captures: Captures, source: bytes) -> Import:
 
 
 def _reachable(tree: SyntaxTree, found: list[_Found]) -> list[Definition]:
-    """Definitions outside functions, each behind its container."""
-    found.sort(key=lambda one: (one.node.start_byte, -one.node.end_byte))
+    """Definitions outside functions, each behind its container; a namespace contains nothing."""
+    # of two answers about one place, that with a body says more
+    found.sort(key=lambda one: (one.node.start_byte, -one.node.end_byte, one.body is None))
     around: list[_Found] = []
-    kept: list[tuple[_Found, str]] = []
+    kept: list[_Found] = []
     for one in found:
+        if kept and (kept[-1].name, kept[-1].node.start_byte) == (one.name, one.node.start_byte):
+            continue
         while around and around[-1].node.end_byte <= one.node.start_byte:
             around.pop()
-        outer = around[-1] if around else None
-        if outer is None or outer.kind != "function":
-            kept.append((one, outer.name if outer is not None else ""))
-            if outer is not None:
-                outer.members.append(one)
+        if all(outer.kind != "function" for outer in around):
+            container = next((o for o in reversed(around) if o.kind != "namespace"), None)
+            if container is not None:
+                one.container = container.name
+                container.members.append(one)
+            kept.append(one)
         if one.body is not None:
             around.append(one)
     return [
-        Definition(one.name, one.kind, container, one.node.start_point.row, _outline(tree, one))
-        for one, container in kept
-        if one.kind != "scope"
+        Definition(one.name, one.kind, one.container, one.node.start_point.row, _outline(tree, one))
+        for one in kept
+        if one.kind not in ("scope", "namespace")
     ]
 
 
@@ -123,8 +134,7 @@ def _outline(tree: SyntaxTree, one: _Found) -> str:
     """Signature, description and members' signatures, without the indentation of the first line."""
     source = tree.source
     margin = _line_start(source, one.node.start_byte)
-    lines = [_signature(source, one)]
-    lines += _description(tree, one)
+    lines = [*_comment_above(tree, one), _signature(source, one), *_docstring(tree, one)]
     if one.kind == "class":
         # the way to make one first, then what it offers; what is private comes last
         ordered = sorted(one.members, key=lambda m: m.name.startswith("_") and m.name[:2] != "__")
@@ -140,26 +150,45 @@ def _outline(tree: SyntaxTree, one: _Found) -> str:
 def _signature(source: bytes, one: _Found) -> str:
     if one.body is None:
         first = _text(one.node, source).partition("\n")[0]
-        return first[:MAX_LINE].rstrip().rstrip("{").rstrip()
-    signature = source[one.node.start_byte : one.body.start_byte]
-    return signature.decode("utf-8", "surrogatepass").rstrip()[: MAX_OUTLINE // 2]
+        return first[:MAX_LINE].rstrip(" \t{")
+    signature = source[one.node.start_byte : one.body.start_byte].decode("utf-8", "surrogatepass")
+    return signature.rstrip()[: MAX_OUTLINE // 2].rstrip(" \t{")
 
 
-def _description(tree: SyntaxTree, one: _Found) -> list[str]:
-    """The first line of what the author says about a definition, as code."""
-    if tree.language is None:
+def _docstring(tree: SyntaxTree, one: _Found) -> list[str]:
+    """The first line of the string that begins a body, where that is how things are described."""
+    if tree.language is None or languages()[tree.language].description != "string":
         return []
     source = tree.source
-    if languages()[tree.language].description == "string":
-        first = one.body.named_child(0) if one.body and one.body.named_child_count else None
-        inner = first.named_child(0) if first and first.named_child_count else None
-        if first is None or inner is None or inner.type != "string":
-            return []
-        text = _text(inner, source).lstrip("rRuUbB")
-        head = text.strip(text[:1]).strip().partition("\n")[0].strip()[:MAX_LINE]
-        indent = _text_of(source, _line_start(source, first.start_byte), first)
-        return [f'{indent if indent.isspace() else "    "}"""{head}"""'] if head else []
-    return []
+    first = one.body.named_child(0) if one.body and one.body.named_child_count else None
+    inner = first.named_child(0) if first and first.named_child_count else None
+    if first is None or inner is None or inner.type != "string":
+        return []
+    text = _text(inner, source).lstrip("rRuUbB")
+    head = text.strip(text[:1]).strip().partition("\n")[0].strip()[:MAX_LINE]
+    indent = _text_of(source, _line_start(source, first.start_byte), first)
+    return [f'{indent if indent.isspace() else "    "}"""{head}"""'] if head else []
+
+
+def _comment_above(tree: SyntaxTree, one: _Found) -> list[str]:
+    """The first line of the comment right above a definition, elsewhere."""
+    if tree.language is None or languages()[tree.language].description != "comments":
+        return []
+    node = one.node
+    while node.prev_named_sibling is None and node.parent and node.parent.parent:
+        node = node.parent  # an export, a decoration
+    found = None
+    above, row = node.prev_named_sibling, node.start_point.row
+    while above is not None and "comment" in above.type and above.end_point.row >= row - 1:
+        found, row, above = above, above.start_point.row, above.prev_named_sibling
+    if found is None or found.start_point.row == node.start_point.row:
+        return []
+    text = _text(found, tree.source)
+    if not text.startswith("/*"):
+        return [text.partition("\n")[0].rstrip()[:MAX_LINE]]
+    lines = (line.strip().strip("/*").strip() for line in text.splitlines())
+    head = next((line for line in lines if line), "")
+    return [f"/** {head[:MAX_LINE]} */"] if head else []
 
 
 def _line_start(source: bytes, byte: int) -> int:

@@ -178,17 +178,14 @@ class SyntaxTree:
         around = Span(max(0, offset - 1), min(len(self.text), offset + 1))
         # a comment reaches to the end of its line, so a cursor behind it is still in it
         for span in self.spans("syntax", "comment", around):
-            if span.start < offset <= span.end and not (
-                offset == span.end and self.text[offset - 1] in "/}" and self._closed(span)
-            ):
+            closed = self.text[span.start : span.end].startswith("/*") or (
+                self.text[span.end - 1] in "\r\n"
+            )
+            if span.start < offset < span.end + (not closed):
                 return "comment"
         if any(s.start < offset < s.end for s in self.spans("syntax", "string", around)):
             return "string"
         return None
-
-    def _closed(self, comment: Span) -> bool:
-        """Whether a comment has an end of its own, as /* … */ has."""
-        return self.text[comment.start : comment.end].startswith("/*")
 
 
 @cache

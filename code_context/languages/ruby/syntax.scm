@@ -1,0 +1,14 @@
+; What Attune asks of Ruby's grammar (tree-sitter-ruby).
+
+(method name: (_) @name body: (body_statement) @body) @definition.function
+(method name: (_) @name !body) @definition.function
+(singleton_method name: (_) @name body: (body_statement) @body) @definition.function
+(class name: (_) @name body: (body_statement) @body) @definition.class
+(module name: (_) @name body: (body_statement) @body) @definition.class
+(assignment left: (constant) @name) @definition.value
+
+(call method: (identifier) @called arguments: (argument_list (string (string_content) @module))
+  (#any-of? @called "require" "require_relative")) @import
+
+[(string) (heredoc_body) (regex)] @string
+(comment) @comment
