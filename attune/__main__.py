@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from attune import __version__, prompt_commands
+from attune import __version__, prompt_commands, sharing_commands
 from attune.output import BAD_INPUT, INTERNAL_ERROR, PROBLEM
 from attune.output import print_json as _print_json
 from attune.output import say as _say
@@ -30,6 +30,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+sharing_commands.add_to(prompt_commands.app)
 app.add_typer(prompt_commands.app, name="prompt")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout and nothing else.")]

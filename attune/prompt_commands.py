@@ -71,7 +71,7 @@ def list_prompts(root: Root = Path(), as_json: Json = False) -> None:
                 "languages": list(manifest.languages),
                 "gain": manifest.gain,
                 "proven": manifest.proven,
-                "audited": manifest.audited,
+                "audited": prompt.audited,
             }
         )
     if as_json:
@@ -103,7 +103,7 @@ def use(
     elif path.resolve().parent == (root / FOLDER).resolve():
         reference = name_of(path)
     else:
-        data, signature, read = _from_outside(path, trust=trust)
+        data, signature, read = from_outside(path, trust=trust)
         reference = name or read.manifest.name
         put(root, reference, data, signature, str(path))
     add_route(root / FOLDER, tuple(glob or EVERYTHING), reference)
@@ -138,7 +138,7 @@ def verify(prompt: Reference, root: Root = Path(), as_json: Json = False) -> Non
     from prompts.workspace import resolve
 
     path = resolve(prompt, root)
-    data, read = _read(path)
+    data, read = read_bytes(path)
     checks = [("format", True, f"version {read.manifest.format_version}")]
     try:
         found = standing(data, read.sha256 or "", read_signature(path), str(path))
@@ -157,7 +157,7 @@ def verify(prompt: Reference, root: Root = Path(), as_json: Json = False) -> Non
             checks.append(("model", False, str(error)))
     manifest = read.manifest
     checks.append(("proof", True, "proved itself" if manifest.proven else "not proven"))
-    checks.append(("audit", True, "passed" if manifest.audited else "not passed"))
+    checks.append(("audit", True, "passed" if read.audited else "not passed"))
     if as_json:
         keys = ("check", "good", "finding")
         print_json({"checks": [dict(zip(keys, check, strict=True)) for check in checks]})
@@ -182,7 +182,7 @@ def import_prompt(
     if peft:
         data, signature, where = _from_peft(source, name), None, str(source)
     else:
-        data, signature, _ = _from_outside(source, trust=trust)
+        data, signature, _ = from_outside(source, trust=trust)
         where = str(source)
     read = Store().add(data, signature, where)
     print(f"sha256:{read.sha256}")  # noqa: T201
@@ -266,7 +266,7 @@ def gc(
         say(f"{len(gone)} {'would be' if dry_run else 'were'} removed.")
 
 
-def _read(path: Path) -> tuple[bytes, Any]:
+def read_bytes(path: Path) -> tuple[bytes, Any]:
     """The bytes of a prompt file and the prompt in exactly these bytes."""
     from prompts.file import parse_prompt, read_manifest
 
@@ -275,13 +275,13 @@ def _read(path: Path) -> tuple[bytes, Any]:
     return data, parse_prompt(data, str(path))
 
 
-def _from_outside(path: Path, *, trust: bool) -> tuple[bytes, bytes | None, Any]:
+def from_outside(path: Path, *, trust: bool) -> tuple[bytes, bytes | None, Any]:
     """Bytes, signature and prompt of a file, once the user trusts it."""
     from attune.consent import ask
     from prompts.signature import read_signature
     from prompts.trust import standing
 
-    data, read = _read(path)
+    data, read = read_bytes(path)
     signature = read_signature(path)
     ask(
         read.manifest,

@@ -32,6 +32,22 @@ def show_list(rows: list[dict[str, Any]]) -> None:
     Console().print(table)
 
 
+def show_versions(rows: list[dict[str, Any]]) -> None:
+    """The versions of a registry."""
+    table = _table("name", "version", "digest", "model", "gain", "audit", "signed")
+    for row in rows:
+        table.add_row(
+            Text(row["name"]),
+            str(row["version"]),
+            row["sha256"][:12],
+            Text(row["model"]),
+            gain_words(row["gain"], proven=row["proven"]),
+            "passed" if row["audited"] else "none",
+            "yes" if row["signed"] else "no",
+        )
+    Console().print(table)
+
+
 def gain_words(gain: float | None, *, proven: bool) -> str:
     """A measured gain for people."""
     if gain is None:

@@ -54,6 +54,18 @@ class PromptFile:
     sha256: str | None = None
     """Of the file that the prompt was read from."""
 
+    @property
+    def tensor_sha256(self) -> str:
+        """Of the numbers, as little-endian float32, whatever the file stores."""
+        numbers = np.ascontiguousarray(self.embeddings, dtype="<f4")
+        return hashlib.sha256(numbers.tobytes()).hexdigest()
+
+    @property
+    def audited(self) -> bool:
+        """Whether the manifest claims that an audit of exactly these numbers was passed."""
+        audit = self.manifest.audit
+        return audit.get("passed") is True and audit.get("tensor_sha256") == self.tensor_sha256
+
 
 def read_manifest(path: Path) -> Manifest:
     """Return the manifest of the file at `path`, verifying all of it but the tensor's values.

@@ -92,11 +92,6 @@ class Manifest:
         return gain if isinstance(gain, (int, float)) and not isinstance(gain, bool) else None
 
     @property
-    def audited(self) -> bool:
-        """Whether the file claims to have passed an audit; see `prompts.file.PromptFile`."""
-        return self.audit.get("passed") is True
-
-    @property
     def shape(self) -> tuple[int, int]:
         """Shape of the tensor: (p, 2*L*G*D) in the kv form, (p, hidden_size) in the other."""
         model = self.model

@@ -62,6 +62,22 @@ def sign(data: bytes, key: Path) -> bytes:
     return done.stdout
 
 
+def git_signing_key() -> Path:
+    """The key that git signs commits with: `user.signingKey` of the user's global configuration.
+
+    Raises `PromptWriteError` if git has none that is a file.
+    """
+    asked = ["git", "config", "--global", "--type=path", "--get", "user.signingKey"]
+    try:
+        done = subprocess.run(asked, capture_output=True, check=False, timeout=_TIMEOUT_S)
+        named = done.stdout.decode("utf-8", "surrogateescape").rstrip("\n")
+    except (OSError, subprocess.TimeoutExpired):
+        named = ""
+    if not named or not Path(named).is_file():
+        raise PromptWriteError("git has no SSH key to sign with; name one with --key.")
+    return Path(named)
+
+
 def write_signature(path: Path, signature: bytes | None) -> None:
     """Put the signature beside the file at `path`; None removes what stands there.
 

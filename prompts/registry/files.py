@@ -1,0 +1,199 @@
+"""Where a registry's files are: anything that fsspec opens, with creation that never overwrites."""
+
+import os
+from pathlib import Path
+from typing import Any, Protocol
+
+from prompts.durable import create_file
+from prompts.errors import RegistryError
+
+EXTRAS = {"s3": "s3", "http": "http", "https": "http", "hf": "hub"}
+"""Protocols that need an extra of Attune, and which."""
+CREATING = ("s3", "s3a", "gs", "gcs", "abfs", "abfss", "az")
+"""Object stores whose conditional writes fsspec offers: of several writers, one creates a name."""
+READING = ("http", "https", "hf")
+
+
+class RegistryFiles(Protocol):
+    """Named files that are created and read, and never changed."""
+
+    def read(self, name: str, limit: int) -> bytes | None:
+        """The file's bytes, None if there is none. Raises `RegistryError` beyond `limit` bytes."""
+
+    def names(self, folder: str) -> list[str] | None:
+        """Names in a folder, none if it is not there; None where nothing can be listed."""
+
+    def create(self, files: dict[str, bytes]) -> bool:
+        """Create each file that is not there yet, in order, or all at once.
+
+        Returns whether the last one was created by this call: of several callers, by one. What was
+        there stays. Raises `RegistryError`.
+        """
+
+
+def open_files(url: str, root: Path) -> RegistryFiles:
+    """The files of the registry at `url`; a plain path starts at `root`. Raises `RegistryError`."""
+    if "::" in url or not url.isprintable():
+        raise RegistryError(f"{url!r} is not an address of a registry; chained ones are refused.")
+    protocol, separator, _ = url.partition("://")
+    if not separator:
+        return FolderFiles(root / os.path.expanduser(url))
+    if protocol == "file":
+        return FolderFiles(Path(url.removeprefix("file://")))
+    if protocol.startswith("git+"):
+        from prompts.registry.git import GitFiles
+
+        return GitFiles(url.removeprefix("git+"))
+    if protocol == "hf":
+        from prompts.registry.hub import HubFiles
+
+        return HubFiles(url)
+    if protocol in (*CREATING, *READING):
+        return FsspecFiles(url)
+    raise RegistryError(
+        f"Registries with {protocol}:// are not supported; use a folder, git+https, git+ssh, http,"
+        f" https, hf, {', '.join(CREATING)}."
+    )
+
+
+class FolderFiles:
+    """A folder, on this machine or mounted."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def read(self, name: str, limit: int) -> bytes | None:
+        """See `RegistryFiles`."""
+        try:
+            with (self._folder / name).open("rb") as stream:
+                return _bounded(stream.read(limit + 1), limit, name)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise _error(f"{self._folder}/{name}", "read", error) from error
+
+    def names(self, folder: str) -> list[str] | None:
+        """See `RegistryFiles`."""
+        try:
+            return os.listdir(self._folder / folder)
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise _error(f"{self._folder}/{folder}", "read", error) from error
+
+    def create(self, files: dict[str, bytes]) -> bool:
+        """See `RegistryFiles`."""
+        created = False
+        for name, data in files.items():
+            path = self._folder / name
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                create_file(path, data)
+                created = True
+            except FileExistsError:
+                created = False
+            except OSError as error:
+                raise _error(str(path), "written", error) from error
+        return created
+
+
+class FsspecFiles:
+    """A web server, to read from, or an object store."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url.rstrip("/")
+        self._protocol = url.partition("://")[0]
+        self._fs, self._root = _filesystem(self._url, self._protocol)
+
+    def read(self, name: str, limit: int) -> bytes | None:
+        """See `RegistryFiles`."""
+        # A block size of 0 streams, so that a web server without ranges does.
+        options = {"block_size": 0} if self._protocol in ("http", "https") else {}
+        try:
+            with self._fs.open(f"{self._root}/{name}", "rb", **options) as stream:
+                return _bounded(stream.read(limit + 1), limit, name)
+        except FileNotFoundError as error:
+            if not _is_absent(error):
+                raise _error(f"{self._url}/{name}", "read", error.__cause__ or error) from error
+            return None
+        except RegistryError:
+            raise
+        except Exception as error:  # each store has its own errors
+            raise _error(f"{self._url}/{name}", "read", error) from error
+
+    def names(self, folder: str) -> list[str] | None:
+        """See `RegistryFiles`."""
+        if self._protocol in ("http", "https"):
+            return None
+        try:
+            listed = self._fs.ls(f"{self._root}/{folder}", detail=False, refresh=True)
+        except FileNotFoundError:
+            return []
+        except Exception as error:
+            raise _error(f"{self._url}/{folder}", "read", error) from error
+        return [path.rstrip("/").rpartition("/")[2] for path in listed]
+
+    def create(self, files: dict[str, bytes]) -> bool:
+        """See `RegistryFiles`."""
+        if self._protocol not in CREATING:
+            raise RegistryError(f"{self._url} can only be read; push to where it is served from.")
+        created = False
+        for name, data in files.items():
+            try:
+                self._fs.pipe_file(f"{self._root}/{name}", data, mode="create")
+                created = True
+            except Exception as error:
+                if not _is_conflict(error):
+                    raise _error(f"{self._url}/{name}", "written", error) from error
+                created = False
+        return created
+
+
+def _filesystem(url: str, protocol: str) -> tuple[Any, str]:
+    import fsspec
+
+    try:
+        fs, root = fsspec.core.url_to_fs(url, use_listings_cache=False, skip_instance_cache=True)
+    except ImportError as error:
+        extra = EXTRAS.get(protocol)
+        how = f"install attune[{extra}]" if extra else f"install what fsspec asks for ({error})"
+        raise RegistryError(f"Reading {protocol}:// needs more packages; {how}.") from None
+    except Exception as error:
+        raise _error(url, "opened", error) from error
+    return fs, str(root).rstrip("/")
+
+
+def _is_absent(error: FileNotFoundError) -> bool:
+    """fsspec says "not found" also of a web server that does not answer; its cause tells."""
+    cause = error.__cause__
+    absent = isinstance(cause, FileNotFoundError) or getattr(cause, "status", None) in (404, 410)
+    return cause is None or absent
+
+
+def _is_conflict(error: BaseException) -> bool:
+    """Whether a conditional write failed because the name is there, or is just being created."""
+    if isinstance(error, FileExistsError):
+        return True
+    seen: BaseException | None = error
+    while seen is not None:
+        response = getattr(seen, "response", None)
+        code = response.get("Error", {}).get("Code") if isinstance(response, dict) else None
+        status = getattr(seen, "status", None) or getattr(seen, "status_code", None)
+        if code in ("PreconditionFailed", "ConditionalRequestConflict", "412", "409"):
+            return True
+        if status in (409, 412):
+            return True
+        seen = seen.__cause__
+    return False
+
+
+def _bounded(data: bytes, limit: int, name: str) -> bytes:
+    if len(data) > limit:
+        raise RegistryError(f"{name} of the registry is larger than it says; do not use it.")
+    return data
+
+
+def _error(where: str, verb: str, error: BaseException) -> RegistryError:
+    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    first = str(reason).splitlines()[0][:300]
+    return RegistryError(f"{where} could not be {verb} ({first}); check the address and access.")
