@@ -1,7 +1,7 @@
 """What is asked of the engine and what it answers."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 
@@ -10,14 +10,16 @@ class CompletionRequest:
     """A text as it was when the request came.
 
     `path` is relative to the workspace folder, `offset` counts code points; `explicit`: the user
-    asked for the completion. `documents` holds the texts of all open documents of the folder by
-    path, None where nothing new is known of them.
+    asked for the completion, and wants alternatives too; `without_prompt`: for comparison.
+    `documents` holds the texts of all open documents of the folder by path, None where nothing new
+    is known of them.
     """
 
     text: str
     path: str
     offset: int
     explicit: bool = False
+    without_prompt: bool = False
     documents: Mapping[str, str] | None = field(default=None, compare=False)
 
 
@@ -29,6 +31,8 @@ class Answer:
     to `EngineThread.accepted` and `EngineThread.rejected` under this number. `source`: computed for
     this request, known before, or the end of a decode that an earlier request began. `prefilled`
     counts the tokens that the model computed before the first new one, None if it was not asked.
+    `prompt` is that of the document, used or left out for comparison. `alternatives` are other
+    texts, None if nobody wanted any.
     """
 
     text: str
@@ -36,3 +40,12 @@ class Answer:
     number: int = 0
     source: Literal["model", "cache", "adopted"] = "model"
     prefilled: int | None = None
+    prompt: str | None = None
+    alternatives: tuple[str, ...] | None = None
+
+    def after(self, typed: str) -> "Answer":
+        """What is left of it once the user has typed `typed`, which it begins with."""
+        rest = self.alternatives and tuple(
+            one[len(typed) :] for one in self.alternatives if one.startswith(typed) and one != typed
+        )
+        return replace(self, text=self.text[len(typed) :], alternatives=rest)

@@ -57,15 +57,15 @@ class CompletionCache:
     def find(self, request: CompletionRequest) -> Answer | None:
         """What is known for this state, None if the model has to be asked.
 
-        An empty answer stands only for the very state it was given in, and not for an explicit
-        request, which silence does not satisfy.
+        An empty answer stands only for the very state it was given in. An explicit request wants
+        alternatives, and silence does not satisfy it.
         """
         key, behind = _key(request), request.text[request.offset :]
         for node, depth in reversed(list(self._path(key))):
             for added in _added_closers(behind):
                 place = hash(behind[added:])
                 answer = node.answers.get(place)
-                if answer is None:
+                if answer is None or (request.explicit and answer.alternatives is None):
                     continue
                 rest = _rest(answer.text, key[depth:])
                 if not rest and (answer.text or depth < len(key) or request.explicit):
@@ -73,7 +73,7 @@ class CompletionCache:
                 if replaced_length(rest, behind[:added]) < added:
                     continue
                 self._order.move_to_end((node, place))
-                return replace(answer, text=rest)
+                return answer.after(key[depth:]) if rest else replace(answer, text=rest)
         return None
 
     def _path(self, key: str) -> Iterator[tuple[_Node, int]]:
@@ -114,7 +114,8 @@ class CompletionCache:
 
 
 def _key(request: CompletionRequest) -> str:
-    return f"{request.path}\0{request.text[: request.offset]}"
+    side = "without" if request.without_prompt else "with"
+    return f"{request.path}\0{side}\0{request.text[: request.offset]}"
 
 
 def _rest(text: str, typed: str) -> str:

@@ -233,8 +233,7 @@ class EngineThread:
             running.run.expect(typed)
             found = await self._awaited(running, current)
             if found.text.startswith(typed) and found.text != typed:
-                rest = found.text[len(typed) :]
-                return replace(found, text=rest, source="adopted", prefilled=None)
+                return replace(found.after(typed), source="adopted", prefilled=None)
             if found.reason not in (None, "cancelled") and not typed:
                 return replace(found, source="adopted", prefilled=None)
             if arrival != self._latest:
@@ -352,6 +351,8 @@ def _continuation(running: _Running, request: CompletionRequest) -> str | None:
     if running.request.path != request.path or running.run.cancelled():
         return None
     if request.explicit and not running.request.explicit:
+        return None
+    if request.without_prompt != running.request.without_prompt:
         return None
     return _typed_since(running.request, request.text, running.run, request.offset)
 

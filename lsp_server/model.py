@@ -13,7 +13,7 @@ from weakref import WeakMethod
 from code_context.indexing import may_be_indexed
 from code_context.retrieval import Repository
 from code_context.syntax import OpenTrees, language_of
-from code_model.completion import complete, warm
+from code_model.completion import Completion, complete, warm
 from code_model.engine import Engine
 from code_model.loading import BaseModel, ModelLoadError, load_model
 from lsp_server.answers import Answer, CompletionRequest
@@ -43,10 +43,11 @@ def open_engine(settings: Settings, root: Path | None, tell: Tell) -> Completion
     neighbours = Neighbours(root, tell) if root is not None and may_be_indexed(root) else None
     model = AttunedModel(
         base,
-        settings.prompt,
+        None if settings.without_prompt else settings.prompt,
         root,
         tell if neighbours is None else neighbours.tell,
         trusted=settings.trusted,
+        without="the settings say so" if settings.without_prompt else None,
         neighbours=neighbours,
     )
     follow = WeakMethod(model.refresh)  # the watch must not keep the model alive
@@ -70,12 +71,15 @@ class AttunedModel:
         tell: Tell,
         *,
         trusted: bool = True,
+        without: str | None = None,
         neighbours: Neighbours | None = None,
     ) -> None:
         """In a workspace that is not `trusted`, its prompts need the user's consent.
 
-        `neighbours` knows the other files of the folder.
+        `without` says why no prompt is to serve at all, None where one may. `neighbours` knows the
+        other files of the folder.
         """
+        self._without = without
         self._neighbours = neighbours
         self._trees = OpenTrees()
         self._base = base
@@ -102,25 +106,42 @@ class AttunedModel:
     def complete(self, request: CompletionRequest, run: Run) -> Answer:
         """The text to insert at the cursor, or why there is none."""
         with self._lock:
-            found = complete(
-                self._engine_for(request),
-                request.text,
-                request.path,
-                request.offset,
-                explicit=request.explicit,
-                repository=self._other_files(request),
-                trees=self._trees,
-                cancelled=run.cancelled,
-                progress=run.said,
-            )
+            chosen = self._prompt_for(request)
+            first, second = (None, chosen) if request.without_prompt else (chosen, None)
+            found = self._completed(first, request, run)
+            others: tuple[str, ...] | None = None
+            if request.explicit and found.reason != "cancelled":
+                texts = () if chosen is None else (self._completed(second, request, run).text,)
+                others = tuple(text for text in texts if text not in ("", found.text))
         prefilled = found.generation.prefilled if found.generation else None
-        return Answer(found.text, found.reason, prefilled=prefilled)
+        return Answer(
+            found.text,
+            found.reason,
+            prefilled=prefilled,
+            prompt=_identity(chosen),
+            alternatives=others,
+        )
+
+    def _completed(
+        self, prompt: PromptFile | None, request: CompletionRequest, run: Run
+    ) -> Completion:
+        return complete(
+            self._engine(prompt),
+            request.text,
+            request.path,
+            request.offset,
+            explicit=request.explicit,
+            repository=self._other_files(request),
+            trees=self._trees,
+            cancelled=run.cancelled,
+            progress=run.said,
+        )
 
     def warm(self, request: CompletionRequest, run: Run) -> None:
         """Compute the keys and values of the place's context."""
         with self._lock:
             warm(
-                self._engine_for(request),
+                self._engine(None if request.without_prompt else self._prompt_for(request)),
                 request.text,
                 request.path,
                 request.offset,
@@ -132,12 +153,13 @@ class AttunedModel:
     def _other_files(self, request: CompletionRequest) -> Repository | None:
         return None if self._neighbours is None else self._neighbours.repository(request)
 
-    def _engine_for(self, request: CompletionRequest) -> Engine:
-        choice = self._prompts.choose(request.path, language_of(request.path))
-        return self._engine(self._chosen(choice))
+    def _prompt_for(self, request: CompletionRequest) -> PromptFile | None:
+        return self._chosen(self._prompts.choose(request.path, language_of(request.path)))
 
     def _chosen(self, choice: Choice) -> PromptFile | None:
         """The prompt of a choice; a status that differs from the last one is told."""
+        if self._without is not None:
+            choice = Choice(None, self._without)
         status = _status(choice)
         if status != self._told:
             self._told = status
@@ -166,9 +188,15 @@ def _status(choice: Choice) -> Status:
         serving = "Ready without a prompt"
     else:
         serving = f"Ready without a prompt: {choice.reason}."
+    prompt = _identity(choice.prompt)
     if choice.problems:
-        return Status("Warning", False, " ".join((*choice.problems, f"{serving}.")))
-    return Status("Normal", False, serving)
+        return Status("Warning", False, " ".join((*choice.problems, f"{serving}.")), prompt)
+    return Status("Normal", False, serving, prompt)
+
+
+def _identity(prompt: PromptFile | None) -> str | None:
+    """The name, and enough of the hash to tell it from what it was before it was tuned again."""
+    return None if prompt is None else f"{prompt.manifest.name}@{(prompt.sha256 or '')[:8]}"
 
 
 def _label(manifest: Manifest) -> str:

@@ -51,9 +51,16 @@ class Place:
 
 
 async def offers(
-    place: Place, workspace: Workspace, engine: EngineThread, outcomes: Outcomes
+    place: Place,
+    workspace: Workspace,
+    engine: EngineThread,
+    outcomes: Outcomes,
+    without_prompt: bool = False,
 ) -> Offers:
-    """What to offer, nothing if the document has changed meanwhile."""
+    """What to offer, nothing if the document has changed meanwhile.
+
+    `without_prompt`: the bare model answers, for comparison.
+    """
     uri = place.uri
     before = snapshot(workspace, uri)
     if before is None:
@@ -64,15 +71,18 @@ async def offers(
     text = replaced.applied_to(before.text)
     offset = replaced.start + len(replaced.inserted)
     answer = await engine.complete(
-        CompletionRequest(text, before.path, offset, place.explicit, open_texts(workspace)),
+        CompletionRequest(
+            text, before.path, offset, place.explicit, without_prompt, open_texts(workspace)
+        ),
         lambda: workspace.get_text_document(uri).source,
     )
     if not answer.text:
         return Offers(reason=answer.reason)
     if not before.is_current(workspace, uri):
         return Offers(reason="stale")
-    texts = [replaced.inserted + answer.text]
-    source = Source(PurePath(before.path).suffix, answer.number)
+    texts = [replaced.inserted + one for one in (answer.text, *(answer.alternatives or ()))]
+    compared = without_prompt and answer.prompt is not None
+    source = Source(PurePath(before.path).suffix, answer.number, answer.prompt, compared)
     ids = outcomes.offer(uri, replaced.start, cursor, texts, before.text, source)
     right = before.text[replaced.end : lines.content_end(lines.line_of(replaced.end))]
     start = types.Position(*lines.to_utf16(replaced.start))

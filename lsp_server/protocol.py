@@ -25,6 +25,11 @@ DID_REJECT = "textDocument/didRejectCompletion"
 
 DID_FOCUS = "textDocument/didFocus"
 """Notification from client to server: `{textDocument: {uri}}` is looked at now."""
+DID_FIND_PROMPT_WORTHLESS = "attune/didFindPromptWorthless"
+"""Notification from server to client: `{prompt}` shows no gain in this user's typing."""
+
+STATISTICS = "attune/statistics"
+"""Request with an empty object, answered with `lsp_server.statistics.Summary`."""
 
 DID_STAY_SILENT = "attune/didStaySilent"
 """Notification from server to client whose params are a `Silence`."""
@@ -36,12 +41,14 @@ StatusKind = Literal["Normal", "Warning", "Error", "Inactive"]
 class Status:
     """What an editor shows of the server: sent when it changes, never for a keystroke.
 
-    `message` is for people: what is the case and, where it helps, what to do.
+    `message` is for people: what is the case and, where it helps, what to do. `prompt` is the
+    prompt that serves, as its name, an @ and the first digits of its hash; None if none does.
     """
 
     kind: StatusKind
     busy: bool
     message: str
+    prompt: str | None = None
 
 
 LOADING = Status("Normal", True, "Loading the model…")
@@ -56,3 +63,10 @@ class Silence:
     """
 
     reason: str | None
+
+
+@dataclass(frozen=True)
+class WorthlessPrompt:
+    """A prompt that shows no gain in this user's typing; told once in the life of a server."""
+
+    prompt: str

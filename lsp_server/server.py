@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 import time
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -14,6 +15,7 @@ from lsprotocol import types
 from pygls.lsp.server import LanguageServer
 
 from code_context.positions import code_points
+from lsp_server.comparison import Comparer
 from lsp_server.documents import Edit, Utf16Protocol, folders, snapshot
 from lsp_server.engine import (
     CompletionModel,
@@ -28,6 +30,7 @@ from lsp_server.outcomes import Kept, Outcomes, Settled
 from lsp_server.protocol import (
     DID_ACCEPT,
     DID_CHANGE_STATUS,
+    DID_FIND_PROMPT_WORTHLESS,
     DID_FOCUS,
     DID_PARTIALLY_ACCEPT,
     DID_REJECT,
@@ -35,12 +38,18 @@ from lsp_server.protocol import (
     DID_STAY_SILENT,
     LOADING,
     OFF,
+    STATISTICS,
     Silence,
     Status,
+    WorthlessPrompt,
 )
 from lsp_server.settings import Settings, parse_settings
+from lsp_server.statistics import Statistics, Summary
+from prompts.user import user_folder
 
 logger = logging.getLogger(__name__)
+
+STATISTICS_FILE = "statistics.sqlite3"
 
 
 class AttuneServer(LanguageServer):
@@ -52,7 +61,11 @@ class AttuneServer(LanguageServer):
         self.settings = Settings()
         self.settings_problem: str | None = None
         self.silence: str | None = None
+        self.prompt: str | None = None
         self.shutdown_requested = False
+        self.statistics = Statistics(None)
+        self.comparer = Comparer(0, b"", time.monotonic)
+        self._found_worthless: set[str] = set()
         self.outcomes = Outcomes(
             self._settled,
             self._kept,
@@ -65,19 +78,29 @@ class AttuneServer(LanguageServer):
         self.outcomes.edited(uri, edit.start, edit.end, edit.inserted, text)
 
     def _settled(self, settled: Settled) -> None:
-        """A suggestion has come to its end: the engine learns from it."""
+        """A suggestion has come to its end: the engine learns from it, and it is counted."""
         if settled.taken:
             self.engine.accepted(settled.source.number)
         elif settled.how == "rejected":
             self.engine.rejected(settled.source.number)
+        self.statistics.settled(settled)
 
     def _kept(self, kept: Kept) -> None:
-        """An accepted text was looked at again."""
+        """An accepted text was looked at again: count it, and judge the prompt in use."""
+        self.statistics.kept(kept)
+        prompt = self.prompt
+        if prompt is None or prompt in self._found_worthless:
+            return
+        if self.statistics.summary(prompt).comparison.verdict == "worth nothing":
+            self._found_worthless.add(prompt)
+            self.protocol.notify(DID_FIND_PROMPT_WORTHLESS, WorthlessPrompt(prompt))
 
     def tell(self, status: Status) -> None:
         """Send a status; a problem with the settings stays visible behind whatever follows."""
+        self.prompt = status.prompt
         if self.settings_problem is not None and status.kind == "Normal" and not status.busy:
-            status = Status("Warning", False, f"{self.settings_problem} {status.message}")
+            message = f"{self.settings_problem} {status.message}"
+            status = replace(status, kind="Warning", message=message)
         self.protocol.notify(DID_CHANGE_STATUS, status)
 
     def tell_silence(self, reason: str | None) -> None:
@@ -94,6 +117,7 @@ class AttuneServer(LanguageServer):
         """Stop the engine and the connection."""
         self.engine.close()
         self.outcomes.close()
+        self.statistics.close()
         super().shutdown()  # type: ignore[no-untyped-call]
 
 
@@ -112,6 +136,7 @@ def create_server(open_engine: OpenEngine | None = None) -> AttuneServer:
     server.feature(DID_SHOW)(_did_show)
     server.feature(DID_PARTIALLY_ACCEPT)(_did_partially_accept)
     server.feature(DID_REJECT)(_did_reject)
+    server.feature(STATISTICS)(_statistics)
     server.command(DID_ACCEPT)(_did_accept)
     server.feature(types.SHUTDOWN)(_shutdown)
     return server
@@ -154,6 +179,10 @@ def _open_engine(settings: Settings, root: Path | None, tell: Tell) -> Completio
 
 def _initialize(ls: AttuneServer, params: types.InitializeParams) -> None:
     ls.settings, ls.settings_problem = parse_settings(params.initialization_options)
+    if ls.settings.statistics:
+        ls.statistics = Statistics(user_folder() / STATISTICS_FILE)
+    share = ls.settings.comparison_share if ls.settings.statistics else 0
+    ls.comparer = Comparer(share, os.urandom(16), time.monotonic)
 
 
 def _initialized(ls: AttuneServer, params: types.InitializedParams) -> None:
@@ -214,13 +243,18 @@ def _list_entry(offer: Offer) -> types.CompletionItem:
 async def _offers(ls: AttuneServer, place: Place) -> tuple[Offer, ...]:
     """What to offer; nothing after an error, which is logged. Tells a change of silence."""
     try:
-        found = await offers(place, ls.workspace, ls.engine, ls.outcomes)
+        without_prompt = ls.comparer.is_without_prompt(place.uri)
+        found = await offers(place, ls.workspace, ls.engine, ls.outcomes, without_prompt)
     except Exception as error:
         logger.error("A completion failed (%s).", describe(error))
         found = Offers(reason="error")
     if found.reason not in ("cancelled", "stale"):
         ls.tell_silence(found.reason)
     return found.items
+
+
+def _statistics(ls: AttuneServer, params: Any) -> Summary:
+    return ls.statistics.summary(ls.prompt)
 
 
 def _did_accept(ls: AttuneServer, id_: str) -> None:

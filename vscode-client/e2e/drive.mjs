@@ -5,11 +5,13 @@
 // The scenario:
 //   cache       the folder that install.sh filled
 //   chromium    the Chromium executable
-//   extension   the folder of the extension, built
+//   extension   the folder of the extension, built; or a packaged .vsix file, which is installed
 //   workspace   the folder to open
 //   file        the file to open, in it
 //   cursor      [line, column], both from 1
 //   settings    VS Code settings for this run
+//   env         more environment variables of the editor and what it starts
+//   trust       true: ask whether the workspace is trusted (default: it is)
 //   timeoutMs   the time for all of it
 //   failure     where to put a picture of the page if a step fails
 //   steps       what to do, in order; each is an object with one key:
@@ -17,17 +19,31 @@
 //     {"press": "Tab"}        presses a key or a chord, as Playwright names them
 //     {"status": "normal"}    waits until the status bar item is not busy; fails if it then is of another kind
 //                             ("normal", "warning" or "error")
+//     {"hurry": "text"}       types it at twelve characters a second
+//     {"statusSays": "regex"} waits until the status bar item's sentence matches
 //     {"ghost": true}         waits until ghost text is shown that no longer changes
+//     {"ghostIs": "text"}     waits until exactly this ghost text is shown; "": none
 //     {"accept": true}        presses Tab, and notes the ghost text shown at that moment
 //     {"save": true}          presses Ctrl+S and waits until the file is saved
+//     {"note": "file"}        reads a file of the workspace and notes its text
+//     {"open": "file"}        opens another file of the workspace
+//     {"goto": [line, col]}   puts the cursor there, both from 1
+//     {"command": "title"}    runs a command from the palette
+//     {"pick": "text"}        chooses in the list or box that is open
+//     {"click": "text"}       presses the button with this text
+//     {"toast": "regex"}      waits until a notification says so
+//     {"page": "regex"}       waits until a web view says so, and notes its text
+//     {"logSays": "regex"}    waits until the extension's log says so
+//     {"killServer": true}    ends the language server as a crash would
+//     {"copy": [from, to]}    puts a file in the place of another in one step
 //     {"screenshot": "path"}  takes a picture of the page
 //
 // The result: {"ok", "error", "step": the last one begun, "status": {"text", "label", "kind"}, "ghosts": [accepted text, …],
-// "popUps": [text, …], "log": the last lines of the extension's log}. Everything started is stopped, by its recorded process id, whatever happens.
+// "notes": [text, …], "pages": [text, …], "popUps": [text, …], "log": the last lines of the extension's log}. Everything started is stopped, by its recorded process id, whatever happens.
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdir, mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, mkdtemp, readFile, readdir, rename, rm, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -36,6 +52,10 @@ import { text } from "node:stream/consumers";
 
 const STATUS = ".statusbar-item[id*='attune.status']";
 const LOG_LINES = 30;
+const HURRY_MS = 1000 / 12;
+const LOOK_MS = 250;
+// VS Code has the command, but no key for it.
+const KEYS = [{ key: "ctrl+alt+l", command: "editor.action.inlineSuggest.acceptNextLine" }];
 const STOP_GRACE_MS = 10_000;
 
 /** Everything that code-server and Chromium write stays in this folder: short, because sockets lie in it. */
@@ -46,10 +66,11 @@ async function makeRunFolder(settings) {
   }
   await writeFile(path.join(run, "config.yaml"), "auth: none\n");
   await writeFile(path.join(run, "data/Machine/settings.json"), JSON.stringify(settings));
+  await writeFile(path.join(run, "data/User/keybindings.json"), JSON.stringify(KEYS));
   return run;
 }
 
-function environmentOf(run) {
+function environmentOf(run, more = {}) {
   return {
     PATH: process.env.PATH,
     LANG: "C.UTF-8",
@@ -59,21 +80,34 @@ function environmentOf(run) {
     XDG_CACHE_HOME: path.join(run, "home/cache"),
     TMPDIR: path.join(run, "tmp"),
     EXTENSIONS_GALLERY: "{}",
+    ...more,
   };
 }
 
+const entryOf = (cache) => path.join(cache, "app/node_modules/code-server/out/node/entry.js");
+
+/** Installs a packaged extension into this run's own folder. */
+async function installExtension({ cache, extension }, run) {
+  const places = ["--user-data-dir", path.join(run, "data"), "--extensions-dir", path.join(run, "exts")];
+  const args = [entryOf(cache), ...places, "--config", path.join(run, "config.yaml"), "--install-extension", extension];
+  const child = spawn(process.execPath, args, { cwd: run, env: environmentOf(run), stdio: "ignore" });
+  const [code] = await once(child, "exit");
+  if (code !== 0) throw new Error(`the extension was not installed (${code})`);
+}
+
 /** Starts code-server; answers the process and, once it listens, the address that it chose. */
-function startCodeServer({ cache, workspace }, run) {
-  const entry = path.join(cache, "app/node_modules/code-server/out/node/entry.js");
+function startCodeServer({ cache, workspace, env, trust }, run) {
+  const entry = entryOf(cache);
   const options = [
     "--bind-addr", "127.0.0.1:0", "--auth", "none", "--disable-telemetry", "--disable-update-check",
-    "--disable-workspace-trust", "--disable-getting-started-override", "--reconnection-grace-time", "5",
+    "--disable-getting-started-override", "--reconnection-grace-time", "5",
+    ...(trust ? [] : ["--disable-workspace-trust"]),
     "--vscode-option", "enable-smoke-test-driver", "--user-data-dir", path.join(run, "data"),
     "--extensions-dir", path.join(run, "exts"), "--config", path.join(run, "config.yaml"),
   ];
   const child = spawn(process.execPath, [entry, ...options, workspace], {
     cwd: run,
-    env: environmentOf(run),
+    env: environmentOf(run, env),
     stdio: ["ignore", "pipe", "pipe"],
   });
   const address = new Promise((resolve, reject) => {
@@ -110,7 +144,7 @@ function startBrowser({ cache, chromium }, run) {
 function pageUrl({ workspace, file, cursor, extension }, address) {
   const remote = (file) => `vscode-remote://${address}${encodeURI(file)}`;
   const payload = [
-    ["extensionDevelopmentPath", remote(extension)],
+    ...(extension.endsWith(".vsix") ? [] : [["extensionDevelopmentPath", remote(extension)]]),
     ["openFile", `${remote(path.join(workspace, file))}:${cursor.join(":")}`],
     ["gotoLineMode", "true"],
   ];
@@ -148,16 +182,48 @@ function readStatus(selector) {
   return { text: item.textContent.replaceAll("\u00a0", " ").trim(), label, kind };
 }
 
+/** Runs in the page: whether exactly this ghost text is shown. */
+const isGhostText = `(wanted) => (${readGhostText})() === (wanted === "" ? "" : wanted)`;
+
+async function quickInput(page, text) {
+  const box = page.locator(".quick-input-widget:visible input");
+  await box.waitFor();
+  await box.fill(text);
+}
+
+/** Waits until `read` answers something, looking again and again; the scenario's timeout ends it. */
+async function until(read) {
+  for (;;) {
+    const found = await read();
+    if (found) return found;
+    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+  }
+}
+
+/** The text of every web view; their contents lie in frames of frames. */
+async function webViewTexts(page) {
+  const texts = page.frames().map((frame) => frame.evaluate("document.body?.innerText ?? ''").catch(() => ""));
+  return Promise.all(texts.slice(1));
+}
+
 const actions = {
   type: (page, keys) => page.keyboard.type(keys, { delay: 30 }),
+  hurry: (page, keys) => page.keyboard.type(keys, { delay: HURRY_MS }),
   press: (page, key) => page.keyboard.press(key),
-  async status(page, kind, result) {
+  async status(page, kind, { result }) {
     const found = await page.waitForFunction(readStatus, STATUS);
     result.status = await found.jsonValue();
     if (result.status.kind !== kind) throw new Error(`the status bar says: ${result.status.label}`);
   },
+  async statusSays(page, pattern, { result }) {
+    result.status = await until(async () => {
+      const status = await page.evaluate(readStatus, STATUS);
+      return status !== null && new RegExp(pattern).test(status.label) && status;
+    });
+  },
   ghost: (page) => page.waitForFunction(settledGhostText, undefined, { polling: 500 }),
-  async accept(page, _, result) {
+  ghostIs: (page, text) => until(() => page.evaluate(`(${isGhostText})(${JSON.stringify(text)})`)),
+  async accept(page, _, { result }) {
     await page.evaluate(noteGhostTextAtTab);
     await page.keyboard.press("Tab");
     result.ghosts.push(await page.evaluate("window.attuneGhostText"));
@@ -167,10 +233,59 @@ const actions = {
     await page.keyboard.press("Control+s");
     await page.locator(".tab.active:not(.dirty)").waitFor();
   },
+  async note(page, file, { result, scenario }) {
+    result.notes.push(await readFile(path.join(scenario.workspace, file), "utf8"));
+  },
+  async open(page, file) {
+    await page.keyboard.press("Control+p");
+    await quickInput(page, file);
+    await page.locator(".quick-input-list .monaco-list-row.focused", { hasText: file }).waitFor();
+    await page.keyboard.press("Enter");
+    await page.locator(".tab.active", { hasText: file }).waitFor();
+    await page.locator(".editor-instance .monaco-editor.focused").waitFor();
+  },
+  async goto(page, [line, column]) {
+    await page.keyboard.press("Control+g");
+    await quickInput(page, `:${line}:${column}`);
+    await page.keyboard.press("Enter");
+    await page.locator(".editor-instance .monaco-editor.focused").waitFor();
+  },
+  async command(page, title) {
+    await page.keyboard.press("F1");
+    await quickInput(page, `>${title}`);
+    await page.locator(".quick-input-list .monaco-list-row.focused", { hasText: title }).waitFor();
+    await page.keyboard.press("Enter");
+  },
+  async pick(page, text) {
+    await quickInput(page, text);
+    await page.keyboard.press("Enter");
+  },
+  click: (page, text) => page.locator(".monaco-button:visible", { hasText: text }).first().click(),
+  toast: (page, pattern) => page.locator(".notification-toast", { hasText: new RegExp(pattern) }).first().waitFor(),
+  async page(page, pattern, { result }) {
+    const matches = (text) => new RegExp(pattern).test(text);
+    result.pages.push(await until(async () => (await webViewTexts(page)).find(matches)));
+  },
+  logSays: (page, pattern, { run }) =>
+    until(async () => (await readLog(run, Infinity)).some((line) => new RegExp(pattern).test(line))),
+  async killServer() {
+    const isServer = async ([id]) => {
+      const command = await readFile(`/proc/${id}/cmdline`, "utf8").catch(() => "");
+      return command.split("\0").includes("serve"); // what both `-m attune serve` and a script of a test are
+    };
+    const ids = await descendants();
+    const servers = (await Promise.all(ids.map(isServer))).flatMap((is, index) => (is ? [ids[index][0]] : []));
+    if (servers.length === 0) throw new Error("there is no server to kill");
+    for (const id of servers) process.kill(id, "SIGKILL");
+  },
+  async copy(page, [from, to]) {
+    await copyFile(from, `${to}.new`);
+    await rename(`${to}.new`, to);
+  },
   screenshot: (page, file) => page.screenshot({ path: file }),
 };
 
-async function play(scenario, address, page, result) {
+async function play(scenario, address, page, result, run) {
   page.setDefaultTimeout(0); // the scenario's own timeout ends a wait
   await page.goto(pageUrl(scenario, address));
   await page.locator(".editor-instance .monaco-editor .view-line").first().waitFor();
@@ -179,18 +294,18 @@ async function play(scenario, address, page, result) {
   for (const step of scenario.steps) {
     const [[name, value]] = Object.entries(step);
     result.step = step;
-    await actions[name](page, value, result);
+    await actions[name](page, value, { scenario, result, run });
   }
   result.popUps = await page.locator(".notification-toast").allTextContents();
 }
 
 /** The last lines of the extension's log. */
-async function readLog(run) {
+async function readLog(run, lines = LOG_LINES) {
   const files = await readdir(path.join(run, "data/logs"), { recursive: true }).catch(() => []);
   const file = files.find((name) => path.basename(name) === "Attune.log");
   if (file === undefined) return [];
   const log = await readFile(path.join(run, "data/logs", file), "utf8");
-  return log.trimEnd().split("\n").slice(-LOG_LINES);
+  return log.trimEnd().split("\n").slice(-lines);
 }
 
 /** Parent and start time of every process, from /proc; the start time tells a process from a later one with its id. */
@@ -234,7 +349,7 @@ async function stop(child, context) {
 
 async function main() {
   const scenario = JSON.parse(await text(process.stdin));
-  const result = { ok: false, error: null, step: null, status: null, ghosts: [], popUps: [], log: [] };
+  const result = { ok: false, error: null, step: null, status: null, ghosts: [], notes: [], pages: [], popUps: [], log: [] };
   const ended = new Promise((_, reject) => {
     const give = (why) => reject(new Error(why));
     setTimeout(give, scenario.timeoutMs, `not done after ${scenario.timeoutMs} ms`).unref();
@@ -244,15 +359,17 @@ async function main() {
   const run = await makeRunFolder(scenario.settings);
   let child, context;
   try {
+    if (scenario.extension.endsWith(".vsix")) await Promise.race([installExtension(scenario, run), ended]);
     const codeServer = startCodeServer(scenario, run);
     child = codeServer.child;
     const address = await Promise.race([codeServer.address, ended]);
     context = await Promise.race([startBrowser(scenario, run), ended]);
     const page = context.pages()[0] ?? (await context.newPage());
-    await Promise.race([play(scenario, address, page, result), ended]);
+    await Promise.race([play(scenario, address, page, result, run), ended]);
     result.ok = true;
   } catch (error) {
     result.error = error.message;
+    result.ghost = await context?.pages()[0]?.evaluate(readGhostText).catch(() => null);
     await context?.pages()[0]?.screenshot({ path: scenario.failure, timeout: STOP_GRACE_MS }).catch(() => undefined);
   } finally {
     await stop(child, context);

@@ -1,15 +1,31 @@
-/** The life of the server process: started, restarted and stopped, with one status at every moment. */
+/** The life of the server process: started, restarted after crashes and stopped, with one status at every moment. */
 
 import { mkdir } from "node:fs/promises";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import type { LogOutputChannel } from "vscode";
-import { LanguageClient, RevealOutputChannelOn, State } from "vscode-languageclient/node";
-import { didChangeStatus, type Status } from "./protocol";
-import { findServerCommand } from "./serverCommand";
-import { readSettings } from "./settings";
+import {
+  CloseAction,
+  ErrorAction,
+  LanguageClient,
+  type Middleware,
+  RevealOutputChannelOn,
+  State,
+} from "vscode-languageclient/node";
+import { Backoff } from "./backoff";
+import { COMPLETED } from "./languages";
+import { didChangeStatus, didFindPromptWorthless, didStaySilent, type Status, type Statistics, statistics } from "./protocol";
+import { attune } from "./serverCommand";
+import { readSettings, type Settings } from "./settings";
 
 const SEE_LOG = "see “Attune: Show Log”, then run “Attune: Restart Server”.";
+
+/** Hears what the server tells. */
+export interface Listener {
+  status(status: Status): void;
+  silence(reason: string | null): void;
+  promptIsWorthless(prompt: string): void;
+}
 
 /** A client whose failures appear in the log and the status bar, never as a pop-up. */
 class QuietClient extends LanguageClient {
@@ -22,27 +38,47 @@ export class Server {
   private client: LanguageClient | undefined;
   private restarting: Promise<void> | undefined;
   private restartWanted = false;
+  private readonly backoff = new Backoff();
+  private waiting: NodeJS.Timeout | undefined;
+  private crashedClient: LanguageClient | undefined;
 
-  /** `folder` is the server's working directory, made when it is missing. */
+  /**
+   * `folder` is the server's working directory, made when it is missing; `findPython` answers the interpreter
+   * that runs attune, and may take its time.
+   */
   constructor(
-    private readonly folder: string,
+    readonly folder: string,
+    private readonly findPython: (settings: Settings) => Promise<string>,
+    private readonly middleware: Middleware,
     private readonly log: LogOutputChannel,
-    private readonly show: (status: Status) => void,
+    private readonly listener: Listener,
   ) {}
 
   /** Starts the server with the settings of this moment; calls during a restart lead to one more, however many. */
   restart(): Promise<void> {
+    this.backoff.reset();
+    return this.startAgain();
+  }
+
+  async stop(): Promise<void> {
+    this.restartWanted = false;
+    clearTimeout(this.waiting);
+    await this.restarting;
+    await this.stopClient();
+  }
+
+  /** The figures of the user's own typing; undefined without a running server. */
+  async statistics(): Promise<Statistics | undefined> {
+    return this.client?.isRunning() ? this.client.sendRequest(statistics, {}) : undefined;
+  }
+
+  private startAgain(): Promise<void> {
+    clearTimeout(this.waiting);
     this.restartWanted = true;
     this.restarting ??= this.restartWhileWanted().finally(() => {
       this.restarting = undefined;
     });
     return this.restarting;
-  }
-
-  async stop(): Promise<void> {
-    this.restartWanted = false;
-    await this.restarting;
-    await this.stopClient();
   }
 
   private async restartWhileWanted(): Promise<void> {
@@ -54,7 +90,7 @@ export class Server {
       } catch (error) {
         const message = error instanceof Error ? error.message : String(error);
         this.log.error(message);
-        this.show({ kind: "Error", busy: false, message });
+        this.listener.status({ kind: "Error", busy: false, message });
       }
     }
   }
@@ -62,28 +98,70 @@ export class Server {
   private async startClient(): Promise<void> {
     const settings = readSettings();
     if (!settings.enable) {
-      this.show({ kind: "Inactive", busy: false, message: "Off; set attune.enable to turn it on." });
+      this.listener.status({ kind: "Inactive", busy: false, message: "Off; set attune.enable to turn it on." });
       return;
     }
-    this.show({ kind: "Normal", busy: true, message: "Starting." });
+    this.listener.status({ kind: "Normal", busy: true, message: "Starting." });
     await mkdir(this.folder, { recursive: true });
-    const command = await findServerCommand(settings.pythonPath, this.folder);
-    this.log.info(`Starting ${[command.command, ...(command.args ?? [])].join(" ")}`);
+    const python = await this.findPython(settings);
+    if (this.restartWanted) {
+      return; // the settings have changed meanwhile
+    }
+    const args = attune("serve");
+    this.log.info(`Starting ${[python, ...args].join(" ")}`);
+    const command = { command: python, args, options: { cwd: this.folder, env: environment(settings) } };
     const client = new QuietClient("attune", "Attune", command, {
-      documentSelector: [{ language: "python", scheme: "file" }],
-      initializationOptions: { prompt: settings.promptFile, enable: settings.enable },
+      documentSelector: COMPLETED.map((language) => ({ language, scheme: "file" })),
+      initializationOptions: serverOptions(settings),
       outputChannel: this.log,
       stdioOptions: { stdout: logLines, stderr: logLines },
       revealOutputChannelOn: RevealOutputChannelOn.Never,
-      // Without a handler the library shows a pop-up; its error handler decides about another attempt.
+      middleware: this.middleware,
+      // Without a handler the library shows a pop-up.
       initializationFailedHandler: () => false,
+      errorHandler: {
+        error: () => ({ action: ErrorAction.Continue, handled: true }),
+        closed: () => {
+          this.crashed(client);
+          return { action: CloseAction.DoNotRestart, handled: true };
+        },
+      },
     });
     this.client = client;
-    client.onNotification(didChangeStatus, (status) => this.showOf(client, status));
-    client.onDidChangeState(({ newState }) => this.showOf(client, statusOf(newState)));
+    const heard = <T>(tell: (value: T) => void) => (value: T) => {
+      if (client === this.client) {
+        tell(value); // a client that has been replaced has no say
+      }
+    };
+    client.onNotification(didChangeStatus, heard((status) => this.listener.status(status)));
+    client.onNotification(didStaySilent, heard(({ reason }) => this.listener.silence(reason)));
+    client.onNotification(didFindPromptWorthless, heard(({ prompt }) => this.listener.promptIsWorthless(prompt)));
+    client.onDidChangeState(({ newState }) => {
+      if (newState === State.StartFailed) {
+        this.crashed(client);
+      }
+    });
+    this.backoff.started();
     // Not awaited, so that a restart also helps against a server that never answers. A failed start is told by
     // the state, and the library has logged why.
     void client.start().catch(() => undefined);
+  }
+
+  /** The client's server has gone without being asked to: once for every client, wait and start again. */
+  private crashed(client: LanguageClient): void {
+    if (client !== this.client || client === this.crashedClient) {
+      return;
+    }
+    this.crashedClient = client;
+    const wait = this.backoff.next();
+    if (wait === undefined) {
+      this.listener.status({ kind: "Error", busy: false, message: `The server stopped again and again: ${SEE_LOG}` });
+      return;
+    }
+    const message = `The server stopped; it starts again in ${wait / 1000} s.`;
+    this.log.warn(message);
+    this.listener.status({ kind: "Warning", busy: true, message });
+    this.waiting = setTimeout(() => void this.startAgain(), wait);
   }
 
   private async stopClient(): Promise<void> {
@@ -92,30 +170,25 @@ export class Server {
     // A client that is still starting rejects, but ends its process all the same.
     await client?.dispose().catch((error) => this.log.debug(`Not stopped: ${error}`));
   }
+}
 
-  /** A client that has been replaced has no say in the status. */
-  private showOf(client: LanguageClient, status: Status | undefined): void {
-    if (client === this.client && status !== undefined) {
-      this.show(status);
-    }
-  }
+/** The settings as the server's `initializationOptions`; their defaults are the server's too. */
+function serverOptions(settings: Settings): Record<string, unknown> {
+  return {
+    prompt: settings.promptFile,
+    enable: settings.enable,
+    trusted: settings.trusted,
+    comparisonShare: settings.comparisonShare,
+    statistics: settings.statistics,
+  };
+}
+
+/** The environment of every process of attune. */
+export function environment(settings: Settings): NodeJS.ProcessEnv {
+  return settings.model === null ? process.env : { ...process.env, ATTUNE_MODEL: settings.model };
 }
 
 /** Each line of the server's log names its own level; the library would call them all errors. */
 function logLines(stream: Readable, log: LogOutputChannel): void {
   createInterface({ input: stream }).on("line", (line) => log.info(line));
-}
-
-/** What the client itself knows; a running server tells its own status. */
-function statusOf(state: State): Status | undefined {
-  switch (state) {
-    case State.Starting:
-      return { kind: "Normal", busy: true, message: "Starting." };
-    case State.StartFailed:
-      return { kind: "Error", busy: false, message: `The server did not start: ${SEE_LOG}` };
-    case State.Stopped:
-      return { kind: "Error", busy: false, message: `The server stopped: ${SEE_LOG}` };
-    case State.Running:
-      return undefined;
-  }
 }

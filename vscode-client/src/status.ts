@@ -1,7 +1,10 @@
-/** The status bar item: an icon and a name to see, the whole sentence as tooltip and for a screen reader. */
+/** The status bar item: an icon and a name to see, whole sentences as tooltip and for a screen reader. */
 
 import { type Disposable, StatusBarAlignment, ThemeColor, window } from "vscode";
-import type { Status } from "./protocol";
+import { COMPLETED } from "./languages";
+import { promptName, type Status } from "./protocol";
+import { offReason } from "./settings";
+import type { Snooze } from "./snooze";
 
 const ICONS: Record<Status["kind"], string> = {
   Normal: "$(sparkle)",
@@ -9,25 +12,66 @@ const ICONS: Record<Status["kind"], string> = {
   Error: "$(error)",
   Inactive: "$(circle-slash)",
 };
+const LONGEST_NAME = 24;
 
 export class StatusBar implements Disposable {
   private readonly item = window.createStatusBarItem("status", StatusBarAlignment.Right);
+  private readonly subscriptions: Disposable[];
+  private status: Status = { kind: "Normal", busy: true, message: "Starting." };
+  private silence: string | null = null;
 
-  constructor() {
+  constructor(private readonly snooze: Snooze) {
     this.item.name = "Attune";
-    this.item.command = "attune.showLog";
+    this.item.command = "attune.showMenu";
+    this.subscriptions = [
+      this.item,
+      snooze.onDidChange(() => this.update()),
+      window.onDidChangeActiveTextEditor(() => this.showSilence(null)),
+    ];
+    this.update();
     this.item.show();
   }
 
   show(status: Status): void {
-    this.item.text = `${status.busy ? "$(loading~spin)" : ICONS[status.kind]} Attune`;
-    this.item.tooltip = status.message;
-    this.item.accessibilityInformation = { label: `Attune: ${status.message}`, role: "button" };
-    this.item.backgroundColor = background(status.kind);
+    this.status = status;
+    this.update();
+  }
+
+  /** Why nothing is offered at the cursor, as the server's code; null: something is. */
+  showSilence(reason: string | null): void {
+    this.silence = reason;
+    this.update();
+  }
+
+  /** Shows what holds now for the editor in front. */
+  update(): void {
+    const { kind, busy, message, prompt } = this.here();
+    const icon = busy ? "$(loading~spin)" : ICONS[kind];
+    const name = prompt ? `: ${promptName(prompt).slice(0, LONGEST_NAME)}` : "";
+    const silent = kind === "Normal" && !busy && this.silence !== null ? ` Silent here: ${this.silence.replaceAll("_", " ")}.` : "";
+    this.item.text = `${icon} Attune${name}`;
+    this.item.tooltip = message + silent;
+    this.item.accessibilityInformation = { label: `Attune: ${message}${silent}`, role: "button" };
+    this.item.backgroundColor = background(kind);
   }
 
   dispose(): void {
-    this.item.dispose();
+    for (const one of this.subscriptions) {
+      one.dispose();
+    }
+  }
+
+  private here(): Status {
+    const document = window.activeTextEditor?.document;
+    if (this.status.kind === "Error" || this.status.kind === "Inactive" || this.status.busy) {
+      return this.status;
+    }
+    const inactive = (message: string): Status => ({ kind: "Inactive", busy: false, message });
+    if (this.snooze.end !== undefined) {
+      return inactive(`Snoozing until ${this.snooze.end.toLocaleTimeString()}.`);
+    }
+    const off = document !== undefined && COMPLETED.includes(document.languageId) ? offReason(document) : undefined;
+    return off === undefined ? this.status : inactive(off);
   }
 }
 

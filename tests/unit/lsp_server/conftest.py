@@ -20,6 +20,8 @@ class FakeEngine:
 
     def __init__(self) -> None:
         self.answer: Callable[[CompletionRequest], str] = lambda request: "answer"
+        self.alternatives: tuple[str, ...] = ()
+        self.prompt: str | None = None
         self.opened_with = None
         self.requests: list[CompletionRequest] = []
         self.stopped: list[CompletionRequest] = []
@@ -51,7 +53,8 @@ class FakeEngine:
                 self.stopped.append(request)
                 return Answer("", "cancelled")
             text = self.answer(request)
-            return Answer(text, None if text else "nothing_to_add")
+            reason = None if text else "nothing_to_add"
+            return Answer(text, reason, prompt=self.prompt, alternatives=self.alternatives)
         finally:
             self._ended.release()
 
@@ -71,6 +74,7 @@ class Client:
         self.server = server
         self.statuses: list[dict] = []
         self.silences: list[dict] = []
+        self.worthless: list[str] = []
         self._arrived = asyncio.Event()
         self._answers: dict[int, asyncio.Future] = {}
         server.protocol.set_writer(self, include_headers=False)
@@ -82,6 +86,9 @@ class Client:
             return
         if message["method"] == "attune/didStaySilent":
             self.silences.append(message["params"])
+            return
+        if message["method"] == "attune/didFindPromptWorthless":
+            self.worthless.append(message["params"]["prompt"])
             return
         assert message["method"] == "attune/didChangeStatus", message
         self.statuses.append(message["params"])

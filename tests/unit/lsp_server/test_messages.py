@@ -97,3 +97,61 @@ async def test_rejected_text_does_not_return(client, engine):
     client.notify("textDocument/didRejectCompletion", {"item": item})
     assert (await client.complete(0, 1))["result"]["items"] == []
     assert (await client.complete(0, 1, invoked=True))["result"]["items"]
+
+
+async def test_alternatives_are_items_of_their_own(client, engine, settled):
+    engine.alternatives = ("other", "third")
+    client.open("x = ")
+    items = (await client.complete(0, 4, invoked=True))["result"]["items"]
+    assert [item["insertText"] for item in items] == ["answer", "other", "third"]
+    (id_,) = items[1]["command"]["arguments"]
+    where = {"start": {"line": 0, "character": 4}, "end": {"line": 0, "character": 4}}
+    client.change(2, {"range": where, "text": "other"})
+    assert [(one.id, one.how) for one in settled] == [(id_, "accepted")]
+
+
+async def test_statistics_and_comparison(fresh, engine):
+    """A share of the answers is made without the prompt, and every fate is counted on its side."""
+    engine.prompt = "team@12"
+    await fresh.start({"comparisonShare": 0.5})
+    drawn = {}
+    for number in range(40):
+        uri = f"file:///work/space/{number}.py"
+        fresh.open("x = ", uri)
+        (item,) = (await fresh.complete(0, 4, uri=uri))["result"]["items"]
+        drawn[uri] = engine.requests[-1].without_prompt
+        command = item["command"]
+        params = {"command": command["command"], "arguments": command["arguments"]}
+        await fresh.request("workspace/executeCommand", params)
+    assert 0 < sum(drawn.values()) < 40
+    fresh.server.prompt = "team@12"
+    summary = (await fresh.request("attune/statistics", {}))["result"]
+    assert summary["without_prompt"]["accepted"] == sum(drawn.values())
+    assert summary["with_prompt"]["accepted"] == 40 - sum(drawn.values())
+    assert summary["comparison"]["verdict"] == "unknown"
+
+
+async def test_worthless_prompt_is_told_once(fresh, engine, monkeypatch):
+    monkeypatch.setattr("lsp_server.statistics.ENOUGH", 3)
+    engine.prompt = fresh.server.prompt = "team@12"
+    await fresh.start({"comparisonShare": 0.5})
+    fresh.server.prompt = "team@12"
+    for number in range(40):
+        uri = f"file:///work/space/{number}.py"
+        fresh.open("x = ", uri)
+        (item,) = (await fresh.complete(0, 4, uri=uri))["result"]["items"]
+        command = item["command"]
+        params = {"command": command["command"], "arguments": command["arguments"]}
+        await fresh.request("workspace/executeCommand", params)
+        fresh.notify("textDocument/didClose", {"textDocument": {"uri": uri}})
+    assert fresh.worthless == ["team@12"]
+
+
+async def test_without_statistics_nothing_is_compared(fresh, engine):
+    await fresh.start({"statistics": False, "comparisonShare": 0.5})
+    for number in range(20):
+        uri = f"file:///work/space/{number}.py"
+        fresh.open("x = ", uri)
+        await fresh.complete(0, 4, uri=uri)
+    assert not any(request.without_prompt for request in engine.requests)
+    assert (await fresh.request("attune/statistics", {}))["result"]["file"] is None

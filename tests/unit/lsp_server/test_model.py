@@ -9,6 +9,7 @@ import pytest
 
 from code_model.completion import complete
 from code_model.engine import Engine
+from code_model.loading import MODEL_VARIABLE
 from code_model.soft_prompt import kv_of_ids, kv_to_rows
 from lsp_server.answers import CompletionRequest
 from lsp_server.engine import EngineError, Run
@@ -72,10 +73,10 @@ def test_without_a_folder(base, told):
 
 def test_proven_prompt_of_the_repository_serves(base, tmp_path, default, told):
     prompt = prompt_of(base)
-    write_prompt(default, prompt)
+    name = f"space@{write_prompt(default, prompt)[:8]}"
     model = AttunedModel(base, None, tmp_path, told.append)
     message = "Ready with prompt space (+4.2 % on held-out files)"
-    assert told == [Status("Normal", False, message)]
+    assert told == [Status("Normal", False, message, name)]
     assert answer(model) == expected(base, prompt) != expected(base, None)
 
 
@@ -189,3 +190,45 @@ def test_open_engine_completes(monkeypatch, base, tiny_model, told):
     answered = model.complete(request, Run())
     assert answered.prefilled == 1
     assert answered.text == expected(base, None)
+
+
+@pytest.mark.parametrize("settings", [Settings(Path("none")), Settings(trusted=False)])
+def test_settings_keep_the_repositorys_prompt_out(
+    base, tiny_model, monkeypatch, tmp_path, default, told, settings
+):
+    """By the user's wish, or because nothing of an untrusted workspace serves without consent."""
+    monkeypatch.setenv(MODEL_VARIABLE, str(tiny_model))
+    write_prompt(default, prompt_of(base))
+    model = open_engine(settings, tmp_path, told.append)
+    assert told[-1].prompt is None
+    assert "Ready without a prompt" in told[-1].message
+    request = CompletionRequest(TEXT, "a.txt", len(TEXT))
+    assert model.complete(request, Run()).prompt is None
+
+
+def test_a_named_prompt_serves_in_an_untrusted_workspace(
+    base, tiny_model, monkeypatch, tmp_path, told
+):
+    """The editor lets the user alone name one there."""
+    monkeypatch.setenv(MODEL_VARIABLE, str(tiny_model))
+    named = tmp_path / "mine.attune.safetensors"
+    write_prompt(named, prompt_of(base))
+    open_engine(Settings(named, trusted=False), tmp_path, told.append)
+    assert told[-1].prompt is not None
+
+
+def test_comparison_and_alternatives(base, tmp_path, default, told):
+    """Without the prompt for comparison, and both texts when the user asks."""
+    prompt = prompt_of(base)
+    write_prompt(default, prompt)
+    model = AttunedModel(base, None, tmp_path, told.append)
+    attuned, bare = expected(base, prompt), expected(base, None)
+    assert attuned != bare
+    for explicit in (False, True):
+        for without in (False, True):
+            request = CompletionRequest(TEXT, "a.txt", len(TEXT), explicit, without)
+            found = model.complete(request, Run())
+            first, other = (bare, attuned) if without else (attuned, bare)
+            assert found.text == first
+            assert found.alternatives == ((other,) if explicit else None)
+            assert found.prompt is not None

@@ -1,14 +1,16 @@
 """Settings and the status that an editor shows."""
 
+import json
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from lsp_server.engine import EngineError
-from lsp_server.settings import Settings, parse_settings
+from lsp_server.settings import MAX_COMPARISON_SHARE, Settings, camel_case, parse_settings
 
-LOADING = {"kind": "Normal", "busy": True, "message": "Loading the model…"}
-READY = {"kind": "Normal", "busy": False, "message": "Ready."}
+LOADING = {"kind": "Normal", "busy": True, "message": "Loading the model…", "prompt": None}
+READY = {"kind": "Normal", "busy": False, "message": "Ready.", "prompt": None}
 
 
 async def test_loading_then_ready(client, engine):
@@ -61,8 +63,37 @@ def test_defaults(options):
 
 
 def test_settings_are_read():
-    parsed = parse_settings({"prompt": "team.attune.safetensors", "enable": False})
-    assert parsed == (Settings(Path("team.attune.safetensors"), enable=False), None)
+    given = {
+        "prompt": "team.attune.safetensors",
+        "enable": False,
+        "trusted": False,
+        "comparisonShare": 0.25,
+        "statistics": False,
+    }
+    wanted = Settings(
+        Path("team.attune.safetensors"),
+        enable=False,
+        trusted=False,
+        comparison_share=0.25,
+        statistics=False,
+    )
+    assert parse_settings(given) == (wanted, None)
+    assert not wanted.without_prompt
+    assert parse_settings({"prompt": "none"})[0].without_prompt
+
+
+def test_the_extension_has_the_same_defaults():
+    """What the extension sends of its own defaults is what the server would take anyway."""
+    package = Path(__file__).parents[3] / "vscode-client" / "package.json"
+    contributed = json.loads(package.read_text(encoding="utf-8"))["contributes"]["configuration"]
+    defaults = {key: one["default"] for key, one in contributed["properties"].items()}
+    assert len(defaults) < 15
+    assert (defaults["attune.promptFile"], Settings.prompt) == ("", None)  # the client's null
+    for field in fields(Settings):
+        if field.name not in ("prompt", "trusted"):
+            assert defaults[f"attune.{camel_case(field.name)}"] == field.default
+    share = contributed["properties"]["attune.comparisonShare"]
+    assert (share["minimum"], share["maximum"]) == (0, MAX_COMPARISON_SHARE)
 
 
 @pytest.mark.parametrize(
@@ -73,6 +104,11 @@ def test_settings_are_read():
         ({"prompt": ""}, "prompt"),
         ({"prompt": "a\0"}, "prompt"),
         ({"prompt": {}}, "prompt"),
+        ({"comparisonShare": 0.6}, "comparisonShare"),
+        ({"comparisonShare": float("nan")}, "comparisonShare"),
+        ({"comparisonShare": True}, "comparisonShare"),
+        ({"comparison_share": 0.1}, "comparison_share"),
+        ({"statistics": None}, "statistics"),
         ({"enable": 1}, "enable"),
         ({"enable": None}, "enable"),
         ({"promt": "x"}, "promt"),
@@ -82,3 +118,9 @@ def test_wrong_settings_are_named(options, named):
     settings, problem = parse_settings(options)
     assert settings == Settings()
     assert named in problem
+
+
+def test_what_nobody_can_read_is_no_trust():
+    settings, problem = parse_settings({"trusted": "yes"})
+    assert settings == Settings(trusted=False)
+    assert "false is used" in problem

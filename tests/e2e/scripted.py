@@ -1,0 +1,50 @@
+"""The real language server with a script in place of the model, so that a test knows the answer.
+
+The script, named by SCRIPT, is a JSON list of lists: what stands left of the cursor on its line,
+without indentation, then the texts that complete it, best first.
+"""
+
+import json
+import os
+from pathlib import Path
+
+from lsp_server import server
+from lsp_server.answers import Answer, CompletionRequest
+from lsp_server.engine import Run, Tell
+from lsp_server.protocol import Status
+from lsp_server.settings import Settings
+
+
+class Script:
+    """Answers as a model does, at once."""
+
+    def __init__(self, entries: list[list[str]]) -> None:
+        self._entries = entries
+
+    def complete(self, request: CompletionRequest, run: Run) -> Answer:
+        """The rest of the first entry that the line begins; a longer one is typed through."""
+        before = request.text[: request.offset]
+        left = before[max(before.rfind("\n"), before.rfind("\r")) + 1 :].lstrip()
+        for start, *texts in self._entries:
+            lines = [start + text for text in texts]
+            rest = [line[len(left) :] for line in lines if line.startswith(left)]
+            if left.startswith(start) and rest and rest[0]:
+                return Answer(rest[0], alternatives=tuple(rest[1:]) if request.explicit else None)
+        return Answer("", "nothing_to_add")
+
+    def warm(self, request: CompletionRequest, run: Run) -> None:
+        """Nothing to compute ahead."""
+
+    def version(self) -> int:
+        """The script does not change."""
+        return 0
+
+
+def open_engine(settings: Settings, root: Path | None, tell: Tell) -> Script:
+    """Ready at once."""
+    tell(Status("Normal", False, "Ready with a script."))
+    return Script(json.loads(Path(os.environ["SCRIPT"]).read_text(encoding="utf-8")))
+
+
+server._open_engine = open_engine
+server.serve()

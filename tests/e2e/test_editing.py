@@ -1,0 +1,172 @@
+"""Grey text as people expect it: a real VS Code and the real server, with a script as the model."""
+
+import pytest
+
+pytestmark = pytest.mark.e2e
+
+TAB, ESCAPE, UNDO = {"press": "Tab"}, {"press": "Escape"}, {"press": "Control+z"}
+
+
+def test_accepting(play, workspace, scripted):
+    """Tab, word by word, line by line, the next one, typed through, undo in one step."""
+    settings = scripted(
+        [
+            ["one = ", "first + second"],
+            ["two = ", "alpha + beta"],
+            ["three = ", "left", "right"],
+            ["four = ", "typed(through)"],
+            ["five(", "a,\n        b,\n    )"],
+        ]
+    )
+    text = "def main():\n    $0\n"
+    result = play(
+        workspace.write("main.py", text),
+        settings,
+        {"statusSays": "script"},
+        # all of it, back in one step, and again
+        {"type": "one = "},
+        {"ghostIs": "first + second"},
+        TAB,
+        {"save": True},
+        {"note": "main.py"},
+        UNDO,
+        {"save": True},
+        {"note": "main.py"},
+        {"press": "Control+y"},
+        {"press": "Enter"},
+        # one word
+        {"type": "two = "},
+        {"ghostIs": "alpha + beta"},
+        {"press": "Control+ArrowRight"},
+        {"ghostIs": " + beta"},
+        {"save": True},
+        {"note": "main.py"},
+        ESCAPE,
+        {"ghostIs": ""},
+        {"press": "Enter"},
+        # the next one
+        {"type": "three = "},
+        {"ghostIs": "left"},
+        {"press": "Alt+]"},
+        {"ghostIs": "right"},
+        {"press": "Alt+["},
+        {"ghostIs": "left"},
+        {"press": "Alt+]"},
+        {"ghostIs": "right"},
+        TAB,
+        {"press": "Enter"},
+        # typed through, then away from it
+        {"type": "four = "},
+        {"ghostIs": "typed(through)"},
+        {"type": "typed("},
+        {"ghostIs": "through)"},
+        {"type": "x)"},
+        {"ghostIs": ""},
+        {"press": "Enter"},
+        # line by line
+        {"type": "five("},
+        {"ghostIs": "a,\n        b,\n    )"},
+        {"press": "Control+Alt+l"},
+        {"save": True},
+        {"note": "main.py"},
+    )
+    whole, undone, word, line = result["notes"]
+    assert whole == "def main():\n    one = first + second\n"
+    assert undone == "def main():\n    one = \n"
+    assert word == "def main():\n    one = first + second\n    two = alpha\n"
+    before = "def main():\n    one = first + second\n    two = alpha\n    three = right\n"
+    assert line.rstrip() == before + "    four = typed(x)\n    five(a,"
+
+
+def test_texts_of_every_kind(play, workspace, scripted):
+    """Blocks in blocks, CRLF, astral characters, brackets that the editor closes, two files."""
+    settings = scripted(
+        [
+            ["if ready:", "\n            for one in many:\n                yield one"],
+            ["if crlf:", "\r\n        return 1"],
+            ['smile = "😀" + ', "name"],
+            ["call(", "first, [second])"],
+        ]
+    )
+    workspace.write("crlf.py", "def main():\r\n    \r\n")
+    result = play(
+        workspace.write("block.py", "class A:\n    def main(self):\n        $0\n"),
+        settings | {"editor.autoClosingBrackets": "always"},
+        {"statusSays": "script"},
+        {"type": "if ready:"},
+        {"ghostIs": "\n            for one in many:\n                yield one"},
+        TAB,
+        {"press": "Enter"},
+        {"type": 'smile = "😀" + '},
+        {"ghostIs": "name"},
+        TAB,
+        {"press": "Enter"},
+        {"type": "call("},
+        {"ghostIs": "first, [second]"},
+        TAB,
+        {"save": True},
+        {"note": "block.py"},
+        {"open": "crlf.py"},
+        {"goto": [2, 5]},
+        {"type": "if crlf:"},
+        {"ghostIs": "\n        return 1"},
+        TAB,
+        {"save": True},
+        {"note": "crlf.py"},
+    )
+    block, crlf = result["notes"]
+    assert block == (
+        "class A:\n    def main(self):\n        if ready:\n            for one in many:\n"
+        '                yield one\n                smile = "😀" + name\n'
+        "                call(first, [second])\n"
+    )
+    assert crlf == "def main():\r\n    if crlf:\r\n        return 1\r\n"
+
+
+def test_staying_in_charge(play, workspace, scripted, attune_home):
+    """Off for a file and on again, snoozed and awake, a server that dies, and the counts."""
+    result = play(
+        workspace.write("main.py", "$0\n"),
+        scripted([["one = ", "first"], ["two = ", "second"], ["three = ", "third"]]),
+        {"statusSays": "script"},
+        {"command": "Attune: Turn Off or On Here"},
+        {"pick": "for this file"},
+        {"statusSays": "Off for this file"},
+        {"type": "one = "},
+        {"ghostIs": ""},
+        {"command": "Attune: Turn Off or On Here"},
+        {"pick": "for this file"},
+        {"statusSays": "script"},
+        {"press": "Backspace"},
+        {"type": " "},
+        {"ghostIs": "first"},
+        TAB,
+        {"press": "Enter"},
+        {"command": "Attune: Snooze"},
+        {"pick": "5 minutes"},
+        {"statusSays": "Snoozing until"},
+        {"type": "two = "},
+        {"ghostIs": ""},
+        {"command": "Attune: Snooze"},
+        {"statusSays": "script"},
+        {"press": "Backspace"},
+        {"type": " "},
+        {"ghostIs": "second"},
+        {"killServer": True},
+        {"logSays": r"it starts again in 0\.5 s"},
+        {"statusSays": "Ready with a script"},
+        TAB,
+        {"press": "Enter"},
+        {"type": "three = "},
+        {"ghostIs": "third"},
+        TAB,
+        {"save": True},
+        {"note": "main.py"},
+        {"command": "Attune: Show Statistics"},
+        {"page": "characters taken"},
+    )
+    assert result["notes"] == ["one = first\ntwo = second\nthree = third\n"]
+    [page] = result["pages"]
+    assert "accepted" in page
+    assert str(attune_home) in page
+    assert result["popUps"] == []
