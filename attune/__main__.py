@@ -12,6 +12,7 @@ from attune.output import BAD_INPUT, INTERNAL_ERROR, PROBLEM
 from attune.output import print_json as _print_json
 from attune.output import say as _say
 from attune.tune import evaluate, report, status, tune
+from attune.why import why
 
 # errors that are answers: one sentence, and the exit code that it deserves
 EXPECTED = {
@@ -114,6 +115,7 @@ app.command()(tune)
 app.command(name="eval")(evaluate)
 app.command()(status)
 app.command()(report)
+app.command()(why)
 
 
 @app.command()
