@@ -87,7 +87,9 @@ class AttunedModel:
         self._told: Status | None = None
         self._lock = Lock()
         self._engines: OrderedDict[str | None, Engine] = OrderedDict()
-        self._prompts = RepositoryPrompts(root, named, accept=self._engine, trusted=trusted)
+        self._prompts = RepositoryPrompts(
+            root, named, accept=self._engine, model=base.identity, trusted=trusted
+        )
         self.refresh()
 
     def refresh(self) -> None:

@@ -76,13 +76,14 @@ def read_manifest(path: Path) -> Manifest:
         return _read_header(stream, _size(stream)).manifest
 
 
-def read_prompt(path: Path) -> PromptFile:
+def read_prompt(path: Path, model: ModelIdentity | None = None) -> PromptFile:
     """Return the prompt at `path`, wholly verified; no tensor is allocated before its header is.
 
-    Raises `NotAPromptFile`, `UnsupportedVersion` or `CorruptPrompt`.
+    With `model`, the header must fit it too. Raises `NotAPromptFile`, `UnsupportedVersion`,
+    `CorruptPrompt` or `IncompatiblePrompt`.
     """
     with _opened(path) as stream:
-        return _read(stream, _size(stream))
+        return _read(stream, _size(stream), model)
 
 
 def check_compatible(manifest: Manifest, identity: ModelIdentity) -> None:
@@ -257,9 +258,13 @@ def _opened(path: Path) -> Iterator[BufferedReader]:
         ) from error
 
 
-def _read(stream: BufferedReader | BytesIO, size: int) -> PromptFile:
+def _read(
+    stream: BufferedReader | BytesIO, size: int, model: ModelIdentity | None = None
+) -> PromptFile:
     """The prompt in a stream of `size` bytes, from its beginning; the header is verified first."""
     header = _read_header(stream, size)
+    if model is not None:
+        check_compatible(header.manifest, model)
     embeddings, data = _tensor(stream, header.dtype, header.manifest.shape)
     # Of the bytes that were read, not of the file: it may be another one by now.
     digest = hashlib.sha256(header.raw)

@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 from prompts import globs
 from prompts.errors import PromptError
 from prompts.file import DEFAULT_PROMPT, SUFFIX, PromptFile, read_prompt
-from prompts.manifest import Manifest
+from prompts.manifest import Manifest, ModelIdentity
 from prompts.routing import (
     FILE_NAME,
     FOLDER,
@@ -64,7 +64,8 @@ class RepositoryPrompts:
 
     `named` is a file that serves everything; without it, the routes of `.attune/attune.toml`
     decide, then the repository's own prompt if it proved itself, then the user's own routes.
-    `accept` raises `PromptError` for a prompt that cannot serve here, as of another model. Unless
+    A prompt of another model than `model` is refused by its header; `accept` raises `PromptError`
+    for one that cannot serve here for another reason. Unless
     the workspace is `trusted`, a file of it that is not `named` serves only with the user's consent
     (`prompts.trust`).
     """
@@ -75,9 +76,11 @@ class RepositoryPrompts:
         named: Path | None = None,
         accept: Callable[[PromptFile], object] = lambda prompt: None,
         *,
+        model: ModelIdentity | None = None,
         trusted: bool = True,
     ) -> None:
         self._root = root
+        self._model = model
         self._named = named if named is None or root is None else root / named
         self._accept = accept
         self._trusted = trusted or named is not None  # to name one is to consent
@@ -135,7 +138,7 @@ class RepositoryPrompts:
         return {*named, *own, user_folder()}
 
     def _read(self, path: Path) -> PromptFile:
-        prompt = read_prompt(path)
+        prompt = read_prompt(path, self._model)
         self._accept(prompt)
         if not path.is_relative_to(user_folder()):
             check_serving(path, prompt.sha256 or "", trusted=self._trusted)

@@ -3,6 +3,8 @@
 import contextlib
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -309,3 +311,14 @@ def test_unreadable_file(kv_prompt: PromptFile, tmp_path: Path, monkeypatch: Any
     monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(NotAPromptFile, match=r"cannot be read \(Permission denied\)"):
         read_prompt(path)
+
+
+@pytest.mark.slow
+def test_mutated_files_give_documented_errors_only() -> None:
+    """In a process of its own, whose memory and CPU time are watched."""
+    command = [sys.executable, "-m", "tests.unit.prompts.fuzz", "4000", "1"]
+    root = Path(__file__).parents[3]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=root, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    seen = json.loads(done.stdout)["seen"]
+    assert seen.keys() == {"read", "NotAPromptFile", "UnsupportedVersion", "CorruptPrompt"}

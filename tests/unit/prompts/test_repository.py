@@ -8,6 +8,7 @@ import pytest
 
 from prompts.errors import IncompatiblePrompt
 from prompts.file import DEFAULT_PROMPT, SUFFIX, PromptFile, read_prompt, write_prompt
+from prompts.manifest import ModelIdentity
 from prompts.repository import NONE_YET, UNPROVEN, RepositoryPrompts, unproven_path
 from prompts.routing import FILE_NAME, stored_file
 from prompts.user import store_folder, user_folder
@@ -125,6 +126,23 @@ def test_a_refused_prompt_leaves_the_old_one(tmp_path: Path, write: Write) -> No
     assert prompts.refresh().problems == ("It is another's.",)
 
 
+def test_a_prompt_of_another_model_is_refused_by_its_header(
+    tmp_path: Path, write: Write, kv_prompt: PromptFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before its tensor is allocated."""
+    import prompts.file as file
+
+    write("prompt")
+    other = dataclasses.replace(kv_prompt.manifest.model, tokenizer_fingerprint="ff" * 32)
+    with monkeypatch.context() as patch:
+        patch.setattr(file, "_tensor", None)
+        choice = RepositoryPrompts(tmp_path, model=other).choose("a.py")
+    assert choice.prompt is None
+    assert "different tokenizer" in choice.problems[0]
+    own = RepositoryPrompts(tmp_path, model=kv_prompt.manifest.model)
+    assert own.choose("a.py").prompt is not None
+
+
 def test_bad_routes_leave_the_old_ones(tmp_path: Path, write: Write) -> None:
     write("docs")
     route(tmp_path / ".attune", ("docs", ["docs/**"]))
@@ -148,9 +166,9 @@ def test_a_file_that_changes_while_it_is_read(
     whole = path.read_bytes()
     path.write_bytes(whole[:100])
 
-    def read_while_writing(path: Path) -> PromptFile:
+    def read_while_writing(path: Path, model: ModelIdentity | None) -> PromptFile:
         try:
-            return read_prompt(path)
+            return read_prompt(path, model)
         finally:
             if path.stat().st_size < len(whole):
                 path.write_bytes(whole)
