@@ -10,6 +10,7 @@ from functools import cached_property
 
 # the three line endings of the Language Server Protocol; a form feed or U+2028 ends no line
 LINE_ENDING = re.compile(r"\r\n|\n|\r")
+LINE_ENDING_BYTES = re.compile(LINE_ENDING.pattern.encode())
 
 
 class PositionError(ValueError):
@@ -46,11 +47,8 @@ class LineIndex:
         """UTF-8 byte offset of every line start."""
         if self.text.isascii():
             return self.starts
-        starts, total = [0], 0
-        for line in range(len(self.starts) - 1):
-            total += utf8_bytes(self.text[self.starts[line] : self.starts[line + 1]])
-            starts.append(total)
-        return starts
+        source = self.text.encode("utf-8", "surrogatepass")
+        return [0, *(match.end() for match in LINE_ENDING_BYTES.finditer(source))]
 
     @property
     def line_count(self) -> int:

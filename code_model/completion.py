@@ -36,7 +36,7 @@ class Completion:
     """The text to insert at the cursor; when it is empty, `reason` is a key of `REASONS`.
 
     `generation` is None when the model was not asked; `logprob` is the log-probability (nats) of
-    its first line, which the show threshold is compared with.
+    its first line, which the show threshold is compared with. `ends`: nothing was to follow.
     """
 
     text: str
@@ -44,6 +44,7 @@ class Completion:
     reason: str | None = None
     generation: Generation | None = None
     logprob: float = 0.0
+    ends: bool = False
 
 
 def model_input(
@@ -130,17 +131,18 @@ def complete(
     generation = engine.generate(ids, max_new_tokens=limit, stop=stop, cancelled=cancelled)
     if generation.finish_reason == "cancelled":
         return Completion("", decision.kind, "cancelled", generation)
-    kept, reason = _cut(decision.kind, generation, tree, offset), None
+    unit, reason = _cut(decision.kind, generation, tree, offset), None
     logprob = _first_line_logprob(engine.base, generation)
-    if not kept:
-        reason = "nothing_to_add"
+    if not unit:
+        kept, reason = "", "nothing_to_add"
     elif not explicit and engine.show_threshold is not None and logprob < engine.show_threshold:
         kept, reason = "", "below_threshold"
     else:
-        kept, reason = filters.apply(filters.Candidate(tree, offset, kept))
+        kept, reason = filters.apply(filters.Candidate(tree, offset, unit))
+    ends = kept == unit and generation.finish_reason in ("end", "stop")
     if "\r\n" in text:
         kept = kept.replace("\n", "\r\n")
-    return Completion(kept, decision.kind, reason, generation, logprob)
+    return Completion(kept, decision.kind, reason, generation, logprob, ends)
 
 
 def warm(

@@ -11,9 +11,12 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Literal, Protocol
 
 from code_context.context import Context
+
+KNOWN_PIECES = 512  # texts whose ids are kept
 
 
 class LayoutError(ValueError):
@@ -98,6 +101,8 @@ class FimEncoder:
         self.middle_id = self._id(layout.middle)
         self.separator_id = self._id(layout.file_separator)
         self.end_ids = tuple(self._id(token) for token in layout.end)
+        # from one keystroke to the next nearly every piece of a context is the same
+        self._ids = lru_cache(KNOWN_PIECES)(tokenizer.encode)
 
     def _id(self, token: str) -> int:
         found = self.tokenizer.token_to_id(token)
@@ -109,10 +114,10 @@ class FimEncoder:
 
     def count(self, text: str) -> int:
         """Tokens of plain text."""
-        return len(self.tokenizer.encode(text))
+        return len(self._ids(text))
 
     def _file(self, path: str, text: str) -> list[int]:
-        return [self.separator_id, *self.tokenizer.encode(f"{path}\n{text}")]
+        return [self.separator_id, *self._ids(f"{path}\n{text}")]
 
     def encode(self, context: Context, *, order: Literal["spm", "psm"] | None = None) -> list[int]:
         """Ids of everything before the middle; only pretraining overrides the layout's order."""
@@ -120,8 +125,8 @@ class FimEncoder:
         for snippet in context.snippets:
             ids += self._file(snippet.path, snippet.text)
         ids += self._file(context.path, context.header)
-        prefix = [self.prefix_id, *self.tokenizer.encode(context.prefix)]
-        suffix = [self.suffix_id, *self.tokenizer.encode(context.suffix)]
+        prefix = [self.prefix_id, *self._ids(context.prefix)]
+        suffix = [self.suffix_id, *self._ids(context.suffix)]
         ids += suffix + prefix if (order or self.layout.order) == "spm" else prefix + suffix
         return [*ids, self.middle_id]
 

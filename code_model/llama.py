@@ -115,6 +115,20 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return x * cos + torch.cat((-second, first), dim=-1) * sin
 
 
+class Linear(nn.Linear):
+    """Without random weights: a checkpoint or `Llama.init_weights` brings them, once."""
+
+    def reset_parameters(self) -> None:
+        """Leave the memory as it is, so that none is touched before it is needed."""
+
+
+class Embedding(nn.Embedding):
+    """Without random weights, as `Linear`."""
+
+    def reset_parameters(self) -> None:
+        """Leave the memory as it is."""
+
+
 class RMSNorm(nn.Module):
     """Root-mean-square norm of arXiv 1910.07467."""
 
@@ -136,10 +150,10 @@ class Attention(nn.Module):
         self.heads, self.kv_heads = config.num_attention_heads, config.num_key_value_heads
         self.head_dim = config.head_dim
         bias, d = config.attention_bias, config.hidden_size
-        self.q_proj = nn.Linear(d, self.heads * self.head_dim, bias=bias)
-        self.k_proj = nn.Linear(d, self.kv_heads * self.head_dim, bias=bias)
-        self.v_proj = nn.Linear(d, self.kv_heads * self.head_dim, bias=bias)
-        self.o_proj = nn.Linear(self.heads * self.head_dim, d, bias=False)
+        self.q_proj = Linear(d, self.heads * self.head_dim, bias=bias)
+        self.k_proj = Linear(d, self.kv_heads * self.head_dim, bias=bias)
+        self.v_proj = Linear(d, self.kv_heads * self.head_dim, bias=bias)
+        self.o_proj = Linear(self.heads * self.head_dim, d, bias=False)
 
     def project(self, x: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Queries (B, H, T, D), keys and values (B, G, T, D); queries and keys are rotated."""
@@ -173,9 +187,9 @@ class MLP(nn.Module):
     def __init__(self, config: LlamaConfig) -> None:
         super().__init__()
         d, wide = config.hidden_size, config.intermediate_size
-        self.gate_proj = nn.Linear(d, wide, bias=False)
-        self.up_proj = nn.Linear(d, wide, bias=False)
-        self.down_proj = nn.Linear(wide, d, bias=False)
+        self.gate_proj = Linear(d, wide, bias=False)
+        self.up_proj = Linear(d, wide, bias=False)
+        self.down_proj = Linear(wide, d, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """(…, d) to (…, d)."""
@@ -205,20 +219,20 @@ class Decoder(nn.Module):
 
     def __init__(self, config: LlamaConfig) -> None:
         super().__init__()
-        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.embed_tokens = Embedding(config.vocab_size, config.hidden_size)
         self.layers = nn.ModuleList(Block(config) for _ in range(config.num_hidden_layers))
         self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
 
 
 class Llama(nn.Module):
-    """The causal model. Weights are loaded frozen unless pretraining asks otherwise."""
+    """The causal model. Its values come from `loading`, frozen, or from `init_weights`."""
 
     def __init__(self, config: LlamaConfig) -> None:
         super().__init__()
         self.config = config
         self.model = Decoder(config)
         if not config.tie_word_embeddings:
-            self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+            self.lm_head = Linear(config.hidden_size, config.vocab_size, bias=False)
         self.cos: Tensor
         self.sin: Tensor
         self.restore_tables()
@@ -231,12 +245,14 @@ class Llama(nn.Module):
         self.register_buffer("sin", sin, persistent=False)
 
     def init_weights(self, generator: torch.Generator) -> None:
-        """Normal(0, 0.02), residual outputs scaled by 1/sqrt(2L) as in GPT-2."""
+        """Normal(0, 0.02), residual outputs scaled by 1/sqrt(2L) as in GPT-2; biases zero."""
         residual = 0.02 / math.sqrt(2 * self.config.num_hidden_layers)
         for name, parameter in self.named_parameters():
             if parameter.ndim == 2:
                 std = residual if name.endswith(("o_proj.weight", "down_proj.weight")) else 0.02
                 nn.init.normal_(parameter, std=std, generator=generator)
+            elif name.endswith("bias"):
+                nn.init.zeros_(parameter)
 
     @property
     def blocks(self) -> list[Block]:

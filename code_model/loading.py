@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
@@ -172,8 +171,7 @@ def _weights(files: list[Path]) -> dict[str, Tensor]:
 
 
 def _frozen(config: LlamaConfig, weights: dict[str, Tensor]) -> Llama:
-    with torch.device("meta"):
-        model = Llama(config)
+    model = Llama(config)
     if config.tie_word_embeddings:
         weights.pop("lm_head.weight", None)
     expected = {name: tensor.shape for name, tensor in model.state_dict().items()}
@@ -185,7 +183,6 @@ def _frozen(config: LlamaConfig, weights: dict[str, Tensor]) -> Llama:
                 f"{expected.get(name)}); the folder mixes two models."
             )
     model.load_state_dict(weights, assign=True)
-    model.restore_tables()
     return model.requires_grad_(False).eval()
 
 

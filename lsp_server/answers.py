@@ -32,7 +32,7 @@ class Answer:
     this request, known before, or the end of a decode that an earlier request began. `prefilled`
     counts the tokens that the model computed before the first new one, None if it was not asked.
     `prompt` is that of the document, used or left out for comparison. `alternatives` are other
-    texts, None if nobody wanted any.
+    texts, None if nobody wanted any. `ends`: the model has nothing to add behind the text.
     """
 
     text: str
@@ -42,6 +42,7 @@ class Answer:
     prefilled: int | None = None
     prompt: str | None = None
     alternatives: tuple[str, ...] | None = None
+    ends: bool = False
 
     def after(self, typed: str) -> "Answer":
         """What is left of it once the user has typed `typed`, which it begins with."""

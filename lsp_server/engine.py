@@ -282,11 +282,19 @@ class EngineThread:
             if not ahead:
                 self._pace.answered(self._clock() - began)
             if version == self._version:
-                self._cache.add(request, answer)
+                self._remember(request, answer)
                 then()
 
         running.answer.add_done_callback(done)
         return running
+
+    def _remember(self, request: CompletionRequest, answer: Answer) -> None:
+        """Keep the answer; where it ends, that there is nothing to add behind it is known too."""
+        self._cache.add(request, answer)
+        if answer.text and answer.ends and not answer.text.endswith((":", "{")):
+            accepted = _following(request, answer)[0]
+            if self._cache.find(accepted) is None:
+                self._cache.add(accepted, Answer("", "nothing_to_add"))
 
     def _look_ahead(self, request: CompletionRequest, answer: Answer) -> None:
         """While nobody waits: answer the requests that will come after this answer is accepted.

@@ -122,6 +122,7 @@ class AttunedModel:
             prefilled=prefilled,
             prompt=_identity(chosen),
             alternatives=others,
+            ends=found.ends,
         )
 
     def _completed(

@@ -26,6 +26,7 @@ class FakeEngine:
         self.requests: list[CompletionRequest] = []
         self.stopped: list[CompletionRequest] = []
         self.says = ""
+        self.ends = False
         self.warmed: list[CompletionRequest] = []
         self.gate = threading.Event()
         self.gate.set()
@@ -54,7 +55,9 @@ class FakeEngine:
                 return Answer("", "cancelled")
             text = self.answer(request)
             reason = None if text else "nothing_to_add"
-            return Answer(text, reason, prompt=self.prompt, alternatives=self.alternatives)
+            return Answer(
+                text, reason, prompt=self.prompt, alternatives=self.alternatives, ends=self.ends
+            )
         finally:
             self._ended.release()
 

@@ -198,6 +198,18 @@ async def test_the_state_after_accepting_is_known_ahead(engine, monkeypatch) -> 
     thread.close()
 
 
+async def test_behind_the_end_nothing_is_asked(engine, thread) -> None:
+    engine.ends = True
+    await thread.complete(request("x = $0"))
+    for _ in range(2):
+        ended = await thread.complete(request("x = answer$0"))
+        assert (ended.text, ended.reason, ended.source) == ("", "nothing_to_add", "cache")
+    engine.answer = lambda request: " b:" if request.text == "if a" else "pass"
+    await thread.complete(request("if a$0"))
+    assert (await thread.complete(request("if a b:$0"))).text == "pass"  # a block may follow
+    assert [one.text for one in engine.requests] == ["x = ", "if a", "if a b:"]
+
+
 async def test_a_request_stops_the_look_ahead(engine, monkeypatch) -> None:
     monkeypatch.setattr(engine_module, "IDLE_S", 0.0)
     thread = EngineThread(engine.open)

@@ -1,0 +1,24 @@
+"""Ten real Python files that the default model was not trained on, of the pinned test tools."""
+
+from pathlib import Path
+
+import pytest_timeout
+
+FILES = (
+    "importlinter/application/use_cases.py",
+    "importlinter/application/contract_utils.py",
+    "importlinter/contracts/layers.py",
+    "importlinter/contracts/forbidden.py",
+    "importlinter/contracts/acyclic_siblings.py",
+    "importlinter/contracts/_common.py",
+    "importlinter/domain/fields.py",
+    "pytest_lsp/client.py",
+    "pytest_lsp/plugin.py",
+    "pytest_timeout.py",
+)
+
+
+def read_files() -> dict[str, str]:
+    """Their texts by path."""
+    site = Path(pytest_timeout.__file__).parent
+    return {name: (site / name).read_text(encoding="utf-8") for name in FILES}

@@ -1,0 +1,73 @@
+"""The same weights for llama.cpp: a GGUF file without a vocabulary, since only ids are compared."""
+
+from pathlib import Path
+
+import gguf
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from code_model.llama import Llama
+
+
+def export_gguf(model: Llama, path: Path) -> None:
+    """Write the model as float16, norms and biases as float32, as llama.cpp's converter does."""
+    config = model.config
+    qwen = config.attention_bias  # that architecture has biases and llama.cpp's other rotary order
+    writer = gguf.GGUFWriter(str(path), "qwen2" if qwen else "llama")
+    writer.add_context_length(config.max_position_embeddings)
+    writer.add_embedding_length(config.hidden_size)
+    writer.add_block_count(config.num_hidden_layers)
+    writer.add_feed_forward_length(config.intermediate_size)
+    writer.add_head_count(config.num_attention_heads)
+    writer.add_head_count_kv(config.num_key_value_heads)
+    writer.add_rope_dimension_count(config.head_dim)
+    writer.add_rope_freq_base(config.rope_theta)
+    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    writer.add_vocab_size(config.vocab_size)
+    writer.add_file_type(gguf.LlamaFileType.MOSTLY_F16)
+    writer.add_tokenizer_model("none")
+    writer.add_tensor("token_embd.weight", _half(model.model.embed_tokens.weight))
+    writer.add_tensor("output_norm.weight", _single(model.model.norm.weight))
+    if not config.tie_word_embeddings:
+        writer.add_tensor("output.weight", _half(model.lm_head.weight))
+    for index, block in enumerate(model.blocks):
+        attention, mlp, name = block.self_attn, block.mlp, f"blk.{index}"
+        q, k = attention.q_proj.weight, attention.k_proj.weight
+        if not qwen:
+            q = _interleaved(q, config.num_attention_heads)
+            k = _interleaved(k, config.num_key_value_heads)
+        for suffix, weight in (
+            ("attn_q", q),
+            ("attn_k", k),
+            ("attn_v", attention.v_proj.weight),
+            ("attn_output", attention.o_proj.weight),
+            ("ffn_gate", mlp.gate_proj.weight),
+            ("ffn_up", mlp.up_proj.weight),
+            ("ffn_down", mlp.down_proj.weight),
+        ):
+            writer.add_tensor(f"{name}.{suffix}.weight", _half(weight))
+        writer.add_tensor(f"{name}.attn_norm.weight", _single(block.input_layernorm.weight))
+        writer.add_tensor(f"{name}.ffn_norm.weight", _single(block.post_attention_layernorm.weight))
+        if qwen:
+            writer.add_tensor(f"{name}.attn_q.bias", _single(attention.q_proj.bias))
+            writer.add_tensor(f"{name}.attn_k.bias", _single(attention.k_proj.bias))
+            writer.add_tensor(f"{name}.attn_v.bias", _single(attention.v_proj.bias))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def _interleaved(weight: Tensor, heads: int) -> Tensor:
+    """Rows of each head as pairs (i, i + D/2): llama.cpp turns neighbours, Hugging Face halves."""
+    rows, width = weight.shape
+    return weight.view(heads, 2, rows // heads // 2, width).transpose(1, 2).reshape(rows, width)
+
+
+def _half(tensor: Tensor) -> NDArray[np.float16]:
+    return tensor.detach().numpy().astype(np.float16)
+
+
+def _single(tensor: Tensor) -> NDArray[np.float32]:
+    return tensor.detach().numpy().astype(np.float32)

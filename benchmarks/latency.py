@@ -1,0 +1,301 @@
+"""What one model call costs, side by side with peers on the same weights and the same ids.
+
+Run `python -m benchmarks.latency` (see README.md). Contenders take turns within every case, in
+another order each time, so that whatever else the machine does is spread over all of them.
+"""
+
+import argparse
+import copy
+import gc
+import json
+import os
+import random
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # before torch loads, as the command does
+
+import torch
+from rich.console import Console
+
+from benchmarks.contenders import (
+    Attune,
+    Contender,
+    LlamaCpp,
+    PeftGenerate,
+    TransformersForward,
+    TransformersGenerate,
+    transformers_model,
+)
+from benchmarks.files import read_files
+from benchmarks.gguf_export import export_gguf
+from benchmarks.shape import random_base, transformers_twin
+from code_context.context import ContextConfig
+from code_context.syntax import language_of, parse
+from code_model import native
+from code_model.completion import model_input
+from code_model.engine import Engine
+from code_model.loading import BaseModel, load_model
+from code_model.native import NativeForward
+from code_model.soft_prompt import kv_of_ids, kv_to_rows
+from prompts.file import PromptFile, read_prompt, write_prompt
+from prompts.manifest import Manifest
+
+NEW_TOKENS = 16
+PROMPT_TOKENS = 256
+console = Console(stderr=True)
+
+Case = tuple[list[int], list[int]]
+"""Ids of a place in a file, and of the same place two keystrokes later."""
+
+
+def main() -> None:
+    """Measure, print tables, write them as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cases", type=int, default=24, help="places in real files")
+    parser.add_argument("--large-cases", type=int, default=3, help="places for the 0.5B shape")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/latency.json"))
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    library = native.compile_library()
+    if library is None:
+        raise SystemExit("This benchmark compares the compiled step, which needs a C++ compiler.")
+    base = _endless(load_model())
+    base.forward.native = NativeForward(base.model, library, options.threads)
+    result: dict[str, Any] = {"threads": options.threads, "new_tokens": NEW_TOKENS}
+    cases = _cases(base, options.cases)
+    result["prompt_tokens"] = statistics.median(len(timed) for _, timed in cases)
+    with tempfile.TemporaryDirectory() as folder:
+        result["default"] = _default(base, cases, Path(folder), options.threads)
+        result["prompt"] = _prompt_costs(base, cases[:8], Path(folder))
+        if options.large_cases:
+            large = _endless(random_base(base))
+            large.forward.native = NativeForward(large.model, library, options.threads)
+            few = cases[: options.large_cases]
+            result["0.5B"] = _large(large, few, Path(folder), options.threads)
+            result["0.5B prompt"] = _prompt_costs(large, few, Path(folder))
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+def _endless(base: BaseModel) -> BaseModel:
+    """The model without end tokens, so that every contender computes as many steps."""
+    encoder = copy.copy(base.encoder)
+    encoder.end_ids = ()
+    return replace(base, encoder=encoder)
+
+
+def _cases(base: BaseModel, count: int) -> list[Case]:
+    """Cursors in the middle of lines spread over real files; the rest of their line is to come."""
+    files = read_files()
+    found = []
+    for n in range(count):
+        path = list(files)[n % len(files)]
+        text = files[path]
+        rows = [
+            (match, line)
+            for match, line in _lines(text)
+            if len(line.strip()) > 24 and not line.strip().startswith(("#", '"', "'", "@"))
+        ]
+        start, line = rows[len(rows) * (2 + n // len(files)) // 7]
+        middle = start + len(line) - len(line.strip()) // 2
+        pair = []
+        for offset in (middle - 2, middle):
+            shown = text[:offset] + text[start + len(line) :]
+            tree = parse(shown, language_of(path))
+            pair.append(model_input(base, tree, path, offset, config=ContextConfig()))
+        found.append((pair[0], pair[1]))
+    return found
+
+
+def _lines(text: str) -> list[tuple[int, str]]:
+    lines, start = [], 0
+    for line in text.split("\n"):
+        lines.append((start, line))
+        start += len(line) + 1
+    return lines
+
+
+def _default(
+    base: BaseModel, cases: Sequence[Case], folder: Path, threads: int
+) -> list[dict[str, Any]]:
+    beginning = base.encoder.beginning_ids
+    export_gguf(base.model, folder / "default.gguf")
+    reference = transformers_model(base)
+    contenders: list[Contender] = [
+        Attune("attune", Engine(base)),
+        Attune("attune, no drafts", _plain(base)),
+        Attune("attune without a compiler", Engine(_interpreted(base))),
+        LlamaCpp(folder / "default.gguf", beginning, threads),
+        TransformersForward(reference, beginning),
+        TransformersGenerate(reference, beginning),
+        PeftGenerate(transformers_model(base), beginning[0]),
+    ]
+    return _race("Default model", contenders, cases)
+
+
+def _large(
+    base: BaseModel, cases: Sequence[Case], folder: Path, threads: int
+) -> list[dict[str, Any]]:
+    """Without drafts: what a random model says is no code, and its repetitions prove nothing."""
+    export_gguf(base.model, folder / "large.gguf")
+    beginning = base.encoder.beginning_ids
+    contenders: list[Contender] = [
+        Attune("attune, no drafts", _plain(base)),
+        LlamaCpp(folder / "large.gguf", beginning, threads),
+        TransformersForward(transformers_twin(base), beginning),
+    ]
+    return _race("Shape of Qwen2.5-Coder-0.5B, random weights", contenders, cases)
+
+
+def _plain(base: BaseModel) -> Engine:
+    engine = Engine(base)
+    engine.speculate = False
+    return engine
+
+
+def _interpreted(base: BaseModel) -> BaseModel:
+    """The same model with its step by torch."""
+    other = replace(base)
+    other.forward.native = None
+    return other
+
+
+def _race(
+    title: str, contenders: Sequence[Contender], cases: Sequence[Case]
+) -> list[dict[str, Any]]:
+    """Milliseconds of every contender for every case; what it keeps of the call before is its own.
+
+    Each makes the call two keystrokes earlier first, untimed.
+    """
+    times: dict[str, list[float]] = {one.name: [] for one in contenders}
+    same = dict.fromkeys(times, 0)
+    shuffled = random.Random(0)
+    with console.status(title) as status:
+        for n, (before, timed) in enumerate(cases):
+            status.update(f"{title}: {n + 1} of {len(cases)}")
+            said: dict[str, list[int]] = {}
+            for one in shuffled.sample(list(contenders), len(contenders)):
+                one.generate(before, NEW_TOKENS)
+                began = time.perf_counter()
+                said[one.name] = one.generate(timed, NEW_TOKENS)
+                times[one.name].append(1e3 * (time.perf_counter() - began))
+            for name, ids in said.items():
+                same[name] += ids == said[contenders[0].name]
+    first = times[contenders[0].name]
+    rows = []
+    for name, taken in times.items():
+        ratios = [one / own for one, own in zip(taken, first, strict=True)]
+        rows.append(
+            {
+                "name": name,
+                "median_ms": statistics.median(taken),
+                "p90_ms": quantile(taken, 0.9),
+                "ratio": statistics.median(ratios),
+                "ratio_p10": quantile(ratios, 0.1),
+                "ratio_p90": quantile(ratios, 0.9),
+                "same_ids": same[name] / len(cases),
+            }
+        )
+    _print(title, rows)
+    return rows
+
+
+def _print(title: str, rows: Sequence[dict[str, Any]]) -> None:
+    print(f"\n{title}\n\n| | median ms | p90 ms | × attune, median (p10 to p90) | same ids |")
+    print("| --- | --- | --- | --- | --- |")
+    for row in rows:
+        print(
+            f"| {row['name']} | {row['median_ms']:.1f} | {row['p90_ms']:.1f} | {row['ratio']:.2f} "
+            f"({row['ratio_p10']:.2f} to {row['ratio_p90']:.2f}) | {row['same_ids']:.0%} |"
+        )
+
+
+def _prompt_costs(base: BaseModel, cases: Sequence[Case], folder: Path) -> dict[str, float]:
+    """What a kv prompt of 256 tokens adds to prefill, decoding, switching; what a cancel waits."""
+    ids = list(cases[0][1])
+    real = (ids * (1 + PROMPT_TOKENS // len(ids)))[:PROMPT_TOKENS]
+    prompt = PromptFile(
+        Manifest(
+            name="bench",
+            form="kv",
+            num_virtual_tokens=PROMPT_TOKENS,
+            model=base.identity,
+            attune_version="0",
+        ),
+        kv_to_rows(kv_of_ids(base.model, real)).contiguous().numpy(),
+    )
+    file = folder / "bench.attune.safetensors"
+    write_prompt(file, prompt)
+    engines = {"without": _plain(base), "with": Engine(base, prompt)}
+    engines["with"].speculate = False
+    taken: dict[str, list[float]] = {name: [] for name in engines}
+    prefilled: dict[str, list[int]] = {name: [] for name in engines}
+    for before, timed in cases:
+        for engine in engines.values():
+            engine.generate(before, max_new_tokens=1)
+        for turn in range(5):
+            for name, engine in list(engines.items())[:: 1 if turn % 2 else -1]:
+                began = time.perf_counter()
+                answer = engine.generate(timed, max_new_tokens=NEW_TOKENS)
+                taken[name].append(time.perf_counter() - began)
+                if turn == 0:
+                    prefilled[name].append(answer.prefilled)
+    pairs = zip(taken["with"], taken["without"], strict=True)
+    costs = {
+        "decode_ratio": statistics.median(one / other for one, other in pairs),
+        "prefill_added": statistics.median(
+            a - b for a, b in zip(prefilled["with"], prefilled["without"], strict=True)
+        ),
+        "open_and_switch_ms": 1e3 * _median(lambda: Engine(base, read_prompt(file))),
+        "switch_ms": 1e3 * _median(lambda: Engine(base, prompt)),
+    }
+    costs |= _cancel(engines["with"], cases[0][1])
+    gc.collect()
+    print(f"\n256-token prompt, {base.name}:", {k: round(v, 3) for k, v in costs.items()})
+    return costs
+
+
+def _median(call: Callable[[], object]) -> float:
+    taken = []
+    for _ in range(9):
+        began = time.perf_counter()
+        call()
+        taken.append(time.perf_counter() - began)
+    return statistics.median(taken)
+
+
+def _cancel(engine: Engine, ids: Sequence[int]) -> dict[str, float]:
+    """From raising the flag to the answer, against the time of one step."""
+    waits, steps = [], []
+    for _ in range(9):
+        looks: list[float] = []
+
+        def cancelled(looks: list[float] = looks) -> bool:
+            looks.append(time.perf_counter())
+            return len(looks) == 8
+
+        engine.generate(ids, max_new_tokens=NEW_TOKENS, cancelled=cancelled)
+        ended = time.perf_counter()
+        # raised just behind the seventh look, it would have been seen at the eighth
+        waits.append(ended - looks[6])
+        steps.append(statistics.median(b - a for a, b in pairwise(looks[1:])))
+    wait, step = statistics.median(waits), statistics.median(steps)
+    return {"cancel_ms": 1e3 * wait, "step_ms": 1e3 * step, "cancel_steps": wait / step}
+
+
+def quantile(values: Sequence[float], share: float) -> float:
+    """The value below which `share` of the values lie."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+if __name__ == "__main__":
+    main()
