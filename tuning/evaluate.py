@@ -48,6 +48,8 @@ class Decoded:
     left: str
     expected: str
     text: str
+    logprob: float = 0.0
+    """Of the first line, in nats."""
 
 
 @dataclass(frozen=True)
@@ -135,6 +137,7 @@ def decoded_scores(
                 left=text[text.rfind("\n", 0, start) + 1 : start],
                 expected=_first_line(middle_of(hole.file, hole.hole)),
                 text=_first_line(answer.text),
+                logprob=answer.logprob,
             )
         )
     named = [one for one in samples if IDENTIFIER.search(one.expected)]

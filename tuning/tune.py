@@ -13,6 +13,7 @@ from torch import Tensor
 
 from code_context.context import ContextConfig
 from code_context.retrieval import Repository
+from code_model.engine import Engine
 from code_model.loading import BaseModel
 from code_model.soft_prompt import prefix_kv
 from prompts.errors import PromptWriteError
@@ -43,6 +44,7 @@ from tuning.proof import (
 from tuning.recorded import Recorded, recorded, recorded_split, recorded_test
 from tuning.split import Split, digest, included, split
 from tuning.strata import stratum_of
+from tuning.threshold import calibrated
 from tuning.train import Check, Resumable, Tuned, train
 
 
@@ -177,6 +179,8 @@ def tune(
         if group.leads and (proof is not None or proven):
             measured = proof.to_json() if proof else _validated(tuned.best.gain)
             measured |= {"proven": proven, "curve": _curve(tuned.checks)}
+            if not tuned.interrupted and config.task == "completion":
+                measured |= calibrated(Engine(base, draft), _validation_holes(job))
             written = target if proven else unproven_path(target)
             write_prompt(
                 written, replace(draft, manifest=replace(draft.manifest, measured=measured))
@@ -289,15 +293,7 @@ def _train(
     job: _Job, prefix: Prefix, progress: Progress, resumable: Resumable, group: Group
 ) -> Tuned:
     base, config = job.base, job.config
-    validation = held_out_holes(
-        base,
-        job.split.validation,
-        config=ContextConfig(),
-        room=job.room,
-        count=config.validation_holes,
-        seed=config.seed,
-        task=config.task,
-    )
+    validation = _validation_holes(job)
     measured_by = [hole.example for hole in validation]
     no_prompt = prefix_kv(base, None)
     without = middle_nats(base.model, no_prompt, measured_by)
@@ -330,6 +326,19 @@ def _train(
         teacher=Teacher(base.model, no_prompt),
         resumable=resumable,
         group=group,
+    )
+
+
+def _validation_holes(job: _Job) -> list[HeldOutHole]:
+    """The holes that the best prompt is chosen by."""
+    return held_out_holes(
+        job.base,
+        job.split.validation,
+        config=ContextConfig(),
+        room=job.room,
+        count=job.config.validation_holes,
+        seed=job.config.seed,
+        task=job.config.task,
     )
 
 
