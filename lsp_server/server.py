@@ -230,7 +230,7 @@ def _list_entry(offer: Offer) -> types.CompletionItem:
         label=first_line,
         kind=types.CompletionItemKind.Text,
         detail="Attune",
-        documentation=types.MarkupContent(types.MarkupKind.PlainText, offer.text),
+        documentation=offer.text,
         sort_text="\U0010ffff",  # behind what other servers know for certain
         filter_text=first_line,
         insert_text_format=types.InsertTextFormat.PlainText,

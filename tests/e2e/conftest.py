@@ -83,6 +83,15 @@ def attune_home(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def wheels() -> Path:
+    """What `install.sh` has put aside for an installation without a network."""
+    folder = CACHE / "wheels"
+    if not any(folder.glob("torch-*.whl")):
+        pytest.fail(INSTALL_FIRST + f"{folder} holds no wheels.")
+    return folder
+
+
+@pytest.fixture
 def play(attune_home: Path) -> Callable[..., dict[str, Any]]:
     """Plays steps in a fresh VS Code, and returns the result; `drive.mjs` describes both."""
 
@@ -91,7 +100,7 @@ def play(attune_home: Path) -> Callable[..., dict[str, Any]]:
         settings: Mapping[str, object],
         *steps: Step,
         extension: Path = CLIENT,
-        trust: bool = False,
+        untrusted: bool = False,
         env: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
         scenario = {
@@ -103,7 +112,7 @@ def play(attune_home: Path) -> Callable[..., dict[str, Any]]:
             "cursor": workspace.cursor,
             "settings": {**EDITOR_SETTINGS, **settings},
             "env": {"ATTUNE_HOME": str(attune_home), **(env or {})},
-            "trust": trust,
+            "untrusted": untrusted,
             "timeoutMs": SCENARIO_TIMEOUT_S * 1000,
             "failure": str(workspace.folder.parent / "failure.png"),
             "steps": steps,

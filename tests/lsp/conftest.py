@@ -28,8 +28,11 @@ class Session:
             self.statuses.append(params)
             self._arrived.set()
 
-    async def start(self, options: dict[str, Any] | None = None) -> types.InitializeResult:
-        inline = types.InlineCompletionClientCapabilities()
+    async def start(
+        self, options: dict[str, Any] | None = None, *, grey_text: bool = True
+    ) -> types.InitializeResult:
+        """Initialize as a client that knows inline completion, or as one that does not."""
+        inline = types.InlineCompletionClientCapabilities() if grey_text else None
         text_document = types.TextDocumentClientCapabilities(inline_completion=inline)
         params = types.InitializeParams(
             capabilities=types.ClientCapabilities(text_document=text_document),

@@ -11,7 +11,7 @@
 //   cursor      [line, column], both from 1
 //   settings    VS Code settings for this run
 //   env         more environment variables of the editor and what it starts
-//   trust       true: ask whether the workspace is trusted (default: it is)
+//   untrusted   true: the workspace is not trusted (default: it is)
 //   timeoutMs   the time for all of it
 //   failure     where to put a picture of the page if a step fails
 //   steps       what to do, in order; each is an object with one key:
@@ -39,7 +39,8 @@
 //     {"screenshot": "path"}  takes a picture of the page
 //
 // The result: {"ok", "error", "step": the last one begun, "status": {"text", "label", "kind"}, "ghosts": [accepted text, …],
-// "notes": [text, …], "pages": [text, …], "popUps": [text, …], "log": the last lines of the extension's log}. Everything started is stopped, by its recorded process id, whatever happens.
+// "notes": [text, …], "pages": [text, …], "popUps": [text, …], "log": the last lines of the extension's log, "errors": every error of any log
+// that names the extension}. Everything started is stopped, by its recorded process id, whatever happens.
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -96,12 +97,12 @@ async function installExtension({ cache, extension }, run) {
 }
 
 /** Starts code-server; answers the process and, once it listens, the address that it chose. */
-function startCodeServer({ cache, workspace, env, trust }, run) {
+function startCodeServer({ cache, workspace, env, untrusted }, run) {
   const entry = entryOf(cache);
   const options = [
     "--bind-addr", "127.0.0.1:0", "--auth", "none", "--disable-telemetry", "--disable-update-check",
     "--disable-getting-started-override", "--reconnection-grace-time", "5",
-    ...(trust ? [] : ["--disable-workspace-trust"]),
+    ...(untrusted ? [] : ["--disable-workspace-trust"]),
     "--vscode-option", "enable-smoke-test-driver", "--user-data-dir", path.join(run, "data"),
     "--extensions-dir", path.join(run, "exts"), "--config", path.join(run, "config.yaml"),
   ];
@@ -308,6 +309,17 @@ async function readLog(run, lines = LOG_LINES) {
   return log.trimEnd().split("\n").slice(-lines);
 }
 
+/** What the editor's logs call an error of the extension, wherever it is written. */
+async function readErrors(run) {
+  const files = await readdir(path.join(run, "data/logs"), { recursive: true }).catch(() => []);
+  const logs = files.filter((file) => file.endsWith(".log"));
+  const texts = await Promise.all(logs.map((file) => readFile(path.join(run, "data/logs", file), "utf8")));
+  const isError = (line) => /\[error\]|\bERROR\b|Traceback/.test(line) && /attune/i.test(line);
+  return texts.flatMap((text, index) =>
+    text.split("\n").filter((line) => isError(line) || (logs[index].endsWith("Attune.log") && /ERROR|Traceback/.test(line))),
+  );
+}
+
 /** Parent and start time of every process, from /proc; the start time tells a process from a later one with its id. */
 async function processes() {
   const all = new Map();
@@ -349,7 +361,7 @@ async function stop(child, context) {
 
 async function main() {
   const scenario = JSON.parse(await text(process.stdin));
-  const result = { ok: false, error: null, step: null, status: null, ghosts: [], notes: [], pages: [], popUps: [], log: [] };
+  const result = { ok: false, error: null, step: null, status: null, ghosts: [], notes: [], pages: [], popUps: [], log: [], errors: [] };
   const ended = new Promise((_, reject) => {
     const give = (why) => reject(new Error(why));
     setTimeout(give, scenario.timeoutMs, `not done after ${scenario.timeoutMs} ms`).unref();
@@ -374,6 +386,7 @@ async function main() {
   } finally {
     await stop(child, context);
     result.log = await readLog(run);
+    result.errors = await readErrors(run);
     await rm(run, { recursive: true, force: true, maxRetries: 5 });
   }
   process.stdout.write(`${JSON.stringify(result)}\n`, () => process.exit(result.ok ? 0 : 1));

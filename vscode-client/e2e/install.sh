@@ -49,6 +49,17 @@ if ! is_installed; then
   echo "$want" > "$stamp"
 fi
 
+# For the test that sets the packaged extension up without a network.
+if ! cmp -s "$client/../constraints.txt" "$cache/wheels/constraints.txt"; then
+  say "putting wheels aside for an installation without a network"
+  rm -rf "$cache/wheels"
+  python="$(command -v "$client/../.venv/bin/python" || command -v python3)"
+  "$python" -m pip download --quiet --disable-pip-version-check --constraint "$client/../constraints.txt" \
+    --dest "$cache/wheels" "$client/.."
+  rm -f "$cache"/wheels/attune-*
+  cp "$client/../constraints.txt" "$cache/wheels/"
+fi
+
 say "building the extension"
 cd "$client"
 if [ ! -e node_modules/.package-lock.json ] || [ package-lock.json -nt node_modules/.package-lock.json ]; then

@@ -15,14 +15,13 @@ import {
 import type { Middleware } from "vscode-languageclient/node";
 import type { Installation } from "./environment";
 import { explain } from "./explain";
-import { COMPLETED } from "./languages";
 import { statisticsPage } from "./pages";
 import type { Place } from "./process";
 import { promptName } from "./protocol";
 import { publishPrompt, pullPrompt, setPrompt, usePrompt } from "./promptFiles";
 import { environment, Server } from "./server";
 import { findPython, type ShowInstallation } from "./serverCommand";
-import { NO_PROMPT, offReason, readSettings, setEnabled, setFileEnabled, type Settings, workspaceFolder } from "./settings";
+import { isCompleted, NO_PROMPT, offReason, readSettings, setEnabled, setFileEnabled, type Settings, workspaceFolder } from "./settings";
 import { Snooze } from "./snooze";
 import { StatusBar } from "./status";
 import { tune } from "./tune";
@@ -92,6 +91,11 @@ export function activate(context: ExtensionContext): void {
       await started.stop();
       await rm(installation(readSettings()).folder, { recursive: true, force: true });
       await started.restart();
+    }),
+    window.onDidChangeActiveTextEditor((editor) => {
+      if (editor !== undefined && isCompleted(editor.document) && offReason(editor.document) === undefined) {
+        started.focused(editor.document);
+      }
     }),
     workspace.onDidGrantWorkspaceTrust(() => started.restart()),
     workspace.onDidChangeConfiguration((event) => {
@@ -197,7 +201,7 @@ async function toggle(): Promise<void> {
   const { enable } = readSettings();
   const verb = (on: boolean) => (on ? "Turn off" : "Turn on");
   const choices: Choice[] = [{ label: `${verb(enable)} in this workspace`, run: () => setEnabled(!enable) }];
-  if (document !== undefined && COMPLETED.includes(document.languageId)) {
+  if (document !== undefined && isCompleted(document)) {
     const { languageId } = document;
     const isOn = workspace.getConfiguration("attune", { languageId }).get<boolean>("enable") === true;
     const fileIsOn = offReason(document) === undefined;

@@ -2,7 +2,7 @@
 
 import * as path from "node:path";
 import { ProgressLocation, type QuickPickItem, window, workspace } from "vscode";
-import { type Place, runAttune } from "./process";
+import { type Place, type Ran, runAttune } from "./process";
 import { NO_PROMPT, settingsTarget, workspaceFolder } from "./settings";
 
 const PROMPT_FILES = "**/*.attune.safetensors";
@@ -29,29 +29,65 @@ export async function setPrompt(value: string): Promise<void> {
   await workspace.getConfiguration("attune").update("promptFile", value, settingsTarget());
 }
 
-/** Asks where from, and runs `attune prompt pull` in the repository. */
+/** Takes the newest prompt for this model from a registry, asking for consent where attune asks for it. */
 export async function pullPrompt(place: Place): Promise<void> {
-  await share(place, "pull", "Pull Prompt", "Where to take the team's prompt from: a folder or a URL");
+  const registry = await askRegistry("Pull Prompt");
+  if (registry === undefined) {
+    return;
+  }
+  const pull = ["prompt", "pull", ...registry.options];
+  const ran = await runTelling(place, registry.folder, "Pull Prompt", pull);
+  if (ran.code !== 0 && ran.lastLine.includes("--trust")) {
+    const detail = told(ran).replace(/: find out who made it, then give --trust\./, ". Find out who made it.");
+    const trust = "Trust and Use";
+    if ((await window.showWarningMessage("Attune: trust this prompt?", { modal: true, detail }, trust)) === trust) {
+      tell(await runTelling(place, registry.folder, "Pull Prompt", [...pull, "--trust"]));
+    }
+    return;
+  }
+  tell(ran);
 }
 
-/** Asks where to, and runs `attune prompt push` in the repository. */
+/** Shares one of the repository's prompts as the newest version of its name. */
 export async function publishPrompt(place: Place): Promise<void> {
-  await share(place, "push", "Publish Prompt", "Where to put this repository's prompt: a folder or a URL");
+  const files = (await workspace.findFiles(PROMPT_FILES, "**/node_modules/**", 100)).map((uri) => uri.fsPath);
+  if (files.length === 0) {
+    void window.showWarningMessage("Attune: there is no prompt to publish; tune one first.");
+    return;
+  }
+  const items = files.sort().map((file) => ({ label: path.basename(file), description: path.dirname(file), file }));
+  const chosen = files.length === 1 ? items[0] : await window.showQuickPick(items, { title: "Attune: Publish Prompt" });
+  const registry = chosen && (await askRegistry("Publish Prompt"));
+  if (chosen !== undefined && registry !== undefined) {
+    tell(await runTelling(place, registry.folder, "Publish Prompt", ["prompt", "push", chosen.file, ...registry.options]));
+  }
 }
 
-async function share(place: Place, command: "pull" | "push", title: string, prompt: string): Promise<void> {
+/** The repository's folder and the options that name the registry; undefined if the user gives up. */
+async function askRegistry(title: string): Promise<{ folder: string; options: string[] } | undefined> {
   const folder = workspaceFolder();
   if (folder === undefined) {
     void window.showWarningMessage("Attune: open the repository's folder first.");
-    return;
+    return undefined;
   }
-  const registry = await window.showInputBox({ title: `Attune: ${title}`, prompt, ignoreFocusOut: true });
-  if (registry === undefined || registry.trim() === "") {
-    return;
-  }
-  const ran = await window.withProgress({ location: ProgressLocation.Notification, title: `Attune: ${title}` }, (progress) =>
-    runAttune({ ...place, cwd: folder }, ["prompt", command, registry.trim()], (line) => progress.report({ message: line })),
+  const prompt = "The registry: a folder, a URL, or a git remote. Empty: the one that .attune/attune.toml names.";
+  const address = await window.showInputBox({ title: `Attune: ${title}`, prompt, ignoreFocusOut: true });
+  const options = address?.trim() ? ["--registry", address.trim()] : [];
+  return address === undefined ? undefined : { folder, options: ["--repository", folder, ...options] };
+}
+
+function runTelling(place: Place, folder: string, title: string, args: string[]): Thenable<Ran> {
+  const options = { location: ProgressLocation.Notification, title: `Attune: ${title}` };
+  return window.withProgress(options, (progress) =>
+    runAttune({ ...place, cwd: folder }, args, (message) => progress.report({ message })),
   );
-  const said = ran.lastLine.replace(/^attune: /, "") || ran.stdout.trim().split("\n").at(-1) || title;
-  void (ran.code === 0 ? window.showInformationMessage(`Attune: ${said}`) : window.showWarningMessage(`Attune: ${said}`));
+}
+
+function told(ran: Ran): string {
+  return ran.lastLine.replace(/^attune: /, "") || ran.stdout.trim().split("\n").at(-1) || `attune ended with ${ran.code}.`;
+}
+
+function tell(ran: Ran): void {
+  const sentence = `Attune: ${told(ran)}`;
+  void (ran.code === 0 ? window.showInformationMessage(sentence) : window.showWarningMessage(sentence));
 }

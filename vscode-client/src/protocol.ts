@@ -50,4 +50,5 @@ export interface Statistics {
 export const didChangeStatus = new NotificationType<Status>("attune/didChangeStatus");
 export const didStaySilent = new NotificationType<Silence>("attune/didStaySilent");
 export const didFindPromptWorthless = new NotificationType<{ readonly prompt: string }>("attune/didFindPromptWorthless");
+export const didFocus = new NotificationType<{ readonly textDocument: { readonly uri: string } }>("textDocument/didFocus");
 export const statistics = new RequestType<Record<string, never>, Statistics, void>("attune/statistics");

@@ -3,7 +3,7 @@
 import { mkdir } from "node:fs/promises";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
-import type { LogOutputChannel } from "vscode";
+import type { LogOutputChannel, TextDocument } from "vscode";
 import {
   CloseAction,
   ErrorAction,
@@ -13,8 +13,8 @@ import {
   State,
 } from "vscode-languageclient/node";
 import { Backoff } from "./backoff";
-import { COMPLETED } from "./languages";
-import { didChangeStatus, didFindPromptWorthless, didStaySilent, type Status, type Statistics, statistics } from "./protocol";
+import { completedLanguages } from "./languages";
+import { didChangeStatus, didFindPromptWorthless, didFocus, didStaySilent, type Status, type Statistics, statistics } from "./protocol";
 import { attune } from "./serverCommand";
 import { readSettings, type Settings } from "./settings";
 
@@ -72,6 +72,14 @@ export class Server {
     return this.client?.isRunning() ? this.client.sendRequest(statistics, {}) : undefined;
   }
 
+  /** The document is looked at now: the server may compute ahead what its first request will need. */
+  focused(document: TextDocument): void {
+    if (this.client?.isRunning()) {
+      const uri = this.client.code2ProtocolConverter.asUri(document.uri);
+      void this.client.sendNotification(didFocus, { textDocument: { uri } });
+    }
+  }
+
   private startAgain(): Promise<void> {
     clearTimeout(this.waiting);
     this.restartWanted = true;
@@ -111,7 +119,7 @@ export class Server {
     this.log.info(`Starting ${[python, ...args].join(" ")}`);
     const command = { command: python, args, options: { cwd: this.folder, env: environment(settings) } };
     const client = new QuietClient("attune", "Attune", command, {
-      documentSelector: COMPLETED.map((language) => ({ language, scheme: "file" })),
+      documentSelector: completedLanguages(settings.model).map((language) => ({ language, scheme: "file" })),
       initializationOptions: serverOptions(settings),
       outputChannel: this.log,
       stdioOptions: { stdout: logLines, stderr: logLines },

@@ -2,6 +2,7 @@
 
 import * as path from "node:path";
 import { ConfigurationTarget, RelativePattern, type TextDocument, languages, workspace } from "vscode";
+import { completedLanguages } from "./languages";
 
 /** What the server needs to know; a change of any of it restarts the server. */
 export interface Settings {
@@ -58,6 +59,11 @@ function isOnAnywhere(): boolean {
   const named = configuration.inspect("enable")?.languageIds ?? [];
   const isOn = (languageId: string) => workspace.getConfiguration("attune", { languageId }).get<boolean>("enable") === true;
   return configuration.get<boolean>("enable") === true || named.some(isOn);
+}
+
+/** Whether the document is in a language that the model completes. */
+export function isCompleted(document: TextDocument): boolean {
+  return completedLanguages(readSettings().model).includes(document.languageId);
 }
 
 /** Why a document gets no completions by its settings, undefined if it does. */

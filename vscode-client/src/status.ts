@@ -1,9 +1,8 @@
 /** The status bar item: an icon and a name to see, whole sentences as tooltip and for a screen reader. */
 
 import { type Disposable, StatusBarAlignment, ThemeColor, window } from "vscode";
-import { COMPLETED } from "./languages";
 import { promptName, type Status } from "./protocol";
-import { offReason } from "./settings";
+import { isCompleted, offReason } from "./settings";
 import type { Snooze } from "./snooze";
 
 const ICONS: Record<Status["kind"], string> = {
@@ -70,7 +69,7 @@ export class StatusBar implements Disposable {
     if (this.snooze.end !== undefined) {
       return inactive(`Snoozing until ${this.snooze.end.toLocaleTimeString()}.`);
     }
-    const off = document !== undefined && COMPLETED.includes(document.languageId) ? offReason(document) : undefined;
+    const off = document !== undefined && isCompleted(document) ? offReason(document) : undefined;
     return off === undefined ? this.status : inactive(off);
   }
 }

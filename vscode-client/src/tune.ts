@@ -1,23 +1,14 @@
 /** “Tune a Prompt on This Repository”: runs `attune tune`, shows how far it is, and what came of it. */
 
-import { ProgressLocation, ViewColumn, window } from "vscode";
-import { tuningPage } from "./pages";
+import { ProgressLocation, window } from "vscode";
 import { type Place, runAttune } from "./process";
+import { showWrittenPage } from "./writtenPage";
 
-/** What `attune tune --json` prints. */
-export interface TuneReport {
+/** What of `attune tune --json` is told. */
+interface TuneReport {
   readonly repository: string;
-  readonly files: { readonly train: number; readonly validation: number; readonly test: number };
-  readonly steps: number;
-  readonly seconds: number;
   readonly interrupted: boolean;
-  readonly validation: readonly { readonly step: number; readonly gain: number }[];
-  readonly proof: {
-    readonly gain: number;
-    readonly gain_low: number | null;
-    readonly gain_high: number | null;
-    readonly arms: Readonly<Record<string, { bits_per_byte: number; exact_match: number; edit_similarity: number }>>;
-  } | null;
+  readonly proof: { readonly gain: number } | null;
   readonly proven: boolean;
   readonly written: string | null;
 }
@@ -64,8 +55,19 @@ export async function tune(place: Place, repository: string, minutes: number): P
     void window.showWarningMessage(`Attune: ${said}`);
     return;
   }
-  const panel = window.createWebviewPanel("attune.tuning", "Attune: Tuning", ViewColumn.Active);
-  panel.webview.html = tuningPage(report);
+  const gain = report.proof === null ? "" : ` It saves ${(100 * report.proof.gain).toFixed(1)} % of the bits of unseen files.`;
+  if (report.written !== null) {
+    const shown = await showWrittenPage(place, "Tuning", (page) => ["report", report.written ?? "", "--html", page]);
+    if (shown !== undefined) {
+      void window.showWarningMessage(`Attune: ${shown}`);
+    }
+  }
+  if (report.proven) {
+    void window.showInformationMessage(`Attune: the prompt for ${report.repository} proved itself and serves from now on.${gain}`);
+  } else {
+    const what = report.interrupted ? "was stopped before it had proved itself" : "did not prove itself on unseen files";
+    void window.showWarningMessage(`Attune: the prompt ${what}, so it does not serve.`);
+  }
 }
 
 function parseProgress(line: string): ProgressLine | undefined {

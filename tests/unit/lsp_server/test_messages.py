@@ -73,7 +73,7 @@ async def test_suggestion_list(client, engine):
     params = {"textDocument": {"uri": URI}, "position": {"line": 0, "character": 5}}
     (item,) = (await client.request("textDocument/completion", params))["result"]["items"]
     assert item["label"] == item["filterText"] == "wora,"
-    assert item["documentation"]["value"] == item["textEdit"]["newText"] == "wora,\n    b)"
+    assert item["documentation"] == item["textEdit"]["newText"] == "wora,\n    b)"
     assert item["textEdit"]["range"] == {
         "start": {"line": 0, "character": 2},
         "end": {"line": 0, "character": 6},

@@ -1,0 +1,85 @@
+"""What docs/editors.md promises to any client: grey text or entries, and counts of both."""
+
+from typing import Any
+
+import pytest
+from lsprotocol import types
+
+pytestmark = pytest.mark.slow
+
+TEXT = "import os\n\n\ndef main() -> int:\n    path = os."
+LINE, CHARACTER = 4, 14
+
+
+async def statistics(session) -> Any:
+    return await session.client.protocol.send_request_async("attune/statistics", {})
+
+
+def insert(session, uri: str, version: int, text: str) -> None:
+    where = types.Range(types.Position(LINE, CHARACTER), types.Position(LINE, CHARACTER))
+    change = types.TextDocumentContentChangePartial(where, text)
+    document = types.VersionedTextDocumentIdentifier(version, uri)
+    session.client.text_document_did_change(types.DidChangeTextDocumentParams(document, [change]))
+
+
+async def test_a_client_without_grey_text_gets_entries(connect):
+    """The same text from the word's start on, and never both ways."""
+    session = await connect()
+    result = await session.start(grey_text=False)
+    assert result.capabilities.completion_provider is not None
+    uri = session.open("module.txt", TEXT)
+    params = types.CompletionParams(
+        types.TextDocumentIdentifier(uri), types.Position(LINE, CHARACTER)
+    )
+    (entry,) = (await session.client.text_document_completion_async(params)).items
+    assert entry.label
+    assert entry.text_edit.new_text.strip().startswith(entry.label)
+    assert entry.text_edit.range.start.line == entry.text_edit.range.end.line == LINE
+    assert entry.command.command in result.capabilities.execute_command_provider.commands
+    command = types.ExecuteCommandParams(entry.command.command, entry.command.arguments)
+    await session.client.workspace_execute_command_async(command)
+    assert (await statistics(session)).with_prompt.accepted == 1
+    assert await session.end() == 0
+
+
+async def test_acceptance_is_read_from_the_edits(connect):
+    """A client that tells nothing is counted too; the counts outlive the server."""
+    session = await connect()
+    result = await session.start()
+    assert result.capabilities.completion_provider is None
+    uri = session.open("module.txt", TEXT)
+    (item,) = await session.complete(uri, LINE, CHARACTER)
+    insert(session, uri, 2, item.insert_text)
+    counted = (await statistics(session)).with_prompt
+    assert (counted.suggestions, counted.accepted) == (1, 1)
+    assert counted.characters_taken == len(item.insert_text)
+    assert await session.end() == 0
+
+    again = await connect()
+    await again.start()
+    await again.settled()
+    counted = (await statistics(again)).with_prompt
+    assert counted.accepted == 1
+    assert counted.kept_after_600_s == len(item.insert_text)
+    assert await again.end() == 0
+
+
+async def test_copilot_style_messages_are_understood(connect):
+    session = await connect()
+    await session.start()
+    uri = session.open("module.txt", TEXT)
+    (item,) = await session.complete(uri, LINE, CHARACTER)
+    sent = {"insertText": item.insert_text, "command": {"arguments": item.command.arguments}}
+    notify = session.client.protocol.notify
+    notify("textDocument/didShowCompletion", {"item": sent})
+    notify("textDocument/didPartiallyAcceptCompletion", {"item": sent, "acceptedLength": 1})
+    notify("textDocument/didRejectCompletion", {"item": sent})
+    assert (await statistics(session)).with_prompt.partially_accepted == 1
+    assert await session.end() == 0
+
+
+async def test_statistics_can_be_off(connect):
+    session = await connect()
+    await session.start({"statistics": False})
+    assert (await statistics(session)).file is None
+    assert await session.end() == 0
