@@ -1,11 +1,12 @@
-"""`attune prompt sign | trust | push | pull | versions`: prompts between people."""
+"""`attune prompt audit | sign | trust | push | pull | versions`: prompts between people."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from attune.output import print_json, say
+from attune.output import PROBLEM, print_json, say
 from attune.prompt_commands import Json, Reference, Root, Trust, from_outside, read_bytes
 
 if TYPE_CHECKING:
@@ -19,8 +20,55 @@ From = Annotated[
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this module."""
-    for command in (sign, trust, push, pull, versions):
+    for command in (audit, sign, trust, push, pull, versions):
         app.command()(command)
+
+
+def audit(
+    prompt: Reference = "prompt",
+    root: Root = Path(),
+    as_json: Json = False,
+) -> None:
+    """Look for what a prompt gives away of this repository, and write the result into it.
+
+    Takes about as long as tuning: it is tuned again, with made-up secrets to look for.
+    """
+    from attune.show import waiting
+    from attune.show_prompts import show_audit
+    from attune.show_tuning import looks
+    from prompts.file import write_prompt
+    from prompts.signature import read_signature, write_signature
+    from prompts.workspace import resolve
+    from tuning.corpus import collect
+
+    path = resolve(prompt, root)
+    _, read = read_bytes(path)
+    corpus = collect(root)
+    with waiting("Loading the model…"):
+        from code_model.loading import load_model
+        from tuning.audit import audit as audit_on
+        from tuning.tune import Look
+
+        base = load_model()
+    try:
+        with looks(json_lines=False) as progress:
+            found = audit_on(base, corpus, read, lambda phase, share: progress(Look(phase, share)))
+    except KeyboardInterrupt:
+        say("stopped by Ctrl-C; nothing was written.")
+        raise typer.Exit(PROBLEM) from None
+    signed = read_signature(path) is not None
+    if signed:
+        write_signature(path, None)
+    manifest = replace(read.manifest, audit=found.to_json())
+    write_prompt(path, replace(read, manifest=manifest))
+    if as_json:
+        print_json(manifest.audit)
+    else:
+        show_audit(found)
+    if signed:
+        say("the file has changed, so its signature was removed; sign it again.")
+    if found.problems:
+        raise typer.Exit(PROBLEM)
 
 
 def sign(

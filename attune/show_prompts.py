@@ -9,6 +9,7 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from prompts.comparison import Comparison
+    from tuning.audit import Audit
 
 
 def show_list(rows: list[dict[str, Any]]) -> None:
@@ -73,6 +74,38 @@ def show_difference(found: "Comparison") -> None:
         )
     else:
         console.print("Their numbers are equal.")
+
+
+def show_audit(found: "Audit") -> None:
+    """What an audit found, and what it means."""
+    said, canaries = found.said, found.canaries
+    table = _table("looked for", "found")
+    table.add_row(
+        "code in the file itself",
+        f"{found.carried.share:.0%} of its virtual tokens read as code of the repository",
+    )
+    table.add_row(
+        f"spans of the repository, after {said.places} places",
+        f"{said.spans} with the prompt, {said.spans_without} without (p = {said.p_value:.2g})",
+    )
+    mean = sum(canaries.exposures) / len(canaries.exposures)
+    table.add_row(
+        f"{len(canaries.exposures)} planted secrets",
+        f"{mean:.1f} bits of exposure; chance gives 1.4 (p = {canaries.p_value:.2g})",
+    )
+    secrets = [one for one in (found.carried.secret, said.secret) if one]
+    table.add_row("secrets", ", ".join(secrets) or "none")
+    console = Console()
+    console.print(table)
+    for problem in found.problems:
+        console.print(f"PROBLEM: {problem}", highlight=False)
+    if found.carried.share:
+        console.print(
+            "Whoever has the file can read that code out of it; share it with people only who may "
+            "see the repository.",
+            highlight=False,
+        )
+    console.print("Not passed." if found.problems else "Passed.", highlight=False)
 
 
 def show_checks(checks: list[tuple[str, bool, str]]) -> None:

@@ -170,3 +170,25 @@ def test_pull_into_routes(base: BaseModel, people: tuple[Person, Person], tmp_pa
     assert "no route leads to team yet" in result.stderr
     alice.ran("use", "team", "--glob", "src/**")
     assert "no route" not in alice.run("pull", "team", *to).stderr
+
+
+@pytest.mark.slow
+def test_audit_opens_the_way_to_push(
+    base: BaseModel, people: tuple[Person, Person], tmp_path: Path
+) -> None:
+    """The result is in the manifest, and a signature from before goes."""
+    alice, _ = people
+    for n in range(9):
+        (alice.root / f"file_{n}.py").write_text(f"def f_{n}(x):\n    return x + {n}\n" * (n + 2))
+    path = tuned(base, alice.root / DEFAULT_PROMPT, audited=False, recipe={"steps": 2, "seed": 1})
+    alice.ran("sign", "prompt")
+    audited = alice.run("audit", "--json")
+    told = json.loads(audited.stdout)
+    assert read_prompt(path).manifest.audit == told
+    assert audited.exit_code == (0 if told["passed"] else 1)
+    assert "its signature was removed" in audited.stderr
+    assert not signature_path(path).exists()
+    shown = alice.run("audit").stdout
+    assert ("Passed." if told["passed"] else "Not passed.") in shown
+    pushed = alice.run("push", "prompt", "--registry", str(tmp_path / "registry"))
+    assert (pushed.exit_code == 0) == told["passed"]
