@@ -134,8 +134,8 @@ def push(
 
 def pull(
     name: Annotated[
-        str, typer.Argument(help="In the registry; also the name of the file in .attune.")
-    ] = "prompt",
+        str | None, typer.Argument(help="In the registry. Default: the repository's own name.")
+    ] = None,
     registry: From = None,
     trust: Trust = False,
     root: Root = Path(),
@@ -152,6 +152,7 @@ def pull(
         from code_model.loading import load_model
 
         identity = load_model().identity
+    name = name or _own_name(root)
     with waiting(f"Pulling from {address}…"):
         pulled = opened().pull(name, identity)
     source = f"{name} version {pulled.version} of {address}"
@@ -190,6 +191,14 @@ def versions(
         print_json({"versions": rows})
     else:
         show_versions(rows)
+
+
+def _own_name(root: Path) -> str:
+    """What the repository's prompt is called: as it says itself, else as tuning would call it."""
+    from prompts.file import DEFAULT_PROMPT, read_manifest
+
+    own = root / DEFAULT_PROMPT
+    return read_manifest(own).name if own.is_file() else root.resolve().name
 
 
 def _open(address: str | None, root: Path) -> "tuple[str, Any]":

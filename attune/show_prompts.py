@@ -82,7 +82,7 @@ def show_audit(found: "Audit") -> None:
     table = _table("looked for", "found")
     table.add_row(
         "code in the file itself",
-        f"{found.carried.share:.0%} of its virtual tokens read as code of the repository",
+        f"{found.carried.share:.0%} of it, read as text, is code of the repository",
     )
     table.add_row(
         f"spans of the repository, after {said.places} places",

@@ -53,8 +53,8 @@ Progress = Callable[[str, float], None]
 class Carried:
     """Text that the file itself carries.
 
-    `share` is the share of virtual tokens that lie in spans of the repository when each is read as
-    the vocabulary's token nearest to it; `secret` the kind of secret that such text holds.
+    Each virtual token is read as the vocabulary's token nearest to it. `share` of the characters
+    lie in long spans of the repository; `secret` is the kind of secret that the text holds.
     """
 
     share: float

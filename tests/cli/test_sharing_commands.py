@@ -137,6 +137,9 @@ def test_push_without_an_audit_is_refused(
     alice.ran("push", "prompt", "--force", *to)
     bob.refused(UntrustedPrompt, "is not signed", "pull", "team", *to)
     bob.ran("pull", "team", "--trust", *to)
+    bob.refused(RegistryError, "no version of clone", "pull", *to)
+    tuned(base, bob.root / DEFAULT_PROMPT)
+    bob.ran("pull", *to)
     assert read_prompt(bob.root / FOLDER / f"team{SUFFIX}").sha256 == read_prompt(path).sha256
 
 
