@@ -11,7 +11,8 @@ from attune import __version__, prompt_commands, sharing_commands
 from attune.output import BAD_INPUT, INTERNAL_ERROR, PROBLEM
 from attune.output import print_json as _print_json
 from attune.output import say as _say
-from attune.tune import evaluate, report, tune
+from attune.tune import evaluate, report, status, tune
+from attune.why import why
 
 # errors that are answers: one sentence, and the exit code that it deserves
 EXPECTED = {
@@ -112,7 +113,9 @@ def complete(
 
 app.command()(tune)
 app.command(name="eval")(evaluate)
+app.command()(status)
 app.command()(report)
+app.command()(why)
 
 
 @app.command()

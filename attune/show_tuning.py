@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
+    from tuning.drift import Drift
     from tuning.evaluate import Gain
     from tuning.proof import Proof
     from tuning.tune import Look, Report
@@ -161,6 +162,24 @@ def _show_strata(console: Console, proof: "Proof") -> None:
     for arm in proof.arms:
         table.add_row(arm.name, *(f"{arm.strata[name]:.3f}" for name in proof.strata))
     console.print(table)
+
+
+def show_drift(drift: "Drift") -> None:
+    """What changed, what the prompt saves there, and what to do."""
+    console = Console()
+    since = "" if drift.commits is None else f" in {drift.commits} commits"
+    console.print(
+        f"Changed since the prompt was tuned{since}: {drift.changed_files} of {drift.files} files, "
+        f"{drift.changed_lines} lines.",
+        highlight=False,
+    )
+    if drift.gain is not None:
+        before = "" if drift.proven_gain is None else f"; it proved {drift.proven_gain:+.1%}"
+        console.print(
+            f"Saved on {drift.holes} hidden pieces of them: {drift.gain.mean:+.1%}{before}.",
+            highlight=False,
+        )
+    console.print(drift.advice, highlight=False)
 
 
 def _interval(gain: "Gain") -> str:

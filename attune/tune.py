@@ -1,4 +1,4 @@
-"""`attune tune`, `attune eval`, `attune report`: a prompt and its proof."""
+"""`attune tune`, `eval`, `status` and `report`: a prompt and its proof."""
 
 import os
 from pathlib import Path
@@ -108,6 +108,14 @@ def evaluate(
     prompt: Annotated[Path, typer.Option(help="Prompt file to measure.")],
     repository: Repository = Path(),
     against: Against = None,
+    lora: Annotated[
+        float | None,
+        typer.Option(
+            min=0.05,
+            metavar="MINUTES",
+            help="Compare with LoRA tuned so long (attune[lora]).",
+        ),
+    ] = None,
     json_lines: JsonLines = False,
     as_json: Json = False,
 ) -> None:
@@ -125,13 +133,39 @@ def evaluate(
 
         base = load_model()
     with looks(json_lines) as progress:
-        proof = evaluate_on(base, read, loaded, progress, against=others)
+        proof = evaluate_on(base, read, loaded, progress, against=others, lora_minutes=lora)
     if as_json:
         print_json(proof.to_json())
     else:
         show_proof(proof)
     if not proof.gain.proven:
         raise typer.Exit(PROBLEM)
+
+
+def status(
+    repository: Repository = Path(),
+    prompt: Annotated[
+        Path | None, typer.Option(help="Prompt file. Default: the repository's.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Say how far the repository has moved away from its prompt since that was tuned."""
+    from attune.show import waiting
+    from attune.show_tuning import show_drift
+    from prompts.file import DEFAULT_PROMPT, read_prompt
+    from tuning.corpus import collect
+
+    read = collect(repository)
+    loaded = read_prompt(prompt or read.root / DEFAULT_PROMPT)
+    with waiting("Measuring the prompt on what changed…"):
+        from code_model.loading import load_model
+        from tuning.drift import drift_of
+
+        drift = drift_of(load_model(), read, loaded, lambda share: None)
+    if as_json:
+        print_json(drift.to_json())
+    else:
+        show_drift(drift)
 
 
 def report(

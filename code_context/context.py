@@ -9,10 +9,12 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from code_context.positions import LineIndex
-from code_context.syntax import SyntaxTree, enclosing_scopes, imports
+from code_context.syntax import Scope, SyntaxTree, enclosing_scopes, imports
 
 CountTokens = Callable[[str], int]
 SEPARATORS = 2  # tokens around a snippet
+MIN_LINES = 5  # of a snippet that is cut to fit
+SIGNATURE, IMPORT, MEMBER = 0, 1, 2  # ranks of the header's lines
 
 
 Source = Literal["similar", "recent", "definition"]
@@ -95,7 +97,9 @@ def build_context(
     considered = _within_budget(snippets, config, count_tokens)
     return Context(
         path=path,
-        header=_within(file_header(tree, start, offset), config.max_header_tokens, count_tokens),
+        header=_within(
+            file_header(tree, start, end, offset), config.max_header_tokens, count_tokens
+        ),
         snippets=_in_order(one.snippet for one in considered if one.reason is None),
         prefix=tree.text[start:offset],
         suffix=tree.text[offset:end],
@@ -114,7 +118,7 @@ def _within_budget(
         for snippet in snippets:
             if snippet.source != source:
                 continue
-            cost = count_tokens(snippet.path) + count_tokens(snippet.text) + SEPARATORS
+            snippet, cost = _cut_to_fit(snippet, mine, count_tokens)
             if any(_holds(one.snippet, snippet) for one in considered if one.reason is None):
                 considered.append(Considered(snippet, cost, "shown already"))
             elif cost > mine:
@@ -123,6 +127,23 @@ def _within_budget(
                 considered.append(Considered(snippet, cost))
                 left, mine = left - cost, mine - cost
     return tuple(considered)
+
+
+def _cut_to_fit(snippet: Snippet, budget: int, count_tokens: CountTokens) -> tuple[Snippet, int]:
+    """A snippet and its price; of plain code that is too dear, the first lines that are not."""
+    path = count_tokens(snippet.path) + SEPARATORS
+    cost = path + count_tokens(snippet.text)
+    if cost <= budget or snippet.source == "definition":
+        return snippet, cost
+    lines = snippet.text.splitlines(keepends=True)
+    count = len(lines)
+    while count > MIN_LINES:
+        count = max(MIN_LINES, min(count - 1, count * budget // max(1, cost)))
+        text = "".join(lines[:count])
+        cost = path + count_tokens(text)
+        if cost <= budget:
+            return replace(snippet, text=text), cost
+    return snippet, path + count_tokens(snippet.text)
 
 
 def _holds(shown: Snippet, other: Snippet) -> bool:
@@ -149,35 +170,44 @@ def _in_order(snippets: Iterable[Snippet]) -> tuple[Snippet, ...]:
     return tuple(joined)
 
 
-def file_header(tree: SyntaxTree, window_start: int, offset: int) -> list[str]:
+def file_header(
+    tree: SyntaxTree, window_start: int, window_end: int, offset: int
+) -> list[tuple[int, int, str]]:
     """Lines that the prefix window has cut away and a reader needs: the signatures of the scopes
-    around the cursor and, before them, the file's imports. Empty when nothing is cut away.
+    around the cursor with the members of the class among them and, before all, the file's imports.
+    Empty when nothing is cut away.
     """
     if window_start == 0:
         return []
-    signatures = []
-    for scope in enclosing_scopes(tree, offset):
-        if scope.start < window_start:
-            first = tree.lines.starts[tree.lines.line_of(scope.start)]
-            signature = tree.text[first : min(scope.body_start, window_start)].rstrip()
-            signatures.append(signature + "\n")
-    imported = [
-        tree.text[span.start : span.end] + "\n"
-        for span in imports(tree)
-        if span.end <= window_start
-    ]
-    return [*imported, *signatures]
+    around = [one for one in enclosing_scopes(tree, offset) if one.start < window_start]
+    pieces: list[tuple[int, int, str]] = []  # (rank, place, text)
+    for scope in around:
+        pieces.append((SIGNATURE, scope.start, _signature(tree, scope, window_start)))
+    classes = [scope for scope in around if scope.kind != "function"]
+    for member in tree.members(classes[-1]) if classes else ():
+        shown = window_start <= member.start < window_end
+        if not shown and all(member.start != scope.start for scope in around):
+            pieces.append((MEMBER, member.start, _signature(tree, member, len(tree.text))))
+    for span in imports(tree):
+        if span.end <= window_start:
+            pieces.append((IMPORT, span.start, tree.text[span.start : span.end] + "\n"))
+    return pieces
 
 
-def _within(pieces: list[str], budget: int, count_tokens: CountTokens) -> str:
-    """As many pieces as fit, the last ones (signatures) first, in their own order."""
-    kept: list[str] = []
-    for piece in reversed(pieces):
-        cost = count_tokens(piece)
+def _signature(tree: SyntaxTree, scope: Scope, limit: int) -> str:
+    first = tree.lines.starts[tree.lines.line_of(scope.start)]
+    return tree.text[first : min(scope.body_start, limit)].rstrip() + "\n"
+
+
+def _within(pieces: list[tuple[int, int, str]], budget: int, count_tokens: CountTokens) -> str:
+    """As many pieces as fit: by rank, of one rank the last ones first; in the file's order."""
+    kept: list[tuple[int, str]] = []
+    for _, place, text in sorted(pieces, key=lambda piece: (piece[0], -piece[1])):
+        cost = count_tokens(text)
         if cost <= budget:
-            kept.append(piece)
+            kept.append((place, text))
             budget -= cost
-    return "".join(reversed(kept))
+    return "".join(text for _, text in sorted(kept))
 
 
 def _prefix_start(

@@ -29,6 +29,8 @@ class Language:
     suffixes: tuple[str, ...]
     questions: str = ""
     """Another language's key whose questions are asked, where grammars are that similar."""
+    family: str = ""
+    """What languages have in common whose files use each other; by default the key."""
     folder_files: tuple[str, ...] = ()
     description: Literal["string", "comments"] = "comments"
     block: Literal["indentation", "braces", "end"] = "braces"
@@ -61,6 +63,12 @@ def _by_suffix() -> dict[str, str]:
 def language_of(path: str) -> str | None:
     """The key of the language that a file name's ending stands for, None if unknown."""
     return _by_suffix().get(PurePath(path).suffix.lower())
+
+
+def family_of(path: str) -> str | None:
+    """The family of a file's language, None if it is unknown."""
+    key = language_of(path)
+    return None if key is None else languages()[key].family or key
 
 
 @cache

@@ -5,7 +5,7 @@ import re
 from collections.abc import Container
 
 from code_context.index import Located, RepositoryIndex
-from code_context.languages import language_of
+from code_context.languages import family_of, language_of
 from code_context.symbols import Import
 
 WILDCARD = "*"
@@ -83,6 +83,7 @@ class Resolver:
             for one in index.definitions(name, 4 * most)
             if bool(one.definition.container) is is_member
             and one.path != path
+            and family_of(one.path) == family_of(path)
             and self._of(one.path) is index
         ]
         return found if len(found) <= most else []

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from code_context.chunks import IDENTIFIER
 from code_context.context import Snippet
 from code_context.index import FoundChunk, Located, RepositoryIndex
+from code_context.languages import family_of
 from code_context.recent import RecentRegions
 from code_context.resolve import Resolver
 from code_context.symbols import Import, imported_names
@@ -73,6 +74,13 @@ class Repository:
                 self._indexed[name] = text
         if path in documents:
             self._recent.viewed(path, line)
+
+    def left_out(self) -> dict[str, int]:
+        """How many files are not used for which reason."""
+        try:
+            return self._index.left_out()
+        except sqlite3.Error:
+            return {}
 
     def snippets(self, tree: SyntaxTree, path: str, offset: int) -> list[Snippet]:
         """Candidates for a cursor in the file `path`, best first within each source."""
@@ -148,7 +156,7 @@ class Repository:
         for index in (self._open, self._index):
             for one in index.search(self._affordable(index, ordered), MAX_CANDIDATES):
                 hidden = index is self._index and one.path in self._texts
-                if one.path != path and not hidden:
+                if one.path != path and not hidden and family_of(one.path) == family_of(path):
                     candidates[one.path, one.chunk.line] = one
         total = sum(weights[term] for term in ordered[:MAX_TERMS])
         found = []

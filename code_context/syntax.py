@@ -21,6 +21,8 @@ HoleKind = Literal["line", "line_end", "expression", "arguments", "block", "body
 Captures = dict[str, list[tree_sitter.Node]]
 
 DEFINITION = "definition."
+MEMBER_DEPTH = 3  # below a class: its body, a member, one behind a decoration
+MAX_PARSED = 2_000_000  # characters; parsing more makes a person wait
 IMPORT_DEPTH = 4  # an import in a function, or under a condition; not in a method
 
 
@@ -173,6 +175,32 @@ class SyntaxTree:
                 found.add(Scope(whole.start, body.start, whole.end, kind))
         return sorted(found, key=lambda scope: (scope.start, -scope.end))
 
+    def members(self, scope: Scope) -> list[Scope]:
+        """What stands directly in a scope's body, in the order of the file; without a body of its
+        own, a member is all signature.
+        """
+        if self.root is None or self.language is None:
+            return []
+        place, asked = self.lines.to_byte, query(self.language, "syntax")
+        body = self.root.named_descendant_for_byte_range(place(scope.body_start), place(scope.end))
+        owner = None if body is None else body.parent or body
+        if owner is None or asked is None:
+            return []
+        cursor = tree_sitter.QueryCursor(asked)
+        cursor.set_max_start_depth(MEMBER_DEPTH)
+        found: dict[int, Scope] = {}
+        for _, captures in cursor.matches(owner):
+            name = next((name for name in captures if name.startswith(DEFINITION)), None)
+            if name is None:
+                continue
+            whole = self.span(captures[name][0])
+            own = captures.get("body")
+            inner = self.span(own[0]).start if own else whole.end
+            if whole.start > scope.start and whole.start not in found:
+                kind = name.removeprefix(DEFINITION)
+                found[whole.start] = Scope(whole.start, inner, whole.end, kind)
+        return [found[start] for start in sorted(found)]
+
     def not_code(self, offset: int) -> Literal["string", "comment"] | None:
         """Whether the cursor stands inside a string or in a comment."""
         around = Span(max(0, offset - 1), min(len(self.text), offset + 1))
@@ -196,9 +224,10 @@ def _errors(language: str) -> tree_sitter.Query:
 def parse(text: str, language: str | None, previous: SyntaxTree | None = None) -> SyntaxTree:
     """The tree of a text; an unknown language gives one without scopes, imports or holes.
 
-    `previous` is the tree of an earlier version of the text: only what changed is parsed again.
+    `previous` is the tree of an earlier version of the text: only what changed is parsed again. A
+    text of more than `MAX_PARSED` characters counts as one of an unknown language.
     """
-    return SyntaxTree(text, language, previous=previous)
+    return SyntaxTree(text, language if len(text) <= MAX_PARSED else None, previous=previous)
 
 
 class OpenTrees:

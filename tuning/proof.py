@@ -29,6 +29,7 @@ NO_PROMPT = "no prompt"
 UNTRAINED = "untrained prompt"
 RETRIEVAL = "retrieval only"
 BOTH = "this prompt + retrieval"
+LORA = "LoRA"
 PRESENT = "prompt before the refresh"
 THIS_PROMPT = "this prompt"
 OTHER = "prompt of "  # followed by another repository's name

@@ -53,28 +53,22 @@ def recorded(manifest: Manifest) -> Recorded:
     )
 
 
-def recorded_test(files: Sequence[SourceFile], known: Recorded) -> tuple[SourceFile, ...]:
-    """The files that were kept for the proof; raises `CorpusError` if none is left."""
-    test = tuple(file for file in files if digest(file.path) in known.test_files)
-    if not test:
-        raise CorpusError(
-            f"None of the {len(known.test_files)} files that the prompt held out is here; "
-            "name the repository that it was tuned on."
-        )
-    return test
-
-
 def recorded_split(files: Sequence[SourceFile], known: Recorded) -> Split:
-    """The prompt's own split again: what it held out stays held out, all else may be tuned on."""
-    validation = tuple(file for file in files if digest(file.path) in known.validation_files)
+    """The prompt's own split again: what it held out stays held out, all else may be tuned on.
+
+    Raises `CorpusError` if a side is empty.
+    """
+    digests = {digest(file.path): file for file in files}
+    validation = tuple(digests[one] for one in digests if one in known.validation_files)
+    test = tuple(digests[one] for one in digests if one in known.test_files)
     held_out = known.validation_files | known.test_files
-    train = tuple(file for file in files if digest(file.path) not in held_out)
-    if not train or not validation:
+    train = tuple(digests[one] for one in digests if one not in held_out)
+    if not (train and validation and test):
         raise CorpusError(
-            "Of the files that the present prompt was tuned and chosen by, none is left; "
-            "tune again without --refresh."
+            "The files that the prompt held out, or all others, are not here; name the repository "
+            "that it was tuned on, or tune anew."
         )
-    return Split(train, validation, recorded_test(files, known))
+    return Split(train, validation, test)
 
 
 def _silent(manifest: Manifest, name: str) -> CorpusError:

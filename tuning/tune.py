@@ -1,36 +1,42 @@
 """The whole of `attune tune`: read, split, tune, prove, write; and `attune eval`: prove again."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from code_context.context import ContextConfig
-from code_context.retrieval import Repository
 from code_model.engine import Engine
 from code_model.loading import BaseModel
 from code_model.soft_prompt import prefix_kv
 from prompts.errors import PromptWriteError
-from prompts.file import DEFAULT_PROMPT, SUFFIX, PromptFile, read_prompt, sha256_of, write_prompt
+from prompts.file import DEFAULT_PROMPT, SUFFIX, PromptFile, write_prompt
 from prompts.manifest import Manifest
 from prompts.repository import unproven_path
-from tuning import checkpoint, generic
-from tuning.config import Task, TuningConfig
+from tuning import checkpoint
+from tuning.config import TuningConfig
 from tuning.corpus import Corpus
-from tuning.distributed import Group, joined
-from tuning.evaluate import Gain, middle_nats, paired_gain
-from tuning.examples import HeldOutHole, TrainingExamples, held_out_holes, indexed
-from tuning.history import changed_since, commit_of, newest_lines
-from tuning.objective import Teacher
-from tuning.prefix import FORMS, Prefix, initial_ids, initial_prefix
+from tuning.distributed import joined
+from tuning.evaluate import Gain
+from tuning.history import commit_of
+from tuning.job import (
+    Job,
+    examples_of,
+    fingerprint_of,
+    new_job,
+    proof_of,
+    recorded_job,
+    start_of,
+    train_job,
+    validation_holes_of,
+)
 from tuning.proof import (
     BOTH,
+    LORA,
     NO_PROMPT,
     OTHER,
     PRESENT,
@@ -39,13 +45,10 @@ from tuning.proof import (
     UNTRAINED,
     Proof,
     Way,
-    prove,
 )
-from tuning.recorded import Recorded, recorded, recorded_split, recorded_test
-from tuning.split import Split, digest, included, split
-from tuning.strata import stratum_of
+from tuning.split import digest
 from tuning.threshold import calibrated
-from tuning.train import Check, Resumable, Tuned, train
+from tuning.train import Check, Resumable, Tuned
 
 
 @dataclass(frozen=True)
@@ -97,29 +100,6 @@ class Report:
         }
 
 
-@dataclass(frozen=True)
-class _Job:
-    """One repository on its way to a prompt: what tuning, proving and writing all need."""
-
-    base: BaseModel
-    read: Corpus
-    config: TuningConfig
-    split: Split
-    newest: Mapping[str, set[int]]
-    present: PromptFile | None
-    lineage: tuple[str, ...]
-
-    @property
-    def room(self) -> int:
-        """Tokens of the longest example to measure by: the recipe's, if positions allow."""
-        return self.room_for(self.config.held_out_tokens)
-
-    def room_for(self, tokens: int) -> int:
-        """At most that many tokens, as the model's positions leave them behind the prompt."""
-        left = self.base.model.config.max_position_embeddings - self.config.num_virtual_tokens
-        return min(tokens, left)
-
-
 def tune(
     base: BaseModel,
     read: Corpus,
@@ -147,14 +127,20 @@ def tune(
     target = out or read.root / DEFAULT_PROMPT
     for prompt in against:
         prefix_kv(base, prompt)  # refuse a prompt of another model before the time is spent
-    job = _job(base, read, config, present)
+    job = new_job(base, read, config, present)
     with _writable(target):
-        start = _start(job)
+        start = start_of(job)
         untrained = start.rows().detach().clone()
-        resumable = Resumable(checkpoint.unfinished_path(target), _fingerprint(job))
+        resumable = Resumable(checkpoint.unfinished_path(target), fingerprint_of(job))
         if fresh:
             resumable.path.unlink(missing_ok=True)
-        tuned = _train(job, start, progress, resumable, group)
+        tuned = train_job(
+            job,
+            start,
+            lambda fraction, tuned: progress(_look("Tuning", fraction, tuned)),
+            resumable,
+            group,
+        )
         draft = _prompt_file(job, tuned.rows, tuned, measured={})
         proof = None
         if not tuned.interrupted and group.leads:
@@ -167,7 +153,7 @@ def tune(
                 ways[OTHER + prompt.manifest.name] = Way(base, prompt)
             ways |= _with_retrieval(base, draft)
             try:
-                proof = _proof(
+                proof = proof_of(
                     job,
                     ways,
                     lambda fraction: progress(_look("Proving it on unseen files", fraction, tuned)),
@@ -180,7 +166,7 @@ def tune(
             measured = proof.to_json() if proof else _validated(tuned.best.gain)
             measured |= {"proven": proven, "curve": _curve(tuned.checks)}
             if not tuned.interrupted and config.task == "completion":
-                measured |= calibrated(Engine(base, draft), _validation_holes(job))
+                measured |= calibrated(Engine(base, draft), validation_holes_of(job))
             written = target if proven else unproven_path(target)
             write_prompt(
                 written, replace(draft, manifest=replace(draft.manifest, measured=measured))
@@ -209,8 +195,12 @@ def evaluate(
     progress: Progress,
     *,
     against: Sequence[PromptFile] = (),
+    lora_minutes: float | None = None,
 ) -> Proof:
     """Prove a prompt on the files of a repository that its tuning held out, as far as they exist.
+
+    With `lora_minutes`, LoRA is tuned for so long on the files that the prompt was tuned on, and
+    compared with.
 
     Raises `tuning.corpus.CorpusError` for too few files or a prompt that does not say which files
     it held out, and `prompts.errors.IncompatiblePrompt`.
@@ -220,149 +210,14 @@ def evaluate(
     ways |= _with_retrieval(base, prompt)
     for way in ways.values():
         prefix_kv(base, way.prompt)  # refuse a prompt of another model before anything else
-    known = recorded(prompt.manifest)
-    test = recorded_test(read.files, known)
-    config = _measuring(prompt.manifest, known)
-    newest = newest_lines(read.root, [file.path for file in read.files])
-    job = _Job(base, read, config, Split((), (), test), newest, None, ())
-    return _proof(job, ways, lambda fraction: progress(Look("Measuring", fraction)))
+    job = recorded_job(base, read, prompt.manifest)
+    if lora_minutes is not None:
+        from tuning.lora import tune_lora
 
-
-def _measuring(manifest: Manifest, known: Recorded) -> TuningConfig:
-    """The part of the recipe that decides which holes are measured, as the prompt file says it."""
-    return TuningConfig(
-        form=manifest.form,
-        num_virtual_tokens=manifest.num_virtual_tokens,
-        held_out_tokens=known.held_out_tokens,
-        test_holes=known.test_holes,
-        task=_task(manifest),
-        seed=known.seed,
-    )
-
-
-def _task(manifest: Manifest) -> Task:
-    """What a prompt was tuned for; a task of a later Attune is measured as completion."""
-    return "docstring" if manifest.task == "docstring" else "completion"
-
-
-def _job(base: BaseModel, read: Corpus, config: TuningConfig, present: Path | None) -> _Job:
-    newest = newest_lines(read.root, [file.path for file in read.files])
-    if present is None:
-        sides = split(included(read.files, config.include), config.seed, newest)
-        return _Job(base, read, config, sides, newest, None, ())
-    before = read_prompt(present)
-    prefix_kv(base, before)
-    known = recorded(before.manifest)
-    manifest = before.manifest
-    config = replace(
-        config,
-        form=manifest.form,
-        num_virtual_tokens=manifest.num_virtual_tokens,
-        seed=known.seed,
-        include=manifest.globs,
-        task=_task(manifest),
-    )
-    lineage = (*manifest.lineage, sha256_of(present))
-    sides = recorded_split(included(read.files, manifest.globs), known)
-    return _Job(base, read, config, sides, newest, before, lineage)
-
-
-def _start(job: _Job) -> Prefix:
-    if job.present is not None:
-        return FORMS[job.config.form](torch.from_numpy(job.present.embeddings))
-    ids = initial_ids(job.base, job.split.train, job.config.num_virtual_tokens)
-    return initial_prefix(job.base, job.config.form, ids)
-
-
-def _fingerprint(job: _Job) -> str:
-    """What the run depends on: a killed run is taken up only if nothing of it has changed."""
-    return checkpoint.fingerprint(
-        {
-            "config": asdict(job.config),
-            "model": asdict(job.base.identity),
-            "files": [
-                [side, *((file.path, file.text) for file in files)]
-                for side, files in vars(job.split).items()
-            ],
-            "lineage": job.lineage,
-        }
-    )
-
-
-def _train(
-    job: _Job, prefix: Prefix, progress: Progress, resumable: Resumable, group: Group
-) -> Tuned:
-    base, config = job.base, job.config
-    validation = _validation_holes(job)
-    measured_by = [hole.example for hole in validation]
-    no_prompt = prefix_kv(base, None)
-    without = middle_nats(base.model, no_prompt, measured_by)
-    as_prefix = FORMS[config.form]
-
-    def validate(rows: Tensor) -> Gain:
-        with torch.no_grad():
-            kv = as_prefix(rows).kv(base.model)
-        return paired_gain(
-            without, middle_nats(base.model, kv, measured_by), validation, config.seed
-        )
-
-    examples = TrainingExamples(
-        base,
-        job.split.train,
-        config=config,
-        room=job.room_for(config.max_tokens),
-        generic=generic.sample() if config.anchor else (),
-        changed=_changed(job),
-        # of the files to tune on only: what is held out must not be seen in front of a hole either
-        others=indexed(job.split.train) if config.retrieved or config.distillation else None,
-    )
-    return train(
-        base.model,
-        prefix,
-        examples,
-        validate,
-        config,
-        lambda fraction, tuned: progress(_look("Tuning", fraction, tuned)),
-        teacher=Teacher(base.model, no_prompt),
-        resumable=resumable,
-        group=group,
-    )
-
-
-def _validation_holes(job: _Job) -> list[HeldOutHole]:
-    """The holes that the best prompt is chosen by."""
-    return held_out_holes(
-        job.base,
-        job.split.validation,
-        config=ContextConfig(),
-        room=job.room,
-        count=job.config.validation_holes,
-        seed=job.config.seed,
-        task=job.config.task,
-    )
-
-
-def _changed(job: _Job) -> set[str]:
-    """Files to dwell on in a refresh: those that changed since the present prompt was tuned."""
-    commit = None if job.present is None else job.present.manifest.commit
-    if commit is None:
-        return set()
-    return set(changed_since(job.read.root, commit) or ())
-
-
-def _test_holes(job: _Job, others: Repository | None = None) -> list[HeldOutHole]:
-    """The holes of the proof. Another seed than the validation's, so that nothing is shared."""
-    return held_out_holes(
-        job.base,
-        job.split.test,
-        config=ContextConfig(),
-        room=job.room,
-        count=job.config.test_holes,
-        seed=job.config.seed + 1,
-        task=job.config.task,
-        newest=job.newest,
-        others=others,
-    )
+        progress(Look("Tuning LoRA", 0.0))
+        config = replace(job.config, minutes=lora_minutes)
+        ways[LORA] = Way(tune_lora(base, examples_of(job), config))
+    return proof_of(job, ways, lambda fraction: progress(Look("Measuring", fraction)))
 
 
 def _with_retrieval(base: BaseModel, prompt: PromptFile) -> dict[str, Way]:
@@ -374,18 +229,6 @@ def _with_retrieval(base: BaseModel, prompt: PromptFile) -> dict[str, Way]:
     }
 
 
-def _proof(
-    job: _Job,
-    ways: Mapping[str, Way],
-    progress: Callable[[float], None],
-) -> Proof:
-    others = indexed(job.read.files)
-    holes = _test_holes(job, others)
-    sort = stratum_of(job.read.files)
-    strata = [sort(hole.file, hole.hole) for hole in holes]
-    return prove(holes, strata, ways, job.config.seed, progress, others)
-
-
 def _serves(proof: Proof | None, tuned: Tuned) -> bool:
     """Whether the prompt may serve: proven, and after a refresh no worse than before it."""
     if proof is None:
@@ -394,7 +237,7 @@ def _serves(proof: Proof | None, tuned: Tuned) -> bool:
     return proof.gain.proven and all(proof.gain.mean >= mean for mean in before)
 
 
-def _prompt_file(job: _Job, rows: Tensor, tuned: Tuned, measured: dict[str, Any]) -> PromptFile:
+def _prompt_file(job: Job, rows: Tensor, tuned: Tuned, measured: dict[str, Any]) -> PromptFile:
     config, name = job.config, job.read.root.name
     manifest = Manifest(
         name=name or "repository",

@@ -95,3 +95,27 @@ def test_budgets_hold_and_windows_join_at_the_cursor(text: str, data: st.DataObj
     assert within(context.header, CONFIG.max_header_tokens, count)
     again = build_context(parse(text, "python"), "a.py", offset, config=CONFIG, count_tokens=count)
     assert again == context
+
+
+def test_members_of_the_class_follow_its_signature() -> None:
+    members = "    size: int = 3\n\n    @property\n    def name(self):\n        def inner(): pass\n"
+    below = "    def later(self, a):\n        pass\n\n\ndef outside():\n    pass\n"
+    filler = "".join(f"    # {n}\n" for n in range(40))
+    marked = (
+        f"import os\n\n\nclass A:\n{members}\n    def f(self):\n{BODY}        $0\n{filler}{below}"
+    )
+    roomy = ContextConfig(max_prefix_tokens=60, max_suffix_tokens=30, max_header_tokens=80)
+    assert build(marked, roomy).header == (
+        "import os\nclass A:\n    size: int = 3\n    def name(self):\n    def f(self):\n"
+        "    def later(self, a):\n"
+    )
+
+
+def test_code_that_is_too_dear_is_cut_at_a_line() -> None:
+    text = "".join(f"line {n} of it\n" for n in range(20))
+    context = build("$0", ContextConfig(max_snippet_tokens=60), snippets=(Snippet("b.py", text),))
+    (snippet,) = context.snippets
+    assert text.startswith(snippet.text)
+    assert 5 <= len(snippet.text.splitlines()) < 20
+    assert snippet.text.endswith("\n")
+    assert context.considered[0].tokens <= 45

@@ -8,10 +8,11 @@ import pytest
 
 from code_model.loading import BaseModel, weights_hash
 from prompts.errors import IncompatiblePrompt, PromptWriteError
-from prompts.file import DEFAULT_PROMPT, read_prompt, write_prompt
+from prompts.file import DEFAULT_PROMPT, read_prompt, sha256_of, write_prompt
 from prompts.repository import RepositoryPrompts, unproven_path
+from tuning import job as job_module
 from tuning import tune as tune_module
-from tuning.config import TuningConfig
+from tuning.config import Form, TuningConfig
 from tuning.corpus import CorpusError, collect
 from tuning.evaluate import Gain
 from tuning.tune import Look, Report, evaluate, tune
@@ -70,7 +71,7 @@ def test_the_same_run_gives_the_same_bytes(base: BaseModel, repository: Path) ->
 
 
 def proof_with(low: float):
-    real = tune_module.prove
+    real = job_module.prove
 
     def prove(*arguments, **named):
         return replace(real(*arguments, **named), gain=Gain(0.02, low, 0.05))
@@ -81,7 +82,7 @@ def proof_with(low: float):
 def test_a_proven_prompt_takes_the_final_name(
     base: BaseModel, repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tune_module, "prove", proof_with(0.01))
+    monkeypatch.setattr("tuning.job.prove", proof_with(0.01))
     report = run(base, repository)
     assert report.written == repository / DEFAULT_PROMPT
     assert read_prompt(report.written).manifest.proven
@@ -93,7 +94,7 @@ def test_an_unproven_prompt_never_replaces_a_good_one(
     good = repository / DEFAULT_PROMPT
     good.parent.mkdir()
     good.write_bytes(b"the good one")
-    monkeypatch.setattr(tune_module, "prove", proof_with(-0.01))
+    monkeypatch.setattr("tuning.job.prove", proof_with(-0.01))
     report = run(base, repository)
     assert not report.proven
     assert good.read_bytes() == b"the good one"
@@ -112,7 +113,7 @@ def test_ctrl_c_keeps_only_what_proved_itself(
     kept: bool,
 ) -> None:
     gains = iter([Gain(0.0, 0.0, 0.0), Gain(0.02, low, 0.05)])
-    monkeypatch.setattr(tune_module, "paired_gain", lambda *arguments: next(gains))
+    monkeypatch.setattr("tuning.job.paired_gain", lambda *arguments: next(gains))
 
     def progress(look: Look) -> None:
         if look.phase == "Tuning" and look.fraction > 0.6:
@@ -130,7 +131,7 @@ def test_ctrl_c_keeps_only_what_proved_itself(
 def test_a_bad_place_is_found_before_the_work(
     base: BaseModel, repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tune_module, "_train", None)  # must not be reached
+    monkeypatch.setattr(tune_module, "train_job", None)  # must not be reached
     (repository / "file").write_text("")
     (repository / "p.attune.safetensors").mkdir()
     with pytest.raises(PromptWriteError, match="is a folder"):
@@ -147,7 +148,7 @@ def test_a_full_disk_loses_nothing(
     good = repository / DEFAULT_PROMPT
     good.parent.mkdir()
     good.write_bytes(b"the good one")
-    monkeypatch.setattr(tune_module, "prove", proof_with(0.01))
+    monkeypatch.setattr("tuning.job.prove", proof_with(0.01))
 
     def full(*arguments: object) -> None:
         raise OSError(28, "No space left on device")
@@ -181,3 +182,57 @@ def test_a_prompt_that_hides_its_split_is_not_measured(
     hiding = replace(prompt, manifest=replace(prompt.manifest, recipe=recipe))
     with pytest.raises(CorpusError, match="does not say in its recipe which files"):
         evaluate(base, collect(repository), hiding, quiet)
+
+
+def test_a_refresh_starts_from_the_present_prompt(base: BaseModel, git_repository: Path) -> None:
+    written = run(base, git_repository).written
+    assert written is not None
+    first = read_prompt(written)
+    changed = git_repository / "package" / "file_2.py"
+    changed.write_text(changed.read_text() + "\n\ndef quite_new(one):\n    return one\n")
+    out = git_repository / "again.attune.safetensors"
+    report = tune(base, collect(git_repository), out, CONFIG, quiet, present=written)
+    assert report.written is not None
+    second = read_prompt(report.written)
+    assert second.manifest.lineage == (sha256_of(written),)
+    for side in ("validation_files", "test_files"):
+        assert second.manifest.recipe[side] == first.manifest.recipe[side]
+    assert report.proof is not None
+    assert [arm.name for arm in report.proof.arms][:3] == [
+        "no prompt",
+        "prompt before the refresh",
+        "this prompt",
+    ]
+    before = report.proof.arm("prompt before the refresh")
+    assert not report.proven or report.proof.gain.mean >= before.gain.mean
+
+
+def test_prompts_of_others_are_compared_with(base: BaseModel, repository: Path) -> None:
+    written = run(base, repository).written
+    assert written is not None
+    prompt = read_prompt(written)
+    other = replace(prompt, manifest=replace(prompt.manifest, name="other"))
+    proof = evaluate(base, collect(repository), prompt, quiet, against=[other])
+    swapped = proof.arm("prompt of other")
+    assert swapped.gain == proof.gain, "the same numbers under another name"
+    assert proof.specificity in (None, 0.0)
+
+
+@pytest.mark.parametrize("form", ["kv", "embedding"])
+def test_a_prompt_for_some_files_says_so(base: BaseModel, repository: Path, form: Form) -> None:
+    config = replace(CONFIG, include=("package/file_*.py", "!package/file_3.py"), form=form)
+    report = tune(base, collect(repository), None, config, quiet)
+    assert report.written is not None
+    prompt = read_prompt(report.written)
+    assert sum(report.files.values()) == 11
+    assert prompt.manifest.globs == config.include
+    assert prompt.manifest.form == form
+    assert prompt.embeddings.shape == prompt.manifest.shape
+    again = evaluate(base, collect(repository), prompt, quiet)
+    assert report.proof is not None
+    assert again.gain.mean == pytest.approx(report.proof.gain.mean, abs=1e-6)
+
+
+def test_no_file_for_a_pattern(base: BaseModel, repository: Path) -> None:
+    with pytest.raises(CorpusError, match="No file matches"):
+        tune(base, collect(repository), None, replace(CONFIG, include=("*.rs",)), quiet)

@@ -1,0 +1,62 @@
+"""`attune why` as people run it."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.test_cli import attune, refused
+
+pytestmark = pytest.mark.slow
+
+MAIN = "from store import Store\n\nstore = Store()\nstore.add(\n"
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    root = tmp_path / "repository"
+    (root / ".git").mkdir(parents=True)
+    (root / "store.py").write_text("class Store:\n    def add(self, name: str):\n        pass\n")
+    (root / "main.py").write_text(MAIN)
+    return root
+
+
+def test_json_and_page(repository: Path, tiny_model: Path, tmp_path: Path) -> None:
+    page = tmp_path / "why.html"
+    place = f"{repository / 'main.py'}:4:11"
+    done = attune("why", place, "--json", "--html", str(page), model=tiny_model)
+    assert done.returncode in (0, 1), done.stderr
+    said = json.loads(done.stdout)
+    assert said["pieces"][0]["path"] == "store.py"
+    assert said["input_tokens"] == sum(piece["tokens"] for piece in said["pieces"])
+    assert said["reason"] is None or isinstance(said["reason"], str)
+    html = page.read_text(encoding="utf-8")
+    assert html.startswith("<!doctype html>")
+    assert "class Store:" in html
+    assert "http" not in html, "the page is self-contained"
+    assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_terminal(repository: Path, tiny_model: Path) -> None:
+    done = attune("why", f"{repository / 'main.py'}:4:11", model=tiny_model)
+    assert "before the cursor" in done.stdout
+    assert "store.py:1" in done.stdout
+    assert "tokens were computed" in done.stdout
+
+
+def test_code_on_the_page_stays_text(repository: Path, tiny_model: Path, tmp_path: Path) -> None:
+    (repository / "main.py").write_text("x = '<script>alert(1)</script>'\ny = \n")
+    page = tmp_path / "why.html"
+    attune("why", f"{repository / 'main.py'}:2:5", "--html", str(page), model=tiny_model)
+    html = page.read_text(encoding="utf-8")
+    assert "<script>" not in html
+    assert "&lt;script&gt;" in html
+
+
+def test_a_page_that_cannot_be_written(repository: Path, tiny_model: Path, tmp_path: Path) -> None:
+    place = f"{repository / 'main.py'}:4:11"
+    nowhere = str(tmp_path / "none" / "why.html")
+    done = attune("why", place, "--html", nowhere, model=tiny_model)
+    assert done.returncode == 2
+    assert "cannot be written" in done.stderr
+    refused(attune("why", "main.py", model=tiny_model), 2, "is not FILE:LINE:COL")

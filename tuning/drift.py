@@ -1,0 +1,122 @@
+"""How far a repository has moved away from the prompt that was tuned on it.
+
+Cheap: what changed is asked of git, and a few holes in the changed lines say what the prompt still
+saves there. The prompt has not seen those lines, whichever side of its split their files were on.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from code_context.context import ContextConfig
+from code_model.loading import BaseModel
+from code_model.soft_prompt import prefix_kv
+from prompts.file import PromptFile
+from prompts.manifest import Manifest
+from tuning.config import TuningConfig
+from tuning.corpus import Corpus, CorpusError, SourceFile
+from tuning.evaluate import Gain, middle_nats, paired_gain
+from tuning.examples import held_out_holes
+from tuning.history import changed_since, commits_since
+
+HOLES = 48
+ADVISED = 0.5  # of the proven gain is left on what changed: time for a refresh
+
+
+@dataclass(frozen=True)
+class Drift:
+    """`changed_files` of `files` changed in the `commits` since; `gain` is on changed lines.
+
+    `gain` and `proven_gain` are shares of bits saved; None where nothing can be measured.
+    """
+
+    commits: int | None
+    files: int
+    changed_files: int
+    changed_lines: int
+    holes: int
+    gain: Gain | None
+    proven_gain: float | None
+
+    @property
+    def advice(self) -> str:
+        """What to do, in one sentence."""
+        if not self.changed_files:
+            return "Nothing has changed since the prompt was tuned."
+        if self.gain is None:
+            return "What changed has no code to measure the prompt by."
+        if self.proven_gain is not None and self.gain.mean < ADVISED * self.proven_gain:
+            return "The prompt helps less on what changed; run `attune tune --refresh`."
+        return "The prompt still helps on what changed."
+
+    def to_json(self) -> dict[str, Any]:
+        """The figures and the advice."""
+        return {
+            "commits": self.commits,
+            "files": self.files,
+            "changed_files": self.changed_files,
+            "changed_lines": self.changed_lines,
+            "holes": self.holes,
+            "gain": None if self.gain is None else round(self.gain.mean, 5),
+            "proven_gain": self.proven_gain,
+            "advice": self.advice,
+        }
+
+
+def changed_files(
+    read: Corpus, manifest: Manifest
+) -> tuple[tuple[SourceFile, ...], dict[str, set[int]]]:
+    """Files with lines that are newer than the prompt, and those lines (from 0).
+
+    Raises `CorpusError` where git cannot say what changed.
+    """
+    if manifest.commit is None:
+        raise CorpusError(
+            f"Prompt {manifest.name!r} was tuned outside of git, so nobody can say what has "
+            "changed since; tune it again in a git repository."
+        )
+    lines = changed_since(read.root, manifest.commit)
+    if lines is None:
+        raise CorpusError(
+            f"Commit {manifest.commit[:12]} of prompt {manifest.name!r} is not known in "
+            f"{read.root}; fetch the repository's history, or tune again."
+        )
+    return tuple(file for file in read.files if lines.get(file.path)), lines
+
+
+def drift_of(
+    base: BaseModel, read: Corpus, prompt: PromptFile, progress: Callable[[float], None]
+) -> Drift:
+    """Measure a prompt on what changed since it was tuned; `progress` hears the share done.
+
+    Raises `CorpusError` where git cannot say what changed, and
+    `prompts.errors.IncompatiblePrompt`.
+    """
+    prefix = prefix_kv(base, prompt)
+    manifest = prompt.manifest
+    files, lines = changed_files(read, manifest)
+    room = min(
+        TuningConfig.held_out_tokens,
+        base.model.config.max_position_embeddings - manifest.num_virtual_tokens,
+    )
+    found = held_out_holes(
+        base, files, config=ContextConfig(), room=room, count=HOLES, seed=0, newest=lines
+    )
+    holes = [hole for hole in found if hole.newest][:HOLES]
+    gain = None
+    if holes:
+        examples = [hole.example for hole in holes]
+        without = middle_nats(base.model, prefix_kv(base, None), examples)
+        progress(0.5)
+        gain = paired_gain(without, middle_nats(base.model, prefix, examples), holes, 0)
+    progress(1.0)
+    proven = manifest.measured.get("gain")
+    return Drift(
+        commits=commits_since(read.root, manifest.commit or ""),
+        files=len(read.files),
+        changed_files=len(files),
+        changed_lines=sum(len(lines[file.path]) for file in files),
+        holes=len(holes),
+        gain=gain,
+        proven_gain=proven if isinstance(proven, float) else None,
+    )

@@ -1,0 +1,219 @@
+"""One repository on its way to a prompt: its split, its start, its training, its proof."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from code_context.context import ContextConfig
+from code_context.retrieval import Repository
+from code_model.loading import BaseModel
+from code_model.soft_prompt import prefix_kv
+from prompts.file import PromptFile, check_compatible, read_prompt, sha256_of
+from prompts.manifest import Manifest
+from tuning import checkpoint, generic
+from tuning.config import Task, TuningConfig
+from tuning.corpus import Corpus
+from tuning.distributed import Group
+from tuning.evaluate import Gain, middle_nats, paired_gain
+from tuning.examples import HeldOutHole, TrainingExamples, held_out_holes, indexed
+from tuning.history import changed_since, newest_lines
+from tuning.objective import Teacher
+from tuning.prefix import FORMS, Prefix, initial_ids, initial_prefix
+from tuning.proof import Proof, Way, prove
+from tuning.recorded import recorded, recorded_split
+from tuning.split import Split, included, split
+from tuning.strata import stratum_of
+from tuning.train import Resumable, Tuned, train
+
+
+@dataclass(frozen=True)
+class Job:
+    """One repository on its way to a prompt: what tuning, proving and writing all need."""
+
+    base: BaseModel
+    read: Corpus
+    config: TuningConfig
+    split: Split
+    newest: Mapping[str, set[int]]
+    present: PromptFile | None
+    lineage: tuple[str, ...]
+
+    @property
+    def room(self) -> int:
+        """Tokens of the longest example to measure by: the recipe's, if positions allow."""
+        return self.room_for(self.config.held_out_tokens)
+
+    def room_for(self, tokens: int) -> int:
+        """At most that many tokens, as the model's positions leave them behind the prompt."""
+        left = self.base.model.config.max_position_embeddings - self.config.num_virtual_tokens
+        return min(tokens, left)
+
+
+def _task(manifest: Manifest) -> Task:
+    """What a prompt was tuned for; a task of a later Attune is measured as completion."""
+    return "docstring" if manifest.task == "docstring" else "completion"
+
+
+def new_job(base: BaseModel, read: Corpus, config: TuningConfig, present: Path | None) -> Job:
+    """Split a repository for a first prompt, or as the `present` one was split, to refresh it.
+
+    Raises `tuning.corpus.CorpusError` for too few files or a prompt that does not say which files
+    it held out, and `prompts.errors.IncompatiblePrompt`.
+    """
+    if present is None:
+        newest = newest_lines(read.root, [file.path for file in read.files])
+        sides = split(included(read.files, config.include), config.seed, newest)
+        return Job(base, read, config, sides, newest, None, ())
+    before = read_prompt(present)
+    job = recorded_job(base, read, before.manifest, config)
+    return replace(job, present=before, lineage=(*before.manifest.lineage, sha256_of(present)))
+
+
+def recorded_job(
+    base: BaseModel, read: Corpus, manifest: Manifest, config: TuningConfig | None = None
+) -> Job:
+    """A prompt's own split and measure again, as its file tells them; the rest is of `config`.
+
+    Raises `tuning.corpus.CorpusError` for too few files or a prompt that does not say which files
+    it held out, and `prompts.errors.IncompatiblePrompt`.
+    """
+    check_compatible(manifest, base.identity)
+    known = recorded(manifest)
+    config = replace(
+        config or TuningConfig(),
+        form=manifest.form,
+        num_virtual_tokens=manifest.num_virtual_tokens,
+        held_out_tokens=known.held_out_tokens,
+        test_holes=known.test_holes,
+        include=manifest.globs,
+        task=_task(manifest),
+        seed=known.seed,
+    )
+    sides = recorded_split(included(read.files, manifest.globs), known)
+    newest = newest_lines(read.root, [file.path for file in read.files])
+    return Job(base, read, config, sides, newest, None, ())
+
+
+def start_of(job: Job) -> Prefix:
+    """What the prompt begins as: real code of the repository, or the present prompt."""
+    if job.present is not None:
+        return FORMS[job.config.form](torch.from_numpy(job.present.embeddings))
+    ids = initial_ids(job.base, job.split.train, job.config.num_virtual_tokens)
+    return initial_prefix(job.base, job.config.form, ids)
+
+
+def fingerprint_of(job: Job) -> str:
+    """What the run depends on: a killed run is taken up only if nothing of it has changed."""
+    return checkpoint.fingerprint(
+        {
+            "config": asdict(job.config),
+            "model": asdict(job.base.identity),
+            "files": [
+                [side, *((file.path, file.text) for file in files)]
+                for side, files in vars(job.split).items()
+            ],
+            "lineage": job.lineage,
+        }
+    )
+
+
+def examples_of(job: Job) -> TrainingExamples:
+    """What the repository gives to learn from."""
+    config = job.config
+    return TrainingExamples(
+        job.base,
+        job.split.train,
+        config=config,
+        room=job.room_for(config.max_tokens),
+        generic=generic.sample() if config.anchor else (),
+        changed=_changed(job),
+        # of the files to tune on only: what is held out must not be seen in front of a hole either
+        others=indexed(job.split.train) if config.retrieved or config.distillation else None,
+    )
+
+
+def train_job(
+    job: Job,
+    prefix: Prefix,
+    report: Callable[[float, Tuned], None],
+    resumable: Resumable | None,
+    group: Group,
+) -> Tuned:
+    """Tune `prefix` on the job's files, measured on its validation files."""
+    base, config = job.base, job.config
+    validation = validation_holes_of(job)
+    measured_by = [hole.example for hole in validation]
+    no_prompt = prefix_kv(base, None)
+    without = middle_nats(base.model, no_prompt, measured_by)
+    as_prefix = FORMS[config.form]
+
+    def validate(rows: Tensor) -> Gain:
+        with torch.no_grad():
+            kv = as_prefix(rows).kv(base.model)
+        return paired_gain(
+            without, middle_nats(base.model, kv, measured_by), validation, config.seed
+        )
+
+    return train(
+        base.model,
+        prefix,
+        examples_of(job),
+        validate,
+        config,
+        report,
+        teacher=Teacher(base.model, no_prompt),
+        resumable=resumable,
+        group=group,
+    )
+
+
+def _changed(job: Job) -> set[str]:
+    """Files to dwell on in a refresh: those that changed since the present prompt was tuned."""
+    commit = None if job.present is None else job.present.manifest.commit
+    if commit is None:
+        return set()
+    return set(changed_since(job.read.root, commit) or ())
+
+
+def validation_holes_of(job: Job) -> list[HeldOutHole]:
+    """The holes that the best prompt is chosen by."""
+    return held_out_holes(
+        job.base,
+        job.split.validation,
+        config=ContextConfig(),
+        room=job.room,
+        count=job.config.validation_holes,
+        seed=job.config.seed,
+        task=job.config.task,
+    )
+
+
+def holes_of(job: Job, others: Repository | None = None) -> list[HeldOutHole]:
+    """The holes of the proof. Another seed than the validation's, so that nothing is shared."""
+    return held_out_holes(
+        job.base,
+        job.split.test,
+        config=ContextConfig(),
+        room=job.room,
+        count=job.config.test_holes,
+        seed=job.config.seed + 1,
+        task=job.config.task,
+        newest=job.newest,
+        others=others,
+    )
+
+
+def proof_of(
+    job: Job,
+    ways: Mapping[str, Way],
+    progress: Callable[[float], None],
+) -> Proof:
+    """Score the ways to serve on the test files; `progress` hears the share done."""
+    others = indexed(job.read.files)
+    holes = holes_of(job, others)
+    sort = stratum_of(job.read.files)
+    strata = [sort(hole.file, hole.hole) for hole in holes]
+    return prove(holes, strata, ways, job.config.seed, progress, others)
