@@ -16,18 +16,13 @@ pytestmark = pytest.mark.e2e
 KEYSTROKES = 500
 # What a person types: no snippet, no pair, no indentation comes from the editor.
 AS_TYPED = {"editor.autoIndent": "none", "editor.formatOnType": False}
-# The lines above the cursor leave little doubt about how the next one goes on.
-ARGUMENTS = """\
-import argparse
-
-
-def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--width", type=int, help="width in pixels")
-    parser.add_argument("--height", type=int, help="height in pixels")
-    parser.add_argument("--depth", type=int, help="depth in pixels")
-$0
-    return parser
+# The lines above the cursor leave little doubt that something follows.
+READER = """\
+class Reader:
+    def __init__(self, path, encoding, errors):
+        self.path = path
+        self.encoding = encoding
+        $0
 """
 LINE = "value_{0} = compute(first_{0}, second={0})\n"
 
@@ -88,10 +83,10 @@ def test_untrusted_workspace(play, workspace, prompt_file, tmp_path):
     settings = {"attune.pythonPath": str(evil), "attune.promptFile": DEFAULT_PROMPT}
     (workspace.folder / ".vscode" / "settings.json").write_text(json.dumps(settings))
     result = play(
-        workspace.write("main.py", ARGUMENTS),
+        workspace.write("main.py", READER),
         {"attune.pythonPath": sys.executable},
         {"statusSays": "Ready without a prompt"},
-        {"type": '    parser.add_argument("--length",'},
+        {"type": "self"},
         {"ghost": True},
         {"press": "Escape"},
         untrusted=True,

@@ -1,45 +1,59 @@
 """The extension with the real server and the real model, and without any."""
 
 import sys
+from pathlib import Path
 
 import pytest
+from PIL import Image
 
 pytestmark = pytest.mark.e2e
 
-# `$0` marks the cursor. The lines around it leave little doubt about how the typed one goes on.
-CODE = '''"""Command line of a drawing program."""
-
-import argparse
+# `$0` marks the cursor. The lines above leave little doubt that something follows.
+CODE = """import unittest
 
 
-def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--width", type=int, help="width in pixels")
-    parser.add_argument("--height", type=int, help="height in pixels")
-    parser.add_argument("--depth", type=int, help="depth in pixels")
-    $0
-    parser.add_argument("--border", type=int, help="border in pixels")
-    parser.add_argument("--margin", type=int, help="margin in pixels")
-    return parser
-'''
-TYPED = 'parser.add_argument("--length",'
+class TestMath(unittest.TestCase):
+    def test_add(self):
+        self.assertEqual(1 + 1, 2)
+
+    def test_subtract(self):
+        $0
+"""
+TYPED = "self"
 
 
-def test_ghost_text_is_accepted_with_tab_and_saved(play, workspace, pictures):
+def animate(film: Path, target: Path) -> None:
+    """One animated picture of all frames; the last ones stay longest."""
+    frames = [Image.open(file).convert("P") for file in sorted(film.iterdir())]
+    durations = [700] * (len(frames) - 2) + [1600, 2200]  # ms
+    frames[0].save(
+        target, save_all=True, append_images=frames[1:], duration=durations, loop=0, optimize=True
+    )
+
+
+def test_ghost_text_is_accepted_with_tab_and_saved(play, workspace, pictures, tmp_path):
     """The grey text that was shown is, to the letter, what lands in the file on disk."""
+    film = str(tmp_path / "film")
+    Path(film).mkdir()
     result = play(
-        workspace.write("draw.py", CODE),
+        workspace.write("test_math.py", CODE),
         {"attune.pythonPath": sys.executable},
         {"status": "normal"},
-        {"type": TYPED},
+        {"film": film},
+        {"type": TYPED[:2]},
+        {"film": film},
+        {"type": TYPED[2:]},
         {"ghost": True},
+        {"film": film},
         {"screenshot": str(pictures / "vscode.png")},
         {"accept": True},
+        {"film": film},
         {"save": True},
     )
+    animate(Path(film), pictures / "typing.gif")
     [ghost] = result["ghosts"]
     assert ghost.strip()
-    assert workspace.text("draw.py") == CODE.replace("$0", TYPED + ghost)
+    assert workspace.text("test_math.py") == CODE.replace("$0", TYPED + ghost)
     assert result["status"]["text"] == "Attune"
     assert result["popUps"] == []
 
@@ -48,7 +62,7 @@ def test_missing_interpreter_is_told_in_the_status_bar(play, workspace, tmp_path
     """Without a server the status bar says why and what to do, and the editor works as ever."""
     missing = tmp_path / "no-such-python"
     result = play(
-        workspace.write("draw.py", CODE),
+        workspace.write("test_math.py", CODE),
         {"attune.pythonPath": str(missing)},
         {"status": "error"},
         {"type": TYPED},
@@ -61,13 +75,13 @@ def test_missing_interpreter_is_told_in_the_status_bar(play, workspace, tmp_path
         "kind": "error",
     }
     assert result["popUps"] == []
-    assert workspace.text("draw.py") == CODE.replace("$0", TYPED)
+    assert workspace.text("test_math.py") == CODE.replace("$0", TYPED)
 
 
 def test_disabled_extension_starts_no_server(play, workspace):
     """With `attune.enable` off there is no process that a request could go to."""
     result = play(
-        workspace.write("draw.py", CODE),
+        workspace.write("test_math.py", CODE),
         {"attune.pythonPath": sys.executable, "attune.enable": False},
         {"status": "normal"},
         {"type": TYPED},

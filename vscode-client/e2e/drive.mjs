@@ -31,12 +31,12 @@
 //     {"command": "title"}    runs a command from the palette
 //     {"pick": "text"}        chooses in the list or box that is open
 //     {"click": "text"}       presses the button with this text
-//     {"toast": "regex"}      waits until a notification says so
 //     {"page": "regex"}       waits until a web view says so, and notes its text
 //     {"logSays": "regex"}    waits until the extension's log says so
 //     {"killServer": true}    ends the language server as a crash would
 //     {"copy": [from, to]}    puts a file in the place of another in one step
 //     {"screenshot": "path"}  takes a picture of the page
+//     {"film": "folder"}      takes the next picture of a film, a numbered file in a folder
 //
 // The result: {"ok", "error", "step": the last one begun, "status": {"text", "label", "kind"}, "ghosts": [accepted text, …],
 // "notes": [text, …], "pages": [text, …], "popUps": [text, …], "log": the last lines of the extension's log, "errors": every error of any log
@@ -262,7 +262,6 @@ const actions = {
     await page.keyboard.press("Enter");
   },
   click: (page, text) => page.locator(".monaco-button:visible", { hasText: text }).first().click(),
-  toast: (page, pattern) => page.locator(".notification-toast", { hasText: new RegExp(pattern) }).first().waitFor(),
   async page(page, pattern, { result }) {
     const matches = (text) => new RegExp(pattern).test(text);
     result.pages.push(await until(async () => (await webViewTexts(page)).find(matches)));
@@ -284,6 +283,10 @@ const actions = {
     await rename(`${to}.new`, to);
   },
   screenshot: (page, file) => page.screenshot({ path: file }),
+  async film(page, folder, { result }) {
+    result.frames += 1;
+    await page.screenshot({ path: path.join(folder, `${String(result.frames).padStart(3, "0")}.png`) });
+  },
 };
 
 async function play(scenario, address, page, result, run) {
@@ -297,7 +300,10 @@ async function play(scenario, address, page, result, run) {
     result.step = step;
     await actions[name](page, value, { scenario, result, run });
   }
-  result.popUps = await page.locator(".notification-toast").allTextContents();
+  // With the test driver VS Code shows no toasts, but it keeps what they would have said.
+  await page.locator("[id='status.notifications']").click();
+  await page.locator(".notifications-center.visible").waitFor();
+  result.popUps = await page.locator(".notifications-center .notification-list-item-message").allTextContents();
 }
 
 /** The last lines of the extension's log. */
@@ -361,7 +367,7 @@ async function stop(child, context) {
 
 async function main() {
   const scenario = JSON.parse(await text(process.stdin));
-  const result = { ok: false, error: null, step: null, status: null, ghosts: [], notes: [], pages: [], popUps: [], log: [], errors: [] };
+  const result = { ok: false, error: null, step: null, status: null, ghosts: [], notes: [], pages: [], popUps: [], log: [], errors: [], frames: 0 };
   const ended = new Promise((_, reject) => {
     const give = (why) => reject(new Error(why));
     setTimeout(give, scenario.timeoutMs, `not done after ${scenario.timeoutMs} ms`).unref();

@@ -129,12 +129,14 @@ async function runReporting(command: string, args: string[], cwd: string, report
   signal.throwIfAborted();
   const child = spawn(command, args, { cwd, stdio: ["ignore", "pipe", "pipe"], signal });
   const last: string[] = [];
+  let problem: string | undefined;
   for (const stream of [child.stdout, child.stderr]) {
     createInterface({ input: stream }).on("line", (line) => {
       const said = line.trim();
       if (said !== "") {
         last.push(said);
         last.splice(0, last.length - 3);
+        problem ??= /^(error|×)\b/i.test(said) ? said : undefined;
         report(said);
       }
     });
@@ -146,7 +148,7 @@ async function runReporting(command: string, args: string[], cwd: string, report
   signal.throwIfAborted();
   if (code !== 0) {
     throw new EnvironmentError(
-      `Attune could not be installed: ${last.join(" ")} “Attune: Restart Server” tries again and goes on where it stopped.`,
+      `Attune could not be installed: ${problem ?? last.join(" ")} “Attune: Restart Server” tries again and goes on where it stopped.`,
     );
   }
 }
