@@ -312,7 +312,10 @@ def _one_change(name: str, root: Path) -> dict[str, object]:
             pass
         index = RepositoryIndex(index_file(root), read_only=True)
         files = [
-            path for path in sorted(root.rglob("*.py")) if 2_000 < path.stat().st_size < 60_000
+            path
+            for path in sorted(root.rglob("*.py"))
+            if 2_000 < path.stat().st_size < 60_000
+            and index.why_left_out(path.relative_to(root).as_posix()) is None
         ]
         for number, path in enumerate(random.Random(SEED).sample(files, 30)):
             text = path.read_text("utf-8", "replace")
@@ -322,6 +325,8 @@ def _one_change(name: str, root: Path) -> dict[str, object]:
             os.replace(temporary, path)
             while not index.definitions(f"changed_{number}"):
                 index.forget_answers()
+                if time.perf_counter() - began > 30:
+                    raise RuntimeError(f"{path.name} changed and was not indexed within 30 s")
             times.append(time.perf_counter() - began)
     finally:
         if running.stdin is not None:

@@ -21,6 +21,7 @@ HoleKind = Literal["line", "line_end", "expression", "arguments", "block", "body
 Captures = dict[str, list[tree_sitter.Node]]
 
 DEFINITION = "definition."
+EXACT_BYTES = 65_536  # broken code up to this size is parsed afresh, which takes milliseconds
 MEMBER_DEPTH = 3  # below a class: its body, a member, one behind a decoration
 MAX_PARSED = 2_000_000  # characters; parsing more makes a person wait
 IMPORT_DEPTH = 4  # an import in a function, or under a condition; not in a method
@@ -95,7 +96,10 @@ class SyntaxTree:
         if previous is not None and previous.language == self.language:
             old = previous.edited_to(self.source)
             if old is not None:
-                return parser.parse(self.source, old)
+                tree = parser.parse(self.source, old)
+                # how the grammar recovers from an error may depend on the old tree
+                if len(self.source) > EXACT_BYTES or not tree.root_node.has_error:
+                    return tree
         return parser.parse(self.source)
 
     def edited_to(self, source: bytes) -> tree_sitter.Tree | None:
