@@ -52,6 +52,7 @@ PACKAGES = ("click", "httpx", "celery", "networkx", "peft", "huggingface-hub")
 RESAMPLES = 4_000
 SEED = 7
 DEFAULT = ContextConfig()
+TYPED = "    value = compute(first, second)\n"
 
 
 class RandomCode(Repository):
@@ -242,26 +243,28 @@ def _reparse() -> dict[str, object]:
             break
     text = "".join(text.splitlines(keepends=True)[:5_000])
     rng, trees = random.Random(SEED), OpenTrees()
-    _ = trees.parse(text, "a.py").root
+    lines = text.splitlines(keepends=True)
     times = []
-    for _number in range(200):
-        at = rng.randrange(len(text))
-        text = text[:at] + rng.choice("abc(=") + text[at:]
-        began = time.perf_counter()
+    for _place in range(20):
+        at = sum(map(len, lines[: rng.randrange(len(lines))]))
         _ = trees.parse(text, "a.py").root
-        times.append(time.perf_counter() - began)
+        for count in range(1, len(TYPED) + 1):
+            changed = text[:at] + TYPED[:count] + text[at:]
+            began = time.perf_counter()
+            _ = trees.parse(changed, "a.py").root
+            times.append(time.perf_counter() - began)
     return _times("parse again after one keystroke, 5,000 lines", times)
 
 
 def _index(name: str, root: Path) -> list[dict[str, object]]:
     """In a process of its own, as serving has it."""
     code = (
-        "import json, resource, sys, time; from pathlib import Path;"
+        "import json, re, sys, time; from pathlib import Path;"
         "from code_context.indexing import index_file, writable_index;"
         "root = Path(sys.argv[1]); index, _ = writable_index(index_file(root));"
         "began, cpu = time.perf_counter(), time.process_time(); done = index.refresh(root);"
         "print(json.dumps([done.files, time.perf_counter() - began, time.process_time() - cpu,"
-        "resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))"
+        "int(re.search(r'VmHWM:\\s+(\\d+)', Path('/proc/self/status').read_text())[1]) / 1024]))"
     )
     index_file(root).unlink(missing_ok=True)
     ran = subprocess.run(
