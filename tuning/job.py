@@ -144,7 +144,7 @@ def train_job(
 ) -> Tuned:
     """Tune `prefix` on the job's files, measured on its validation files."""
     base, config = job.base, job.config
-    validation = validation_holes_of(job)
+    validation = validation_holes(job)
     measured_by = [hole.example for hole in validation]
     no_prompt = prefix_kv(base, None)
     without = middle_nats(base.model, no_prompt, measured_by)
@@ -170,15 +170,7 @@ def train_job(
     )
 
 
-def _changed(job: Job) -> set[str]:
-    """Files to dwell on in a refresh: those that changed since the present prompt was tuned."""
-    commit = None if job.present is None else job.present.manifest.commit
-    if commit is None:
-        return set()
-    return set(changed_since(job.read.root, commit) or ())
-
-
-def validation_holes_of(job: Job) -> list[HeldOutHole]:
+def validation_holes(job: Job) -> list[HeldOutHole]:
     """The holes that the best prompt is chosen by."""
     return held_out_holes(
         job.base,
@@ -189,6 +181,14 @@ def validation_holes_of(job: Job) -> list[HeldOutHole]:
         seed=job.config.seed,
         task=job.config.task,
     )
+
+
+def _changed(job: Job) -> set[str]:
+    """Files to dwell on in a refresh: those that changed since the present prompt was tuned."""
+    commit = None if job.present is None else job.present.manifest.commit
+    if commit is None:
+        return set()
+    return set(changed_since(job.read.root, commit) or ())
 
 
 def holes_of(job: Job, others: Repository | None = None) -> list[HeldOutHole]:

@@ -32,7 +32,7 @@ from tuning.job import (
     recorded_job,
     start_of,
     train_job,
-    validation_holes_of,
+    validation_holes,
 )
 from tuning.proof import (
     BOTH,
@@ -166,7 +166,7 @@ def tune(
             measured = proof.to_json() if proof else _validated(tuned.best.gain)
             measured |= {"proven": proven, "curve": _curve(tuned.checks)}
             if not tuned.interrupted and config.task == "completion":
-                measured |= calibrated(Engine(base, draft), validation_holes_of(job))
+                measured |= calibrated(Engine(base, draft), validation_holes(job))
             written = target if proven else unproven_path(target)
             write_prompt(
                 written, replace(draft, manifest=replace(draft.manifest, measured=measured))
