@@ -146,6 +146,7 @@ def show_proof(proof: "Proof") -> None:
         console.print(
             f"Gain of both over retrieval alone: {_interval(proof.over_retrieval)}", highlight=False
         )
+    console.print("Proven." if proof.proven else "Not proven.", style="bold")
     if proof.specificity is not None:
         console.print(
             f"{proof.specificity:.0%} of it is specific to this repository: prompts of others do "
@@ -183,8 +184,8 @@ def show_drift(drift: "Drift") -> None:
 
 
 def _interval(gain: "Gain") -> str:
-    verdict = "proven" if gain.proven else "not proven: the interval includes zero"
-    return f"{gain.mean:+.1%} (95 % interval {gain.low:+.1%} to {gain.high:+.1%}; {verdict})"
+    verdict = "" if gain.proven else "; the interval includes zero"
+    return f"{gain.mean:+.1%} (95 % interval {gain.low:+.1%} to {gain.high:+.1%}{verdict})"
 
 
 def _show_samples(console: Console, proof: "Proof") -> None:

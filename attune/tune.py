@@ -138,7 +138,7 @@ def evaluate(
         print_json(proof.to_json())
     else:
         show_proof(proof)
-    if not proof.gain.proven:
+    if not proof.proven:
         raise typer.Exit(PROBLEM)
 
 

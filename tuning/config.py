@@ -8,7 +8,7 @@ Task = Literal["completion", "docstring"]
 MAX_SEED = 2**32 - 1
 MIN_TOKENS, MAX_TOKENS = 32, 1024
 # an AdamW step moves each number by about the rate times its scale (tuning.prefix)
-LEARNING_RATES: dict[Form, float] = {"kv": 0.03, "embedding": 0.03}
+LEARNING_RATES: dict[Form, float] = {"kv": 0.06, "embedding": 0.06}
 
 
 @dataclass(frozen=True)
@@ -18,8 +18,8 @@ class TuningConfig:
     Shares are of the examples: `left_to_right` windows without a hole, `retrieved` holes with code
     of other files in front, `anchor` generic code on which the prompt shall change nothing. The
     loss of a hole is (1 - distillation) · cross-entropy + distillation · the divergence from the
-    frozen model that sees retrieved code. `context_weight` is what a token outside of the hole
-    counts against one in it.
+    frozen model that sees retrieved code. `context_share` of the tokens outside of the hole are
+    learnt from too.
 
     Examples to learn from are at most `max_tokens` long, those to measure by `held_out_tokens`,
     about as long as serving's. `include` (gitignore's patterns) names the files that the prompt is
@@ -39,8 +39,8 @@ class TuningConfig:
     max_tokens: int = 512
     held_out_tokens: int = 512
     left_to_right: float = 0.25
-    context_weight: float = 1.0
-    retrieved: float = 0.0
+    context_share: float = 0.3
+    retrieved: float = 0.5
     distillation: float = 0.0
     anchor: float = 0.0
     checks: int = 8

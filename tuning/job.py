@@ -142,10 +142,15 @@ def train_job(
     resumable: Resumable | None,
     group: Group,
 ) -> Tuned:
-    """Tune `prefix` on the job's files, measured on its validation files."""
+    """Tune `prefix` on the job's files, measured on its validation files.
+
+    Where the recipe learns with retrieved code in front, every other hole is measured so.
+    """
     base, config = job.base, job.config
     validation = validation_holes(job)
-    measured_by = [hole.example for hole in validation]
+    measured_by = [
+        (row % 2 and hole.retrieved) or hole.example for row, hole in enumerate(validation)
+    ]
     no_prompt = prefix_kv(base, None)
     without = middle_nats(base.model, no_prompt, measured_by)
     as_prefix = FORMS[config.form]
@@ -180,6 +185,7 @@ def validation_holes(job: Job) -> list[HeldOutHole]:
         count=job.config.validation_holes,
         seed=job.config.seed,
         task=job.config.task,
+        others=indexed(job.read.files) if job.config.retrieved else None,
     )
 
 

@@ -17,6 +17,7 @@ from tuning.examples import Example
 from tuning.packed import Packed, hidden_states, loss_over_logits, pack
 
 TOP_K = 24
+GOLDEN = (5**0.5 - 1) / 2
 MAX_CACHED = 4096
 
 
@@ -52,6 +53,19 @@ def with_rest(logs: Tensor) -> Tensor:
     return torch.cat((logs, rest), dim=-1)
 
 
+def counted(example: Example, share: float) -> list[float]:
+    """Weights of all ids but the first: 1 for what the example scores and for a share of the rest.
+
+    The rest is picked evenly by multiples of the golden ratio. Fewer tokens at full weight say
+    about the same as all of them at less, and cost no logits. What only the teacher speaks of has
+    no rest.
+    """
+    before = len(example.ids) - 1 - example.scored
+    share = share if example.taught < 1 else 0.0
+    rest = [float((len(example.ids) + n) * GOLDEN % 1 < share) for n in range(before)]
+    return rest + [1.0] * example.scored
+
+
 def step_loss(
     model: Llama,
     prefix: Tensor,
@@ -63,14 +77,9 @@ def step_loss(
 ) -> tuple[Tensor, float]:
     """The weighted sum of the losses (nats), and the sum of the weights, of some examples.
 
-    `prefix` is (L, 2, G, P, D). A token that the example scores weighs 1, any other
-    `config.context_weight`.
+    `prefix` is (L, 2, G, P, D). Every token that counts weighs 1 (`counted`).
     """
-    weights = [
-        [config.context_weight if one.taught < 1 else 0.0] * (len(one.ids) - 1 - one.scored)
-        + [1.0] * one.scored
-        for one in examples
-    ]
+    weights = [counted(one, config.context_share) for one in examples]
     packed = pack([one.ids for one in examples], weights)
     hidden = hidden_states(model, packed, prefix, recompute=recompute)[packed.scored]
     total = float(packed.weights.sum())

@@ -33,7 +33,7 @@ LORA = "LoRA"
 PRESENT = "prompt before the refresh"
 THIS_PROMPT = "this prompt"
 OTHER = "prompt of "  # followed by another repository's name
-DECODED_LINES = 48
+DECODED_LINES = 40
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,13 @@ class Proof:
         return next(arm for arm in self.arms if arm.name == name)
 
     @property
+    def proven(self) -> bool:
+        """Whether the interval of the gain excludes zero, and retrieval, which serving has too, is
+        not better off without the prompt."""
+        over = self.over_retrieval
+        return self.gain.proven and (over is None or over.mean > 0)
+
+    @property
     def this(self) -> Arm:
         """The arm of the prompt that is to be proved."""
         return self.arm(THIS_PROMPT)
@@ -98,7 +105,7 @@ class Proof:
             "holes": self.holes,
             "decoded_lines": self.decoded_lines,
             **_gain_json(self.gain),
-            "proven": self.gain.proven,
+            "proven": self.proven,
             "over_retrieval": None if over is None else _gain_json(over),
             "specificity": None if self.specificity is None else round(self.specificity, 4),
             "strata": dict(self.strata),

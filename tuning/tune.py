@@ -234,7 +234,7 @@ def _serves(proof: Proof | None, tuned: Tuned) -> bool:
     if proof is None:
         return tuned.best.gain.proven
     before = [arm.gain.mean for arm in proof.arms if arm.name == PRESENT]
-    return proof.gain.proven and all(proof.gain.mean >= mean for mean in before)
+    return proof.proven and all(proof.gain.mean >= mean for mean in before)
 
 
 def _prompt_file(job: Job, rows: Tensor, tuned: Tuned, measured: dict[str, Any]) -> PromptFile:

@@ -1,5 +1,7 @@
 """Packed documents: each is what it is alone, and the loss is what plain autograd says."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -10,7 +12,7 @@ from code_model.loading import BaseModel
 from code_model.soft_prompt import kv_of_ids
 from tuning.config import TuningConfig
 from tuning.examples import Example
-from tuning.objective import Teacher, step_loss, with_rest
+from tuning.objective import Teacher, counted, step_loss, with_rest
 from tuning.packed import hidden_states, loss_over_logits, pack
 
 DOCUMENTS = [[9, 30, 31, 32], [9, 40, 41, 42, 43, 44, 45], [7, 8]]
@@ -19,12 +21,12 @@ QUICK = settings(
 )
 
 
-def plain_loss(base: BaseModel, prefix: torch.Tensor, example: Example, weight: float):
+def plain_loss(base: BaseModel, prefix: torch.Tensor, example: Example, share: float):
     """Cross-entropy of one example by the model's own forward pass."""
     ids = torch.tensor([example.ids])
     logits = base.model.logits(base.model(ids[:, :-1], prefix))[0]
     nats = F.cross_entropy(logits, ids[0, 1:], reduction="none")
-    return nats[-example.scored :].sum() + weight * nats[: -example.scored].sum()
+    return (nats * torch.tensor(counted(example, share))).sum()
 
 
 @given(st.lists(st.lists(st.integers(0, 300), min_size=2, max_size=20), min_size=1, max_size=5))
@@ -37,22 +39,32 @@ def test_a_packed_document_is_what_it_is_alone(base: BaseModel, documents: list[
     torch.testing.assert_close(together, torch.cat(apart), atol=2e-4, rtol=1e-4)
 
 
+@given(st.integers(2, 400), st.integers(1, 50), st.floats(0, 1))
+def test_a_share_of_the_context_counts(length: int, scored: int, share: float) -> None:
+    """Evenly spread, the middle always; a taught example has nothing but its middle."""
+    example = Example(list(range(length)), min(scored, length - 1))
+    weights = counted(example, share)
+    assert len(weights) == length - 1
+    assert weights[-example.scored :] == [1.0] * example.scored
+    rest = weights[: -example.scored]
+    assert abs(sum(rest) - share * len(rest)) < 4
+    assert sum(counted(replace(example, taught=1.0), share)) == example.scored
+
+
 @pytest.mark.parametrize("recompute", [False, True])
-@pytest.mark.parametrize("weight", [0.0, 1.0, 0.3])
+@pytest.mark.parametrize("share", [0.0, 1.0, 0.3])
 def test_loss_and_gradient_are_those_of_plain_autograd(
-    base: BaseModel, weight: float, recompute: bool
+    base: BaseModel, share: float, recompute: bool
 ) -> None:
     examples = [Example(one, 1 + n) for n, one in enumerate([*DOCUMENTS[:2], [4] * 300])]
     one = kv_of_ids(base.model, [0, 5, 6]).requires_grad_()
-    config = TuningConfig(context_weight=weight)
+    config = TuningConfig(context_share=share)
     loss, total = step_loss(base.model, one, examples, config, recompute=recompute)
     loss.backward()
     other = one.detach().clone().requires_grad_()
-    expected = sum(plain_loss(base, other, example, weight) for example in examples)
+    expected = sum(plain_loss(base, other, example, share) for example in examples)
     expected.backward()
-    scored = sum(example.scored for example in examples)
-    rest = sum(len(example.ids) - 1 - example.scored for example in examples)
-    assert total == pytest.approx(scored + weight * rest)
+    assert total == sum(sum(counted(example, share)) for example in examples)
     torch.testing.assert_close(loss, expected, atol=1e-2, rtol=1e-5)
     torch.testing.assert_close(one.grad, other.grad, atol=1e-3, rtol=1e-3)
 

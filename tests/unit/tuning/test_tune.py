@@ -70,11 +70,12 @@ def test_the_same_run_gives_the_same_bytes(base: BaseModel, repository: Path) ->
     assert first.read_bytes() == content
 
 
-def proof_with(low: float):
+def proof_with(low: float, over: Gain | None = None):
     real = job_module.prove
 
     def prove(*arguments, **named):
-        return replace(real(*arguments, **named), gain=Gain(0.02, low, 0.05))
+        gain = Gain(0.02, low, 0.05)
+        return replace(real(*arguments, **named), gain=gain, over_retrieval=over)
 
     return prove
 
@@ -86,6 +87,23 @@ def test_a_proven_prompt_takes_the_final_name(
     report = run(base, repository)
     assert report.written == repository / DEFAULT_PROMPT
     assert read_prompt(report.written).manifest.proven
+
+
+@pytest.mark.parametrize(("over", "serves"), [(0.01, True), (-0.01, False)])
+def test_a_prompt_must_not_harm_retrieval(
+    base: BaseModel,
+    repository: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    over: float,
+    serves: bool,
+) -> None:
+    """Serving has both; a prompt that only helps without retrieved code would do harm there."""
+    gain = Gain(over, over - 0.02, over + 0.02)
+    monkeypatch.setattr("tuning.job.prove", proof_with(0.01, gain))
+    report = run(base, repository)
+    assert report.proven == serves
+    assert report.written is not None
+    assert read_prompt(report.written).manifest.proven == serves
 
 
 def test_an_unproven_prompt_never_replaces_a_good_one(

@@ -1,0 +1,253 @@
+"""What tuning gains on packages that the default model has never seen, beside its controls.
+
+    python -m benchmarks.tuning [--minutes 10] [--packages celery,networkx] [--lora] [--cache DIR]
+
+Every package of `pretraining/packages.toml` that was held out whole is fetched with pip and tuned
+on, and so is the standard library as generic code. Then each prompt is proved on its package's
+unseen files beside no prompt, two other packages' prompts, the generic one, retrieval, both, and
+with `--lora` LoRA by PEFT at equal wall time (the best of three learning rates, chosen by the
+validation files; the prompt has one). Also measured are bits per byte of whole unseen files, left
+to right. Results are kept in DIR after every step; run again, it goes on from there.
+"""
+
+import argparse
+import json
+import math
+import statistics
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from code_model.loading import BaseModel, load_model
+from code_model.soft_prompt import prefix_kv
+from pretraining.corpus import packages
+from prompts.file import PromptFile, read_prompt
+from tuning import generic
+from tuning.config import TuningConfig
+from tuning.corpus import SourceFile, collect
+from tuning.evaluate import middle_nats
+from tuning.examples import Example
+from tuning.job import examples_of, recorded_job
+from tuning.lora import tune_lora
+from tuning.tune import Look, Report, evaluate, tune
+
+GENERIC = "standard-library"
+WINDOW_TOKENS = 512
+WINDOWS_PER_FILE = 4
+LORA_RATES = (5e-4, 2e-3, 8e-3)
+EARLY_SECONDS = 180.0
+LEFT_OUT = ("test", "tests", "testing", "_vendor")
+
+
+def repositories(cache: Path, names: Sequence[str]) -> dict[str, Path]:
+    """Folders with the packages' sources, fetched with pip if they are not there yet."""
+    held_out = packages()[1]
+    found = {}
+    for name in names:
+        folder = cache / "repositories" / name
+        if not folder.is_dir():
+            wheels = cache / "wheels" / name
+            command = [
+                sys.executable,
+                "-m",
+                "pip",
+                "download",
+                "-q",
+                "--no-deps",
+                "-d",
+                str(wheels),
+            ]
+            subprocess.run([*command, f"{name}=={held_out[name]}"], check=True)
+            fresh = folder.with_name(folder.name + ".part")
+            with zipfile.ZipFile(next(wheels.glob("*.whl"))) as wheel:
+                wheel.extractall(
+                    fresh,
+                    [
+                        member
+                        for member in wheel.namelist()
+                        if member.endswith(".py") and not set(member.split("/")) & set(LEFT_OUT)
+                    ],
+                )
+            fresh.rename(folder)
+        found[name] = folder
+    folder = cache / "repositories" / GENERIC
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in generic.sample():
+        (folder / file.path).write_text(file.text, encoding="utf-8")
+    return found | {GENERIC: folder}
+
+
+def tuned_on(base: BaseModel, repository: Path, config: TuningConfig) -> dict[str, Any]:
+    """Tune on a repository; the prompt's file, and the curve of its validation gain."""
+    report: Report = tune(base, collect(repository), None, config, _silent)
+    gains = [(check.seconds, check.gain.mean) for check in report.checks]
+    early = [gain for seconds, gain in gains if seconds <= EARLY_SECONDS]
+    best = max(gain for _, gain in gains)
+    if report.written is None:
+        raise SystemExit(f"no prompt was written for {repository}")
+    return {
+        "prompt": str(report.written),
+        "bytes": report.written.stat().st_size,
+        "steps": report.steps,
+        "seconds": round(report.checks[-1].seconds, 1),
+        "curve": [[round(seconds, 1), round(gain, 5)] for seconds, gain in gains],
+        "early_share": round(max(early) / best, 3) if best > 0 else None,
+        "files": report.files,
+    }
+
+
+def proved(base: BaseModel, repository: Path, prompt: PromptFile, others: list[PromptFile]) -> Any:
+    """The proof's figures, and bits per byte left to right of the unseen files."""
+    read = collect(repository)
+    proof = evaluate(base, read, prompt, _silent, against=others).to_json()
+    job = recorded_job(base, read, prompt.manifest)
+    whole = {}
+    windows, size = _windows(base, job.split.test)
+    for name, one in (("no prompt", None), ("this prompt", prompt)):
+        nats = middle_nats(base.model, prefix_kv(base, one), windows)
+        whole[name] = round(float(nats.sum()) / math.log(2) / size, 5)
+    proof["files_bits_per_byte"] = whole
+    proof["files_gain"] = round(1 - whole["this prompt"] / whole["no prompt"], 5)
+    return proof
+
+
+def lora_on(base: BaseModel, repository: Path, prompt: PromptFile, minutes: float) -> Any:
+    """The gain of the LoRA that does best on the validation files, of three learning rates."""
+    read = collect(repository)
+    job = recorded_job(base, read, prompt.manifest)
+    config = replace(job.config, minutes=minutes)
+    validation = _holes(job, job.split.validation)
+    test = _holes(job, job.split.test)
+    none = prefix_kv(base, None)
+    before = [middle_nats(base.model, none, holes).sum() for holes in (validation, test)]
+    gains = {}
+    for rate in LORA_RATES:
+        tuned = tune_lora(base, examples_of(job), config, learning_rate=rate)
+        after = [middle_nats(tuned.model, none, holes).sum() for holes in (validation, test)]
+        gains[rate] = [round(1 - float(a / b), 5) for a, b in zip(after, before, strict=True)]
+    best = max(gains, key=lambda rate: gains[rate][0])
+    return {"gain": gains[best][1], "rate": best, "all": {str(k): v for k, v in gains.items()}}
+
+
+def _holes(job: Any, files: tuple[SourceFile, ...]) -> list[Example]:
+    from tuning.job import holes_of
+
+    shown = replace(job, split=replace(job.split, test=files))
+    return [hole.example for hole in holes_of(shown)]
+
+
+def _windows(base: BaseModel, files: Sequence[SourceFile]) -> tuple[list[Example], int]:
+    windows, size = [], 0
+    for file in files:
+        head = base.encoder.encode_file(file.path, "")
+        ids = base.tokenizer.encode(file.text)
+        for start in range(0, min(len(ids), WINDOWS_PER_FILE * WINDOW_TOKENS), WINDOW_TOKENS):
+            window = ids[start : start + WINDOW_TOKENS]
+            windows.append(Example(head + window, len(window)))
+            size += len(base.tokenizer.decode(window).encode())
+    return windows, size
+
+
+def _silent(look: Look) -> None:
+    """A benchmark shows its own progress."""
+
+
+def main() -> None:
+    """Run what is not in the results yet, then print the table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--packages", default=",".join(packages()[1]))
+    parser.add_argument("--lora", action="store_true")
+    parser.add_argument("--cache", type=Path, default=Path(".cache/tuning"))
+    given = parser.parse_args()
+    names = given.packages.split(",")
+    console = Console(stderr=True)
+    base = load_model()
+    found = repositories(given.cache, names)
+    run = f"{base.model_fingerprint[:12]}-{given.minutes:g}"
+    path = given.cache / f"results-{run}.json"
+    results: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    config = TuningConfig(minutes=given.minutes)
+
+    def keep(name: str, key: str, make: Any) -> None:
+        entry = results.setdefault(name, {})
+        if key in entry:
+            return
+        began = time.monotonic()
+        entry[key] = make()
+        path.write_text(json.dumps(results, indent=1))
+        console.print(f"{name}: {key} in {time.monotonic() - began:.0f} s", highlight=False)
+
+    for name in (*names, GENERIC):
+        keep(name, "tuned", lambda name=name: tuned_on(base, found[name], config))
+    prompts = {
+        name: read_prompt(Path(results[name]["tuned"]["prompt"])) for name in (*names, GENERIC)
+    }
+    for row, name in enumerate(names):
+        others = [names[(row + n) % len(names)] for n in (1, 2) if len(names) > n]
+        against = [prompts[other] for other in (*others, GENERIC)]
+        keep(
+            name,
+            "proof",
+            lambda name=name, against=against: proved(base, found[name], prompts[name], against),
+        )
+        if given.lora:
+            keep(
+                name,
+                "lora",
+                lambda name=name: lora_on(base, found[name], prompts[name], given.minutes),
+            )
+    show(results, names)
+    print(path)
+
+
+def show(results: dict[str, Any], names: Sequence[str]) -> None:
+    """The table: each package, median and worst."""
+    columns = {
+        "middle saved": lambda one: one["proof"]["gain"],
+        "low": lambda one: one["proof"]["gain_low"],
+        "files saved": lambda one: one["proof"]["files_gain"],
+        "specific": lambda one: one["proof"]["specificity"],
+        "others' worst": lambda one: min(
+            arm["gain"]
+            for arm_name, arm in one["proof"]["arms"].items()
+            if arm_name.startswith("prompt of ")
+        ),
+        "retrieval": lambda one: one["proof"]["arms"]["retrieval only"]["gain"],
+        "both over it": lambda one: one["proof"]["over_retrieval"]["gain"],
+        "half by 3 min": lambda one: one["tuned"]["early_share"],
+        "LoRA": lambda one: one["lora"]["gain"],
+    }
+    table = Table(title="Share of bits saved on unseen files")
+    table.add_column("package")
+    for title in columns:
+        table.add_column(title, justify="right")
+    gathered: dict[str, list[float]] = {title: [] for title in columns}
+    for name in names:
+        cells = []
+        for title, read in columns.items():
+            try:
+                value = read(results[name])
+            except (KeyError, TypeError):
+                value = None
+            if value is not None:
+                gathered[title].append(value)
+            cells.append("" if value is None else f"{value:+.1%}")
+        table.add_row(name, *cells)
+    for title, of in (("median", statistics.median), ("worst", min)):
+        table.add_row(
+            title, *(f"{of(values):+.1%}" if values else "" for values in gathered.values())
+        )
+    Console(width=150).print(table)
+
+
+if __name__ == "__main__":
+    main()
