@@ -9,12 +9,17 @@ os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # before torch loads, as the c
 
 import pytest
 import torch
+from hypothesis import settings
 
 from code_model.llama import Llama, LlamaConfig
 from code_model.loading import MODEL_VARIABLE, BaseModel, load_model
 from pretraining import export, tokenizer
 from pretraining.corpus import Document
 from prompts.user import HOME_VARIABLE
+
+# no test asserts a time: a busy machine is no failure
+settings.register_profile("attune", deadline=None)
+settings.load_profile("attune")
 
 TEXT = """\
 import os
