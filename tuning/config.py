@@ -8,7 +8,7 @@ Task = Literal["completion", "docstring"]
 MAX_SEED = 2**32 - 1
 MIN_TOKENS, MAX_TOKENS = 32, 1024
 # an AdamW step moves each number by about the rate times its scale (tuning.prefix)
-LEARNING_RATES: dict[Form, float] = {"kv": 0.06, "embedding": 0.06}
+LEARNING_RATES: dict[Form, float] = {"kv": 0.1, "embedding": 0.1}
 
 
 @dataclass(frozen=True)
