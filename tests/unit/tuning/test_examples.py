@@ -149,7 +149,7 @@ def test_retrieved_code_comes_on_top_of_what_the_file_says(base: BaseModel) -> N
 
 
 def test_the_teacher_sees_what_the_student_does_not(base: BaseModel) -> None:
-    config = TuningConfig(left_to_right=0.0, distillation=0.5)
+    config = TuningConfig(left_to_right=0.0, retrieved=0.0, distillation=0.5)
     stream = TrainingExamples(base, PAIRS, config=config, room=WIDE, others=indexed(PAIRS))
     taught = [stream[number] for number in range(20)]
     assert {one.taught for one in taught} == {0.5}
