@@ -17,6 +17,8 @@ from code_model.native import NativeForward, compile_library, compiled_library
 # More tokens at once are a matter of arithmetic, at which torch's matrix products are better.
 NATIVE_TOKENS = 24
 
+PACKED_AT_ONCE = 50_000_000  # weights; more would be waited for, and are packed by `compile`
+
 
 class Forward(Protocol):
     """Computes tokens behind a cache."""
@@ -109,11 +111,12 @@ class BestForward:
         self.torch = TorchForward(model)
         self.native: NativeForward | None = None
         self._model = model
-        if (library := compiled_library()) is not None:
+        size = sum(parameter.numel() for parameter in model.parameters())
+        if size <= PACKED_AT_ONCE and (library := compiled_library()) is not None:
             self.native = NativeForward(model, library)
 
     def compile(self) -> None:
-        """Compile if need be and take over when done; returns at once."""
+        """Compile if need be, pack the weights, and take over when done; returns at once."""
         if self.native is None:
             threading.Thread(target=self._compile, name="attune-compile", daemon=True).start()
 
