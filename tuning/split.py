@@ -44,8 +44,8 @@ def split(files: tuple[SourceFile, ...], seed: int, newest: Collection[str] = ()
     groups = _groups(files)
     if len(groups) < MIN_FILES:
         raise CorpusError(
-            f"{len(files)} Python files ({len(groups)} without near-duplicates) are too few to "
-            f"hold some out for proof; a repository needs at least {MIN_FILES}."
+            "The repository has too few Python files to hold some out for proof: "
+            f"{len(groups)} without near-duplicates, and at least {MIN_FILES} are needed."
         )
     held_out = max(2, round(len(groups) * (VALIDATION_SHARE + TEST_SHARE)))
     for_validation = max(1, round(held_out * VALIDATION_SHARE / (VALIDATION_SHARE + TEST_SHARE)))

@@ -1,5 +1,6 @@
 """The whole of `attune tune`: read, split, tune, prove, write; and `attune eval`: prove again."""
 
+import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -49,6 +50,10 @@ from tuning.proof import (
 from tuning.split import digest
 from tuning.threshold import calibrated
 from tuning.train import Check, Resumable, Tuned
+
+# what a run may have on disk at once, in sizes of its rows: the prompt, and two checkpoints of
+# offsets, their two moments and the best rows
+FILES_OF_ROWS = 9
 
 
 @dataclass(frozen=True)
@@ -131,6 +136,7 @@ def tune(
     with _writable(target):
         start = start_of(job)
         untrained = start.rows().detach().clone()
+        _check_free_space(target.parent, FILES_OF_ROWS * untrained.nbytes)
         resumable = Resumable(checkpoint.unfinished_path(target), fingerprint_of(job))
         if fresh:
             resumable.path.unlink(missing_ok=True)
@@ -294,6 +300,15 @@ def _validated(gain: Gain) -> dict[str, Any]:
         "gain_high": round(gain.high, 5),
         "interrupted": True,
     }
+
+
+def _check_free_space(folder: Path, needed: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise PromptWriteError(
+            f"{folder} has {free / 1e6:.1f} MB of free space, and a prompt with the state of its "
+            f"tuning needs {needed / 1e6:.1f} MB; make room, or choose another place with --out."
+        )
 
 
 @contextmanager

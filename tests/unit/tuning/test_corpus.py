@@ -85,7 +85,7 @@ def test_near_duplicates_stay_on_one_side() -> None:
 
 def test_too_few_files_are_refused() -> None:
     files = tuple(SourceFile(f"{n}.py", f"x = {n}\n" * 9) for n in range(3))
-    with pytest.raises(CorpusError, match="needs at least 4"):
+    with pytest.raises(CorpusError, match="at least 4 are needed"):
         split(files, 1)
 
 

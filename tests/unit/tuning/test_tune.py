@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -158,6 +159,9 @@ def test_a_bad_place_is_found_before_the_work(
         run(base, repository, repository / "file" / "p.attune.safetensors")
     with pytest.raises(PromptWriteError, match="does not end with"):
         run(base, repository, repository / "p.bin")
+    monkeypatch.setattr(tune_module.shutil, "disk_usage", lambda folder: SimpleNamespace(free=1000))
+    with pytest.raises(PromptWriteError, match="MB of free space"):
+        run(base, repository)
 
 
 def test_a_full_disk_loses_nothing(
