@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from attune import __version__
-from prompts.file import read_prompt
+from prompts.file import DEFAULT_PROMPT, read_prompt
 
 pytestmark = pytest.mark.slow
 
@@ -262,7 +262,7 @@ def test_ctrl_c_ends_a_run_at_once(tunable: Path, tiny_model: Path) -> None:
     os.close(terminal)
     assert b"stopped by Ctrl-C" in seen
     assert b"Traceback" not in seen
-    kept = (tunable / ".attune").exists()
+    kept = (tunable / DEFAULT_PROMPT).exists()
     assert running.returncode == (0 if kept else 1)
 
 
