@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -249,6 +250,8 @@ def test_ctrl_c_ends_a_run_at_once(tunable: Path, tiny_model: Path) -> None:
         stdout=subprocess.DEVNULL,
         stderr=other_end,
         env=environment,
+        # a shell that runs the tests in the background has them ignore the signal
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     ) as running:
         os.close(other_end)
         seen = b""

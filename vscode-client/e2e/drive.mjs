@@ -267,7 +267,7 @@ const actions = {
     result.pages.push(await until(async () => (await webViewTexts(page)).find(matches)));
   },
   logSays: (page, pattern, { run }) =>
-    until(async () => (await readLog(run, Infinity)).some((line) => new RegExp(pattern).test(line))),
+    until(async () => new RegExp(pattern).test((await readLog(run, Infinity)).join("\n"))),
   async killServer() {
     const isServer = async ([id]) => {
       const command = await readFile(`/proc/${id}/cmdline`, "utf8").catch(() => "");
