@@ -76,10 +76,14 @@ class Engine:
 
     @property
     def show_threshold(self) -> float | None:
-        """Log-probability (nats) below which a first line is not worth showing, as calibrated with
-        the prompt; None shows all."""
-        measured = {} if self.prompt is None else self.prompt.manifest.measured
-        found = measured.get("show_threshold")
+        """Log-probability (nats) below which a first line is not worth showing: what the prompt
+        file asks for, else what was calibrated with it; None shows all."""
+        if self.prompt is None:
+            return None
+        manifest = self.prompt.manifest
+        if manifest.show_threshold is not None:
+            return manifest.show_threshold
+        found = manifest.measured.get("show_threshold")
         return float(found) if isinstance(found, (int, float)) else None
 
     def room(self, max_new_tokens: int) -> int:
