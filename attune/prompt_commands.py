@@ -157,7 +157,8 @@ def verify(prompt: Reference, root: Root = Path(), as_json: Json = False) -> Non
             checks.append(("model", False, str(error)))
     manifest = read.manifest
     checks.append(("proof", True, "proved itself" if manifest.proven else "not proven"))
-    checks.append(("audit", True, "passed" if read.audited else "not passed"))
+    found_nothing = "not passed" if manifest.audit else "none yet"
+    checks.append(("audit", True, "passed" if read.audited else found_nothing))
     if as_json:
         keys = ("check", "good", "finding")
         print_json({"checks": [dict(zip(keys, check, strict=True)) for check in checks]})

@@ -55,6 +55,8 @@ def tune(
     from prompts.file import DEFAULT_PROMPT, read_prompt
     from tuning.corpus import collect
 
+    if refresh and include:
+        raise typer.BadParameter("--refresh keeps the prompt's own files; leave out --include")
     leads = os.environ.get("RANK", "0") == "0"  # torchrun starts several processes: one speaks
     read = collect(repository)
     others = [read_prompt(path) for path in against or ()]

@@ -230,6 +230,7 @@ def test_nothing_to_tune_on(
         (["--out", "file_0.py/p.attune.safetensors"], "cannot be written"),
         (["--seed", "99999999999999999999999"], "--seed"),
         (["--minutes", "0"], "--minutes"),
+        (["--refresh", "--include", "a/**"], "leave out --include"),
     ],
 )
 def test_bad_options(options: list[str], sentence: str, tunable: Path, tiny_model: Path) -> None:
