@@ -7,6 +7,7 @@ and not another result.
 """
 
 import atexit
+import contextlib
 import ctypes
 import hashlib
 import logging
@@ -14,11 +15,12 @@ import os
 import platform
 import shutil
 import subprocess
-import sys
+import time
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
+import platformdirs
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -69,11 +71,7 @@ class _Step(ctypes.Structure):
 
 def cache_folder() -> Path:
     """Where compiled code is kept: of this user, outside every workspace."""
-    if sys.platform == "darwin":
-        root = Path.home() / "Library" / "Caches"
-    else:
-        root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return root / "attune"
+    return platformdirs.user_cache_path("attune", appauthor=False)
 
 
 def library_file(compiler: str) -> Path:
@@ -131,6 +129,7 @@ def compile_library() -> Path | None:
             atexit.unregister(end)
         if not failed:
             made.replace(file)
+            _remove_leftovers(file.parent)
     except (OSError, subprocess.SubprocessError):
         failed = True
     if failed:
@@ -138,6 +137,15 @@ def compile_library() -> Path | None:
         logger.warning("The native decoder could not be compiled; torch does its work.")
         return None
     return file
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Delete what runs that were killed while they compiled have left behind."""
+    oldest = time.time() - 2 * COMPILE_SECONDS
+    for leftover in folder.glob("decode-*.[0-9]*"):
+        with contextlib.suppress(OSError):
+            if leftover.stat().st_mtime < oldest:
+                leftover.unlink()
 
 
 @cache

@@ -1,5 +1,6 @@
 """The compiled step against torch, for both ways to hold weights."""
 
+import os
 import sys
 
 import pytest
@@ -70,8 +71,20 @@ def test_native_is_the_same_bit_for_bit_however_ids_are_divided(library, threads
 
 
 def test_it_is_compiled_once_for_this_user(library) -> None:
+    made = library.stat()
     assert native.compiled_library() == native.compile_library() == library
-    assert [file.name for file in library.parent.glob("decode-*")] == [library.name]
+    assert (library.stat().st_ino, library.stat().st_mtime_ns) == (made.st_ino, made.st_mtime_ns)
+
+
+def test_what_a_killed_compilation_left_is_removed_by_the_next(monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr(native, "cache_folder", lambda: tmp_path)
+    killed, running = tmp_path / "decode-0123456789abcdef.17", tmp_path / "decode-fedcba98.18"
+    for file in (killed, running):
+        file.write_bytes(b"half")
+    os.utime(killed, (1.0, 1.0))
+    library = native.compile_library()
+    assert library is not None
+    assert set(tmp_path.iterdir()) == {library, running}
 
 
 def test_a_full_cache_is_refused_and_left_alone(library) -> None:
