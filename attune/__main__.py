@@ -8,6 +8,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from attune import __version__, prompt_commands, sharing_commands
+from attune.around import Repository
 from attune.output import BAD_INPUT, INTERNAL_ERROR, PROBLEM
 from attune.output import print_json as _print_json
 from attune.output import say as _say
@@ -35,7 +36,6 @@ sharing_commands.add_to(prompt_commands.app)
 app.add_typer(prompt_commands.app, name="prompt")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout and nothing else.")]
-Repository = Annotated[Path, typer.Argument(help="Root of the repository.")]
 
 
 def _version(wanted: bool) -> None:
@@ -145,6 +145,8 @@ def doctor(repository: Repository = Path(), as_json: Json = False) -> None:
     from attune.doctor import examine
     from attune.show import show_findings, waiting
 
+    if not repository.is_dir():
+        raise typer.BadParameter(f"there is no folder {repository}")
     with waiting("Loading the model and trying it…"):
         findings = examine(repository)
     if as_json:

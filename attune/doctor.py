@@ -51,8 +51,6 @@ def _model_and_prompt(repository: Path) -> list[Finding]:
         Finding("model fingerprint", base.model_fingerprint[:16]),
         Finding("bfloat16 for tuning", "yes" if bfloat16_wins() else "no, float32 is faster here"),
     ]
-    if not repository.is_dir():
-        return [*found, Finding("repository", f"there is no folder {repository}", problem=True)]
     chosen = RepositoryPrompts(repository, accept=partial(prefix_kv, base)).choose(None)
     found += [Finding("prompt", problem, problem=True) for problem in chosen.problems]
     name = f"none: {chosen.reason}" if chosen.prompt is None else chosen.prompt.manifest.name

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from attune.around import Root
 from attune.output import PROBLEM, print_json, say
 
 app = typer.Typer(
@@ -13,7 +14,6 @@ app = typer.Typer(
 )
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout and nothing else.")]
-Root = Annotated[Path, typer.Option("--repository", "-C", help="Root of the repository.")]
 Reference = Annotated[
     str, typer.Argument(metavar="PROMPT", help="A file, a name in .attune, or a digest.")
 ]
@@ -41,7 +41,7 @@ def list_prompts(root: Root = Path(), as_json: Json = False) -> None:
     """List the repository's prompts with their routes, and those of your store."""
     from attune.show_prompts import show_list
     from prompts.errors import PromptError
-    from prompts.file import read_prompt
+    from prompts.file import DEFAULT_PROMPT, read_prompt
     from prompts.routing import FILE_NAME, FOLDER, read_configuration
     from prompts.store import Store
     from prompts.workspace import name_of, own_prompts
@@ -54,6 +54,7 @@ def list_prompts(root: Root = Path(), as_json: Json = False) -> None:
     for name, path in places:
         row: dict[str, Any] = {
             "prompt": name,
+            "default": path == root / DEFAULT_PROMPT,
             "routes": [list(route.globs) for route in routes if route.prompt == name],
         }
         try:

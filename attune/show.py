@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from attune.doctor import Finding
     from prompts.manifest import Manifest
 
+MAX_LISTED = 4
+
 
 def waiting(sentence: str) -> Status:
     """A spinner on stderr for a wait whose length nobody knows; use it with `with`."""
@@ -29,7 +31,7 @@ def show_manifest(file: Path, sha256: str, manifest: "Manifest") -> None:
         ("languages", ", ".join(manifest.languages)),
         ("tuned on", f"{manifest.repository} at {manifest.commit or 'no commit'}"),
         ("recipe", _pairs(manifest.recipe)),
-        ("measured", _pairs(manifest.measured)),
+        ("measured", _measured(manifest)),
         ("licence", manifest.licence or "not stated"),
         ("made by", f"Attune {manifest.attune_version}"),
     ]
@@ -46,11 +48,30 @@ def show_findings(findings: "list[Finding]") -> None:
     )
 
 
+def _measured(manifest: "Manifest") -> str:
+    """The gain in words; all figures are in the page of `attune report` and in --json."""
+    from attune.show_prompts import gain_words
+
+    told = [gain_words(manifest.gain, proven=manifest.proven)]
+    for key in ("files", "holes"):
+        count = manifest.measured.get(key)
+        if isinstance(count, int):
+            told.append(f"{count} unseen {'files' if key == 'files' else 'hidden pieces'}")
+    return ", ".join(told)
+
+
 def _pairs(values: object) -> str:
-    if not isinstance(values, dict):
-        return str(values)
-    shown = (f"{key} {_pairs(value)}" for key, value in sorted(values.items()))
-    return ", ".join(shown)
+    """Keys and values in a line; a long list is only counted."""
+    if isinstance(values, dict):
+        return ", ".join(f"{key} {_pairs(value)}" for key, value in sorted(values.items()))
+    return shortened(values)
+
+
+def shortened(value: object) -> str:
+    """A value for people: a long list is only counted."""
+    if isinstance(value, list) and len(value) > MAX_LISTED:
+        return f"{len(value)} entries"
+    return str(value)
 
 
 def _two_columns(rows: list[tuple[str, str]]) -> None:

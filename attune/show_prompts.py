@@ -7,6 +7,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from attune.show import shortened
+
 if TYPE_CHECKING:
     from prompts.comparison import Comparison
     from tuning.audit import Audit
@@ -28,9 +30,16 @@ def show_list(rows: list[dict[str, Any]]) -> None:
             Text(row["model"]),
             gain_words(row["gain"], proven=row["proven"]),
             "passed" if row["audited"] else "none",
-            Text("; ".join(", ".join(globs) for globs in row["routes"])),
+            Text(_served(row)),
         )
     Console().print(table)
+
+
+def _served(row: dict[str, Any]) -> str:
+    told = [", ".join(globs) for globs in row["routes"]]
+    if row["default"] and row["proven"]:
+        told.append("what no route names")
+    return "; ".join(told)
 
 
 def show_versions(rows: list[dict[str, Any]]) -> None:
@@ -62,7 +71,7 @@ def show_difference(found: "Comparison") -> None:
     if found.fields:
         table = _table("field", "first", "second")
         for key, values in found.fields.items():
-            table.add_row(Text(key), *(Text(json.dumps(value)) for value in values))
+            table.add_row(Text(key), *(Text(_value(value)) for value in values))
         console.print(table)
     if found.tensor is None:
         console.print("Their tensors have different shapes.")
@@ -74,6 +83,10 @@ def show_difference(found: "Comparison") -> None:
         )
     else:
         console.print("Their numbers are equal.")
+
+
+def _value(value: Any) -> str:
+    return shortened(value) if isinstance(value, list) else json.dumps(value)
 
 
 def show_audit(found: "Audit") -> None:

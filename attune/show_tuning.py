@@ -76,17 +76,20 @@ def _bars() -> "Iterator[Callable[[Look], None]]":
     """One bar for each phase, with the validation gain and its curve; a new phase completes the
     ones before."""
     tasks: dict[str, TaskID] = {}
+    console = Console(stderr=True)
     with Progress(
         TextColumn("{task.description:<26}"),
         BarColumn(),
         TextColumn("{task.percentage:>3.0f} %"),
         TimeRemainingColumn(),
         TextColumn("{task.fields[score]}"),
-        console=Console(stderr=True),
+        console=console,
     ) as progress:
 
         def hear(look: "Look") -> None:
             if look.phase not in tasks:
+                if not console.is_terminal:  # no bar is drawn there before the end
+                    console.print(f"{look.phase}…", highlight=False)
                 for task in tasks.values():
                     progress.update(task, completed=1.0)
                 tasks[look.phase] = progress.add_task(look.phase, total=1.0, score="")
@@ -111,15 +114,22 @@ def show_report(report: "Report") -> None:
         console.print(f"Left out: {parts}.", highlight=False)
     if report.proof is not None:
         files = report.files
+        best = max(report.checks, key=lambda check: check.gain.mean)
         console.print(
-            f"{report.repository}: tuned on {files['train']} files for {report.steps} steps, "
-            f"chosen on {files['validation']}, measured on {files['test']} unseen files.",
+            f"{report.repository}: tuned on {files['train']} files for {report.steps} steps; the "
+            f"prompt is that of step {best.step}, chosen on {files['validation']} files and "
+            f"measured on {files['test']} unseen ones.",
             highlight=False,
         )
         show_proof(report.proof)
         _show_samples(console, report.proof)
     if report.proven and report.written is not None:
-        console.print(f"Written to {report.written}", highlight=False, soft_wrap=True)
+        console.print(
+            f"Written to {report.written}; it serves from now on, in the editor and with "
+            "`attune complete`.",
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 def show_proof(proof: "Proof") -> None:
@@ -132,7 +142,7 @@ def show_proof(proof: "Proof") -> None:
         table.add_row(
             arm.name,
             f"{arm.bits_per_byte:.3f}",
-            f"{arm.gain.mean:+.1%}",
+            percent(arm.gain.mean),
             f"{arm.decoded.exact_match:.0%}",
             f"{arm.decoded.edit_similarity:.0%}",
             f"{arm.decoded.first_identifier:.0%}",
@@ -185,7 +195,14 @@ def show_drift(drift: "Drift") -> None:
 
 def _interval(gain: "Gain") -> str:
     verdict = "" if gain.proven else "; the interval includes zero"
-    return f"{gain.mean:+.1%} (95 % interval {gain.low:+.1%} to {gain.high:+.1%}{verdict})"
+    return (
+        f"{percent(gain.mean)} (95 % interval {percent(gain.low)} to {percent(gain.high)}{verdict})"
+    )
+
+
+def percent(share: float) -> str:
+    """One decimal, two where one would hide the sign."""
+    return f"{share:+.2%}" if abs(share) < 0.01 else f"{share:+.1%}"
 
 
 def _show_samples(console: Console, proof: "Proof") -> None:

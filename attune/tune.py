@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
+from attune.around import Repository
 from attune.output import PROBLEM, print_json, say
 from tuning.config import Form, Task
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout and nothing else.")]
-Repository = Annotated[Path, typer.Argument(help="Root of the repository.")]
 Against = Annotated[
     list[Path] | None,
     typer.Option(help="Prompt of another repository to compare with; may be given again."),
@@ -21,6 +21,7 @@ JsonLines = Annotated[
 
 
 def tune(
+    context: typer.Context,
     repository: Repository = Path(),
     out: Annotated[
         Path | None,
@@ -52,17 +53,18 @@ def tune(
     """Tune a prompt on a repository and prove it on files it has not seen."""
     from attune.show import waiting
     from attune.show_tuning import looks, show_report
-    from prompts.file import DEFAULT_PROMPT, read_prompt
+    from prompts.file import read_prompt
     from tuning.corpus import collect
 
-    if refresh and include:
-        raise typer.BadParameter("--refresh keeps the prompt's own files; leave out --include")
+    if refresh:
+        for name in ("include", "form", "tokens", "task", "seed"):
+            source = context.get_parameter_source(name)
+            if source is not None and source.name != "DEFAULT":
+                raise typer.BadParameter(f"--refresh keeps the prompt's own; leave out --{name}")
     leads = os.environ.get("RANK", "0") == "0"  # torchrun starts several processes: one speaks
     read = collect(repository)
     others = [read_prompt(path) for path in against or ()]
-    present = (out or read.root / DEFAULT_PROMPT) if refresh else None
-    if present is not None:
-        read_prompt(present)  # say at once that there is none
+    present = _present(out, read.root) if refresh else None
     try:
         with waiting("Loading the model…"):
             from code_model.loading import load_model
@@ -98,7 +100,9 @@ def tune(
         if report.resumable:
             say("the same command goes on from here.")
         raise typer.Exit(0 if report.written else PROBLEM)
-    if not report.proven:
+    if report.written is None:
+        say("nothing better than the present prompt was found; it stays as it is.")
+    elif not report.proven:
         say(
             "the prompt did not prove itself on unseen files, so it does not serve; "
             f"it was kept as {report.written}"
@@ -154,11 +158,11 @@ def status(
     """Say how far the repository has moved away from its prompt since that was tuned."""
     from attune.show import waiting
     from attune.show_tuning import show_drift
-    from prompts.file import DEFAULT_PROMPT, read_prompt
+    from prompts.file import read_prompt
     from tuning.corpus import collect
 
     read = collect(repository)
-    loaded = read_prompt(prompt or read.root / DEFAULT_PROMPT)
+    loaded = read_prompt(_present(prompt, read.root))
     with waiting("Measuring the prompt on what changed…"):
         from code_model.loading import load_model
         from tuning.drift import drift_of
@@ -168,6 +172,20 @@ def status(
         print_json(drift.to_json())
     else:
         show_drift(drift)
+
+
+def _present(named: Path | None, root: Path) -> Path:
+    """The prompt that was named, or the repository's own; a sentence at once if there is none."""
+    from prompts.errors import StoreError
+    from prompts.file import DEFAULT_PROMPT, read_prompt
+
+    path = named or root / DEFAULT_PROMPT
+    if named is None and not path.exists():
+        raise StoreError(
+            f"{root} has no prompt of its own yet; run `attune tune` in it, or name a prompt file."
+        )
+    read_prompt(path)
+    return path
 
 
 def report(

@@ -13,13 +13,15 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from prompts.errors import PromptWriteError
+from prompts.routing import FOLDER
 
 KEY = "attune_run"
+UNFINISHED = ".unfinished.safetensors"
 
 
 def unfinished_path(prompt: Path) -> Path:
     """Where the state of an unfinished run lies: beside the prompt that it is to become."""
-    return prompt.with_name(prompt.name.partition(".")[0] + ".unfinished.safetensors")
+    return prompt.with_name(prompt.name.partition(".")[0] + UNFINISHED)
 
 
 def fingerprint(parts: Mapping[str, Any]) -> str:
@@ -37,6 +39,7 @@ def save(path: Path, run: str, state: dict[str, Any], tensors: dict[str, Tensor]
     held = {name: tensor.contiguous() for name, tensor in tensors.items()}
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        _keep_out_of_git(path.parent)
         with temporary.open("wb") as stream:
             stream.write(safetensors.torch.save(held, {KEY: described}))
             stream.flush()
@@ -49,6 +52,13 @@ def save(path: Path, run: str, state: dict[str, Any], tensors: dict[str, Tensor]
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+def _keep_out_of_git(folder: Path) -> None:
+    """What is unfinished is not for `.attune`'s history; a list that is there is left alone."""
+    ignored = folder / ".gitignore"
+    if folder.name == FOLDER and not ignored.exists():
+        ignored.write_text(f"*{UNFINISHED}\n", encoding="utf-8")
 
 
 def load(path: Path, run: str) -> tuple[dict[str, Any], dict[str, Tensor]] | None:

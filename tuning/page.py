@@ -80,6 +80,9 @@ def _verdict(measured: Mapping[str, Any], proven: bool) -> str:
     specific = _number(measured.get("specificity"))
     if specific is not None:
         said += f"; {specific:.0%} of that is specific to this repository"
+    over = _number(_object(measured.get("over_retrieval")).get("gain"))
+    if over is not None:
+        said += f"; beside retrieved code, which the editor shows the model too, {over:.1%}"
     return f"{said}: {'proven' if proven else 'not proven, so it does not serve'}."
 
 

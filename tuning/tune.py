@@ -72,7 +72,8 @@ Progress = Callable[[Look], None]
 
 @dataclass(frozen=True)
 class Report:
-    """What a run found. `proof` is None when Ctrl-C came before it; `written` when nothing was."""
+    """What a run found. `proof` is None when Ctrl-C came before it. `written` is None when nothing
+    was written: then too, and when a refresh found nothing better than the present prompt."""
 
     repository: str
     files: dict[str, int]
@@ -168,7 +169,8 @@ def tune(
                 tuned.interrupted = True
         proven = _serves(proof, tuned)
         written = None
-        if group.leads and (proof is not None or proven):
+        found = job.present is None or tuned.best.step > 0  # else that one stays
+        if group.leads and found and (proof is not None or proven):
             measured = proof.to_json() if proof else _validated(tuned.best.gain)
             measured |= {"proven": proven, "curve": _curve(tuned.checks)}
             if not tuned.interrupted and config.task == "completion":

@@ -231,11 +231,27 @@ def test_nothing_to_tune_on(
         (["--seed", "99999999999999999999999"], "--seed"),
         (["--minutes", "0"], "--minutes"),
         (["--refresh", "--include", "a/**"], "leave out --include"),
+        (["--refresh", "--form", "kv"], "leave out --form"),
+        (["--refresh"], "has no prompt of its own yet"),
     ],
 )
 def test_bad_options(options: list[str], sentence: str, tunable: Path, tiny_model: Path) -> None:
     done = attune("tune", ".", *options, model=tiny_model, cwd=tunable)
     refused(done, 2, sentence)
+
+
+def test_the_repository_around_is_meant_where_none_is_named(
+    tunable: Path, tiny_model: Path
+) -> None:
+    (tunable / ".attune").mkdir()
+    (tunable / ".attune" / "prompt.attune.safetensors").write_bytes(b"nonsense")
+    (tunable / "deep" / "down").mkdir(parents=True)
+    for command in (("prompt", "list"), ("doctor",)):
+        done = attune(*command, model=tiny_model, cwd=tunable / "deep" / "down")
+        assert "prompt.attune" in done.stdout, done.stderr
+        here = ("-C", ".") if command[0] == "prompt" else (".",)
+        done = attune(*command, *here, model=tiny_model, cwd=tunable / "deep" / "down")
+        assert "prompt.attune" not in done.stdout
 
 
 def test_no_repository(tmp_path: Path, tiny_model: Path) -> None:
@@ -279,6 +295,7 @@ def test_doctor_finds_what_is_wrong(tunable: Path, tiny_model: Path) -> None:
     ill = attune("doctor", str(tunable), model=tiny_model)
     assert ill.returncode == 1
     assert "PROBLEM" in ill.stdout
+    refused(attune("doctor", str(tunable / "none"), model=tiny_model), 2, "no folder")
     lost = attune("doctor", str(tunable), model=tunable / "none")
     assert lost.returncode == 1
     assert "no model folder" in lost.stdout.replace("\n", " ")

@@ -144,7 +144,12 @@ def test_ctrl_c_keeps_only_what_proved_itself(
     assert final.exists() == kept
     assert (report.written == final) == kept
     left = sorted(file.name for file in (repository / ".attune").iterdir())
-    assert left == [*([final.name] if kept else []), "prompt.unfinished.safetensors"]
+    assert left == [
+        ".gitignore",
+        *([final.name] if kept else []),
+        "prompt.unfinished.safetensors",
+    ]
+    assert (repository / ".attune" / ".gitignore").read_text() == "*.unfinished.safetensors\n"
 
 
 def test_a_bad_place_is_found_before_the_work(
@@ -179,7 +184,7 @@ def test_a_full_disk_loses_nothing(
     with pytest.raises(PromptWriteError, match="No space left"):
         run(base, repository)
     assert good.read_bytes() == b"the good one"
-    assert [file.name for file in good.parent.iterdir()] == [good.name]
+    assert {file.name for file in good.parent.iterdir()} == {".gitignore", good.name}
 
 
 def test_a_prompt_of_another_model_is_not_measured(base: BaseModel, repository: Path) -> None:
@@ -227,6 +232,19 @@ def test_a_refresh_starts_from_the_present_prompt(base: BaseModel, git_repositor
     ]
     before = report.proof.arm("prompt before the refresh")
     assert not report.proven or report.proof.gain.mean >= before.gain.mean
+
+
+def test_a_refresh_that_finds_nothing_better_leaves_the_prompt_alone(
+    base: BaseModel, git_repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = run(base, git_repository).written
+    assert written is not None
+    before = {file: file.read_bytes() for file in written.parent.iterdir()}
+    gains = iter([Gain(0.02, 0.01, 0.03), *[Gain(0.01, 0.005, 0.02)] * 9])
+    monkeypatch.setattr("tuning.job.paired_gain", lambda *arguments: next(gains))
+    report = tune(base, collect(git_repository), written, CONFIG, quiet, present=written)
+    assert report.written is None
+    assert {file: file.read_bytes() for file in written.parent.iterdir()} == before
 
 
 def test_prompts_of_others_are_compared_with(base: BaseModel, repository: Path) -> None:
