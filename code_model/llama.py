@@ -6,7 +6,9 @@ P prefix tokens, d hidden size, H query heads, G key/value heads, D head dimensi
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 import torch
@@ -197,6 +199,9 @@ class MLP(nn.Module):
         return out
 
 
+Attend = Callable[[Attention, Tensor, Tensor, Tensor], Tensor]
+
+
 class Block(nn.Module):
     """One pre-norm decoder layer."""
 
@@ -207,9 +212,14 @@ class Block(nn.Module):
         self.post_attention_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
         self.mlp = MLP(config)
 
-    def finish(self, x: Tensor, attended: Tensor) -> Tensor:
-        """The residual sum after attention and feed-forward."""
-        x = x + attended
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, attend: Attend) -> Tensor:
+        """The layer's output (B, T, d) for its input (B, T, d).
+
+        `attend` turns the attention module, queries (B, H, T, D), keys and values (B, G, T, D) into
+        (B, T, d): what is seen beside the keys and values of the input is its business.
+        """
+        attention = self.self_attn
+        x = x + attend(attention, *attention.project(self.input_layernorm(x), cos, sin))
         widened: Tensor = self.mlp(self.post_attention_layernorm(x))
         return x + widened
 
@@ -277,11 +287,10 @@ class Llama(nn.Module):
         cos, sin = self.cos[start : start + tokens], self.sin[start : start + tokens]
         mask = None if prefix is None else lower_right_mask(tokens, start, x.device)
         for index, layer in enumerate(self.blocks):
-            q, k, v = layer.self_attn.project(layer.input_layernorm(x), cos, sin)
-            if prefix is not None:
-                k = torch.cat((prefix[index, 0].expand(batch, -1, -1, -1), k), dim=2)
-                v = torch.cat((prefix[index, 1].expand(batch, -1, -1, -1), v), dim=2)
-            x = layer.finish(x, layer.self_attn.attend(q, k, v, mask))
+            kv = (
+                None if prefix is None else prefix[index].unsqueeze(1).expand(-1, batch, -1, -1, -1)
+            )
+            x = layer(x, cos, sin, partial(_behind, kv, mask))
         normed: Tensor = self.model.norm(x)
         return normed
 
@@ -290,6 +299,15 @@ class Llama(nn.Module):
         tied = self.config.tie_word_embeddings
         weight = self.model.embed_tokens.weight if tied else self.lm_head.weight
         return F.linear(hidden, weight)
+
+
+def _behind(
+    kv: Tensor | None, mask: Tensor | None, attention: Attention, q: Tensor, k: Tensor, v: Tensor
+) -> Tensor:
+    """Attention over the prefix (2, B, G, P, D) of this layer, if there is one, and the tokens."""
+    if kv is not None:
+        k, v = torch.cat((kv[0], k), dim=2), torch.cat((kv[1], v), dim=2)
+    return attention.attend(q, k, v, mask)
 
 
 def lower_right_mask(tokens: int, prefix: int, device: torch.device) -> Tensor:

@@ -68,7 +68,7 @@ class DecodedScores:
     samples: tuple[Decoded, ...]
 
 
-@torch.inference_mode()
+@torch.no_grad()  # inference mode would spoil the layers that FSDP2 gathers
 def middle_nats(model: Llama, prefix: Tensor, examples: Sequence[Example]) -> NDArray[np.float64]:
     """Nats of each example's middle behind the prefix (L, 2, G, P, D), in serving's float32."""
     nats = np.zeros(len(examples))

@@ -13,9 +13,9 @@ from code_model.loading import BaseModel
 from code_model.soft_prompt import prefix_kv
 from prompts.file import PromptFile, check_compatible, read_prompt, sha256_of
 from prompts.manifest import Manifest
-from tuning import checkpoint, generic
+from tuning import checkpoint, distributed, generic
 from tuning.config import Task, TuningConfig
-from tuning.corpus import Corpus
+from tuning.corpus import Corpus, CorpusError
 from tuning.distributed import Group
 from tuning.evaluate import Gain, middle_nats, paired_gain
 from tuning.examples import HeldOutHole, TrainingExamples, held_out_holes, indexed
@@ -152,6 +152,13 @@ def train_job(
         (row % 2 and hole.retrieved) or hole.example for row, hole in enumerate(validation)
     ]
     no_prompt = prefix_kv(base, None)
+    if group.size > 1 and not distributed.fits(base.model, group):
+        if config.form != "kv" or config.distillation or config.anchor:
+            raise CorpusError(
+                "The model does not fit once for each process, and with its layers spread only "
+                "kv prompts without a teacher are tuned; start fewer processes on this machine."
+            )
+        distributed.shard(base.model, group)
     without = middle_nats(base.model, no_prompt, measured_by)
     as_prefix = FORMS[config.form]
 

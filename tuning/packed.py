@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
-from code_model.llama import Block, Llama, lower_right_mask
+from code_model.llama import Attention, Block, Llama, lower_right_mask
 
 CHUNK = 256  # scored tokens whose logits exist at the same time
 
@@ -94,23 +94,23 @@ def _layer(
     lengths: tuple[int, ...],
     masks: dict[int, Tensor],
 ) -> Tensor:
-    attention = layer.self_attn
-    q, k, v = attention.project(layer.input_layernorm(x), cos, sin)
-    attended = torch.cat(
-        [
-            attention.attend(
-                one_q,
-                torch.cat((kv[0][None], one_k), dim=2),
-                torch.cat((kv[1][None], one_v), dim=2),
-                masks[one_q.shape[2]],
-            )
-            for one_q, one_k, one_v in zip(
-                *(torch.split(one, list(lengths), 2) for one in (q, k, v)), strict=True
-            )
-        ],
-        dim=1,
-    )
-    return layer.finish(x, attended)
+    def each_document(attention: Attention, *qkv: Tensor) -> Tensor:
+        documents = zip(*(torch.split(one, list(lengths), 2) for one in qkv), strict=True)
+        return torch.cat(
+            [
+                attention.attend(
+                    q,
+                    torch.cat((kv[0][None], k), dim=2),
+                    torch.cat((kv[1][None], v), dim=2),
+                    masks[q.shape[2]],
+                )
+                for q, k, v in documents
+            ],
+            dim=1,
+        )
+
+    computed: Tensor = layer(x, cos, sin, each_document)
+    return computed
 
 
 class _KnownGradient(torch.autograd.Function):

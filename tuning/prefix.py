@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from code_context.syntax import language_of, parse
-from code_model.llama import Llama
+from code_model.llama import Attention, Llama
 from code_model.loading import BaseModel
 from code_model.soft_prompt import kv_of_ids, kv_to_rows, rows_to_kv
 from tuning.config import Form
@@ -58,11 +58,14 @@ class EmbeddingPrefix(Prefix):
         """Keys and values of the rows at the positions 0..P-1; gradients run through the model."""
         x = self.rows()[None]
         cos, sin = model.cos[: x.shape[1]], model.sin[: x.shape[1]]
-        layers = []
-        for layer in model.blocks:
-            q, k, v = layer.self_attn.project(layer.input_layernorm(x), cos, sin)
+        layers = list[Tensor]()
+
+        def attend(attention: Attention, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
             layers.append(torch.stack((k[0], v[0])))
-            x = layer.finish(x, layer.self_attn.attend(q, k, v, None))
+            return attention.attend(q, k, v, None)
+
+        for layer in model.blocks:
+            x = layer(x, cos, sin, attend)
         return torch.stack(layers)
 
 

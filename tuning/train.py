@@ -13,7 +13,7 @@ from code_model.llama import Llama
 from code_model.precision import bfloat16_wins
 from tuning import checkpoint
 from tuning.config import TuningConfig
-from tuning.distributed import Group
+from tuning.distributed import Group, is_sharded
 from tuning.evaluate import Gain
 from tuning.examples import Example
 from tuning.objective import Teacher, step_loss
@@ -164,6 +164,9 @@ class _Run:
             for number in range(first, first + config.examples_per_step)
             if number % group.size == group.rank
         ]
+        idle = not drawn
+        if idle and is_sharded(self.model):  # the others need this process's share of the layers
+            drawn = [self.examples[first]]
         delta = self.prefix.delta
         sums = torch.zeros(2)
         delta.grad = torch.zeros_like(delta)
@@ -179,6 +182,9 @@ class _Run:
                 )
             loss.backward()  # type: ignore[no-untyped-call]
             sums = torch.tensor([loss.item(), weight])
+        if idle:
+            sums.zero_()
+            delta.grad.zero_()
         sums, gradient = group.summed(sums), group.summed(delta.grad)
         gradient /= sums[1]
         torch.nn.utils.clip_grad_norm_([delta], config.clip)

@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from code_model.engine import Engine
-from code_model.loading import BaseModel
+from code_model.loading import BaseModel, load_model
 from code_model.soft_prompt import prefix_kv
 from prompts.errors import PromptWriteError
 from prompts.file import DEFAULT_PROMPT, SUFFIX, PromptFile, write_prompt
@@ -21,7 +21,7 @@ from prompts.repository import unproven_path
 from tuning import checkpoint
 from tuning.config import TuningConfig
 from tuning.corpus import Corpus
-from tuning.distributed import joined
+from tuning.distributed import is_sharded, joined
 from tuning.evaluate import Gain
 from tuning.history import commit_of
 from tuning.job import (
@@ -148,6 +148,9 @@ def tune(
             resumable,
             group,
         )
+        if group.leads and is_sharded(base.model):  # the rest is the leading process's alone
+            base = load_model(base.folder)
+            job = replace(job, base=base)
         draft = _prompt_file(job, tuned.rows, tuned, measured={})
         proof = None
         if not tuned.interrupted and group.leads:
