@@ -32,6 +32,7 @@ BOTH = "this prompt + retrieval"
 LORA = "LoRA"
 PRESENT = "prompt before the refresh"
 THIS_PROMPT = "this prompt"
+GENERIC = "generic prompt"
 OTHER = "prompt of "  # followed by another repository's name
 DECODED_LINES = 40
 

@@ -20,6 +20,7 @@ from prompts.manifest import Manifest
 from prompts.repository import unproven_path
 from tuning import checkpoint
 from tuning.config import TuningConfig
+from tuning.controls import control_ways
 from tuning.corpus import Corpus
 from tuning.distributed import is_sharded, joined
 from tuning.evaluate import Gain
@@ -39,7 +40,6 @@ from tuning.proof import (
     BOTH,
     LORA,
     NO_PROMPT,
-    OTHER,
     PRESENT,
     RETRIEVAL,
     THIS_PROMPT,
@@ -119,7 +119,8 @@ def tune(
 ) -> Report:
     """Tune a prompt on a repository; write it to `out` if the test files prove it, else beside.
 
-    `against` are prompts of other repositories to compare with. `present` is the repository's
+    `against` are prompts of other repositories to compare with, beside those that are shipped for
+    the default model (`tuning.controls`). `present` is the repository's
     prompt to start from (a refresh). A run that was killed goes on where it was unless `fresh`.
     Ctrl-C ends the run at once: the best prompt so far is kept only if the validation files had
     proved it already.
@@ -159,8 +160,7 @@ def tune(
                 ways[UNTRAINED] = Way(base, _prompt_file(job, untrained, tuned, measured={}))
             else:
                 ways[PRESENT] = Way(base, job.present)
-            for prompt in against:
-                ways[OTHER + prompt.manifest.name] = Way(base, prompt)
+            ways |= control_ways(base, read.root.name, against)
             ways |= _with_retrieval(base, draft)
             try:
                 proof = proof_of(
@@ -217,7 +217,7 @@ def evaluate(
     it held out, and `prompts.errors.IncompatiblePrompt`.
     """
     ways = {NO_PROMPT: Way(base)}
-    ways |= {OTHER + other.manifest.name: Way(base, other) for other in against}
+    ways |= control_ways(base, read.root.name, against)
     ways |= _with_retrieval(base, prompt)
     for way in ways.values():
         prefix_kv(base, way.prompt)  # refuse a prompt of another model before anything else

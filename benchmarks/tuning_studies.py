@@ -1,0 +1,177 @@
+"""What tuning depends on, each study at equal steps on one package and the same held-out holes.
+
+    python -m benchmarks.tuning_studies curve | ablation | parts | models [--package networkx]
+
+`curve` tunes on 5, 20, 80 and all files. `ablation` leaves out or adds one part of the recipe at a
+time. `parts` tunes for one folder and for docstrings, and compares with the general prompt there.
+`models` tunes behind several base models (`--models FOLDER …`). Each prints its table and adds it
+to `benchmarks/results/tuning_studies.json`; `python -m benchmarks.tuning_plot` draws them.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.tuning import repositories
+from code_model.loading import BaseModel, load_model
+from code_model.soft_prompt import prefix_kv
+from tuning.config import TuningConfig
+from tuning.corpus import collect
+from tuning.distributed import Group
+from tuning.evaluate import middle_nats, paired_gain
+from tuning.examples import HeldOutHole, indexed
+from tuning.job import Job, holes_of, new_job, start_of, train_job
+from tuning.prefix import FORMS
+from tuning.train import Tuned
+
+RESULTS = Path("benchmarks/results/tuning_studies.json")
+SIZES = (5, 20, 80)
+ABLATIONS: dict[str, dict[str, Any]] = {
+    "the recipe": {},
+    "no retrieved code in the examples": {"retrieved": 0.0},
+    "loss on the hole alone": {"context_share": 0.0},
+    "loss on all tokens": {"context_share": 1.0},
+    "holes only, nothing left to right": {"left_to_right": 0.0},
+    "half distillation": {"distillation": 0.5},
+    "an eighth of anchor": {"anchor": 0.125},
+    "form embedding": {"form": "embedding"},
+    "256 virtual tokens": {"num_virtual_tokens": 256},
+    "a third of the learning rate": {"learning_rate": 0.033},
+}
+PARTS: dict[str, dict[str, Any]] = {
+    "algorithms": {"include": ("networkx/algorithms/**",)},
+    "docstrings": {"task": "docstring"},
+}
+Row = dict[str, Any]
+
+
+def tuned(job: Job) -> Tuned:
+    """The best prompt of a job."""
+    return train_job(job, start_of(job), lambda fraction, so_far: None, None, Group())
+
+
+def gains(job: Job, found: Tuned, holes: Sequence[HeldOutHole]) -> Row:
+    """What a prompt saves on the holes: against no prompt, and both beside retrieved code."""
+    base = job.base
+    prefix = FORMS[job.config.form](found.rows).kv(base.model).detach()
+    none = prefix_kv(base, None)
+    measured = {}
+    for name, examples in (
+        ("gain", [hole.example for hole in holes]),
+        ("over_retrieval", [hole.retrieved or hole.example for hole in holes]),
+    ):
+        without, with_prompt = (middle_nats(base.model, one, examples) for one in (none, prefix))
+        gain = paired_gain(without, with_prompt, holes, job.config.seed)
+        measured[name] = [round(one, 5) for one in (gain.mean, gain.low, gain.high)]
+    return {
+        **measured,
+        "steps": found.steps,
+        "best_step": found.best.step,
+        "seconds": round(found.seconds, 1),
+        "validation": round(found.best.gain.mean, 5),
+        "files": job.split.sizes,
+        "holes": len(holes),
+    }
+
+
+def one(job: Job) -> Row:
+    """Tune, and measure on the job's own test files."""
+    found = tuned(job)
+    return gains(job, found, holes_of(job, indexed(job.read.files)))
+
+
+def curve(base: BaseModel, folder: Path, config: TuningConfig) -> Iterator[tuple[str, Row]]:
+    """The first files by path of a hashed order would favour none; the split's order is by path, so
+    every n-th file is taken."""
+    job = new_job(base, collect(folder), config, None)
+    files = job.split.train
+    for size in (*(size for size in SIZES if size < len(files)), len(files)):
+        some = files[:: len(files) // size][:size]
+        yield f"{size} files", one(replace(job, split=replace(job.split, train=some)))
+
+
+def ablation(base: BaseModel, folder: Path, config: TuningConfig) -> Iterator[tuple[str, Row]]:
+    """Each part of the recipe, left out or added."""
+    read = collect(folder)
+    for name, change in ABLATIONS.items():
+        yield name, one(new_job(base, read, replace(config, **change), None))
+
+
+def parts(base: BaseModel, folder: Path, config: TuningConfig) -> Iterator[tuple[str, Row]]:
+    """A specialised prompt and the general one on the specialised one's held-out holes.
+
+    The general one is tuned on all files but those that are held out there.
+    """
+    read = collect(folder)
+    for name, change in PARTS.items():
+        special = new_job(base, read, replace(config, **change), None)
+        holes = holes_of(special, indexed(read.files))
+        yield f"{name}: the specialised prompt", gains(special, tuned(special), holes)
+        held_out = {file.path for file in (*special.split.validation, *special.split.test)}
+        rest = tuple(file for file in read.files if file.path not in held_out)
+        general = replace(
+            new_job(base, read, config, None), split=replace(special.split, train=rest)
+        )
+        yield f"{name}: the general prompt", gains(general, tuned(general), holes)
+
+
+def models(
+    folders: Sequence[Path], folder: Path, config: TuningConfig
+) -> Iterator[tuple[str, Row]]:
+    """The same behind several checkpoints of the base."""
+    for path in folders:
+        yield path.name, one(new_job(load_model(path), collect(folder), config, None))
+
+
+def show(title: str, rows: dict[str, Row]) -> None:
+    """The table of one study."""
+    table = Table(title=title)
+    for column in ("", "saved", "95 %", "over retrieval", "95 %", "best step", "seconds"):
+        table.add_column(column, justify="left" if not column else "right")
+    for name, row in rows.items():
+        cells = []
+        for key in ("gain", "over_retrieval"):
+            mean, low, high = row[key]
+            cells += [f"{mean:+.1%}", f"{low:+.1%} to {high:+.1%}"]
+        table.add_row(name, *cells, f"{row['best_step']} of {row['steps']}", str(row["seconds"]))
+    Console(width=140).print(table)
+
+
+def main() -> None:
+    """Run one study; what was measured is kept after every row."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("study", choices=("curve", "ablation", "parts", "models"))
+    parser.add_argument("--package", default="networkx")
+    parser.add_argument("--steps", type=int, default=250)
+    parser.add_argument("--models", type=Path, nargs="*", default=[])
+    parser.add_argument("--cache", type=Path, default=Path(".cache/tuning"))
+    given = parser.parse_args()
+    folder = repositories(given.cache, [given.package])[given.package]
+    config = TuningConfig(steps=given.steps)
+    studies = {"curve": curve, "ablation": ablation, "parts": parts}
+    rows = (
+        models(given.models, folder, config)
+        if given.study == "models"
+        else studies[given.study](load_model(), folder, config)
+    )
+    title = f"{given.study}: {given.package}, {given.steps} steps"
+    found: dict[str, Row] = {}
+    console = Console(stderr=True)
+    began = time.monotonic()
+    for name, row in rows:
+        found[name] = row
+        console.print(f"{name}: {row['gain'][0]:+.1%}, {time.monotonic() - began:.0f} s so far")
+        kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+        RESULTS.write_text(json.dumps({**kept, title: found}, indent=1) + "\n")
+    show(title, found)
+
+
+if __name__ == "__main__":
+    main()

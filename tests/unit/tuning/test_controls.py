@@ -1,0 +1,42 @@
+"""What every proof compares with."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from code_model.loading import BaseModel
+from prompts.file import PromptFile, write_prompt
+from prompts.manifest import Manifest
+from tuning import controls
+from tuning.controls import GENERIC_NAME, control_ways, shipped
+from tuning.prefix import initial_prefix
+
+
+@pytest.fixture
+def prompt(base: BaseModel) -> PromptFile:
+    prefix = initial_prefix(base, "kv", list(range(16)))
+    manifest = Manifest(
+        name="mine", form="kv", num_virtual_tokens=16, model=base.identity, attune_version="0"
+    )
+    return PromptFile(manifest, prefix.rows().detach().numpy())
+
+
+def test_a_repository_is_not_its_own_control(
+    base: BaseModel, prompt: PromptFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(controls, "FOLDER", tmp_path)
+    for name in ("one", "two", GENERIC_NAME):
+        named = replace(prompt, manifest=replace(prompt.manifest, name=name))
+        write_prompt(tmp_path / f"{name}.attune.safetensors", named)
+    assert list(control_ways(base, "one")) == ["generic prompt", "prompt of two"]
+    assert set(control_ways(base, "three", [prompt])) == {
+        "prompt of " + prompt.manifest.name,
+        "prompt of one",
+        "prompt of two",
+        "generic prompt",
+    }
+
+
+def test_another_model_has_none(base: BaseModel) -> None:
+    assert shipped(base.identity) == ()
