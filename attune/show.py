@@ -11,6 +11,7 @@ from rich.text import Text
 if TYPE_CHECKING:
     from attune.doctor import Finding
     from prompts.manifest import Manifest
+    from tuning.evaluate import Gain
 
 MAX_LISTED = 4
 
@@ -58,6 +59,19 @@ def _measured(manifest: "Manifest") -> str:
         if isinstance(count, int):
             told.append(f"{count} unseen {'files' if key == 'files' else 'hidden pieces'}")
     return ", ".join(told)
+
+
+def interval(gain: "Gain") -> str:
+    """A gain with its interval, and a word if that does not prove it."""
+    verdict = "" if gain.proven else "; the interval includes zero"
+    return (
+        f"{percent(gain.mean)} (95 % interval {percent(gain.low)} to {percent(gain.high)}{verdict})"
+    )
+
+
+def percent(share: float) -> str:
+    """One decimal, two where one would hide the sign."""
+    return f"{share:+.2%}" if abs(share) < 0.01 else f"{share:+.1%}"
 
 
 def _pairs(values: object) -> str:

@@ -12,9 +12,11 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from rich.table import Table
 from rich.text import Text
 
+from attune.show import interval, percent
+from attune.show_context import show_context
+
 if TYPE_CHECKING:
     from tuning.drift import Drift
-    from tuning.evaluate import Gain
     from tuning.proof import Proof
     from tuning.tune import Look, Report
 
@@ -112,6 +114,8 @@ def show_report(report: "Report") -> None:
     if report.left_out:
         parts = ", ".join(f"{count} {why}" for why, count in sorted(report.left_out.items()))
         console.print(f"Left out: {parts}.", highlight=False)
+    if report.context is not None:
+        show_context(console, report.context)
     if report.proof is not None:
         files = report.files
         best = max(report.checks, key=lambda check: check.gain.mean)
@@ -151,10 +155,10 @@ def show_proof(proof: "Proof") -> None:
     console = Console()
     console.print(table)
     _show_strata(console, proof)
-    console.print(f"Gain of this prompt: {_interval(proof.gain)}", highlight=False)
+    console.print(f"Gain of this prompt: {interval(proof.gain)}", highlight=False)
     if proof.over_retrieval is not None:
         console.print(
-            f"Gain of both over retrieval alone: {_interval(proof.over_retrieval)}", highlight=False
+            f"Gain of both over retrieval alone: {interval(proof.over_retrieval)}", highlight=False
         )
     console.print("Proven." if proof.proven else "Not proven.", style="bold")
     if proof.specificity is not None:
@@ -191,18 +195,6 @@ def show_drift(drift: "Drift") -> None:
             highlight=False,
         )
     console.print(drift.advice, highlight=False)
-
-
-def _interval(gain: "Gain") -> str:
-    verdict = "" if gain.proven else "; the interval includes zero"
-    return (
-        f"{percent(gain.mean)} (95 % interval {percent(gain.low)} to {percent(gain.high)}{verdict})"
-    )
-
-
-def percent(share: float) -> str:
-    """One decimal, two where one would hide the sign."""
-    return f"{share:+.2%}" if abs(share) < 0.01 else f"{share:+.1%}"
 
 
 def _show_samples(console: Console, proof: "Proof") -> None:

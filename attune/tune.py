@@ -21,7 +21,7 @@ JsonLines = Annotated[
 
 
 def tune(
-    context: typer.Context,
+    parsed: typer.Context,
     repository: Repository = Path(),
     out: Annotated[
         Path | None,
@@ -42,6 +42,13 @@ def tune(
         bool,
         typer.Option("--refresh", help="Tune the present prompt on what changed."),
     ] = False,
+    context: Annotated[
+        bool,
+        typer.Option(
+            "--context",
+            help="Also search the context that suits the repository; takes 30 % of the minutes.",
+        ),
+    ] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Do not take up a killed run.")] = False,
     against: Against = None,
     seed: Annotated[
@@ -57,8 +64,8 @@ def tune(
     from tuning.corpus import collect
 
     if refresh:
-        for name in ("include", "form", "tokens", "task", "seed"):
-            source = context.get_parameter_source(name)
+        for name in ("include", "form", "tokens", "task", "seed", "context"):
+            source = parsed.get_parameter_source(name)
             if source is not None and source.name != "DEFAULT":
                 raise typer.BadParameter(f"--refresh keeps the prompt's own; leave out --{name}")
     leads = os.environ.get("RANK", "0") == "0"  # torchrun starts several processes: one speaks
@@ -83,7 +90,15 @@ def tune(
         )
         with looks(json_lines, leads) as progress:
             report = tune_on(
-                base, read, out, config, progress, against=others, present=present, fresh=fresh
+                base,
+                read,
+                out,
+                config,
+                progress,
+                against=others,
+                present=present,
+                fresh=fresh,
+                search=context,
             )
     except KeyboardInterrupt:
         say("stopped by Ctrl-C before anything was tuned; nothing was written.")

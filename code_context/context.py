@@ -64,7 +64,8 @@ class Context:
 class ContextConfig:
     """Budgets in tokens of the model; windows move in blocks of `block_lines` lines.
 
-    `sources` fill `max_snippet_tokens` in their order, each up to its own share of it.
+    `sources` fill `max_snippet_tokens` in their order, each up to its own share of it; one that is
+    not named is not shown. `order` is how they stand in the input.
     """
 
     max_prefix_tokens: int = 384
@@ -77,6 +78,7 @@ class ContextConfig:
         ("similar", 0.75),
         ("definition", 1.0),
     )
+    order: tuple[Source, ...] = STABILITY
 
 
 def build_context(
@@ -90,7 +92,7 @@ def build_context(
 ) -> Context:
     """The context of a cursor. `path` is relative to the repository, with forward slashes.
 
-    Of each source the best snippets that fit are taken; they stand by stability, then by path.
+    Of each source the best snippets that fit are taken; they stand by source, then by path.
     """
     start = _prefix_start(tree.lines, offset, config, count_tokens)
     end = _suffix_end(tree.lines, offset, config, count_tokens)
@@ -100,7 +102,7 @@ def build_context(
         header=_within(
             file_header(tree, start, end, offset), config.max_header_tokens, count_tokens
         ),
-        snippets=_in_order(one.snippet for one in considered if one.reason is None),
+        snippets=_in_order((one.snippet for one in considered if one.reason is None), config.order),
         prefix=tree.text[start:offset],
         suffix=tree.text[offset:end],
         considered=considered,
@@ -153,10 +155,10 @@ def _holds(shown: Snippet, other: Snippet) -> bool:
     return shown.line <= other.line < shown.line + len(shown.text.splitlines())
 
 
-def _in_order(snippets: Iterable[Snippet]) -> tuple[Snippet, ...]:
-    """By stability, path and line; definitions of one file are one snippet."""
+def _in_order(snippets: Iterable[Snippet], order: Sequence[Source]) -> tuple[Snippet, ...]:
+    """By source, path and line; definitions of one file are one snippet."""
     ordered = sorted(
-        snippets, key=lambda one: (STABILITY.index(one.source), one.path, one.line, one.text)
+        snippets, key=lambda one: (order.index(one.source), one.path, one.line, one.text)
     )
     joined: list[Snippet] = []
     for one in ordered:

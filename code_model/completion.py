@@ -1,11 +1,11 @@
 """One completion, from text and cursor to the text to insert: the path of every front end."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from code_context.brackets import CLOSERS, scan
 from code_context.completion_kind import CompletionKind, decide
-from code_context.context import Context, ContextConfig, build_context
+from code_context.context import Context, ContextConfig, Snippet, build_context
 from code_context.retrieval import Repository
 from code_context.syntax import OpenTrees, SyntaxTree, language_of, parse
 from code_model import filters
@@ -79,13 +79,28 @@ def context_at(
     """The context whose ids `model_input` gives."""
     if repository is None:
         config = replace(config, max_snippet_tokens=0)
+    found = () if repository is None else repository.snippets(tree, path, offset)
+    return context_with(base, tree, path, offset, found, config=config, room=room)
+
+
+def context_with(
+    base: BaseModel,
+    tree: SyntaxTree,
+    path: str,
+    offset: int,
+    found: Sequence[Snippet],
+    *,
+    config: ContextConfig,
+    room: int | None = None,
+) -> Context:
+    """The same with what other files say already `found`, which no parameter changes."""
     return build_context(
         tree,
         path,
         offset,
         config=config if room is None else _shrunk(config, room),
         count_tokens=base.encoder.count,
-        snippets=() if repository is None else repository.snippets(tree, path, offset),
+        snippets=found,
     )
 
 
@@ -104,6 +119,7 @@ def complete(
 ) -> Completion:
     """Complete `text` of the file `path` (relative to its repository) at `offset` (code points).
 
+    Without a `config`, the context is the one that the engine's prompt was tuned with.
     `explicit`: the user asked for it, so strings and comments are completed too. `repository`
     speaks for the other files; `trees` knows earlier versions of the text. `progress` hears the
     text so far at every token.
@@ -118,7 +134,7 @@ def complete(
         tree,
         path,
         offset,
-        config=config or ContextConfig(),
+        config=config or engine.context,
         room=engine.room(limit),
         repository=repository,
     )
@@ -162,7 +178,7 @@ def warm(
         _tree(text, path, trees),
         path,
         offset,
-        config=config or ContextConfig(),
+        config=config or engine.context,
         room=engine.room(max(MAX_NEW_TOKENS.values())),
         repository=repository,
     )

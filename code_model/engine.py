@@ -10,7 +10,7 @@ from torch import Tensor
 from code_model.llama import KVCache
 from code_model.loading import BaseModel
 from code_model.lookup import Lookup
-from code_model.soft_prompt import prefix_kv
+from code_model.soft_prompt import context_of, prefix_kv
 from prompts.file import PromptFile
 
 PREFILL_CHUNK = 128  # tokens between two looks at the cancel flag
@@ -67,6 +67,7 @@ class Engine:
         self.speculate = True
         self._forward = base.forward
         prefix = prefix_kv(base, prompt)
+        self.context = context_of(None if prompt is None else prompt.manifest)
         self.prefix_tokens = prefix.shape[3]
         self._cache = KVCache(base.model.config, base.model.config.max_position_embeddings)
         self._cache.load_prefix(prefix)

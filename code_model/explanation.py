@@ -72,7 +72,7 @@ def explain(
     repository: Repository | None = None,
 ) -> Explanation:
     """Explain what would be suggested, unasked, at `offset` (code points) of the file `path`."""
-    config = config or ContextConfig()
+    config = config or engine.context
     tree = parse(text, language_of(path))
     decision = decide(tree, offset)
     room = engine.room(MAX_NEW_TOKENS.get(decision.kind, max(MAX_NEW_TOKENS.values())))

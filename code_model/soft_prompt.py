@@ -10,11 +10,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from code_context.context import ContextConfig
+from code_context.parameters import ContextParametersError, understood
 from code_model.forward import TorchForward
 from code_model.llama import KVCache, Llama, LlamaConfig
 from code_model.loading import BaseModel
 from prompts.errors import IncompatiblePrompt
 from prompts.file import PromptFile, check_compatible
+from prompts.manifest import Manifest
 
 
 def rows_to_kv(rows: Tensor, config: LlamaConfig) -> Tensor:
@@ -49,12 +52,13 @@ def prefix_kv(base: BaseModel, prompt: PromptFile | None) -> Tensor:
     Without a prompt it is the beginning-of-sequence token, or nothing if the layout has none. A
     prompt of either form takes that token's place.
 
-    Raises `prompts.errors.IncompatiblePrompt` if the prompt was tuned for another model, or takes
-    more than half of this one's positions.
+    Raises `prompts.errors.IncompatiblePrompt` if the prompt was tuned for another model or with a
+    context that this Attune cannot build, or takes more than half of this model's positions.
     """
     if prompt is None:
         return kv_of_ids(base.model, base.encoder.beginning_ids)
     check_compatible(prompt.manifest, base.identity)
+    context_of(prompt.manifest)
     positions = base.model.config.max_position_embeddings
     if prompt.manifest.num_virtual_tokens > positions // 2:
         raise IncompatiblePrompt(
@@ -66,3 +70,20 @@ def prefix_kv(base: BaseModel, prompt: PromptFile | None) -> Tensor:
     if prompt.manifest.form == "embedding":
         return kv_from_embeddings(base.model, rows)
     return rows_to_kv(rows, base.model.config)
+
+
+def context_of(manifest: Manifest | None) -> ContextConfig:
+    """The context that a prompt was tuned with, and so is to be served with; without one, the
+    default.
+
+    Raises `prompts.errors.IncompatiblePrompt` if this Attune cannot build it.
+    """
+    if manifest is None:
+        return ContextConfig()
+    try:
+        return understood(manifest.context)
+    except ContextParametersError as error:
+        raise IncompatiblePrompt(
+            f"Prompt {manifest.name!r} was tuned with a context that cannot be built here: "
+            f"{error}; update Attune or tune it again."
+        ) from None

@@ -22,7 +22,7 @@ from prompts.errors import (
     PromptError,
     PromptWriteError,
 )
-from prompts.manifest import Manifest, ModelIdentity
+from prompts.manifest import Manifest, ModelIdentity, layout_with
 from prompts.strict_json import JSON
 
 SUFFIX = ".attune.safetensors"
@@ -97,7 +97,11 @@ def check_compatible(manifest: Manifest, identity: ModelIdentity) -> None:
         for word, same in (
             ("model", tuned.model_fingerprint == identity.model_fingerprint),
             ("tokenizer", tuned.tokenizer_fingerprint == identity.tokenizer_fingerprint),
-            ("layout", tuned.layout_fingerprint == identity.layout_fingerprint),
+            (
+                "layout",
+                tuned.layout_fingerprint
+                == layout_with(identity.layout_fingerprint, manifest.context),
+            ),
             ("shape", _sizes(tuned) == _sizes(identity)),
         )
         if not same

@@ -1,9 +1,10 @@
 """What a prompt file says about itself: the manifest, its JSON form and its validation."""
 
 import dataclasses
+import hashlib
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, cast
@@ -27,7 +28,8 @@ class ModelIdentity:
     """The frozen model that a prompt belongs to.
 
     The fingerprints (sha256, 64 lower-case hex digits) decide whether a prompt fits; `name` is for
-    people. `layout_fingerprint` stands for how context and FIM tokens are laid out in the input.
+    people. `layout_fingerprint` stands for how context and FIM tokens are laid out in the input
+    (`layout_with`).
     """
 
     name: str
@@ -76,7 +78,7 @@ class Manifest:
     show_threshold: float | None = None
     """Lowest log-probability (nats) at which a completion made with this prompt is shown."""
     context: dict[str, JSON] = field(default_factory=dict)
-    """Parameters of the context that the prompt was tuned with, where they are not the defaults."""
+    """All parameters of the context that the prompt was tuned with; empty for the defaults."""
     audit: dict[str, JSON] = field(default_factory=dict)
     """What `attune prompt audit` found; empty before."""
 
@@ -154,6 +156,17 @@ class Manifest:
             attune_version=fields.text("attune_version", _LINE),
             **_optional(fields),
         )
+
+
+def layout_with(layout_fingerprint: str, context: Mapping[str, JSON]) -> str:
+    """The layout fingerprint of a prompt that was tuned with these parameters of the context.
+
+    It binds them: a file that lost or changed them, or a reader without them, does not fit.
+    """
+    if not context:
+        return layout_fingerprint
+    told = json.dumps([layout_fingerprint, context], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(told.encode("ascii")).hexdigest()
 
 
 def _corrupt(reason: str) -> CorruptPrompt:

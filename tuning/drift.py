@@ -8,9 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from code_context.context import ContextConfig
 from code_model.loading import BaseModel
-from code_model.soft_prompt import prefix_kv
+from code_model.soft_prompt import context_of, prefix_kv
 from prompts.file import PromptFile
 from prompts.manifest import Manifest
 from tuning.config import TuningConfig
@@ -100,7 +99,7 @@ def drift_of(
         base.model.config.max_position_embeddings - manifest.num_virtual_tokens,
     )
     found = held_out_holes(
-        base, files, config=ContextConfig(), room=room, count=HOLES, seed=0, newest=lines
+        base, files, config=context_of(manifest), room=room, count=HOLES, seed=0, newest=lines
     )
     holes = [hole for hole in found if hole.newest][:HOLES]
     gain = None

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from rapidfuzz import fuzz
 from torch import Tensor
 
+from code_context.context import ContextConfig
 from code_context.retrieval import Repository
 from code_model.completion import complete
 from code_model.engine import Engine
@@ -37,6 +38,15 @@ class Gain:
     def proven(self) -> bool:
         """Whether the interval excludes zero."""
         return self.low > 0.0
+
+    def to_json(self) -> dict[str, float | None]:
+        """The figures; no interval comes from a single file."""
+        bounded = math.isfinite(self.low)
+        return {
+            "gain": round(self.mean, 5),
+            "gain_low": round(self.low, 5) if bounded else None,
+            "gain_high": round(self.high, 5) if bounded else None,
+        }
 
 
 @dataclass(frozen=True)
@@ -117,11 +127,15 @@ def paired_gain(
 
 
 def decoded_scores(
-    engine: Engine, holes: Sequence[HeldOutHole], others: Repository | None = None
+    engine: Engine,
+    holes: Sequence[HeldOutHole],
+    others: Repository | None = None,
+    context: ContextConfig | None = None,
 ) -> DecodedScores:
     """Complete the holes of whole and half lines as the editor would, and compare first lines.
 
-    With `others`, code that retrieval finds in them stands in front.
+    With `others`, code that retrieval finds in them stands in front. Without a `context`, it is the
+    one of the engine's prompt.
     """
     samples = []
     for hole in holes:
@@ -129,7 +143,15 @@ def decoded_scores(
             continue
         text = without_middle(hole.file, hole.hole)
         start = hole.hole.start
-        answer = complete(engine, text, hole.file.path, start, explicit=True, repository=others)
+        answer = complete(
+            engine,
+            text,
+            hole.file.path,
+            start,
+            config=context,
+            explicit=True,
+            repository=others,
+        )
         samples.append(
             Decoded(
                 path=hole.file.path,

@@ -121,7 +121,8 @@ class TrainingExamples:
 
     A share of the examples are windows of `generic` code, on which nothing shall change. Half of
     the others come from the files of `changed`, if any of them is here. `others` is where code is
-    retrieved from, for the share `retrieved` of the holes and for the teacher.
+    retrieved from, for the share `retrieved` of the holes and for the teacher; `context` is what
+    the prompt will be served with.
     """
 
     def __init__(
@@ -134,9 +135,11 @@ class TrainingExamples:
         generic: Sequence[SourceFile] = (),
         changed: Collection[str] = (),
         others: Repository | None = None,
+        context: ContextConfig | None = None,
     ) -> None:
         self._base, self._files, self._room, self._config = base, files, room, config
         self._generic, self._others = generic, others
+        self._context = context or ContextConfig()
         self._anchor = config.anchor if generic else 0.0
         self._weights = [len(file.text) ** 0.5 for file in files]
         dwelt = sum(w for file, w in zip(files, self._weights, strict=True) if file.path in changed)
@@ -161,7 +164,7 @@ class TrainingExamples:
         if rng.random() < 0.5:  # the cursor is seldom at the very start of what is to come
             start = rng.randrange(hole.start, hole.end)
             hole = Hole(hole.kind, start, hole.end)
-        plain = partial(fim_example, self._base, file, hole, ContextConfig(), room)
+        plain = partial(fim_example, self._base, file, hole, self._context, room)
         if self._others is None:
             return plain()
         if rng.random() < self._config.retrieved:

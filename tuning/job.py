@@ -10,7 +10,7 @@ from torch import Tensor
 from code_context.context import ContextConfig
 from code_context.retrieval import Repository
 from code_model.loading import BaseModel
-from code_model.soft_prompt import prefix_kv
+from code_model.soft_prompt import context_of, prefix_kv
 from prompts.file import PromptFile, check_compatible, read_prompt, sha256_of
 from prompts.manifest import Manifest
 from tuning import checkpoint, distributed, generic
@@ -40,6 +40,7 @@ class Job:
     newest: Mapping[str, set[int]]
     present: PromptFile | None
     lineage: tuple[str, ...]
+    context: ContextConfig
 
     @property
     def room(self) -> int:
@@ -66,7 +67,7 @@ def new_job(base: BaseModel, read: Corpus, config: TuningConfig, present: Path |
     if present is None:
         newest = newest_lines(read.root, [file.path for file in read.files])
         sides = split(included(read.files, config.include), config.seed, newest)
-        return Job(base, read, config, sides, newest, None, ())
+        return Job(base, read, config, sides, newest, None, (), ContextConfig())
     before = read_prompt(present)
     job = recorded_job(base, read, before.manifest, config)
     return replace(job, present=before, lineage=(*before.manifest.lineage, sha256_of(present)))
@@ -94,7 +95,7 @@ def recorded_job(
     )
     sides = recorded_split(included(read.files, manifest.globs), known)
     newest = newest_lines(read.root, [file.path for file in read.files])
-    return Job(base, read, config, sides, newest, None, ())
+    return Job(base, read, config, sides, newest, None, (), context_of(manifest))
 
 
 def start_of(job: Job) -> Prefix:
@@ -111,6 +112,7 @@ def fingerprint_of(job: Job) -> str:
         {
             "config": asdict(job.config),
             "model": asdict(job.base.identity),
+            "context": asdict(job.context),
             "files": [
                 [side, *((file.path, file.text) for file in files)]
                 for side, files in vars(job.split).items()
@@ -132,6 +134,7 @@ def examples_of(job: Job) -> TrainingExamples:
         changed=_changed(job),
         # of the files to tune on only: what is held out must not be seen in front of a hole either
         others=indexed(job.split.train) if config.retrieved or config.distillation else None,
+        context=job.context,
     )
 
 
@@ -187,7 +190,7 @@ def validation_holes(job: Job) -> list[HeldOutHole]:
     return held_out_holes(
         job.base,
         job.split.validation,
-        config=ContextConfig(),
+        config=job.context,
         room=job.room,
         count=job.config.validation_holes,
         seed=job.config.seed,
@@ -209,7 +212,7 @@ def holes_of(job: Job, others: Repository | None = None) -> list[HeldOutHole]:
     return held_out_holes(
         job.base,
         job.split.test,
-        config=ContextConfig(),
+        config=job.context,
         room=job.room,
         count=job.config.test_holes,
         seed=job.config.seed + 1,
@@ -229,4 +232,4 @@ def proof_of(
     holes = holes_of(job, others)
     sort = stratum_of(job.read.files)
     strata = [sort(hole.file, hole.hole) for hole in holes]
-    return prove(holes, strata, ways, job.config.seed, progress, others)
+    return prove(holes, strata, ways, job.config.seed, progress, others, job.context)

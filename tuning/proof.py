@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from code_context.context import ContextConfig
 from code_context.retrieval import Repository
 from code_model.engine import Engine
 from code_model.loading import BaseModel
@@ -105,15 +106,15 @@ class Proof:
             "files": self.files,
             "holes": self.holes,
             "decoded_lines": self.decoded_lines,
-            **_gain_json(self.gain),
+            **self.gain.to_json(),
             "proven": self.proven,
-            "over_retrieval": None if over is None else _gain_json(over),
+            "over_retrieval": None if over is None else over.to_json(),
             "specificity": None if self.specificity is None else round(self.specificity, 4),
             "strata": dict(self.strata),
             "arms": {
                 arm.name: {
                     "bits_per_byte": round(arm.bits_per_byte, 5),
-                    **_gain_json(arm.gain),
+                    **arm.gain.to_json(),
                     "exact_match": round(arm.decoded.exact_match, 5),
                     "edit_similarity": round(arm.decoded.edit_similarity, 5),
                     "first_identifier": round(arm.decoded.first_identifier, 5),
@@ -132,11 +133,13 @@ def prove(
     seed: int,
     progress: Callable[[float], None],
     others: Repository | None = None,
+    context: ContextConfig | None = None,
 ) -> Proof:
     """Score every way by name, of which `NO_PROMPT` comes first and `THIS_PROMPT` is one.
 
     `strata` says what each hole asks for (`tuning.strata`). `progress` hears the share done.
     `others` is where the ways with retrieval find code; the holes must then have both forms.
+    `context` is what the holes were built with.
     """
     lines = [hole for hole in holes if hole.hole.kind in LINE_KINDS][:DECODED_LINES]
     parts = _parts(holes, strata)
@@ -154,7 +157,10 @@ def prove(
                 bits_per_byte(nats, holes),
                 paired_gain(measured[NO_PROMPT], nats, holes, seed),
                 decoded_scores(
-                    Engine(way.base, way.prompt), lines, others if way.retrieval else None
+                    Engine(way.base, way.prompt),
+                    lines,
+                    others if way.retrieval else None,
+                    context,
                 ),
                 {
                     part: bits_per_byte(nats[rows], [holes[row] for row in rows])
@@ -190,12 +196,3 @@ def _specificity(own: Gain, others: Sequence[Gain]) -> float | None:
     if not others or own.mean <= 0:
         return None
     return (own.mean - fmean(other.mean for other in others)) / own.mean
-
-
-def _gain_json(gain: Gain) -> dict[str, float | None]:
-    bounded = np.isfinite(gain.low)  # no interval comes from a single file
-    return {
-        "gain": round(gain.mean, 5),
-        "gain_low": round(gain.low, 5) if bounded else None,
-        "gain_high": round(gain.high, 5) if bounded else None,
-    }

@@ -11,19 +11,22 @@ from typing import Any
 
 from torch import Tensor
 
+from code_context.parameters import described
 from code_model.engine import Engine
 from code_model.loading import BaseModel, load_model
 from code_model.soft_prompt import prefix_kv
 from prompts.errors import PromptWriteError
 from prompts.file import DEFAULT_PROMPT, SUFFIX, PromptFile, write_prompt
-from prompts.manifest import Manifest
+from prompts.manifest import Manifest, layout_with
 from prompts.repository import unproven_path
 from tuning import checkpoint
 from tuning.config import TuningConfig
+from tuning.context_search import START, ContextFound, config_at, room_of, search_context
 from tuning.controls import control_ways
 from tuning.corpus import Corpus
-from tuning.distributed import is_sharded, joined
+from tuning.distributed import Group, is_sharded, joined
 from tuning.evaluate import Gain
+from tuning.examples import indexed
 from tuning.history import commit_of
 from tuning.job import (
     Job,
@@ -54,6 +57,7 @@ from tuning.train import Check, Resumable, Tuned
 # what a run may have on disk at once, in sizes of its rows: the prompt, and two checkpoints of
 # offsets, their two moments and the best rows
 FILES_OF_ROWS = 9
+SEARCH_SHARE = 0.3  # of the minutes, for the context
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,8 @@ Progress = Callable[[Look], None]
 @dataclass(frozen=True)
 class Report:
     """What a run found. `proof` is None when Ctrl-C came before it. `written` is None when nothing
-    was written: then too, and when a refresh found nothing better than the present prompt."""
+    was written: then too, and when a refresh found nothing better than the present prompt.
+    `context` is None when no other context was looked for."""
 
     repository: str
     files: dict[str, int]
@@ -86,6 +91,7 @@ class Report:
     proven: bool
     written: Path | None
     resumable: bool = False
+    context: ContextFound | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The figures, without samples of code."""
@@ -102,6 +108,7 @@ class Report:
             ],
             "proof": None if self.proof is None else self.proof.to_json(),
             "proven": self.proven,
+            "context": None if self.context is None else self.context.to_json(),
             "written": None if self.written is None else str(self.written),
         }
 
@@ -116,12 +123,14 @@ def tune(
     against: Sequence[PromptFile] = (),
     present: Path | None = None,
     fresh: bool = False,
+    search: bool = False,
 ) -> Report:
     """Tune a prompt on a repository; write it to `out` if the test files prove it, else beside.
 
     `against` are prompts of other repositories to compare with, beside those that are shipped for
     the default model (`tuning.controls`). `present` is the repository's
     prompt to start from (a refresh). A run that was killed goes on where it was unless `fresh`.
+    With `search`, a share of the time goes to the context that suits the repository best.
     Ctrl-C ends the run at once: the best prompt so far is kept only if the validation files had
     proved it already.
 
@@ -135,7 +144,10 @@ def tune(
     for prompt in against:
         prefix_kv(base, prompt)  # refuse a prompt of another model before the time is spent
     job = new_job(base, read, config, present)
+    searched = None
     with _writable(target):
+        if search:
+            job, searched = _with_context(job, group, progress)
         start = start_of(job)
         untrained = start.rows().detach().clone()
         _check_free_space(target.parent, FILES_OF_ROWS * untrained.nbytes)
@@ -176,6 +188,8 @@ def tune(
         if group.leads and found and (proof is not None or proven):
             measured = proof.to_json() if proof else _validated(tuned.best.gain)
             measured |= {"proven": proven, "curve": _curve(tuned.checks)}
+            if searched is not None:
+                measured["context"] = searched.to_json()
             if not tuned.interrupted and config.task == "completion":
                 measured |= calibrated(Engine(base, draft), validation_holes(job))
             written = target if proven else unproven_path(target)
@@ -196,6 +210,7 @@ def tune(
         proven=proven,
         written=written,
         resumable=tuned.interrupted and resumable.path.exists(),
+        context=searched,
     )
 
 
@@ -231,6 +246,34 @@ def evaluate(
     return proof_of(job, ways, lambda fraction: progress(Look("Measuring", fraction)))
 
 
+def _with_context(job: Job, group: Group, progress: Progress) -> tuple[Job, ContextFound | None]:
+    """The job with the context that suits its repository best, and what the search found.
+
+    It takes `SEARCH_SHARE` of the minutes. Of several processes one searches and tells the others.
+    """
+    config, began = job.config, time.monotonic()
+    seconds = 60.0 * SEARCH_SHARE * config.minutes
+
+    def spent() -> float:  # steps are for runs that end at the same bytes, whatever the time
+        return 0.0 if config.steps is not None else (time.monotonic() - began) / seconds
+
+    found, point = None, START
+    if group.leads:
+        found = search_context(
+            job.base,
+            job.split.train,
+            indexed(job.split.train),
+            room=room_of(job.base, config.num_virtual_tokens),
+            seed=config.seed,
+            progress=lambda done: progress(Look("Choosing the context", done)),
+            spent=spent,
+        )
+        point = found.point
+    told = [int(group.told(value)) for value in point]
+    config = replace(config, minutes=config.minutes * (1 - SEARCH_SHARE))
+    return replace(job, config=config, context=config_at((told[0], told[1], told[2]))), found
+
+
 def _with_retrieval(base: BaseModel, prompt: PromptFile) -> dict[str, Way]:
     """The prompt and code of other files, each alone and both together."""
     return {
@@ -250,11 +293,15 @@ def _serves(proof: Proof | None, tuned: Tuned) -> bool:
 
 def _prompt_file(job: Job, rows: Tensor, tuned: Tuned, measured: dict[str, Any]) -> PromptFile:
     config, name = job.config, job.read.root.name
+    context = described(job.context)
     manifest = Manifest(
         name=name or "repository",
         form=config.form,
         num_virtual_tokens=config.num_virtual_tokens,
-        model=job.base.identity,
+        model=replace(
+            job.base.identity,
+            layout_fingerprint=layout_with(job.base.identity.layout_fingerprint, context),
+        ),
         languages=("python",),
         repository=name,
         commit=commit_of(job.read.root),
@@ -269,6 +316,7 @@ def _prompt_file(job: Job, rows: Tensor, tuned: Tuned, measured: dict[str, Any])
         lineage=job.lineage,
         task=None if config.task == "completion" else config.task,
         globs=config.include,
+        context=context,
         attune_version=version("attune"),
     )
     return PromptFile(manifest, rows.contiguous().numpy())

@@ -164,6 +164,25 @@ def test_tune_and_eval(tunable: Path, tiny_model: Path, tmp_path: Path) -> None:
     assert "bits per byte" in shown.stdout
 
 
+def test_tune_with_a_search_for_the_context(
+    tunable: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "prompt.attune.safetensors"
+    tuning = ("tune", str(tunable), "--context", "--out", str(out))
+    done = attune(*tuning, "--steps", "2", "--json", "--progress-json", model=tiny_model)
+    assert done.returncode in (0, 1), done.stderr
+    found = json.loads(done.stdout)["context"]
+    assert found["tried"] > 1
+    assert set(found["sections"]) >= {"suffix", "header"}
+    phases = [json.loads(line)["phase"] for line in done.stderr.splitlines() if line[0] == "{"]
+    assert phases[0] == "Choosing the context"
+    assert phases[-1] == "Proving it on unseen files"
+    shown = attune(*tuning, "--minutes", "0.1", model=tiny_model)
+    assert "contexts were tried" in shown.stdout
+    assert "by leaving it out" in shown.stdout
+    refused(attune(*tuning, "--refresh", model=tiny_model), 2, "leave out --context")
+
+
 def test_progress_as_json_lines(tunable: Path, tiny_model: Path, tmp_path: Path) -> None:
     out = tmp_path / "p.attune.safetensors"
     tuning = ("tune", str(tunable), "--steps", "4", "--out", str(out), "--progress-json")
