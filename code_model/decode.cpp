@@ -15,11 +15,15 @@
 #include <mutex>
 #include <thread>
 #include <vector>
+#if defined(__AVX512F__) || defined(__F16C__)
+#include <immintrin.h>
+#endif
 
 namespace {
 
 constexpr int kLanes = 16, kTile = 64, kVectors = kTile / kLanes;
 constexpr int kTokens = 6;  // tokens that share one load of a weight; limited by the registers
+constexpr int kQueries = 8;  // queries that share one pass over keys and values
 
 typedef float Floats __attribute__((vector_size(64), aligned(4), may_alias));
 typedef float Eight __attribute__((vector_size(32), aligned(4), may_alias));
@@ -32,6 +36,44 @@ inline Floats widen(const float* from) { return *reinterpret_cast<const Floats*>
 inline Floats widen(const uint16_t* from) {  // bfloat16 is the upper half of a float
   const Ints bits = __builtin_convertvector(*reinterpret_cast<const Halves*>(from), Ints) << 16;
   return (Floats)bits;
+}
+
+struct Half {  // a float16; where the processor has no such numbers, bits are moved
+  uint16_t bits;
+};
+
+inline Floats widen(const Half* from) {
+#if defined(__AVX512F__)
+  return (Floats)_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
+#elif defined(__F16C__)
+  Floats wide;
+  const auto* halves = reinterpret_cast<const __m128i*>(from);
+  reinterpret_cast<Eight*>(&wide)[0] = (Eight)_mm256_cvtph_ps(_mm_loadu_si128(halves));
+  reinterpret_cast<Eight*>(&wide)[1] = (Eight)_mm256_cvtph_ps(_mm_loadu_si128(halves + 1));
+  return wide;
+#else
+  const Ints bits = __builtin_convertvector(*reinterpret_cast<const Halves*>(from), Ints);
+  const Floats size = (Floats)((bits & 0x7fff) << 13) * 0x1p112f;
+  return (Floats)((Ints)size | (bits & 0x8000) << 16);
+#endif
+}
+
+inline float widen(Half one) {
+  const Half several[kLanes] = {one};
+  return widen(several)[0];
+}
+
+inline Half narrow(float x) {  // to the nearest, and never to infinity
+  x = std::max(-65504.0f, std::min(x, 65504.0f));
+#ifdef __F16C__
+  return {static_cast<uint16_t>(_cvtss_sh(x, _MM_FROUND_TO_NEAREST_INT))};
+#else
+  const float moved = std::fabs(x) * 0x1p-112f;
+  uint32_t bits;
+  std::memcpy(&bits, &moved, sizeof(bits));
+  bits = (bits + 0xfff + (bits >> 13 & 1)) >> 13;
+  return {static_cast<uint16_t>(bits | (std::signbit(x) ? 0x8000 : 0))};
+#endif
 }
 
 inline Floats& at(float* to) { return *reinterpret_cast<Floats*>(to); }
@@ -82,6 +124,8 @@ class Crew {
     wake_.notify_all();
     for (std::thread& thread : threads_) thread.join();
   }
+
+  int64_t size() const { return threads_.size() + 1; }
 
   // Before a series of loops: helpers fall asleep when they find nothing to do for a while.
   void rouse() {
@@ -193,7 +237,7 @@ struct Model {
 struct Step {
   const int32_t* ids;
   int64_t tokens, scored, start, capacity;
-  float *keys, *values;  // (layers, kv_heads, capacity, head_dim)
+  Half *keys, *values;  // (layers, kv_heads, capacity, head_dim), capacity a multiple of 16
   int32_t* chosen;       // the best id after each of the last `scored` tokens
   float* logprobs;
 };
@@ -266,48 +310,147 @@ void normalise(const float* x, const float* weight, int64_t tokens, int64_t widt
   }
 }
 
-// half-split rotary positions
-inline void rotate(const float* from, const float* cos, const float* sin, int64_t size, float* to) {
+// half-split rotary positions, in place
+inline void rotate(float* head, const float* cos, const float* sin, int64_t size) {
   const int64_t half = size / 2;
   for (int64_t i = 0; i < half; ++i) {
-    const float first = from[i], second = from[i + half];
-    to[i] = first * cos[i] - second * sin[i];
-    to[i + half] = second * cos[i + half] + first * sin[i + half];
+    const float first = head[i], second = head[i + half];
+    head[i] = first * cos[i] - second * sin[i];
+    head[i + half] = second * cos[i + half] + first * sin[i + half];
   }
 }
 
-// softmax(q k / sqrt(D)) v of one head and one token over `length` positions
-void attend(const float* q, const float* keys, const float* values, int64_t length, int64_t size,
-            float* scores, float* out) {
-  const float scale = 1.0f / std::sqrt(static_cast<float>(size));
-  float best = -INFINITY;
-  for (int64_t p = 0; p < length; ++p) {
-    scores[p] = dot(q, keys + p * size, size) * scale;
-    best = std::max(best, scores[p]);
+inline void narrow(const float* from, int64_t size, Half* to) {
+  for (int64_t i = 0; i < size; ++i) to[i] = narrow(from[i]);
+}
+
+#ifdef __clang__
+#define PICK(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define PICK(a, b, ...) __builtin_shuffle(a, b, Ints{__VA_ARGS__})
+#endif
+
+// A vector whose lane i is the sum of `rows[i]`, halving rows and lanes by turns.
+inline Floats sums_of(const Floats rows[kLanes]) {
+  Floats eight[8], four[4], two[2];
+  for (int i = 0; i < 8; ++i) {
+    const Floats a = rows[i], b = rows[i + 8];
+    eight[i] = PICK(a, b, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23) +
+               PICK(a, b, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
   }
-  const int64_t padded = (length + kLanes - 1) / kLanes * kLanes;
-  std::fill(scores + length, scores + padded, -INFINITY);
-  Floats totals{};
-  for (int64_t p = 0; p < padded; p += kLanes) {
-    const Floats e = exponential(at(scores + p) - best);
-    at(scores + p) = e;
-    totals += e;
+  for (int i = 0; i < 4; ++i) {
+    const Floats a = eight[i], b = eight[i + 4];
+    four[i] = PICK(a, b, 0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27) +
+              PICK(a, b, 4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30, 31);
   }
-  std::fill(scores + length, scores + padded, 0.0f);
-  const float inverse = 1.0f / sum(totals);
+  for (int i = 0; i < 2; ++i) {
+    const Floats a = four[i], b = four[i + 2];
+    two[i] = PICK(a, b, 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29) +
+             PICK(a, b, 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31);
+  }
+  const Floats a = two[0], b = two[1];
+  return PICK(a, b, 0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30) +
+         PICK(a, b, 1, 17, 3, 19, 5, 21, 7, 23, 9, 25, 11, 27, 13, 29, 15, 31);
+}
+
+// One query of a head: it sees `length` positions.
+struct Query {
+  const float* q;
+  int64_t length;
+  float* out;
+};
+
+// q k of 16 positions
+inline Floats products(const float* q, const Half* keys, int64_t size) {
+  Floats rows[kLanes] = {};
+  int64_t i = 0;
+  for (; i + kLanes <= size; i += kLanes) {
+    const Floats part = widen(q + i);
+    for (int p = 0; p < kLanes; ++p) rows[p] += part * widen(keys + p * size + i);
+  }
+  Floats result = sums_of(rows);
+  for (; i < size; ++i) {
+    Floats column;
+    for (int p = 0; p < kLanes; ++p) column[p] = widen(keys[p * size + i]);
+    result += q[i] * column;
+  }
+  return result;
+}
+
+// Adds `shares` of up to 16 positions' values to `out`.
+inline void mix(const float* shares, const Half* values, int64_t positions, int64_t size,
+                float* out) {
   int64_t d = 0;
-  for (; d + kTile <= size; d += kTile) {  // four vectors of the output stay in registers
-    Floats sums[kVectors] = {};
-    for (int64_t p = 0; p < length; ++p)
+  for (; d + kTile <= size; d += kTile) {
+    Floats even[kVectors], odd[kVectors] = {};  // two chains of sums, for the processor to overlap
+    for (int j = 0; j < kVectors; ++j) even[j] = at(out + d + j * kLanes);
+    int64_t p = 0;
+    for (; p + 2 <= positions; p += 2)
+      for (int j = 0; j < kVectors; ++j) {
+        const Half* value = values + p * size + d + j * kLanes;
+        even[j] += shares[p] * widen(value);
+        odd[j] += shares[p + 1] * widen(value + size);
+      }
+    if (p < positions)
       for (int j = 0; j < kVectors; ++j)
-        sums[j] += scores[p] * widen(values + p * size + d + j * kLanes);
-    for (int j = 0; j < kVectors; ++j) at(out + d + j * kLanes) = sums[j] * inverse;
+        even[j] += shares[p] * widen(values + p * size + d + j * kLanes);
+    for (int j = 0; j < kVectors; ++j) at(out + d + j * kLanes) = even[j] + odd[j];
   }
-  for (; d < size; ++d) {
-    float total = 0;
-    for (int64_t p = 0; p < length; ++p) total += scores[p] * values[p * size + d];
-    out[d] = total * inverse;
+  for (; d < size; ++d)
+    for (int64_t p = 0; p < positions; ++p)
+      out[d] += shares[p] * widen(values[p * size + d]);
+}
+
+// softmax(q k / sqrt(D)) v of some queries, whose keys and values are read once, 16 positions at a
+// time. `Size` is the head dimension, if it is known beforehand. `scores` has room for `stride`
+// numbers of each query.
+template <int64_t Size>
+void attend(const Query* queries, int64_t count, const Half* keys, const Half* values,
+            int64_t head_dim, float* scores, int64_t stride) {
+  const int64_t size = Size ? Size : head_dim;
+  const float scale = 1.0f / std::sqrt(static_cast<float>(size));
+  const Floats none = Floats{} - INFINITY;
+  Ints lanes;
+  for (int i = 0; i < kLanes; ++i) lanes[i] = i;
+  int64_t longest = 0;
+  Floats tops[kQueries];
+  for (int64_t n = 0; n < count; ++n) {
+    longest = std::max(longest, queries[n].length);
+    tops[n] = none;
   }
+  for (int64_t p = 0; p < longest; p += kLanes)
+    for (int64_t n = 0; n < count; ++n) {
+      const int64_t left = queries[n].length - p;
+      if (left <= 0) continue;
+      // behind the last position stands whatever was in memory
+      Floats found = products(queries[n].q, keys + p * size, size) * scale;
+      if (left < kLanes) found = lanes < static_cast<int32_t>(left) ? found : none;
+      at(scores + n * stride + p) = found;
+      tops[n] = found > tops[n] ? found : tops[n];
+    }
+  float inverse[kQueries];
+  for (int64_t n = 0; n < count; ++n) {
+    float best = tops[n][0];
+    for (int i = 1; i < kLanes; ++i) best = std::max(best, tops[n][i]);
+    Floats total{};
+    for (int64_t p = 0; p < queries[n].length; p += kLanes) {
+      const Floats e = exponential(at(scores + n * stride + p) - best);
+      at(scores + n * stride + p) = e;
+      total += e;
+    }
+    inverse[n] = 1.0f / sum(total);
+    std::fill(queries[n].out, queries[n].out + size, 0.0f);
+  }
+  for (int64_t p = 0; p < longest; p += kLanes)
+    for (int64_t n = 0; n < count; ++n) {
+      const int64_t left = std::min<int64_t>(queries[n].length - p, kLanes);
+      if (left == kLanes)
+        mix(scores + n * stride + p, values + p * size, kLanes, size, queries[n].out);
+      else if (left > 0)
+        mix(scores + n * stride + p, values + p * size, left, size, queries[n].out);
+    }
+  for (int64_t n = 0; n < count; ++n)
+    for (int64_t d = 0; d < size; ++d) queries[n].out[d] *= inverse[n];
 }
 
 // The best of some scores, and the sum of exp(score - best)
@@ -337,9 +480,13 @@ template <class Weight>
 void run(Crew& crew, const Model& model, const Step& step) {
   const Shape& s = model.shape;
   const int64_t T = step.tokens, d = s.hidden, D = s.head_dim;
-  const int64_t heads = s.heads + 2 * s.kv_heads, wide = heads * D, queries = s.heads * D;
-  std::vector<float> x(T * d), normed(T * d), qkv(T * wide), attended(T * queries),
+  const int64_t heads = s.heads + 2 * s.kv_heads, wide = heads * D, queries_wide = s.heads * D;
+  std::vector<float> x(T * d), normed(T * d), qkv(T * wide), attended(T * queries_wide),
       inner(T * s.inner);
+  // each head of keys and values is read by as few as keep every thread busy
+  const int64_t group = s.heads / s.kv_heads, helped = (crew.size() + s.kv_heads - 1) / s.kv_heads;
+  const int64_t share = std::min<int64_t>(kQueries, (group * T + helped - 1) / helped);
+  const int64_t parts = (group * T + share - 1) / share;
   for (int64_t t = 0; t < T; ++t)
     std::memcpy(&x[t * d], model.embedding + step.ids[t] * d, d * sizeof(float));
   const auto add = [&](int64_t row, int64_t t, const Floats* sums) {
@@ -353,8 +500,8 @@ void run(Crew& crew, const Model& model, const Step& step) {
   for (int64_t l = 0; l < s.layers; ++l) {
     const Layer& layer = model.layers[l];
     const int64_t block = step.capacity * D;
-    float* keys = step.keys + l * s.kv_heads * block;
-    float* values = step.values + l * s.kv_heads * block;
+    Half* keys = step.keys + l * s.kv_heads * block;
+    Half* values = step.values + l * s.kv_heads * block;
 
     normalise(x.data(), layer.attention_norm, T, d, s.eps, normed.data());
     product<Weight>(crew, layer.qkv, wide, d, normed.data(), T,
@@ -367,21 +514,29 @@ void run(Crew& crew, const Model& model, const Step& step) {
       float* from = &qkv[t * wide];
       if (layer.qkv_bias)
         for (int64_t i = 0; i < wide; ++i) from[i] += layer.qkv_bias[i];
-      for (int64_t h = 0; h < s.heads; ++h, from += D) rotate(from, cos, sin, D, from);
+      for (int64_t h = 0; h < s.heads + s.kv_heads; ++h) rotate(from + h * D, cos, sin, D);
+      from += s.heads * D;
       for (int64_t h = 0; h < s.kv_heads; ++h, from += D)
-        rotate(from, cos, sin, D, keys + h * block + position * D);
+        narrow(from, D, keys + h * block + position * D);
       for (int64_t h = 0; h < s.kv_heads; ++h, from += D)
-        std::memcpy(values + h * block + position * D, from, D * sizeof(float));
+        narrow(from, D, values + h * block + position * D);
     }
-    crew.each(s.heads * T, [&](int64_t unit) {
+    crew.each(s.kv_heads * parts, [&](int64_t unit) {
       static thread_local std::vector<float> scores;
-      const int64_t head = unit / T, t = unit % T, kv = head / (s.heads / s.kv_heads);
-      const int64_t length = step.start + t + 1;
-      scores.resize(length + kLanes);
-      attend(&qkv[t * wide + head * D], keys + kv * block, values + kv * block, length, D,
-             scores.data(), &attended[t * queries + head * D]);
+      const int64_t kv = unit / parts, first = unit % parts * share;
+      const int64_t count = std::min(share, group * T - first);
+      Query queries[kQueries];
+      for (int64_t n = 0; n < count; ++n) {
+        const int64_t t = (first + n) / group, head = kv * group + (first + n) % group;
+        queries[n] = {&qkv[t * wide + head * D], step.start + t + 1,
+                      &attended[t * queries_wide + head * D]};
+      }
+      const int64_t stride = tiles(step.start + T) * kTile;
+      if (scores.size() < static_cast<size_t>(count * stride)) scores.resize(count * stride);
+      const auto work = D == 64 ? attend<64> : D == 128 ? attend<128> : attend<0>;
+      work(queries, count, keys + kv * block, values + kv * block, D, scores.data(), stride);
     });
-    product<Weight>(crew, layer.out, d, queries, attended.data(), T, add);
+    product<Weight>(crew, layer.out, d, queries_wide, attended.data(), T, add);
     normalise(x.data(), layer.inner_norm, T, d, s.eps, normed.data());
     crew.each(tiles(s.inner), [&](int64_t i) {
       const Weight* gates = static_cast<const Weight*>(layer.gate_up) + 2 * i * kTile * d;

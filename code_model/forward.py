@@ -89,8 +89,8 @@ class TorchForward:
             cache.values[index, :, start:end] = qkv[:, heads + kv_heads :].transpose(0, 1)
             attended = F.scaled_dot_product_attention(
                 turned[None, :, :heads].transpose(1, 2),
-                cache.keys[index, None, :, :end],
-                cache.values[index, None, :, :end],
+                cache.keys[index, None, :, :end].float(),
+                cache.values[index, None, :, :end].float(),
                 attn_mask=mask,
                 is_causal=causal,
                 enable_gqa=heads != kv_heads,

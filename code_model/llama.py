@@ -16,6 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
+BLOCK = 16  # positions that decode.cpp reads together
+
+
 class UnsupportedModelError(ValueError):
     """The model's config asks for something this decoder does not compute."""
 
@@ -74,18 +77,23 @@ class LlamaConfig:
 
 
 class KVCache:
-    """Static key/value buffers of one sequence: (L, G, capacity, D) each; `length` tokens valid."""
+    """Static key/value buffers of one sequence: (L, G, capacity, D) each; `length` tokens valid.
 
-    def __init__(self, config: LlamaConfig, capacity: int) -> None:
+    Serving keeps float16, as llama.cpp does: half the memory to read at every step.
+    """
+
+    def __init__(
+        self, config: LlamaConfig, capacity: int, dtype: torch.dtype = torch.float16
+    ) -> None:
         shape = (
             config.num_hidden_layers,
             config.num_key_value_heads,
-            capacity,
+            -(-capacity // BLOCK) * BLOCK,
             config.head_dim,
         )
         # not cleared, so that memory is taken only for positions that are used
-        self.keys = torch.empty(shape)
-        self.values = torch.empty(shape)
+        self.keys = torch.empty(shape, dtype=dtype)
+        self.values = torch.empty(shape, dtype=dtype)
         self.capacity = capacity
         self.length = 0
 

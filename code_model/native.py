@@ -191,10 +191,12 @@ class NativeForward:
         tokens = len(ids)
         if not 0 <= scored <= tokens or cache.length + tokens > cache.capacity:
             raise ValueError(f"{tokens} tokens do not fit a cache of {cache.capacity}")
+        if cache.keys.dtype != torch.float16:
+            raise ValueError(f"the compiled step reads float16, not {cache.keys.dtype}")
         given = (ctypes.c_int32 * tokens)(*ids)
         chosen, logprobs = (ctypes.c_int32 * scored)(), (ctypes.c_float * scored)()
         step = _Step(
-            given, tokens, scored, cache.length, cache.capacity,
+            given, tokens, scored, cache.length, cache.keys.shape[2],
             cache.keys.data_ptr(), cache.values.data_ptr(), chosen, logprobs,
         )  # fmt: skip
         self._library.attune_step(self._crew, ctypes.byref(self._model), ctypes.byref(step))

@@ -34,7 +34,7 @@ def kv_to_rows(kv: Tensor) -> Tensor:
 @torch.no_grad()
 def kv_from_embeddings(model: Llama, embeddings: Tensor) -> Tensor:
     """Keys and values (L, 2, G, P, D) of input embeddings (P, d) at the positions 0..P-1."""
-    cache = KVCache(model.config, max(1, len(embeddings)))
+    cache = KVCache(model.config, max(1, len(embeddings)), torch.float32)
     if len(embeddings):
         TorchForward(model).hidden(embeddings, cache)
     kv = torch.stack((cache.keys, cache.values), dim=1)

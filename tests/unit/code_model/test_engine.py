@@ -105,7 +105,8 @@ def test_drafts_change_nothing_but_the_number_of_steps(either: BaseModel) -> Non
         assert with_drafts.ids == without.ids
         assert with_drafts.text == without.text
         assert with_drafts.finish_reason == without.finish_reason
-        assert with_drafts.logprobs == pytest.approx(without.logprobs, abs=1e-3)
+        # torch adds up in another order, and float16 keys may then round the other way
+        assert with_drafts.logprobs == pytest.approx(without.logprobs, abs=5e-3)
         assert len(with_drafts.ids) <= without.steps
         saved += without.steps - with_drafts.steps
     assert saved > 0

@@ -86,7 +86,7 @@ def test_rows_and_kv_are_inverse(base: BaseModel) -> None:
 def test_cached_forward_equals_one_forward(base: BaseModel, cuts: list[int], seed: int) -> None:
     rng = np.random.default_rng(seed)
     ids = [int(one) for one in rng.integers(5, 300, size=sum(cuts))]
-    cache = KVCache(base.model.config, 64)
+    cache = KVCache(base.model.config, 64, torch.float32)
     forward = TorchForward(base.model)
     pieces, start = [], 0
     for size in cuts:
@@ -107,7 +107,7 @@ def test_reused_kv_gives_the_same_completion(base: BaseModel, requests: list[lis
         kept = engine.generate(ids, max_new_tokens=6)
         fresh = Engine(base).generate(ids, max_new_tokens=6)
         assert kept.ids == fresh.ids
-        assert kept.logprobs == pytest.approx(fresh.logprobs, abs=1e-3)
+        assert kept.logprobs == pytest.approx(fresh.logprobs, abs=5e-3)
 
 
 def test_serving_leaves_the_weights_alone(base: BaseModel) -> None:

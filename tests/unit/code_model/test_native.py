@@ -53,7 +53,8 @@ def test_native_equals_torch(library, heads, kv_heads, bias, tied, bf16) -> None
         assert len(chosen) == scored
         assert found == pytest.approx(logprobs, abs=2e-4)
         for one, other in ((caches[0].keys, caches[1].keys), (caches[0].values, caches[1].values)):
-            torch.testing.assert_close(one[:, :, :start], other[:, :, :start], atol=2e-4, rtol=1e-4)
+            # two float16 that are neighbours may be the same number, rounded
+            torch.testing.assert_close(one[:, :, :start], other[:, :, :start], atol=2e-4, rtol=2e-3)
 
 
 @pytest.mark.parametrize("threads", [1, 3])
