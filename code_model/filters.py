@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from code_context.brackets import CLOSERS, OPENERS, QUOTES, scan
 from code_context.syntax import Span, SyntaxTree, parse
 
+WORD = re.compile(r"\w")
+NAME_AT_END = re.compile(r"[\w.]*\w\Z")
 TRIVIAL = 4  # characters: shorter lines repeat by chance (a bracket, `else`)
 SCANNED = 4_000  # characters before the cursor in which an opening bracket is looked for
 NEAR = 2_000  # characters on both sides in which an error counts
@@ -66,6 +68,20 @@ def repeats_suffix(candidate: Candidate) -> str:
         if (whole if n == 0 else line).strip() == following:
             return "\n".join(lines[:n])
     return text
+
+
+def repeats_left(candidate: Candidate) -> str:
+    """The name that stands in front of the cursor is not written once more onto itself."""
+    found = NAME_AT_END.search(candidate.left)
+    if found is None or len(found[0]) < TRIVIAL or not candidate.text.startswith(found[0]):
+        return candidate.text
+    return candidate.text if WORD.match(candidate.text, len(found[0])) else ""
+
+
+def joins_word(candidate: Candidate) -> str:
+    """The suggestion does not grow together with the word behind the cursor."""
+    together = WORD.match(candidate.right) and WORD.match(candidate.text[-1:])
+    return "" if together else candidate.text
 
 
 def unbalanced_brackets(candidate: Candidate) -> str:
@@ -141,6 +157,8 @@ def breaks_parse(candidate: Candidate) -> str:
 RULES: tuple[Rule, ...] = (
     repetition_loop,
     repeats_suffix,
+    repeats_left,
+    joins_word,
     unbalanced_brackets,
     wrong_indentation,
     breaks_parse,

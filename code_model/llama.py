@@ -15,7 +15,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-
 BLOCK = 16  # positions that decode.cpp reads together
 
 

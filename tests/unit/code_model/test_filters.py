@@ -26,6 +26,24 @@ CASES = {
         ("x = $0\ny = 2", "y + 2", None),
         ("x = $0", "1", None),
     ],
+    filters.repeats_left: [
+        ("x = self.encoding$0", "self.encoding", ""),
+        ("x = self.encoding$0", "self.encoding, 1", ""),
+        ("x = self.encoding$0", "s", None),
+        ("x = self.encoding$0", ".self.encoding", None),
+        ("x = node + $0", "node + 1", None),  # with something between it may be meant
+        ("x = test$0", "tests", None),  # a longer word is another one
+        ("x = foo$0", "foo", None),  # short names repeat by chance
+    ],
+    filters.joins_word: [
+        ("x = $0getattr(a, b)", "None", ""),
+        ("x = $0getattr(a, b)", "a or ", None),
+        ("x = $0getattr(a, b)", "not(", None),
+        ("foo($0)", "None", None),
+        ("x = $0 + 1", "None", None),
+        ("x = $0\ny", "None", None),
+        ("x = $0été", "2", ""),
+    ],
     filters.unbalanced_brackets: [
         ("x = $0", "foo(1))", "foo(1)"),
         ("x = $0", ")", ""),
