@@ -1,18 +1,21 @@
 """What tuning gains on packages that the default model has never seen, beside its controls.
 
     python -m benchmarks.tuning [--minutes 10] [--packages celery,networkx] [--lora] [--cache DIR]
+    python -m benchmarks.tuning --controls [--minutes 4]
 
 Every package of `pretraining/packages.toml` that was held out whole is fetched with pip and tuned
-on, and so is the standard library as generic code. Then each prompt is proved on its package's
-unseen files beside no prompt, two other packages' prompts, the generic one, retrieval, both, and
-with `--lora` LoRA by PEFT at equal wall time (the best of three learning rates, chosen by the
-validation files; the prompt has one). Also measured are bits per byte of whole unseen files, left
-to right. Results are kept in DIR after every step; run again, it goes on from there.
+on. Each prompt is proved on its package's unseen files beside no prompt, prompts of two other
+packages, a generic one, retrieval, both, and with `--lora` LoRA by PEFT at equal wall time (the
+best of three learning rates, chosen by the validation files; the prompt has one). Also measured are
+bits per byte of whole unseen files, left to right. Results are kept in DIR after every step; run
+again, it goes on from there. `--controls` tunes the controls anew and puts them into the package:
+that is to be done once for every new default model, before anything else.
 """
 
 import argparse
 import json
 import math
+import shutil
 import statistics
 import subprocess
 import sys
@@ -23,27 +26,30 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import platformdirs
 from rich.console import Console
 from rich.table import Table
 
 from code_model.loading import BaseModel, load_model
 from code_model.soft_prompt import prefix_kv
 from pretraining.corpus import packages
-from prompts.file import PromptFile, read_prompt
-from tuning import generic
+from prompts.file import SUFFIX, PromptFile, read_prompt
+from tuning import controls, generic
 from tuning.config import TuningConfig
 from tuning.corpus import SourceFile, collect
 from tuning.evaluate import middle_nats
 from tuning.examples import Example
 from tuning.job import examples_of, recorded_job
 from tuning.lora import tune_lora
-from tuning.tune import Look, Report, evaluate, tune
+from tuning.tune import Look, Report, tune
 
-GENERIC = "standard-library"
+CONTROLS = ("networkx", "rich")
 WINDOW_TOKENS = 512
 WINDOWS_PER_FILE = 4
 LORA_RATES = (5e-4, 2e-3, 8e-3)
 EARLY_SECONDS = 180.0
+# outside of every repository: what git ignores there is not read
+CACHE = platformdirs.user_cache_path("attune", appauthor=False) / "benchmarks"
 LEFT_OUT = ("test", "tests", "testing", "_vendor")
 
 
@@ -78,21 +84,31 @@ def repositories(cache: Path, names: Sequence[str]) -> dict[str, Path]:
                 )
             fresh.rename(folder)
         found[name] = folder
-    folder = cache / "repositories" / GENERIC
+    folder = cache / "repositories" / controls.GENERIC_NAME
     folder.mkdir(parents=True, exist_ok=True)
     for file in generic.sample():
         (folder / file.path).write_text(file.text, encoding="utf-8")
-    return found | {GENERIC: folder}
+    return found | {controls.GENERIC_NAME: folder}
 
 
-def tuned_on(base: BaseModel, repository: Path, config: TuningConfig) -> dict[str, Any]:
-    """Tune on a repository; the prompt's file, and the curve of its validation gain."""
-    report: Report = tune(base, collect(repository), None, config, _silent)
+def tuned_on(
+    base: BaseModel, repository: Path, config: TuningConfig, against: Sequence[PromptFile] = ()
+) -> dict[str, Any]:
+    """Tune on a repository: the prompt's file, the curve of its validation gain, and its proof with
+    bits per byte of whole unseen files, left to right, beside it."""
+    read = collect(repository)
+    report: Report = tune(base, read, None, config, _silent, against=against)
+    if report.written is None or report.proof is None:
+        raise SystemExit(f"no prompt was written for {repository}")
     gains = [(check.seconds, check.gain.mean) for check in report.checks]
     early = [gain for seconds, gain in gains if seconds <= EARLY_SECONDS]
     best = max(gain for _, gain in gains)
-    if report.written is None:
-        raise SystemExit(f"no prompt was written for {repository}")
+    prompt = read_prompt(report.written)
+    windows, size = _windows(base, recorded_job(base, read, prompt.manifest).split.test)
+    whole = {}
+    for name, one in (("no prompt", None), ("this prompt", prompt)):
+        nats = middle_nats(base.model, prefix_kv(base, one), windows)
+        whole[name] = round(float(nats.sum()) / math.log(2) / size, 5)
     return {
         "prompt": str(report.written),
         "bytes": report.written.stat().st_size,
@@ -101,22 +117,23 @@ def tuned_on(base: BaseModel, repository: Path, config: TuningConfig) -> dict[st
         "curve": [[round(seconds, 1), round(gain, 5)] for seconds, gain in gains],
         "early_share": round(max(early) / best, 3) if best > 0 else None,
         "files": report.files,
+        "proof": report.proof.to_json(),
+        "files_bits_per_byte": whole,
+        "files_gain": round(1 - whole["this prompt"] / whole["no prompt"], 5),
     }
 
 
-def proved(base: BaseModel, repository: Path, prompt: PromptFile, others: list[PromptFile]) -> Any:
-    """The proof's figures, and bits per byte left to right of the unseen files."""
-    read = collect(repository)
-    proof = evaluate(base, read, prompt, _silent, against=others).to_json()
-    job = recorded_job(base, read, prompt.manifest)
-    whole = {}
-    windows, size = _windows(base, job.split.test)
-    for name, one in (("no prompt", None), ("this prompt", prompt)):
-        nats = middle_nats(base.model, prefix_kv(base, one), windows)
-        whole[name] = round(float(nats.sum()) / math.log(2) / size, 5)
-    proof["files_bits_per_byte"] = whole
-    proof["files_gain"] = round(1 - whole["this prompt"] / whole["no prompt"], 5)
-    return proof
+def make_controls(base: BaseModel, found: dict[str, Path], config: TuningConfig) -> None:
+    """Tune the prompts that every proof compares with, and put them into the package."""
+    for old in controls.FOLDER.glob(f"*{SUFFIX}"):
+        old.unlink()
+    controls.FOLDER.mkdir(exist_ok=True)
+    for name in (*CONTROLS, controls.GENERIC_NAME):
+        read = collect(found[name])
+        written = tune(base, read, None, config, _silent).written
+        if written is None:
+            raise SystemExit(f"no prompt was written for {name}")
+        shutil.copyfile(written, controls.FOLDER / f"{name}{SUFFIX}")
 
 
 def lora_on(base: BaseModel, repository: Path, prompt: PromptFile, minutes: float) -> Any:
@@ -166,12 +183,16 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--packages", default=",".join(packages()[1]))
     parser.add_argument("--lora", action="store_true")
-    parser.add_argument("--cache", type=Path, default=Path(".cache/tuning"))
+    parser.add_argument("--controls", action="store_true")
+    parser.add_argument("--cache", type=Path, default=CACHE)
     given = parser.parse_args()
-    names = given.packages.split(",")
+    names = CONTROLS if given.controls else given.packages.split(",")
     console = Console(stderr=True)
     base = load_model()
     found = repositories(given.cache, names)
+    if given.controls:
+        make_controls(base, found, TuningConfig(minutes=given.minutes))
+        return
     run = f"{base.model_fingerprint[:12]}-{given.minutes:g}"
     path = given.cache / f"results-{run}.json"
     results: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
@@ -186,24 +207,21 @@ def main() -> None:
         path.write_text(json.dumps(results, indent=1))
         console.print(f"{name}: {key} in {time.monotonic() - began:.0f} s", highlight=False)
 
-    for name in (*names, GENERIC):
-        keep(name, "tuned", lambda name=name: tuned_on(base, found[name], config))
-    prompts = {
-        name: read_prompt(Path(results[name]["tuned"]["prompt"])) for name in (*names, GENERIC)
-    }
-    for row, name in enumerate(names):
-        others = [names[(row + n) % len(names)] for n in (1, 2) if len(names) > n]
-        against = [prompts[other] for other in (*others, GENERIC)]
+    for name in names:
+        # a control is compared with a package of the run in place of itself
+        others = [one for one in results if one != name and name in CONTROLS][:1]
+        against = [read_prompt(Path(results[one]["tuned"]["prompt"])) for one in others]
         keep(
             name,
-            "proof",
-            lambda name=name, against=against: proved(base, found[name], prompts[name], against),
+            "tuned",
+            lambda name=name, against=against: tuned_on(base, found[name], config, against),
         )
         if given.lora:
+            prompt = read_prompt(Path(results[name]["tuned"]["prompt"]))
             keep(
                 name,
                 "lora",
-                lambda name=name: lora_on(base, found[name], prompts[name], given.minutes),
+                lambda name=name, prompt=prompt: lora_on(base, found[name], prompt, given.minutes),
             )
     show(results, names)
     print(path)
@@ -212,17 +230,17 @@ def main() -> None:
 def show(results: dict[str, Any], names: Sequence[str]) -> None:
     """The table: each package, median and worst."""
     columns = {
-        "middle saved": lambda one: one["proof"]["gain"],
-        "low": lambda one: one["proof"]["gain_low"],
-        "files saved": lambda one: one["proof"]["files_gain"],
-        "specific": lambda one: one["proof"]["specificity"],
+        "middle saved": lambda one: one["tuned"]["proof"]["gain"],
+        "low": lambda one: one["tuned"]["proof"]["gain_low"],
+        "files saved": lambda one: one["tuned"]["files_gain"],
+        "specific": lambda one: one["tuned"]["proof"]["specificity"],
         "others' worst": lambda one: min(
             arm["gain"]
-            for arm_name, arm in one["proof"]["arms"].items()
+            for arm_name, arm in one["tuned"]["proof"]["arms"].items()
             if arm_name.startswith("prompt of ")
         ),
-        "retrieval": lambda one: one["proof"]["arms"]["retrieval only"]["gain"],
-        "both over it": lambda one: one["proof"]["over_retrieval"]["gain"],
+        "retrieval": lambda one: one["tuned"]["proof"]["arms"]["retrieval only"]["gain"],
+        "both over it": lambda one: one["tuned"]["proof"]["over_retrieval"]["gain"],
         "half by 3 min": lambda one: one["tuned"]["early_share"],
         "LoRA": lambda one: one["lora"]["gain"],
     }

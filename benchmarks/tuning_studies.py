@@ -19,7 +19,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.tuning import repositories
+from benchmarks.tuning import CACHE, repositories
 from code_model.loading import BaseModel, load_model
 from code_model.soft_prompt import prefix_kv
 from tuning.config import TuningConfig
@@ -151,7 +151,7 @@ def main() -> None:
     parser.add_argument("--package", default="networkx")
     parser.add_argument("--steps", type=int, default=250)
     parser.add_argument("--models", type=Path, nargs="*", default=[])
-    parser.add_argument("--cache", type=Path, default=Path(".cache/tuning"))
+    parser.add_argument("--cache", type=Path, default=CACHE)
     given = parser.parse_args()
     folder = repositories(given.cache, [given.package])[given.package]
     config = TuningConfig(steps=given.steps)

@@ -1,0 +1,70 @@
+"""Draw docs/images/tuning.png from benchmarks/results/tuning.json and tuning_studies.json."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+RESULTS = Path("benchmarks/results")
+PICTURE = Path("docs/images/tuning.png")
+OWN, OTHERS, RETRIEVAL = "#2a6f97", "#bbbbbb", "#a9d6e5"
+
+
+def main() -> None:
+    """Left: each package's gain beside its controls. Right: gains while tuning, and by files."""
+    packages: dict[str, Any] = json.loads((RESULTS / "tuning.json").read_text())["packages"]
+    studies: dict[str, Any] = json.loads((RESULTS / "tuning_studies.json").read_text())
+    figure = Figure(figsize=(11, 5.2), layout="constrained")
+    grid = figure.add_gridspec(2, 2, width_ratios=(1.5, 1))
+    _packages(figure.add_subplot(grid[:, 0]), packages)
+    _while_tuning(figure.add_subplot(grid[0, 1]), packages)
+    _by_files(figure.add_subplot(grid[1, 1]), studies)
+    PICTURE.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(PICTURE, dpi=150)
+
+
+def _packages(axes: Axes, packages: dict[str, Any]) -> None:
+    for row, one in enumerate(packages.values()):
+        proof = one["tuned"]["proof"]
+        arms = proof["arms"]
+        theirs = [arm["gain"] for name, arm in arms.items() if name.startswith("prompt of ")]
+        gain, low, high = (100 * proof[key] for key in ("gain", "gain_low", "gain_high"))
+        axes.barh(row + 0.26, gain, 0.24, color=OWN, xerr=[[gain - low], [high - gain]],
+                  ecolor="#555555", label="this prompt" if not row else None)  # fmt: skip
+        both = 100 * arms["this prompt + retrieval"]["gain"]
+        axes.barh(row, both, 0.24, color=RETRIEVAL, label="with retrieval" if not row else None)
+        other = 100 * sum(theirs) / max(1, len(theirs))
+        axes.barh(row - 0.26, other, 0.24, color=OTHERS,
+                  label="other packages' prompts" if not row else None)  # fmt: skip
+    axes.set_yticks(range(len(packages)), list(packages))
+    axes.axvline(0, color="#555555", linewidth=0.8)
+    axes.set_title("bits saved on unseen files, %, with 95 % intervals", fontsize=10)
+    axes.legend(fontsize=8, loc="best")
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _while_tuning(axes: Axes, packages: dict[str, Any]) -> None:
+    for name, one in packages.items():
+        seconds, gains = zip(*one["tuned"]["curve"], strict=True)
+        axes.plot([each / 60 for each in seconds], [100 * gain for gain in gains], label=name)
+    axes.set_title("on validation files, %, by minutes of tuning", fontsize=10)
+    axes.legend(fontsize=6, ncols=2)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _by_files(axes: Axes, studies: dict[str, Any]) -> None:
+    for title, rows in studies.items():
+        if title.startswith("curve"):
+            sizes = [int(name.split()[0]) for name in rows]
+            axes.plot(sizes, [100 * row["gain"][0] for row in rows.values()], "o-",
+                      label=title.removeprefix("curve: "))  # fmt: skip
+    axes.set_xscale("log")
+    axes.set_title("bits saved on unseen files, %, by files to tune on", fontsize=10)
+    axes.legend(fontsize=8)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+if __name__ == "__main__":
+    main()
