@@ -35,12 +35,12 @@ RESULTS = Path("benchmarks/results/tuning_studies.json")
 SIZES = (5, 20, 80)
 ABLATIONS: dict[str, dict[str, Any]] = {
     "the recipe": {},
+    "half distillation": {"distillation": 0.5},
+    "an eighth of anchor": {"anchor": 0.125},
     "no retrieved code in the examples": {"retrieved": 0.0},
     "loss on the hole alone": {"context_share": 0.0},
     "loss on all tokens": {"context_share": 1.0},
     "holes only, nothing left to right": {"left_to_right": 0.0},
-    "half distillation": {"distillation": 0.5},
-    "an eighth of anchor": {"anchor": 0.125},
     "form embedding": {"form": "embedding"},
     "256 virtual tokens": {"num_virtual_tokens": 256},
     "a third of the learning rate": {"learning_rate": 0.033},
