@@ -24,7 +24,7 @@ STABILITY: tuple[Source, ...] = ("recent", "similar", "definition")
 
 @dataclass(frozen=True)
 class Snippet:
-    """Code of another file of the repository.
+    """Code of another file of the repository, or of the open one away from the cursor.
 
     `score` compares snippets of one source, 1 being the best; `line` counts from 0.
     """
@@ -96,7 +96,9 @@ def build_context(
     """
     start = _prefix_start(tree.lines, offset, config, count_tokens)
     end = _suffix_end(tree.lines, offset, config, count_tokens)
-    considered = _within_budget(snippets, config, count_tokens)
+    around = tree.text[start:end]
+    window = Snippet(path, around, "recent", line=tree.lines.line_of(start))
+    considered = _within_budget(snippets, window, config, count_tokens)
     return Context(
         path=path,
         header=_within(
@@ -110,9 +112,12 @@ def build_context(
 
 
 def _within_budget(
-    snippets: Sequence[Snippet], config: ContextConfig, count_tokens: CountTokens
+    snippets: Sequence[Snippet], window: Snippet, config: ContextConfig, count_tokens: CountTokens
 ) -> tuple[Considered, ...]:
-    """Every candidate with its price; taken are the best of each source that its share can pay."""
+    """Every candidate with its price; taken are the best of each source that its share can pay.
+
+    `window` is what the open file shows around the cursor.
+    """
     left = config.max_snippet_tokens
     considered: list[Considered] = []
     for source, share in config.sources:
@@ -121,7 +126,8 @@ def _within_budget(
             if snippet.source != source:
                 continue
             snippet, cost = _cut_to_fit(snippet, mine, count_tokens)
-            if any(_holds(one.snippet, snippet) for one in considered if one.reason is None):
+            shown = [one.snippet for one in considered if one.reason is None]
+            if _meet(window, snippet) or any(_holds(one, snippet) for one in shown):
                 considered.append(Considered(snippet, cost, "shown already"))
             elif cost > mine:
                 considered.append(Considered(snippet, cost, "no room"))
@@ -153,6 +159,14 @@ def _holds(shown: Snippet, other: Snippet) -> bool:
     if shown.path != other.path or shown.source == "definition":
         return False
     return shown.line <= other.line < shown.line + len(shown.text.splitlines())
+
+
+def _meet(window: Snippet, other: Snippet) -> bool:
+    """Whether a region of the open file has lines in the window."""
+    if window.path != other.path:
+        return False
+    first, last = window.line, window.line + len(window.text.splitlines())
+    return first < other.line + len(other.text.splitlines()) and other.line < last
 
 
 def _in_order(snippets: Iterable[Snippet], order: Sequence[Source]) -> tuple[Snippet, ...]:

@@ -1,4 +1,4 @@
-"""Regions that a person edited or looked at a moment ago, in other files than the present one."""
+"""Regions that a person edited or looked at a moment ago, in all open files."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -53,11 +53,11 @@ class RecentRegions:
         """A file is closed."""
         self._regions = [one for one in self._regions if one.path != path]
 
-    def snippets(self, path: str, texts: Mapping[str, str]) -> list[Snippet]:
-        """The regions of other files, as their texts are now; newest first, and edits first."""
+    def snippets(self, texts: Mapping[str, str]) -> list[Snippet]:
+        """The regions as their texts are now; newest first, and edits first."""
         found = []
         ordered = sorted(self._regions, key=lambda one: not one.edited)
-        for age, region in enumerate(one for one in ordered if one.path != path):
+        for age, region in enumerate(ordered):
             if region.path not in texts:
                 continue
             lines = texts[region.path].splitlines(keepends=True)

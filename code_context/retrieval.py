@@ -1,4 +1,4 @@
-"""What other files of the repository have to say about a cursor: candidates, each with a score.
+"""What a repository has to say about a cursor beside its surroundings: candidates with scores.
 
 What is asked changes with the cursor's surroundings only, never with the word that is being typed,
 so that most keystrokes leave the answer, and with it the KV cache, as it was.
@@ -91,7 +91,7 @@ class Repository:
             self._open.forget_answers()
             pieces = _surroundings(tree, offset)
             return [
-                *self._recents(path),
+                *self._recents(),
                 *self._definitions(tree, path, pieces),
                 *self._similar(path, pieces),
             ]
@@ -99,10 +99,11 @@ class Repository:
             self.problem = f"the repository index cannot be read ({error})"
             return []
 
-    def _recents(self, path: str) -> list[Snippet]:
+    def _recents(self) -> list[Snippet]:
+        """Of the file itself too: the context leaves out what its window shows."""
         return [
             one
-            for one in self._recent.snippets(path, self._texts)
+            for one in self._recent.snippets(self._texts)
             if self._open.why_left_out(one.path) is None
         ]
 

@@ -170,7 +170,7 @@ def test_an_open_document_with_a_secret_is_not_shown_elsewhere(index: Repository
 
 def recent(repository: Repository, path: str) -> list[tuple[str, str]]:
     found = repository.snippets(parse("x = 1\n", "python"), path, 0)
-    return [(one.path, one.text) for one in found if one.source == "recent"]
+    return [(one.path, one.text) for one in found if one.source == "recent" and one.path != path]
 
 
 def test_what_was_edited_elsewhere_is_shown_as_it_is_now(index: RepositoryIndex) -> None:
@@ -191,6 +191,33 @@ def test_what_was_edited_elsewhere_is_shown_as_it_is_now(index: RepositoryIndex)
     assert "changed = 1\n" in shown[1][1], "the region has moved with its file"
     repository.attend({"b.py": "b = 1\n"}, "b.py", 0)
     assert recent(repository, "b.py") == [], "a closed file is forgotten"
+
+
+def test_what_was_edited_in_the_same_file_is_shown_where_the_window_does_not(
+    index: RepositoryIndex,
+) -> None:
+    repository = Repository(index)
+    lines = [f"line_{n} = {n}\n" for n in range(400)]
+    repository.attend({"a.py": "".join(lines)}, "a.py", 20)
+    lines[20] = "changed = 1\n"
+    text = "".join(lines)
+    repository.attend({"a.py": text}, "a.py", 20)
+
+    def shown(line: int) -> list[str]:
+        tree = parse(text, "python")
+        offset = tree.lines.starts[line]
+        repository.attend({"a.py": text}, "a.py", line)
+        context = build_context(
+            tree, "a.py", offset, config=ContextConfig(), count_tokens=words,
+            snippets=repository.snippets(tree, "a.py", offset),
+        )  # fmt: skip
+        given = [*(one.text for one in context.snippets), context.prefix, context.suffix]
+        assert sum("changed = 1" in one for one in given) == 1
+        return [one.text for one in context.snippets if one.source == "recent"]
+
+    assert shown(25) == [], "the window shows it"
+    assert "changed = 1\n" in shown(380)[0]
+    assert [one.count("changed = 1") for one in shown(381)] == [1], "nor has it moved since"
 
 
 def test_edits_nearby_are_one_region(index: RepositoryIndex) -> None:
