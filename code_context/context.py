@@ -38,7 +38,10 @@ class Snippet:
 
 @dataclass(frozen=True)
 class Considered:
-    """A candidate, its price, and why it is not shown; no reason: it is."""
+    """A candidate, and why it is not shown; no reason: it is.
+
+    `tokens` is its price; where there was no room, that of the least that could have been shown.
+    """
 
     snippet: Snippet
     tokens: int
@@ -140,10 +143,17 @@ def _within_budget(
 def _cut_to_fit(snippet: Snippet, budget: int, count_tokens: CountTokens) -> tuple[Snippet, int]:
     """A snippet and its price; of plain code that is too dear, the first lines that are not."""
     path = count_tokens(snippet.path) + SEPARATORS
+    if path > budget:
+        return snippet, path
+    lines = snippet.text.splitlines(keepends=True)
+    # counting what cannot be shown anyway would be most of the work
+    least = lines[: 1 if snippet.source == "definition" else MIN_LINES]
+    cost = path + count_tokens("".join(least))
+    if cost > budget or len(least) == len(lines):
+        return snippet, cost
     cost = path + count_tokens(snippet.text)
     if cost <= budget or snippet.source == "definition":
         return snippet, cost
-    lines = snippet.text.splitlines(keepends=True)
     count = len(lines)
     while count > MIN_LINES:
         count = max(MIN_LINES, min(count - 1, count * budget // max(1, cost)))
@@ -151,7 +161,7 @@ def _cut_to_fit(snippet: Snippet, budget: int, count_tokens: CountTokens) -> tup
         cost = path + count_tokens(text)
         if cost <= budget:
             return replace(snippet, text=text), cost
-    return snippet, path + count_tokens(snippet.text)
+    return snippet, cost
 
 
 def _holds(shown: Snippet, other: Snippet) -> bool:

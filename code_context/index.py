@@ -17,10 +17,10 @@ from code_context.selection import LeftOut, Listing, list_files, read_source, re
 from code_context.symbols import Definition, Import, symbols
 from code_context.syntax import parse
 
-VERSION = 1
+VERSION = 2
 BATCH = 200  # files of one transaction
 MAX_ANSWERS = 10_000  # kept between two looks at the file
-SCHEMA = f"""
+SCHEMA = """
 CREATE TABLE files (
     id INTEGER PRIMARY KEY, path TEXT UNIQUE NOT NULL, stem TEXT NOT NULL, last TEXT NOT NULL,
     size INTEGER, changed INTEGER, left_out TEXT
@@ -30,7 +30,7 @@ CREATE TABLE definitions (
     file INTEGER NOT NULL, name TEXT NOT NULL, kind TEXT NOT NULL, container TEXT NOT NULL,
     line INTEGER NOT NULL, outline TEXT NOT NULL
 );
-CREATE INDEX definitions_name ON definitions (name);
+CREATE INDEX definitions_name ON definitions (name, file);
 CREATE INDEX definitions_file ON definitions (file);
 CREATE TABLE imports (
     file INTEGER NOT NULL, module TEXT NOT NULL, name TEXT NOT NULL, alias TEXT NOT NULL,
@@ -45,8 +45,9 @@ CREATE VIRTUAL TABLE search USING fts5 (
     text, content='chunks', content_rowid='id',
     tokenize="unicode61 remove_diacritics 0 tokenchars '_'"
 );
+INSERT INTO search (search, rank) VALUES ('hashsize', 4000000);
 CREATE VIRTUAL TABLE terms USING fts5vocab (search, 'row');
-PRAGMA user_version = {VERSION};
+PRAGMA user_version = %d;
 """
 
 
@@ -103,7 +104,7 @@ class RepositoryIndex:
                 self._db.close()
                 raise OtherVersionError(f"its version is {version}, not {VERSION}")
             self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.executescript(SCHEMA)
+            self._db.executescript(SCHEMA % VERSION)
         self._db.execute("PRAGMA synchronous = OFF")  # a cache: rebuilt if a crash damages it
         self._answers: dict[tuple[str, tuple[object, ...]], list[Any]] = {}
         self._state: tuple[int, int] | None = None
@@ -202,12 +203,16 @@ class RepositoryIndex:
             [(file, i.module, i.name, i.alias, i.line) for i in imported],
         )
         starts = [d.line for d in defined if d.kind != "value"]
-        for chunk in chunks(text, starts):
-            rowid = self._db.execute(
-                "INSERT INTO chunks (file, line, text) VALUES (?,?,?)",
-                (file, chunk.line, chunk.text),
-            ).lastrowid
-            self._db.execute("INSERT INTO search (rowid, text) VALUES (?,?)", (rowid, chunk.text))
+        first = self._db.execute("SELECT coalesce(max(id), 0) + 1 FROM chunks").fetchone()[0]
+        pieces = list(enumerate(chunks(text, starts), first))
+        self._db.executemany(
+            "INSERT INTO chunks VALUES (?,?,?,?)",
+            [(rowid, file, chunk.line, chunk.text) for rowid, chunk in pieces],
+        )
+        self._db.executemany(
+            "INSERT INTO search (rowid, text) VALUES (?,?)",
+            [(rowid, chunk.text) for rowid, chunk in pieces],
+        )
 
     def _forget(self, file: int) -> None:
         for rowid, text in self._db.execute(
@@ -247,9 +252,13 @@ class RepositoryIndex:
         return int(self._db.execute(query).fetchone()[0])
 
     def definitions(self, name: str, limit: int = 8) -> list[Located]:
-        """Classes and functions of a name anywhere, in the order of their paths."""
-        where = "d.name = ? AND d.kind != 'value' ORDER BY f.path, d.line LIMIT ?"
-        return self._located(where, name, limit)
+        """Classes and functions of a name anywhere, in the order of their paths.
+
+        None at all if there are more than `limit`: such a name says nothing and is dear to look up.
+        """
+        found = self._located("d.name = ? AND d.kind != 'value' LIMIT ?", name, limit + 1)
+        found = found if len(found) <= limit else []
+        return sorted(found, key=lambda one: (one.path, one.definition.line))
 
     def definitions_in(self, path: str, name: str) -> list[Located]:
         """Definitions of a name at the top level of a file."""
@@ -306,13 +315,18 @@ class RepositoryIndex:
         total = self._ask("SELECT count(*) FROM chunks")[0][0]
         return math.log(1 + (total - found + 0.5) / (found + 0.5))
 
-    def forget_answers(self) -> None:
-        """Ask the file again if it has changed; until then an answer is read from it once."""
+    def forget_answers(self) -> bool:
+        """Ask the file again if it has changed; until then an answer is read from it once.
+
+        Returns whether anything was forgotten.
+        """
         version = self._db.execute("PRAGMA data_version").fetchone()[0]
         state = (version, self._db.total_changes)
         if state != self._state or len(self._answers) > MAX_ANSWERS:
             self._state = state
             self._answers.clear()
+            return True
+        return False
 
     def _ask(self, query: str, *values: object) -> list[Any]:
         key = (query, values)

@@ -11,12 +11,12 @@ import tomllib
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from pathlib import PurePath
 from typing import Literal
 
 import tree_sitter
 
-Questions = Literal["syntax", "holes"]
+Questions = Literal["syntax", "symbols", "holes"]
+TEXT = ("@string", "@comment")
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,9 @@ def _by_suffix() -> dict[str, str]:
 
 def language_of(path: str) -> str | None:
     """The key of the language that a file name's ending stands for, None if unknown."""
-    return _by_suffix().get(PurePath(path).suffix.lower())
+    name = path[path.rfind("/") + 1 :]
+    dot = name.rfind(".")
+    return _by_suffix().get(name[dot:].lower()) if dot > 0 else None
 
 
 def family_of(path: str) -> str | None:
@@ -80,9 +82,22 @@ def grammar(key: str) -> tree_sitter.Language:
 
 @cache
 def query(key: str, questions: Questions) -> tree_sitter.Query | None:
-    """A language's questions, None if it has no such file."""
-    file = _root() / (languages()[key].questions or key) / f"{questions}.scm"
-    return tree_sitter.Query(grammar(key), file.read_text("utf-8")) if file.is_file() else None
+    """A language's questions, None if it has no such file.
+
+    "symbols" are those of "syntax" that do not ask for strings and comments, of which files are
+    full.
+    """
+    stem = "syntax" if questions == "symbols" else questions
+    file = _root() / (languages()[key].questions or key) / f"{stem}.scm"
+    if not file.is_file():
+        return None
+    source = file.read_bytes()
+    found = tree_sitter.Query(grammar(key), source.decode("utf-8"))
+    for number in range(found.pattern_count if questions == "symbols" else 0):
+        start, end = found.start_byte_for_pattern(number), found.end_byte_for_pattern(number)
+        if source[start:end].decode("utf-8").rstrip().endswith(TEXT):
+            found.disable_pattern(number)
+    return found
 
 
 def _root() -> resources.abc.Traversable:

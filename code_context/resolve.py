@@ -14,6 +14,25 @@ SEPARATOR = re.compile(r"\.|/|\\|::")
 RELATIVE_WORDS = ("crate", "self", "super")
 
 
+class Bindings:
+    """A file's imports, by the words that they bind."""
+
+    def __init__(self, imports: list[Import]) -> None:
+        self.words = {word for one in imports for word in one.words}
+        self._by_first: dict[str, list[tuple[list[str], Import]]] = {}
+        for one in imports:
+            bound = [one.bound] if one.name or one.alias else one.module.split(".")
+            self._by_first.setdefault(bound[0], []).append((bound, one))
+        self.whole = [one for one in imports if one.name in ("", WILDCARD) and not one.alias]
+
+    def of(self, chain: list[str]) -> tuple[Import, list[str]] | None:
+        """The import that binds the first names of a chain, and the names that are left."""
+        for bound, one in self._by_first.get(chain[0], ()):
+            if chain[: len(bound)] == bound:
+                return one, chain[len(bound) :]
+        return None
+
+
 class Resolver:
     """Finds definitions in an index; the files of `replaced` count as `above` has them."""
 
@@ -23,6 +42,11 @@ class Resolver:
         self._index = index
         self._above = above
         self._replaced = replaced
+        self._known: dict[tuple[str, str, str], list[str]] = {}
+
+    def forget(self) -> None:
+        """An index has changed."""
+        self._known.clear()
 
     def _of(self, path: str) -> RepositoryIndex:
         """The index that knows a file best."""
@@ -30,6 +54,15 @@ class Resolver:
 
     def files(self, module: str, importer: str) -> list[str]:
         """Files that a module's name, as `importer` writes it, may stand for, best first."""
+        # only the importer's folder and language matter
+        folder, _, name = importer.rpartition("/")
+        key = (module, folder, name.rpartition(".")[2])
+        found = self._known.get(key)
+        if found is None:
+            found = self._known[key] = self._files(module, importer)
+        return found
+
+    def _files(self, module: str, importer: str) -> list[str]:
         if module.startswith("."):
             return self._exactly(_relative(module, importer))
         if language_of(module) is not None:  # a file's name: C's headers
@@ -46,30 +79,27 @@ class Resolver:
                     found.append((-shared, stem.count("/"), path))
         return list(dict.fromkeys(path for *_, path in sorted(found)))[:4]
 
-    def imported(self, chain: list[str], imports: list[Import], path: str) -> list[Located]:
+    def imported(self, chain: list[str], imports: Bindings, path: str) -> list[Located]:
         """Definitions behind a chain of names (`a.b.c`) whose first one an import binds."""
-        for one in imports:
-            bound = [one.bound] if one.name or one.alias else one.module.split(".")
-            if chain[: len(bound)] != bound:
-                continue
-            rest = chain[len(bound) :]
-            if one.name:
-                found = self._in_module(one.module, one.name, path, MAX_HOPS)
-                joined = one.module + ("" if one.module.endswith(".") else ".") + one.name
-                if not found and rest:  # the name was a module
-                    found = self._in_module(joined, rest[0], path, MAX_HOPS)
-                # the module was a folder, with one file for each class
-                return found or self._in_module(joined, one.name, path, 0)
+        bound = imports.of(chain)
+        if bound is None:
+            return []
+        one, rest = bound
+        if not one.name:
             return self._in_module(one.module, rest[0], path, MAX_HOPS) if rest else []
-        return []
+        found = self._in_module(one.module, one.name, path, MAX_HOPS)
+        joined = one.module + ("" if one.module.endswith(".") else ".") + one.name
+        if not found and rest:  # the name was a module
+            found = self._in_module(joined, rest[0], path, MAX_HOPS)
+        # the module was a folder, with one file for each class
+        return found or self._in_module(joined, one.name, path, 0)
 
-    def from_everything(self, name: str, imports: list[Import], path: str) -> list[Located]:
+    def from_everything(self, name: str, imports: Bindings, path: str) -> list[Located]:
         """Definitions of a name in modules that are imported whole, unqualified."""
-        for one in imports:
-            if one.name in ("", WILDCARD) and not one.alias:
-                found = self._in_module(one.module, name, path, 0)
-                if found:
-                    return found
+        for one in imports.whole:
+            found = self._in_module(one.module, name, path, 0)
+            if found:
+                return found
         return []
 
     def named(self, name: str, path: str, most: int, is_member: bool) -> list[Located]:

@@ -14,8 +14,8 @@ from code_context.context import Snippet
 from code_context.index import FoundChunk, Located, RepositoryIndex
 from code_context.languages import family_of
 from code_context.recent import RecentRegions
-from code_context.resolve import Resolver
-from code_context.symbols import Import, imported_names
+from code_context.resolve import Bindings, Resolver
+from code_context.symbols import imported_names
 from code_context.syntax import Span, SyntaxTree, enclosing_scopes
 
 Pieces = list[tuple[str, float]]
@@ -87,8 +87,8 @@ class Repository:
         if self.problem is not None:
             return []
         try:
-            self._index.forget_answers()
-            self._open.forget_answers()
+            if self._index.forget_answers() | self._open.forget_answers():
+                self._resolver.forget()
             pieces = _surroundings(tree, offset)
             return [
                 *self._recents(),
@@ -108,7 +108,7 @@ class Repository:
         ]
 
     def _definitions(self, tree: SyntaxTree, path: str, pieces: Pieces) -> list[Snippet]:
-        imports = imported_names(tree)
+        imports = Bindings(imported_names(tree))
         found: dict[tuple[str, str], Snippet] = {}
         for chain, weight in _chains(pieces):
             located = self._resolver.imported(chain, imports, path)
@@ -133,10 +133,9 @@ class Repository:
                     found[key] = snippet
         return sorted(found.values(), key=_best_first)
 
-    def _guessed(self, chain: list[str], imports: list[Import], path: str) -> list[Located]:
+    def _guessed(self, chain: list[str], imports: Bindings, path: str) -> list[Located]:
         """Definitions that no import explains: of the last name, else of the class before it."""
-        of_module = any(one.names(chain[0]) for one in imports)
-        is_member = len(chain) > 1 and not of_module
+        is_member = len(chain) > 1 and chain[0] not in imports.words
         found: list[Located] = []
         if len(chain[-1]) > 2:
             found = self._resolver.named(chain[-1], path, MAX_SAME_NAME, is_member)

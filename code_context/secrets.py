@@ -5,6 +5,8 @@ find hashes, fixtures and parameters. Nothing is verified over a network.
 """
 
 import re
+import string
+from collections.abc import Iterator
 from functools import cache
 from importlib import import_module
 from typing import Any
@@ -28,27 +30,46 @@ DETECTORS = {
     "telegram_token": "TelegramBotTokenDetector",
     "twilio": "TwilioKeyDetector",
 }
-# every format above has a run this long with a digit in it, or these words
-SUSPICIOUS = re.compile(r"[A-Za-z0-9_+/=:-]{20,}|PRIVATE KEY")
-DIGIT = re.compile(r"[0-9]|PRIVATE KEY")
+# every format above has a run of this many of these bytes with a digit in it, or these words
+SHORTEST = 20
+IN_RUN = (string.ascii_letters + string.digits + "_+/=:-").encode()
+RUN = b"a" * SHORTEST
+TO_RUNS = bytes(ord("a") if byte in IN_RUN else ord(" ") for byte in range(256))
+WORDS = b"PRIVATE KEY"
+DIGIT = re.compile(rb"[0-9]")
 
 
 def secret_in(text: str) -> str | None:
     """What kind of secret a text seems to hold, None if it seems to hold none."""
-    seen = -1
-    for match in SUSPICIOUS.finditer(text):
-        if not DIGIT.search(match[0]):
-            continue
-        start = text.rfind("\n", 0, match.start()) + 1
+    source, seen = text.encode("utf-8", "replace"), -1
+    for begin, end in _suspicious(source):
+        start = source.rfind(b"\n", 0, begin) + 1
         if start == seen:
             continue
         seen = start
-        end = text.find("\n", match.end())
-        line = text[start : len(text) if end < 0 else end]
+        stop = source.find(b"\n", end)
+        line = source[start : len(source) if stop < 0 else stop].decode("utf-8")
         for detector in _detectors():
             if any(True for _ in detector.analyze_string(line)):
                 return str(detector.secret_type)
     return None
+
+
+def _suspicious(source: bytes) -> Iterator[tuple[int, int]]:
+    """Places that a detector should look at. Searching for one fixed run is many times as fast as a
+    regular expression, and every file of a repository is searched."""
+    runs = source.translate(TO_RUNS)
+    begin = runs.find(RUN)
+    while begin >= 0:
+        end = runs.find(b" ", begin)
+        end = len(runs) if end < 0 else end
+        if DIGIT.search(source, begin, end):
+            yield begin, end
+        begin = runs.find(RUN, end)
+    begin = source.find(WORDS)
+    while begin >= 0:
+        yield begin, begin + len(WORDS)
+        begin = source.find(WORDS, begin + len(WORDS))
 
 
 @cache

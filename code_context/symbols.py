@@ -46,9 +46,10 @@ class Import:
         """The name by which the file speaks of it."""
         return self.alias or self.name or self.module
 
-    def names(self, word: str) -> bool:
-        """Whether the file may speak of the module by this word, its last part at the latest."""
-        return word in (self.bound, re.split(r"[./:\\]", self.bound)[-1])
+    @property
+    def words(self) -> tuple[str, str]:
+        """Words by which the file may speak of the module: its name here, and that one's end."""
+        return self.bound, re.split(r"[./:\\]", self.bound)[-1]
 
 
 @dataclass
@@ -64,7 +65,7 @@ class _Found:
 def symbols(tree: SyntaxTree) -> tuple[list[Definition], list[Import]]:
     """Definitions that other files can reach (none inside a function), and imports."""
     found, imported = [], []
-    for name, captures in tree.matches("syntax"):
+    for name, captures in tree.matches("symbols"):
         if name.startswith(DEFINITION) and "name" in captures:
             body = captures.get("body")
             found.append(
@@ -86,7 +87,7 @@ def imported_names(tree: SyntaxTree) -> list[Import]:
     """The imports of a file alone."""
     return [
         _import(captures, tree.source)
-        for name, captures in tree.matches("syntax", depth=IMPORT_DEPTH)
+        for name, captures in tree.matches("symbols", depth=IMPORT_DEPTH)
         if name == "import" and "module" in captures
     ]
 

@@ -172,7 +172,7 @@ class SyntaxTree:
     def scopes_around(self, around: Span | None) -> list[Scope]:
         """The scopes that touch a range."""
         found = set()
-        for name, captures in self.matches("syntax", around):
+        for name, captures in self.matches("symbols", around):
             if name.startswith(DEFINITION) and "body" in captures:
                 whole, body = self.span(captures[name][0]), self.span(captures["body"][0])
                 kind = name.removeprefix(DEFINITION)
@@ -185,7 +185,7 @@ class SyntaxTree:
         """
         if self.root is None or self.language is None:
             return []
-        place, asked = self.lines.to_byte, query(self.language, "syntax")
+        place, asked = self.lines.to_byte, query(self.language, "symbols")
         body = self.root.named_descendant_for_byte_range(place(scope.body_start), place(scope.end))
         owner = None if body is None else body.parent or body
         if owner is None or asked is None:
@@ -282,7 +282,7 @@ def imports(tree: SyntaxTree) -> list[Span]:
     """Import statements in the order of the file."""
     found = {
         tree.span(captures["import"][0])
-        for name, captures in tree.matches("syntax", depth=IMPORT_DEPTH)
+        for name, captures in tree.matches("symbols", depth=IMPORT_DEPTH)
         if name == "import"
     }
     return sorted(found, key=lambda span: span.start)

@@ -120,7 +120,12 @@ def test_a_damaged_index_is_built_again_with_a_notice(root: Path) -> None:
 
 def test_damage_in_the_middle_is_found(root: Path) -> None:
     for n in range(40):
-        (root / f"file_{n}.py").write_text(f"def f_{n}(a):\n    return a + {n}\n" * 20)
+        (root / f"file_{n}.py").write_text(
+            "".join(
+                f"def {name}(a):\n    return a + {n}\n"
+                for name in (f"f_{n}", *"abcdefghijklmnopqrs")
+            )
+        )
     open_index(root).index.close()
     file = index_file(root)
     content = bytearray(file.read_bytes())
