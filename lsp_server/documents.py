@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -12,6 +13,11 @@ from pygls.workspace import TextDocument, Workspace
 from rapidfuzz.distance import Postfix, Prefix
 
 from code_context.positions import LineIndex
+
+LARGE = 2_500_000
+"""Characters on each side of the cursor that the engine sees of a large document at least. That is
+too much to be parsed (`code_context.syntax.MAX_PARSED`), so the plain window is completed."""
+BLOCK = 250_000  # characters by which the part moves: typing leaves it where it is
 
 
 @dataclass(frozen=True)
@@ -39,13 +45,35 @@ def snapshot(workspace: Workspace, uri: str) -> Snapshot | None:
     )
 
 
+def excerpt(text: str, offset: int) -> tuple[str, int]:
+    """The part of a large text around `offset`, and where `offset` stands in it.
+
+    A text of up to `LARGE` characters is its own part.
+    """
+    if len(text) <= LARGE:
+        return text, offset
+    behind = len(text) - offset
+    start, end = _cut_away(offset), len(text) - _cut_away(behind)
+    return text[start:end], offset - start
+
+
+def _cut_away(length: int) -> int:
+    """How much of the text on one side of the cursor is too far away."""
+    return max(0, length - LARGE) // BLOCK * BLOCK
+
+
 def open_texts(workspace: Workspace) -> dict[str, str]:
-    """The texts of the open documents inside the first workspace folder, by path relative to it."""
+    """The texts of the open documents inside the first workspace folder, by path relative to it.
+
+    Large ones are left out: no other file sees them.
+    """
     roots = folders(workspace)[:1]
     found = {}
     for document in workspace.text_documents.values():
         path = PurePath(document.path)
-        if document.version is not None and roots and path.is_relative_to(roots[0]):
+        if document.version is None or len(document.source) > LARGE:
+            continue
+        if roots and path.is_relative_to(roots[0]):
             found[relative_path(document.path, roots)] = document.source
     return found
 
@@ -105,6 +133,12 @@ class Utf16Protocol(LanguageServerProtocol):
                 self.on_edit(uri, edit, text)
 
 
+@lru_cache(1)
+def line_index(text: str) -> LineIndex:
+    """The lines of a text; the last one asked for is kept, for the edit that follows a request."""
+    return LineIndex(text)
+
+
 @dataclass(frozen=True)
 class Edit:
     """The code points from `start` to `end` give way to `inserted`."""
@@ -121,7 +155,7 @@ class Edit:
 def edit_of(text: str, change: types.TextDocumentContentChangeEvent) -> Edit:
     """A client's change of `text` by offsets; of a whole document, the part that differs."""
     if not isinstance(change, types.TextDocumentContentChangeWholeDocument):
-        lines, where = LineIndex(text), change.range
+        lines, where = line_index(text), change.range
         start = lines.from_utf16(where.start.line, where.start.character)
         end = lines.from_utf16(where.end.line, where.end.character)
         return Edit(start, end, change.text)

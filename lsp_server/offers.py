@@ -7,9 +7,8 @@ from pathlib import PurePath
 from lsprotocol import types
 from pygls.workspace import Workspace
 
-from code_context.positions import LineIndex
 from lsp_server.answers import CompletionRequest
-from lsp_server.documents import Edit, edit_of, open_texts, snapshot
+from lsp_server.documents import Edit, edit_of, excerpt, line_index, open_texts, snapshot
 from lsp_server.edit_range import replaced_length
 from lsp_server.engine import EngineThread
 from lsp_server.outcomes import Outcomes, Source
@@ -65,11 +64,12 @@ async def offers(
     before = snapshot(workspace, uri)
     if before is None:
         return Offers(reason="not_open")
-    lines = LineIndex(before.text)
+    lines = line_index(before.text)
     cursor = lines.from_utf16(place.position.line, place.position.character)
     replaced = _replaced(place, before.text, cursor)
-    text = replaced.applied_to(before.text)
-    offset = replaced.start + len(replaced.inserted)
+    text, offset = excerpt(
+        replaced.applied_to(before.text), replaced.start + len(replaced.inserted)
+    )
     answer = await engine.complete(
         CompletionRequest(
             text, before.path, offset, place.explicit, without_prompt, open_texts(workspace)

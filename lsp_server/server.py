@@ -16,7 +16,7 @@ from pygls.lsp.server import LanguageServer
 
 from code_context.positions import code_points
 from lsp_server.comparison import Comparer
-from lsp_server.documents import Edit, Utf16Protocol, folders, snapshot
+from lsp_server.documents import LARGE, Edit, Utf16Protocol, folders, snapshot
 from lsp_server.engine import (
     CompletionModel,
     EngineThread,
@@ -282,6 +282,12 @@ def _item_id(params: Any) -> str:
 
 def _did_open(ls: AttuneServer, params: types.DidOpenTextDocumentParams) -> None:
     _warm(ls, params.text_document.uri)
+    if len(params.text_document.text) > LARGE:
+        logger.warning(
+            "A document of %d characters is completed from the plain window: it is too large to be "
+            "parsed.",
+            len(params.text_document.text),
+        )
 
 
 def _did_focus(ls: AttuneServer, params: Any) -> None:
@@ -289,7 +295,8 @@ def _did_focus(ls: AttuneServer, params: Any) -> None:
 
 
 def _warm(ls: AttuneServer, uri: str) -> None:
-    if (opened := snapshot(ls.workspace, uri)) is not None:
+    opened = snapshot(ls.workspace, uri)
+    if opened is not None and len(opened.text) <= LARGE:
         ls.engine.warm(opened.text, opened.path)
 
 

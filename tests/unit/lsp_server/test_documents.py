@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from lsprotocol import types
 
 from code_context.positions import LineIndex
-from lsp_server.documents import edit_of, relative_path
+from code_context.syntax import MAX_PARSED
+from lsp_server.documents import BLOCK, LARGE, edit_of, excerpt, relative_path
 
 
 @pytest.mark.parametrize(
@@ -49,3 +50,32 @@ def test_whole_document_change_is_the_smallest_edit(text, new):
     if edit.inserted and edit.end > edit.start:
         assert text[edit.start] != edit.inserted[0]
         assert text[edit.end - 1] != edit.inserted[-1]
+
+
+LARGE_TEXT = "".join(f"line {n:07}\n" for n in range(1_000_000))
+
+
+@given(offset=st.integers(0, len(LARGE_TEXT)))
+def test_of_a_large_text_a_part_around_the_cursor_counts(offset):
+    part, at = excerpt(LARGE_TEXT, offset)
+    assert len(part) <= 2 * (LARGE + BLOCK)
+    assert len(part) > MAX_PARSED, "it is completed from the plain window"
+    for sign, length in ((-1, offset), (1, len(LARGE_TEXT) - offset)):
+        near = min(length, LARGE)
+        if sign < 0:
+            assert part[at - near : at] == LARGE_TEXT[offset - near : offset]
+        else:
+            assert part[at : at + near] == LARGE_TEXT[offset : offset + near]
+
+
+def test_typing_in_a_large_text_leaves_its_part_as_it_is():
+    offset = 6_000_004
+    before, at = excerpt(LARGE_TEXT, offset)
+    for typed in ("x", "xy", "xyz"):
+        text = LARGE_TEXT[:offset] + typed + LARGE_TEXT[offset:]
+        part, now = excerpt(text, offset + len(typed))
+        assert (part[:at], part[now:], now) == (before[:at], before[at:], at + len(typed))
+
+
+def test_a_small_text_is_its_own_part():
+    assert excerpt("abc", 2) == ("abc", 2)

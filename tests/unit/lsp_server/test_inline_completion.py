@@ -212,3 +212,20 @@ async def test_documents_are_read_when_opened_and_focused(client, engine):
     await client.complete(0, 0)
     assert {one.path for one in engine.warmed} <= {"package/module.py"}
     assert len(engine.requests) == 1
+
+
+async def test_of_a_huge_document_the_engine_gets_a_part(client, engine, caplog):
+    """Fifty megabytes: the answer stands where it belongs, and the log says what is missing."""
+    with caplog.at_level(logging.WARNING):
+        client.open("    value = compute(first, second)\n" * 1_430_000)
+    assert "too large to be parsed" in caplog.text
+    client.change(2, edit(700_000, 4, 4, "x"))
+    (item,) = (await client.complete(700_000, 5))["result"]["items"]
+    assert item["insertText"] == "answer"
+    assert item["range"]["start"] == {"line": 700_000, "character": 5}
+    (request,) = engine.requests
+    assert len(request.text) < 6_000_000
+    assert request.text[: request.offset].endswith("second)\n    x")
+    assert request.text[request.offset :].startswith("value = compute")
+    assert engine.warmed == []
+    assert request.documents == {}
