@@ -2,9 +2,11 @@
 
 A radix tree over file and text before the cursor. On the way to a request's own text lie the states
 in which it was asked before: the same state answers again, and an earlier one whose text goes on
-with what was typed since answers with the rest of it.
+with what was typed since answers with the rest of it. Words typed on in a string or a comment leave
+it one.
 """
 
+import re
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -15,6 +17,10 @@ from lsp_server.edit_range import replaced_length
 
 MAX_ANSWERS = 512
 MAX_CHARACTERS = 4_000_000  # of the texts that tell states apart
+LASTING = ("in_string", "in_comment")
+WORDS = re.compile(
+    r"[\w \t.,:;-]*"
+)  # no language ends a string or a comment, or goes to code, by it
 CLOSED_BY_EDITOR = 3  # brackets and quotes that typing may have put behind the cursor
 
 
@@ -57,7 +63,8 @@ class CompletionCache:
     def find(self, request: CompletionRequest) -> Answer | None:
         """What is known for this state, None if the model has to be asked.
 
-        An empty answer stands only for the very state it was given in. An explicit request wants
+        An empty answer stands only for the very state it was given in, but for the silence inside
+        of a string or a comment, which lasts while words are typed. An explicit request wants
         alternatives, and silence does not satisfy it.
         """
         key, behind = _key(request), request.text[request.offset :]
@@ -67,13 +74,16 @@ class CompletionCache:
                 answer = node.answers.get(place)
                 if answer is None or (request.explicit and answer.alternatives is None):
                     continue
-                rest = _rest(answer.text, key[depth:])
-                if not rest and (answer.text or depth < len(key) or request.explicit):
+                typed = key[depth:]
+                rest = _rest(answer.text, typed)
+                if not rest and (answer.text or added or request.explicit):
+                    continue
+                if not rest and not _lasts(answer, typed):
                     continue
                 if replaced_length(rest, behind[:added]) < added:
                     continue
                 self._order.move_to_end((node, place))
-                return answer.after(key[depth:]) if rest else replace(answer, text=rest)
+                return answer.after(typed) if rest else replace(answer, text=rest)
         return None
 
     def _path(self, key: str) -> Iterator[tuple[_Node, int]]:
@@ -120,6 +130,11 @@ def _key(request: CompletionRequest) -> str:
 
 def _rest(text: str, typed: str) -> str:
     return text[len(typed) :] if text.startswith(typed) else ""
+
+
+def _lasts(answer: Answer, typed: str) -> bool:
+    """Whether silence goes on behind `typed`."""
+    return not typed or (answer.reason in LASTING and WORDS.fullmatch(typed) is not None)
 
 
 def _added_closers(behind: str) -> Iterator[int]:

@@ -54,6 +54,29 @@ def test_silence_stands_for_its_own_state_and_not_for_who_asks() -> None:
     assert cache.find(request("x$0", explicit=True)) is None
 
 
+@pytest.mark.parametrize("reason", completion_cache.LASTING)
+@pytest.mark.parametrize(
+    ("now", "silent"),
+    [
+        ("s = 'as well$0'", True),
+        ("s = 'as$0'", True),
+        ("s = 'as'$0", False),  # the string may have ended
+        ("s = 'a{$0'", False),  # code may have begun
+        ("s = 'as\n$0'", False),
+        ("s = 'a$0 x'", False),  # something else has changed
+        ("s = '$0'", False),  # it may have begun just there
+    ],
+)
+def test_a_string_or_a_comment_lasts_while_words_are_typed(
+    reason: str, now: str, silent: bool
+) -> None:
+    cache = CompletionCache()
+    cache.add(request("s = 'a$0'"), Answer("", reason))
+    assert cache.find(request("s = 'as$0'", explicit=True)) is None
+    found = cache.find(request(now))
+    assert (found is not None and found.reason == reason) is silent
+
+
 def test_files_are_told_apart() -> None:
     cache = CompletionCache()
     cache.add(request("x$0"), Answer("yz"))
