@@ -12,6 +12,7 @@ import os
 import random
 import statistics
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -39,6 +40,7 @@ from benchmarks.shape import random_base, transformers_twin
 from code_context.context import ContextConfig
 from code_context.syntax import language_of, parse
 from code_model import native
+from code_model.cancel import Cancel
 from code_model.completion import model_input
 from code_model.engine import Engine
 from code_model.loading import BaseModel, load_model
@@ -273,22 +275,53 @@ def _median(call: Callable[[], object]) -> float:
 
 
 def _cancel(engine: Engine, ids: Sequence[int]) -> dict[str, float]:
-    """From raising the flag to the answer, against the time of one step."""
+    """From raising the flag, at some moment of a step, to the answer, against one step's time."""
+    person = random.Random(0)
     waits, steps = [], []
-    for _ in range(9):
-        looks: list[float] = []
+    engine.generate(ids, max_new_tokens=1)
+    for _ in range(15):
+        watched = _Watched()
+        raised: list[float] = []
 
-        def cancelled(looks: list[float] = looks) -> bool:
-            looks.append(time.perf_counter())
-            return len(looks) == 8
+        def cancel(watched: _Watched = watched, raised: list[float] = raised) -> None:
+            watched.going.wait()
+            time.sleep(person.random() * statistics.median(watched.steps()))
+            raised.append(time.perf_counter())
+            watched.set()
 
-        engine.generate(ids, max_new_tokens=NEW_TOKENS, cancelled=cancelled)
+        other = threading.Thread(target=cancel)
+        other.start()
+        engine.generate(ids, max_new_tokens=NEW_TOKENS, cancelled=watched)
         ended = time.perf_counter()
-        # raised just behind the seventh look, it would have been seen at the eighth
-        waits.append(ended - looks[6])
-        steps.append(statistics.median(b - a for a, b in pairwise(looks[1:])))
-    wait, step = statistics.median(waits), statistics.median(steps)
-    return {"cancel_ms": 1e3 * wait, "step_ms": 1e3 * step, "cancel_steps": wait / step}
+        other.join()
+        waits.append(max(0.0, ended - raised[0]))
+        steps.append(statistics.median(watched.steps()))
+    step = statistics.median(steps)
+    return {
+        "cancel_ms": 1e3 * statistics.median(waits),
+        "step_ms": 1e3 * step,
+        "cancel_steps": statistics.median(waits) / step,
+        "cancel_steps_p90": quantile(waits, 0.9) / step,
+    }
+
+
+class _Watched(Cancel):
+    """Notes when it is looked at, and tells when a few steps are done."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.going = threading.Event()
+        self._looks: list[float] = []
+
+    def __call__(self) -> bool:
+        self._looks.append(time.perf_counter())
+        if len(self._looks) == 6:
+            self.going.set()
+        return super().__call__()
+
+    def steps(self) -> list[float]:
+        """Seconds between two looks, without the prefill."""
+        return [b - a for a, b in pairwise(self._looks[1:6])]
 
 
 def quantile(values: Sequence[float], share: float) -> float:

@@ -240,6 +240,7 @@ struct Step {
   Half *keys, *values;  // (layers, kv_heads, capacity, head_dim), capacity a multiple of 16
   int32_t* chosen;       // the best id after each of the last `scored` tokens
   float* logprobs;
+  const int32_t* cancelled;  // null, or a number that is not 0 when another thread wants an end
 };
 
 inline int64_t tiles(int64_t rows) { return (rows + kTile - 1) / kTile; }
@@ -476,8 +477,9 @@ Best best_of(const Floats sums[kVectors], int64_t first, int64_t count) {
   return {*top, sum(totals), first + (top - scores)};
 }
 
+// Whether it was computed to its end, and not cancelled.
 template <class Weight>
-void run(Crew& crew, const Model& model, const Step& step) {
+bool run(Crew& crew, const Model& model, const Step& step) {
   const Shape& s = model.shape;
   const int64_t T = step.tokens, d = s.hidden, D = s.head_dim;
   const int64_t heads = s.heads + 2 * s.kv_heads, wide = heads * D, queries_wide = s.heads * D;
@@ -498,6 +500,7 @@ void run(Crew& crew, const Model& model, const Step& step) {
   };
   crew.rouse();
   for (int64_t l = 0; l < s.layers; ++l) {
+    if (step.cancelled && __atomic_load_n(step.cancelled, __ATOMIC_RELAXED)) return false;
     const Layer& layer = model.layers[l];
     const int64_t block = step.capacity * D;
     Half* keys = step.keys + l * s.kv_heads * block;
@@ -556,7 +559,7 @@ void run(Crew& crew, const Model& model, const Step& step) {
     });
     product<Weight>(crew, layer.down, d, s.inner, inner.data(), T, add);
   }
-  if (step.scored == 0) return;
+  if (step.scored == 0) return true;
   const int64_t count = tiles(s.vocab);
   std::vector<Best> best(count * step.scored);
   normalise(&x[(T - step.scored) * d], model.norm, step.scored, d, s.eps, normed.data());
@@ -570,6 +573,7 @@ void run(Crew& crew, const Model& model, const Step& step) {
     step.chosen[t] = top.id;
     step.logprobs[t] = -std::log(top.total);
   }
+  return true;
 }
 
 }  // namespace
@@ -580,11 +584,9 @@ Crew* attune_crew(int threads) { return new Crew(std::max(0, threads - 1)); }
 
 void attune_dismiss(Crew* crew) { delete crew; }
 
-void attune_step(Crew* crew, const Model* model, const Step* step) {
-  if (model->shape.bf16)
-    run<uint16_t>(*crew, *model, *step);
-  else
-    run<float>(*crew, *model, *step);
+// 1 if the step was computed, 0 if it was cancelled
+int attune_step(Crew* crew, const Model* model, const Step* step) {
+  return model->shape.bf16 ? run<uint16_t>(*crew, *model, *step) : run<float>(*crew, *model, *step);
 }
 
 // Packs (rows, width) floats in tiles of 64 rows; `out` holds tiles(rows) * 64 * width values.

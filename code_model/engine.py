@@ -7,6 +7,7 @@ from typing import Literal
 
 from torch import Tensor
 
+from code_model.cancel import Cancel, StepCancelledError
 from code_model.llama import KVCache
 from code_model.loading import BaseModel
 from code_model.lookup import Lookup
@@ -15,7 +16,7 @@ from prompts.file import PromptFile
 
 PREFILL_CHUNK = 128  # tokens between two looks at the cancel flag
 PARK_TOKENS = 64  # a sequence that would lose fewer tokens than this is not worth a copy
-PARKED_BYTES = 64 << 20  # of the sequences of other documents
+PARKED_BYTES = 32 << 20  # of the sequences of other documents
 
 FinishReason = Literal["end", "stop", "length", "cancelled"]
 
@@ -102,7 +103,8 @@ class Engine:
         """The most likely continuation of `ids`, token by token.
 
         Ends at an end token of the layout, when `stop` accepts the text so far, after
-        `max_new_tokens`, or when `cancelled` says so, which is asked before every forward pass.
+        `max_new_tokens`, or when `cancelled` says so, which is asked before every forward pass;
+        a `Cancel` ends one at its next layer.
         `stop` sees the text grow by one token at a time, drafts or not.
 
         Raises `ContextTooLongError` if it cannot fit, `ValueError` without ids.
@@ -123,7 +125,11 @@ class Engine:
                 break
             left = max_new_tokens - len(new) - 1
             draft = lookup.draft(left) if self.speculate and left else []
-            chosen, scores = self._step(pending, draft)
+            try:
+                chosen, scores = self._step(pending, draft, cancelled)
+            except StepCancelledError:
+                reason = "cancelled"
+                break
             steps += 1
             for token, score in zip(chosen, scores, strict=True):
                 if token in self.base.encoder.end_ids:
@@ -157,13 +163,20 @@ class Engine:
             if cancelled():
                 break
             chunk = list(ids[start : min(start + PREFILL_CHUNK, len(ids) - 1)])
-            self._forward.step(chunk, self._cache, scored=0)
+            try:
+                self._forward.step(chunk, self._cache, scored=0, cancel=_flag(cancelled))
+            except StepCancelledError:
+                break
             self._cached_ids += chunk
         return len(self._cached_ids)
 
-    def _step(self, pending: list[int], draft: list[int]) -> tuple[list[int], list[float]]:
+    def _step(
+        self, pending: list[int], draft: list[int], cancelled: Callable[[], bool]
+    ) -> tuple[list[int], list[float]]:
         """The ids that follow `pending`: as many as the draft foretold, and one more."""
-        chosen, logprobs = self._forward.step(pending + draft, self._cache, scored=len(draft) + 1)
+        chosen, logprobs = self._forward.step(
+            pending + draft, self._cache, scored=len(draft) + 1, cancel=_flag(cancelled)
+        )
         right = _common(draft, chosen)
         self._cached_ids += pending + draft[:right]
         self._cache.rewind(self.prefix_tokens + len(self._cached_ids))
@@ -227,6 +240,10 @@ class Engine:
         ends = (encoder.suffix_id, encoder.middle_id)
         end = next((n for n in range(start, len(order)) if order[n] in ends), len(order))
         return order[:start] + order[end:-1] + order[start:end]
+
+
+def _flag(cancelled: Callable[[], bool]) -> Cancel | None:
+    return cancelled if isinstance(cancelled, Cancel) else None
 
 
 def _common(one: list[int], other: list[int]) -> int:

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from code_model.cancel import Cancel, StepCancelledError
 from code_model.llama import KVCache, Llama, lower_right_mask
 from code_model.native import NativeForward, compile_library, compiled_library
 
@@ -24,12 +25,13 @@ class Forward(Protocol):
     """Computes tokens behind a cache."""
 
     def step(
-        self, ids: Sequence[int], cache: KVCache, scored: int
+        self, ids: Sequence[int], cache: KVCache, scored: int, cancel: Cancel | None = None
     ) -> tuple[list[int], list[float]]:
         """Compute `ids` behind the cache, which grows by them.
 
         Returns the most likely id after each of the last `scored` tokens, and its log-probability
-        in nats. Raises `ValueError` if the cache or the model's positions are too short.
+        in nats. Raises `ValueError` if the cache or the model's positions are too short, and
+        `StepCancelledError` when a layer would begin after `cancel` was raised.
         """
 
 
@@ -55,11 +57,11 @@ class TorchForward:
 
     @torch.inference_mode()
     def step(
-        self, ids: Sequence[int], cache: KVCache, scored: int
+        self, ids: Sequence[int], cache: KVCache, scored: int, cancel: Cancel | None = None
     ) -> tuple[list[int], list[float]]:
         """See `Forward.step`."""
         embedded = self.model.model.embed_tokens.weight[torch.tensor(ids)]
-        hidden = self.hidden(embedded, cache)
+        hidden = self.hidden(embedded, cache, cancel)
         if not scored:
             return [], []
         scores = self.model.logits(hidden[-scored:])
@@ -67,7 +69,7 @@ class TorchForward:
         return chosen.tolist(), (best - scores.logsumexp(-1)).tolist()
 
     @torch.inference_mode()
-    def hidden(self, embeddings: Tensor, cache: KVCache) -> Tensor:
+    def hidden(self, embeddings: Tensor, cache: KVCache, cancel: Cancel | None = None) -> Tensor:
         """Hidden states (T, d) of input embeddings (T, d) behind the cache, which grows by T."""
         x, tokens, start = embeddings, len(embeddings), cache.length
         config, end = self.model.config, cache.length + tokens
@@ -80,6 +82,8 @@ class TorchForward:
         causal = start == 0 and tokens > 1
         mask = None if start == 0 or tokens == 1 else lower_right_mask(tokens, start, x.device)
         for index, block in enumerate(self.model.blocks):
+            if cancel is not None and cancel():
+                raise StepCancelledError
             normed = block.input_layernorm(x)
             qkv = F.linear(normed, self._qkv[index], self._qkv_bias[index]).view(tokens, -1, size)
             turned = qkv[:, : heads + kv_heads]
@@ -121,12 +125,12 @@ class BestForward:
             threading.Thread(target=self._compile, name="attune-compile", daemon=True).start()
 
     def step(
-        self, ids: Sequence[int], cache: KVCache, scored: int
+        self, ids: Sequence[int], cache: KVCache, scored: int, cancel: Cancel | None = None
     ) -> tuple[list[int], list[float]]:
         """See `Forward.step`."""
         native = self.native
         chosen: Forward = self.torch if native is None or len(ids) > NATIVE_TOKENS else native
-        return chosen.step(ids, cache, scored)
+        return chosen.step(ids, cache, scored, cancel)
 
     def _compile(self) -> None:
         library = compile_library()

@@ -25,6 +25,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from code_model.cancel import Cancel, StepCancelledError
 from code_model.llama import KVCache, Llama
 
 logger = logging.getLogger(__name__)
@@ -66,6 +67,7 @@ class _Step(ctypes.Structure):
         *((name, ctypes.c_void_p) for name in ("keys", "values")),
         ("chosen", ctypes.POINTER(ctypes.c_int32)),
         ("logprobs", ctypes.POINTER(ctypes.c_float)),
+        ("cancelled", ctypes.c_void_p),
     )
 
 
@@ -155,6 +157,7 @@ def _loaded(file: Path) -> ctypes.CDLL:
     library.attune_crew.argtypes = (ctypes.c_int,)
     library.attune_dismiss.argtypes = (ctypes.c_void_p,)
     library.attune_step.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
+    library.attune_step.restype = ctypes.c_int
     library.attune_pack.argtypes = (
         ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p
     )  # fmt: skip
@@ -185,7 +188,7 @@ class NativeForward:
             self._library.attune_dismiss(crew)
 
     def step(
-        self, ids: Sequence[int], cache: KVCache, scored: int
+        self, ids: Sequence[int], cache: KVCache, scored: int, cancel: Cancel | None = None
     ) -> tuple[list[int], list[float]]:
         """As `code_model.forward.Forward.step`, bit for bit the same however `ids` are divided."""
         tokens = len(ids)
@@ -198,8 +201,11 @@ class NativeForward:
         step = _Step(
             given, tokens, scored, cache.length, cache.keys.shape[2],
             cache.keys.data_ptr(), cache.values.data_ptr(), chosen, logprobs,
+            None if cancel is None else cancel.address,
         )  # fmt: skip
-        self._library.attune_step(self._crew, ctypes.byref(self._model), ctypes.byref(step))
+        model = ctypes.byref(self._model)
+        if not self._library.attune_step(self._crew, model, ctypes.byref(step)):
+            raise StepCancelledError
         cache.length += tokens
         return list(chosen), list(logprobs)
 

@@ -1,7 +1,7 @@
 """From requests to answers: what is known is not computed again, and one thread owns the model.
 
 Everything but `EngineThread._run` happens on the event loop. At most one computation is under way:
-a newer request takes it over if it types what is being generated, else stops it at its next token.
+a newer request takes it over if it types what is being generated, else stops it at its next layer.
 """
 
 import asyncio
@@ -13,9 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
-from threading import Event
 from typing import Protocol
 
+from code_model.cancel import Cancel
 from lsp_server.answers import Answer, CompletionRequest
 from lsp_server.completion_cache import CompletionCache
 from lsp_server.edit_range import replaced_length
@@ -37,17 +37,14 @@ class Run:
     """One computation, seen from both threads: whether to go on, and how far it has come."""
 
     def __init__(self) -> None:
-        self._stop = Event()
+        self.cancelled = Cancel()
+        """Whether to stop; looked at before every layer."""
         self._text = ""
         self._expected = ""
 
     def cancel(self) -> None:
-        """Stop it at its next token."""
-        self._stop.set()
-
-    def cancelled(self) -> bool:
-        """Whether to stop; asked before every forward pass."""
-        return self._stop.is_set()
+        """Stop it at its next layer."""
+        self.cancelled.set()
 
     def said(self, text: str) -> None:
         """The text so far; what contradicts the typed text is not finished."""
@@ -144,7 +141,7 @@ class EngineThread:
     ) -> Answer:
         """The answer, empty when cancelled, overtaken or without an engine.
 
-        Cancelling the awaiting task stops the engine at its next token, unless the document, whose
+        Cancelling the awaiting task stops the engine at its next layer, unless the document, whose
         text `current` gives, has meanwhile gone on with what the engine is saying: then the next
         request will want the rest.
         """

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from code_model import engine as engine_module
 from code_model import native
+from code_model.cancel import Cancel
 from code_model.engine import PARK_TOKENS, PREFILL_CHUNK, ContextTooLongError, Engine
 from code_model.loading import BaseModel
 from code_model.lookup import Lookup
@@ -42,6 +43,29 @@ def test_a_cancel_is_seen_at_every_token(base: BaseModel) -> None:
     answer = Engine(base).generate(IDS, max_new_tokens=50, cancelled=cancelled)
     assert answer.finish_reason == "cancelled"
     assert len(answer.ids) == 3
+
+
+class LookedAtByNobody(Cancel):
+    """Only steps see it."""
+
+    def __call__(self) -> bool:
+        return False
+
+
+def test_a_cancel_is_seen_within_a_step(library, base: BaseModel) -> None:
+    own = replace(base)
+    own.forward.native = NativeForward(own.model, library)
+    engine, cancel = Engine(own), LookedAtByNobody()
+    wanted = engine.generate(IDS, max_new_tokens=8).ids
+
+    def stop(text: str) -> bool:
+        cancel.set()
+        return False
+
+    answer = engine.generate(IDS, max_new_tokens=8, stop=stop, cancelled=cancel)
+    assert answer.finish_reason == "cancelled"
+    assert 0 < len(answer.ids) < 8
+    assert engine.generate(IDS, max_new_tokens=8).ids == wanted
 
 
 def test_a_cancel_is_seen_between_chunks_of_a_long_prefill(base: BaseModel) -> None:

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from code_model import native
+from code_model.cancel import Cancel, StepCancelledError
 from code_model.forward import BestForward, TorchForward
 from code_model.llama import KVCache, Llama, LlamaConfig
 
@@ -94,6 +95,21 @@ def test_a_full_cache_is_refused_and_left_alone(library) -> None:
     with pytest.raises(ValueError, match="do not fit a cache of 5"):
         native.NativeForward(model, library).step(IDS, cache, 1)
     assert cache.length == 0
+
+
+@pytest.mark.parametrize("kind", ["torch", "native"])
+def test_a_cancelled_step_leaves_the_cache_alone(library, kind: str) -> None:
+    model = random_model(heads=4, kv_heads=2, bias=False, tied=True, bf16=True)
+    forward = TorchForward(model) if kind == "torch" else native.NativeForward(model, library)
+    cache, cancel = KVCache(model.config, 40), Cancel()
+    forward.step(IDS[:5], cache, 0, cancel)
+    cancel.set()
+    with pytest.raises(StepCancelledError):
+        forward.step(IDS[5:9], cache, 1, cancel)
+    assert cache.length == 5
+    fresh = KVCache(model.config, 40)
+    forward.step(IDS[:5], fresh, 0)
+    assert forward.step(IDS[5:9], cache, 1) == forward.step(IDS[5:9], fresh, 1)
 
 
 def test_it_takes_over_when_it_is_compiled(library, monkeypatch) -> None:
