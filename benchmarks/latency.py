@@ -74,17 +74,22 @@ def main() -> None:
     result: dict[str, Any] = {"threads": options.threads, "new_tokens": NEW_TOKENS}
     cases = _cases(base, options.cases)
     result["prompt_tokens"] = statistics.median(len(timed) for _, timed in cases)
+
+    def save(stage: str, measured: Any) -> None:
+        """What was measured is kept, whatever becomes of the rest."""
+        result[stage] = measured
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
     with tempfile.TemporaryDirectory() as folder:
-        result["default"] = _default(base, cases, Path(folder), options.threads)
-        result["prompt"] = _prompt_costs(base, cases[:8], Path(folder))
+        save("default", _default(base, cases, Path(folder), options.threads))
+        save("prompt", _prompt_costs(base, cases[:8], Path(folder)))
         if options.large_cases:
             large = _endless(random_base(base))
             large.forward.native = NativeForward(large.model, library, options.threads)
             few = cases[: options.large_cases]
-            result["0.5B"] = _large(large, few, Path(folder), options.threads)
-            result["0.5B prompt"] = _prompt_costs(large, few, Path(folder))
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+            save("0.5B", _large(large, few, Path(folder), options.threads))
+            save("0.5B prompt", _prompt_costs(large, few[:2], Path(folder)))
 
 
 def _endless(base: BaseModel) -> BaseModel:
@@ -251,8 +256,10 @@ def _prompt_costs(base: BaseModel, cases: Sequence[Case], folder: Path) -> dict[
                 if turn == 0:
                     prefilled[name].append(answer.prefilled)
     pairs = zip(taken["with"], taken["without"], strict=True)
+    ratios = [one / other for one, other in pairs]
     costs = {
-        "decode_ratio": statistics.median(one / other for one, other in pairs),
+        "decode_ratio": statistics.median(ratios),
+        "decode_ratio_p90": quantile(ratios, 0.9),
         "prefill_added": statistics.median(
             a - b for a, b in zip(prefilled["with"], prefilled["without"], strict=True)
         ),

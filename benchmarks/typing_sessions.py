@@ -32,6 +32,7 @@ from code_context.syntax import language_of, parse
 from lsp_server.answers import Answer, CompletionRequest
 from lsp_server.server import AttuneServer, create_server
 
+ROOT = Path("/project")
 KEYSTROKES = 110  # typed in each file, at least
 GAP_S = 0.13  # median between keystrokes; log-normal, as measured typing is
 PAUSE_S = 0.7  # median at the end of a line
@@ -222,7 +223,7 @@ async def session(editor: Editor, path: str, text: str, person: random.Random) -
     """Type one hidden part back."""
     start, end = hidden_part(path, text)
     truth = text[start:end]
-    editor.open((Path("/work/space") / path).as_uri(), text[:start] + text[end:], start)
+    editor.open((ROOT / path).as_uri(), text[:start] + text[end:], start)
     done, begun = 0, editor.record.keystrokes
     while done < len(truth) and editor.record.keystrokes - begun < KEYSTROKES:
         key = next(keys(truth[done:]))
@@ -266,7 +267,7 @@ async def replay(files: dict[str, str], server: AttuneServer) -> dict[str, Any]:
     """All sessions, one after the other."""
     record = Record()
     editor = Editor(server, record)
-    await editor.start(Path("/work/space"))
+    await editor.start(ROOT)
     person = random.Random(0)
     with Progress(transient=True) as progress:
         task = progress.add_task("Typing", total=len(files))

@@ -23,6 +23,7 @@ namespace {
 
 constexpr int kLanes = 16, kTile = 64, kVectors = kTile / kLanes;
 constexpr int kTokens = 6;  // tokens that share one load of a weight; limited by the registers
+constexpr int kLine = 64, kAhead = 4096;  // bytes: of a cache line, and of weights fetched ahead
 constexpr int kQueries = 8;  // queries that share one pass over keys and values
 
 typedef float Floats __attribute__((vector_size(64), aligned(4), may_alias));
@@ -250,6 +251,9 @@ template <int N, class Weight>
 inline void multiply(const Weight* tile, const float* x, int64_t width, Floats out[][kVectors]) {
   Floats sums[N][kVectors] = {};
   for (int64_t c = 0; c < width; ++c) {
+    // a step waits for memory: ahead of what the processor would fetch, across the page's end
+    for (size_t i = 0; i < kTile * sizeof(Weight); i += kLine)
+      __builtin_prefetch(reinterpret_cast<const char*>(tile + c * kTile) + kAhead + i);
     Floats weight[kVectors];
     for (int j = 0; j < kVectors; ++j) weight[j] = widen(tile + c * kTile + j * kLanes);
     for (int t = 0; t < N; ++t)
