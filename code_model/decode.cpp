@@ -374,6 +374,7 @@ inline Floats products(const float* q, const Half* keys, int64_t size) {
     for (int p = 0; p < kLanes; ++p) rows[p] += part * widen(keys + p * size + i);
   }
   Floats result = sums_of(rows);
+  if (size % kLanes == 0) return result;
   for (; i < size; ++i) {
     Floats column;
     for (int p = 0; p < kLanes; ++p) column[p] = widen(keys[p * size + i]);
@@ -401,6 +402,7 @@ inline void mix(const float* shares, const Half* values, int64_t positions, int6
         even[j] += shares[p] * widen(values + p * size + d + j * kLanes);
     for (int j = 0; j < kVectors; ++j) at(out + d + j * kLanes) = even[j] + odd[j];
   }
+  if (size % kTile == 0) return;
   for (; d < size; ++d)
     for (int64_t p = 0; p < positions; ++p)
       out[d] += shares[p] * widen(values[p * size + d]);
