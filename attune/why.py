@@ -44,6 +44,12 @@ def why(
     html: Annotated[
         Path | None, typer.Option(help="Write a page, with the pieces coloured, to this file.")
     ] = None,
+    served: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT", help="What the editor's server says of its last answer (attune/why)."
+        ),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON on stdout and nothing else.")
     ] = False,
@@ -77,12 +83,12 @@ def why(
         say(problem)
     silent = None if found.reason is None else REASONS.get(found.reason, found.reason)
     if html is not None:
-        write_page(html, page(at, found, serving, silent))
+        write_page(html, page(at, found, serving, silent, served))
         say(f"written to {html}")
     if as_json:
-        print_json(_json(at, found, serving))
+        print_json(_json(at, found, serving, served))
     elif html is None:
-        _show(found, serving, silent)
+        _show(found, serving, silent, served)
     if not found.completion.text:
         raise typer.Exit(PROBLEM)
 
@@ -98,12 +104,20 @@ def write_page(file: Path, content: str) -> None:
         raise typer.BadParameter(f"{file} cannot be written ({error.strerror})") from error
 
 
-def page(at: "Place", found: "Explanation", serving: str, silent: str | None) -> str:
+def page(
+    at: "Place",
+    found: "Explanation",
+    serving: str,
+    silent: str | None,
+    served: str | None = None,
+) -> str:
     """One self-contained page."""
-    return "".join(_page(at, found, serving, silent))
+    return "".join(_page(at, found, serving, silent, served))
 
 
-def _page(at: "Place", found: "Explanation", serving: str, silent: str | None) -> Iterator[str]:
+def _page(
+    at: "Place", found: "Explanation", serving: str, silent: str | None, served: str | None
+) -> Iterator[str]:
     line = at.text.count("\n", 0, at.offset) + 1
     yield (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -126,7 +140,7 @@ def _page(at: "Place", found: "Explanation", serving: str, silent: str | None) -
     rows.append(["all but the prompt", str(found.input_tokens)])
     for row in rows:
         yield f'<tr><td>{escape(row[0])}</td><td class="number">{escape(row[1])}</td></tr>'
-    yield f"</table><p>{escape(_cache(found))}</p>"
+    yield "</table>" + "".join(f"<p>{escape(one)}</p>" for one in _caches(found, served))
     yield from (f"<p><small>{escape(note)}</small></p>" for note in found.notes)
     for piece in found.pieces:
         name, colour = SOURCES[piece.source]
@@ -148,7 +162,7 @@ def _page(at: "Place", found: "Explanation", serving: str, silent: str | None) -
     yield "</body></html>\n"
 
 
-def _json(at: "Place", found: "Explanation", serving: str) -> dict[str, Any]:
+def _json(at: "Place", found: "Explanation", serving: str, served: str | None) -> dict[str, Any]:
     generation = found.completion.generation
     return {
         "path": at.path,
@@ -187,12 +201,14 @@ def _json(at: "Place", found: "Explanation", serving: str) -> dict[str, Any]:
         "cache": {
             "computed": 0 if generation is None else generation.prefilled,
             "next_letter": found.next_letter,
+            "typed_through": _typed_through(found),
+            "served": served,
         },
         "notes": list(found.notes),
     }
 
 
-def _show(found: "Explanation", serving: str, silent: str | None) -> None:
+def _show(found: "Explanation", serving: str, silent: str | None, served: str | None) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -226,7 +242,7 @@ def _show(found: "Explanation", serving: str, silent: str | None) -> None:
     if found.tokens:
         said = (f"{_visible(token.text)} {token.probability:.0%}" for token in found.tokens)
         console.print(Text("Tokens: " + " | ".join(said)))
-    for sentence in (_cache(found), *found.notes):
+    for sentence in (*_caches(found, served), *found.notes):
         console.print(Text(sentence))
 
 
@@ -243,13 +259,27 @@ def _totals(found: "Explanation") -> Iterable[tuple[str, int]]:
             yield name, tokens
 
 
-def _cache(found: "Explanation") -> str:
+def _caches(found: "Explanation", served: str | None) -> Iterator[str]:
+    """Which cache serves what: told by the editor's server, and what would be in one."""
+    if served:
+        yield f"The last answer in the editor: {served}"
     generation = found.completion.generation
     computed = 0 if generation is None else generation.prefilled
-    return (
-        f"Nothing was cached, so {computed} tokens were computed before the first new one; in the "
-        f"editor one more letter would compute {found.next_letter} and find the rest in the cache."
+    yield (
+        f"This command begins without a cache, so {computed} tokens were computed before the first "
+        f"new one; in the editor one more letter would compute {found.next_letter} and find the "
+        "rest in the cache of keys and values."
     )
+    if typed := _typed_through(found):
+        yield (
+            f"Typing on with {typed!r} would be answered from the cache of completions, without "
+            "the model."
+        )
+
+
+def _typed_through(found: "Explanation") -> str:
+    """The next letters that the suggestion itself has."""
+    return found.completion.text.strip("\r\n")[:3].rstrip("\r\n")
 
 
 def _where(path: str, line: int) -> str:

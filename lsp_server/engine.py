@@ -129,6 +129,7 @@ class EngineThread:
         self._idle: asyncio.TimerHandle | None = None
         self._numbers = count(1)
         self._shown: OrderedDict[int, tuple[CompletionRequest, Answer]] = OrderedDict()
+        self._latest_in: OrderedDict[str, Answer] = OrderedDict()
         self._rejected: deque[tuple[str, str, str]] = deque(maxlen=REMEMBERED)
 
     def open(self, settings: Settings, root: Path | None, tell: Tell) -> None:
@@ -160,6 +161,11 @@ class EngineThread:
             answer = self._judged(request, answer, deleted)
         answer = replace(answer, number=next(self._numbers))
         self._shown[answer.number] = (request, answer)
+        if answer.reason != "cancelled":
+            self._latest_in[request.path] = answer
+            self._latest_in.move_to_end(request.path)
+            while len(self._latest_in) > REMEMBERED:
+                self._latest_in.popitem(last=False)
         while len(self._shown) > REMEMBERED:
             self._shown.popitem(last=False)
         if arrival == self._latest and answer.reason != "cancelled" and not self._closed:
@@ -176,6 +182,10 @@ class EngineThread:
             visit = self._visits.get(path)
             offset = 0 if visit is None else min(len(visit.before), len(text))
             self._start(CompletionRequest(text, path, offset), ahead=True, work=self._warm)
+
+    def latest(self, path: str) -> Answer | None:
+        """The latest answer in a file, None if there was none."""
+        return self._latest_in.get(path)
 
     def accepted(self, number: int) -> None:
         """The user took the answer of this number, all of it or a part; others are ignored."""

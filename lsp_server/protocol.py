@@ -31,6 +31,10 @@ DID_FIND_PROMPT_WORTHLESS = "attune/didFindPromptWorthless"
 STATISTICS = "attune/statistics"
 """Request with an empty object, answered with `lsp_server.statistics.Summary`."""
 
+WHY = "attune/why"
+"""Request with `{textDocument: {uri}}`, answered with the `Why` of the latest answer in that
+document, null if there was none."""
+
 DID_STAY_SILENT = "attune/didStaySilent"
 """Notification from server to client whose params are a `Silence`."""
 
@@ -70,3 +74,18 @@ class WorthlessPrompt:
     """A prompt that shows no gain in this user's typing; told once in the life of a server."""
 
     prompt: str
+
+
+@dataclass(frozen=True)
+class Why:
+    """What served the latest answer: a `source` and the same in words for people.
+
+    "cache": the answer was known; "adopted": an earlier request had begun to compute it; "model":
+    computed for this request. `computed` counts the tokens before the first new one, null if the
+    model was not asked; all others were in its cache. `reason` says why it was empty.
+    """
+
+    source: Literal["model", "cache", "adopted"]
+    computed: int | None
+    reason: str | None
+    message: str

@@ -39,8 +39,10 @@ from lsp_server.protocol import (
     LOADING,
     OFF,
     STATISTICS,
+    WHY,
     Silence,
     Status,
+    Why,
     WorthlessPrompt,
 )
 from lsp_server.settings import Settings, parse_settings
@@ -137,6 +139,7 @@ def create_server(open_engine: OpenEngine | None = None) -> AttuneServer:
     server.feature(DID_PARTIALLY_ACCEPT)(_did_partially_accept)
     server.feature(DID_REJECT)(_did_reject)
     server.feature(STATISTICS)(_statistics)
+    server.feature(WHY)(_why)
     server.command(DID_ACCEPT)(_did_accept)
     server.feature(types.SHUTDOWN)(_shutdown)
     return server
@@ -255,6 +258,25 @@ async def _offers(ls: AttuneServer, place: Place) -> tuple[Offer, ...]:
 
 def _statistics(ls: AttuneServer, params: Any) -> Summary:
     return ls.statistics.summary(ls.prompt)
+
+
+def _why(ls: AttuneServer, params: Any) -> Why | None:
+    opened = snapshot(ls.workspace, str(params.textDocument.uri))
+    answer = None if opened is None else ls.engine.latest(opened.path)
+    if answer is None:
+        return None
+    if answer.source == "cache":
+        message = "It was known already, so nothing was computed (the cache of completions)."
+    elif answer.source == "adopted":
+        message = "An earlier request had begun to compute it, and was taken over."
+    elif answer.prefilled is None:
+        message = "The model was not asked."
+    else:
+        message = (
+            f"The model computed {answer.prefilled} tokens before the first new one; all others "
+            "were in its cache of keys and values."
+        )
+    return Why(answer.source, answer.prefilled, answer.reason, message)
 
 
 def _did_accept(ls: AttuneServer, id_: str) -> None:

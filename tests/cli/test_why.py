@@ -38,7 +38,10 @@ def test_json_and_page(repository: Path, tiny_model: Path, tmp_path: Path) -> No
 
 
 def test_terminal(repository: Path, tiny_model: Path) -> None:
-    done = attune("why", f"{repository / 'main.py'}:4:11", model=tiny_model)
+    told = "It was known already."
+    place = f"{repository / 'main.py'}:4:11"
+    done = attune("why", place, "--served", told, model=tiny_model)
+    assert f"The last answer in the editor: {told}" in done.stdout
     assert "before the cursor" in done.stdout
     assert "store.py:1" in done.stdout
     assert "tokens were computed" in done.stdout

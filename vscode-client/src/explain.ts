@@ -2,10 +2,11 @@
 
 import { type TextEditor, window } from "vscode";
 import type { Place } from "./process";
+import type { Server } from "./server";
 import { showWrittenPage } from "./writtenPage";
 
 /** The file is saved first, because `attune why` reads it from the disk. */
-export async function explain(place: Place, { document, selection }: TextEditor): Promise<void> {
+export async function explain(place: Place, { document, selection }: TextEditor, server: Server): Promise<void> {
   const { line, character } = selection.active;
   if (document.isDirty && !(await document.save())) {
     return;
@@ -13,7 +14,9 @@ export async function explain(place: Place, { document, selection }: TextEditor)
   // Columns of attune count code points, those of VS Code UTF-16 units.
   const column = [...document.lineAt(line).text.slice(0, character)].length + 1;
   const where = `${document.uri.fsPath}:${line + 1}:${column}`;
-  const problem = await showWrittenPage(place, "Why", (page) => ["why", where, "--html", page]);
+  const served = await server.why(document);
+  const told = served === undefined ? [] : ["--served", served];
+  const problem = await showWrittenPage(place, "Why", (page) => ["why", where, "--html", page, ...told]);
   if (problem !== undefined) {
     void window.showWarningMessage(`Attune: ${problem}`);
   }

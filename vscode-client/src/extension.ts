@@ -82,7 +82,7 @@ export function activate(context: ExtensionContext): void {
     register("tune", () => tuneHere(place)),
     register("explain", async () => {
       const editor = window.activeTextEditor;
-      await (editor === undefined ? window.showWarningMessage("Attune: open a file first.") : explain(await place(), editor));
+      await (editor === undefined ? window.showWarningMessage("Attune: open a file first.") : explain(await place(), editor, started));
     }),
     register("usePrompt", usePrompt),
     register("pullPrompt", async () => pullPrompt(await place())),

@@ -51,4 +51,13 @@ export const didChangeStatus = new NotificationType<Status>("attune/didChangeSta
 export const didStaySilent = new NotificationType<Silence>("attune/didStaySilent");
 export const didFindPromptWorthless = new NotificationType<{ readonly prompt: string }>("attune/didFindPromptWorthless");
 export const didFocus = new NotificationType<{ readonly textDocument: { readonly uri: string } }>("textDocument/didFocus");
+/** What served the latest answer in a document; null: there was none. */
+export interface Why {
+  readonly source: "model" | "cache" | "adopted";
+  readonly computed: number | null;
+  readonly reason: string | null;
+  readonly message: string;
+}
+
+export const why = new RequestType<{ readonly textDocument: { readonly uri: string } }, Why | null, void>("attune/why");
 export const statistics = new RequestType<Record<string, never>, Statistics, void>("attune/statistics");

@@ -14,7 +14,7 @@ import {
 } from "vscode-languageclient/node";
 import { Backoff } from "./backoff";
 import { completedLanguages } from "./languages";
-import { didChangeStatus, didFindPromptWorthless, didFocus, didStaySilent, type Status, type Statistics, statistics } from "./protocol";
+import { didChangeStatus, didFindPromptWorthless, didFocus, didStaySilent, type Status, type Statistics, statistics, why } from "./protocol";
 import { attune } from "./serverCommand";
 import { readSettings, type Settings } from "./settings";
 
@@ -70,6 +70,15 @@ export class Server {
   /** The figures of the user's own typing; undefined without a running server. */
   async statistics(): Promise<Statistics | undefined> {
     return this.client?.isRunning() ? this.client.sendRequest(statistics, {}) : undefined;
+  }
+
+  /** What served the latest answer in a document, in words; undefined if there was none. */
+  async why(document: TextDocument): Promise<string | undefined> {
+    if (!this.client?.isRunning()) {
+      return undefined;
+    }
+    const uri = this.client.code2ProtocolConverter.asUri(document.uri);
+    return (await this.client.sendRequest(why, { textDocument: { uri } }))?.message;
   }
 
   /** The document is looked at now: the server may compute ahead what its first request will need. */

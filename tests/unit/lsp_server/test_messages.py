@@ -155,3 +155,21 @@ async def test_without_statistics_nothing_is_compared(fresh, engine):
         await fresh.complete(0, 4, uri=uri)
     assert not any(request.without_prompt for request in engine.requests)
     assert (await fresh.request("attune/statistics", {}))["result"]["file"] is None
+
+
+async def test_what_served_the_latest_answer_is_told(client, engine):
+    async def why(uri: str = URI) -> dict | None:
+        params = {"textDocument": {"uri": uri}}
+        return (await client.request("attune/why", params))["result"]
+
+    assert await why("file:///not/open.py") is None
+    client.open("x = ")
+    assert await why() is None
+    await client.complete(0, 4)
+    first = await why()
+    assert (first["source"], first["reason"]) == ("model", None)
+    client.change(2, {"text": "x = a"})
+    await client.complete(0, 5)
+    typed = await why()
+    assert (typed["source"], typed["computed"]) == ("cache", None)
+    assert "known already" in typed["message"]
