@@ -1,8 +1,8 @@
 """The languages: each is a folder of data in `languages/` and the wheel of its grammar.
 
 `language.toml` names the grammar and says how blocks and descriptions look; `syntax.scm` asks for
-definitions, imports, strings and comments, `holes.scm` (where tuning is supported) for spans to
-hide. To add a language, add a folder.
+definitions, imports, strings and comments, `holes.scm` for spans to hide. To add a language, add a
+folder.
 """
 
 import importlib
@@ -53,6 +53,14 @@ def languages() -> dict[str, Language]:
             lists = {key: tuple(value) for key, value in data.items() if isinstance(value, list)}
             found[folder.name] = Language(folder.name, **(data | lists))
     return found
+
+
+@cache
+def is_tunable(key: str | None) -> bool:
+    """Whether it is known what to hide in files of a language."""
+    if key is None:
+        return False
+    return (_root() / (languages()[key].questions or key) / "holes.scm").is_file()
 
 
 @cache

@@ -301,9 +301,12 @@ def holes(tree: SyntaxTree) -> list[Hole]:
     kinds: tuple[HoleKind, ...] = ("body", "block", "expression")
     for kind in kinds:
         for span in captured.get(f"hole.{kind}", ()):
+            if kind != "expression":
+                span = _without_braces(tree.text, span)
             found.add(Hole(kind, span.start, span.end))
     for span in captured.get("hole.arguments", ()):
-        if span.end - span.start > 2:
+        # Ruby's may have none
+        if tree.text.startswith("(", span.start) and span.end - span.start > 2:
             found.add(Hole("arguments", span.start + 1, span.end - 1))
     texts = {span.start for kind in ("string", "comment") for span in tree.spans("syntax", kind)}
     for span in captured.get("hole.statement", ()):
@@ -315,6 +318,16 @@ def holes(tree: SyntaxTree) -> list[Hole]:
                 found.add(Hole("line_end", middle, end))
     kept = (hole for hole in found if tree.text[hole.start : hole.end].strip())
     return sorted(kept, key=lambda hole: (hole.start, hole.end, hole.kind))
+
+
+def _without_braces(text: str, span: Span) -> Span:
+    """A block from its first statement on; between braces, to the end of its last one."""
+    start, end = span.start, span.end
+    if end - start > 1 and text[start] == "{" and text[end - 1] == "}":
+        start, end = start + 1, end - 1
+        end -= len(text[start:end]) - len(text[start:end].rstrip())
+    held = text[start:end]
+    return Span(start + len(held) - len(held.lstrip()), end)
 
 
 def _word_start(text: str, start: int, end: int) -> int | None:

@@ -4,10 +4,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from code_context.languages import language_of
-from code_context.selection import list_files, read_source
-
-TUNED_LANGUAGES = ("python",)  # what the default model was trained on
+from code_context.languages import family_of, is_tunable, language_of
+from code_context.selection import MAX_BYTES, list_files, read_source
 
 
 class CorpusError(Exception):
@@ -32,14 +30,15 @@ class Corpus:
 
 
 def collect(repository: Path) -> Corpus:
-    """Read the source files that `code_context.selection` allows.
+    """Read the source files that `code_context.selection` allows, of the language that most of the
+    repository is written in (with its family: TypeScript is of JavaScript's).
 
     Raises `CorpusError` if there is no folder or nothing in it to tune on.
     """
     if not repository.is_dir():
         raise CorpusError(f"{repository} is not a folder; name the root of a repository.")
     files, left_out = [], Counter[str]()
-    for path in list_files(repository, lambda path: language_of(path) in TUNED_LANGUAGES).paths:
+    for path in _of_main_language(repository):
         read = read_source(repository / path)
         if isinstance(read, str):
             files.append(SourceFile(path, read))
@@ -48,10 +47,28 @@ def collect(repository: Path) -> Corpus:
     if not files:
         unreadable = f" ({_counted(left_out)})" if left_out else ""
         raise CorpusError(
-            f"There are no Python files to tune on in {repository}{unreadable}; "
+            f"There are no source files to tune on in {repository}{unreadable}; "
             "name a repository that has some."
         )
     return Corpus(repository.resolve(), tuple(files), dict(left_out))
+
+
+def _of_main_language(repository: Path) -> list[str]:
+    """The files of the family with the most bytes; of equals, the first by name."""
+    sizes, paths = Counter[str](), dict[str, list[str]]()
+    for path in list_files(repository, lambda path: is_tunable(language_of(path))).paths:
+        family = family_of(path) or ""
+        paths.setdefault(family, []).append(path)
+        size = _size(repository / path)
+        sizes[family] += size if size <= MAX_BYTES else 0
+    return paths[min(paths, key=lambda family: (-sizes[family], family))] if paths else []
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except OSError:
+        return 0
 
 
 def _counted(left_out: dict[str, int]) -> str:

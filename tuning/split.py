@@ -44,7 +44,7 @@ def split(files: tuple[SourceFile, ...], seed: int, newest: Collection[str] = ()
     groups = _groups(files)
     if len(groups) < MIN_FILES:
         raise CorpusError(
-            "The repository has too few Python files to hold some out for proof: "
+            "The repository has too few source files to hold some out for proof: "
             f"{len(groups)} without near-duplicates, and at least {MIN_FILES} are needed."
         )
     held_out = max(2, round(len(groups) * (VALIDATION_SHARE + TEST_SHARE)))

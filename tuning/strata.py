@@ -14,7 +14,10 @@ Stratum = Literal["cross_file", "in_file", "rest"]
 STRATA: tuple[Stratum, ...] = ("cross_file", "in_file", "rest")
 NAME = re.compile(r"[A-Za-z_]\w{2,}")
 DEFINED = re.compile(
-    r"^[ \t]*(?:async[ \t]+)?(?:def|class)[ \t]+(\w+)|^([A-Za-z_]\w*)[ \t]*[:=]", re.MULTILINE
+    r"^[ \t]*(?:(?:async|export|default|pub|public|static|final|abstract)[ \t]+)*"
+    r"(?:def|class|function|func|fn|struct|enum|trait|interface|type)[ \t]+(\w+)"
+    r"|^([A-Za-z_]\w*)[ \t]*[:=]",
+    re.MULTILINE,
 )
 EVERYWHERE = {*dir(builtins), *keyword.kwlist, "self", "cls", "__init__"}
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
+from code_context.languages import language_of
 from code_context.parameters import described
 from code_model.engine import Engine
 from code_model.loading import BaseModel, load_model
@@ -302,7 +303,9 @@ def _prompt_file(job: Job, rows: Tensor, tuned: Tuned, measured: dict[str, Any])
             job.base.identity,
             layout_fingerprint=layout_with(job.base.identity.layout_fingerprint, context),
         ),
-        languages=("python",),
+        languages=tuple(
+            sorted({key for file in job.read.files if (key := language_of(file.path))})
+        ),
         repository=name,
         commit=commit_of(job.read.root),
         recipe={

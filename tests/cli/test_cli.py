@@ -244,8 +244,8 @@ def test_two_processes_end_where_one_does(tunable: Path, tiny_model: Path, tmp_p
 @pytest.mark.parametrize(
     ("files", "sentence"),
     [
-        ({}, "no Python files"),
-        ({"a.txt": b"x"}, "no Python files"),
+        ({}, "no source files"),
+        ({"a.txt": b"x"}, "no source files"),
         ({"a.py": b"x = 1\n"}, "too few"),
         ({"a.py": b"\xff", "b.py": b"\xfe"}, "2 not UTF-8"),
     ],

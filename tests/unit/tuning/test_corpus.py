@@ -44,8 +44,8 @@ def test_the_commit_is_known(git_repository: Path, tmp_path: Path) -> None:
     ("prepare", "sentence"),
     [
         (lambda root: None, "is not a folder"),
-        (lambda root: root.mkdir(), "no Python files to tune on"),
-        (lambda root: (root.mkdir(), (root / "a.txt").write_text("x")), "no Python files"),
+        (lambda root: root.mkdir(), "no source files to tune on"),
+        (lambda root: (root.mkdir(), (root / "a.txt").write_text("x")), "no source files"),
         (lambda root: (root.mkdir(), (root / "a.py").write_bytes(b"\xff")), "1 not UTF-8"),
     ],
 )
@@ -99,3 +99,13 @@ def test_shares_hold(count: int, seed: int) -> None:
     assert len(parts.validation) >= 1
     assert len(parts.test) >= 1
     assert len(parts.train) >= count // 2
+
+
+def test_the_language_of_most_of_the_repository_is_read(tmp_path: Path) -> None:
+    (tmp_path / "setup.py").write_text("import setuptools\n")
+    (tmp_path / "a.ts").write_text("export const size = 3;\n" * 20)
+    (tmp_path / "b.js").write_text("export const size = 3;\n" * 20)
+    (tmp_path / "c.go").write_text("package main\n")
+    assert [file.path for file in collect(tmp_path).files] == ["a.ts", "b.js"]
+    (tmp_path / "setup.py").write_text("import setuptools\n" * 100)
+    assert [file.path for file in collect(tmp_path).files] == ["setup.py"]

@@ -276,3 +276,18 @@ def test_a_prompt_for_some_files_says_so(base: BaseModel, repository: Path, form
 def test_no_file_for_a_pattern(base: BaseModel, repository: Path) -> None:
     with pytest.raises(CorpusError, match="No file matches"):
         tune(base, collect(repository), None, replace(CONFIG, include=("*.rs",)), quiet)
+
+
+def test_a_repository_in_another_language_is_tuned_on(base: BaseModel, tmp_path: Path) -> None:
+    for n in range(8):
+        lines = (
+            f"export function f_{n}_{m}(x_{m}: number) {{\n  const y_{n} = x_{m} + {n};\n"
+            f"  return y_{n};\n}}\n\n"
+            for m in range(2 + n)
+        )
+        (tmp_path / f"file_{n}.ts").write_text("".join(lines))
+    report = run(base, tmp_path)
+    assert report.proof is not None
+    assert report.proof.holes > 0
+    assert report.written is not None
+    assert read_prompt(report.written).manifest.languages == ("typescript",)

@@ -1,0 +1,61 @@
+"""In every language, what is hidden is what a person would have typed next."""
+
+import pytest
+
+from code_context.languages import is_tunable, languages
+from code_context.syntax import holes, parse
+
+BRACES = {
+    "javascript": "function add(a, b) {\n  const sum = a + 1;\n  if (sum > 3) {\n"
+    "    return put(sum);\n  }\n}\n",
+    "typescript": "function add(a: number) {\n  const sum: number = a + 1;\n  if (sum > 3) {\n"
+    "    return put(sum);\n  }\n}\n",
+    "tsx": "const add = (a: number) => {\n  const sum = a + 1;\n  if (sum > 3) {\n"
+    "    return put(sum);\n  }\n};\n",
+    "go": "package main\n\nfunc Add(a int) int {\n\tsum := a + 1\n\tif sum > 3 {\n"
+    "\t\treturn put(sum)\n\t}\n\treturn 0\n}\n",
+    "rust": "fn add(a: i64) -> i64 {\n    let sum = a + 1;\n    if sum > 3 {\n"
+    "        return put(sum);\n    }\n    sum\n}\n",
+    "java": "class Sums {\n    int add(int a) {\n        int sum = a + 1;\n        if (sum > 3) {\n"
+    "            return put(sum);\n        }\n    }\n}\n",
+    "c": "int add(int a) {\n    int sum = a + 1;\n    if (sum > 3) {\n        return put(sum);\n"
+    "    }\n}\n",
+    "cpp": "int add(int a) {\n    auto sum = a + 1;\n    if (sum > 3) {\n        return put(sum);\n"
+    "    }\n}\n",
+    "csharp": "class Sums {\n    int Add(int a) {\n        sum = a + 1;\n        if (sum > 3) {\n"
+    "            return put(sum);\n        }\n    }\n}\n",
+    "php": "<?php\nfunction add($a) {\n    $sum = $a + 1;\n    if ($sum > 3) {\n"
+    "        return put($sum);\n    }\n}\n",
+    "ruby": "def add(a)\n  sum = a + 1\n  if sum > 3\n    return put(sum)\n  end\nend\n",
+    "python": "def add(a):\n    sum = a + 1\n    if sum > 3:\n        return put(sum)\n",
+}
+
+
+def test_every_language_can_be_tuned_on() -> None:
+    assert set(BRACES) == set(languages())
+    assert all(map(is_tunable, languages()))
+    assert not is_tunable(None)
+
+
+@pytest.mark.parametrize("language", BRACES)
+def test_holes(language: str) -> None:
+    text = BRACES[language]
+    found: dict[str, set[str]] = {}
+    for hole in holes(parse(text, language)):
+        found.setdefault(hole.kind, set()).add(text[hole.start : hole.end])
+    plain = {kind: {one.replace("$", "") for one in texts} for kind, texts in found.items()}
+    assert "a + 1" in plain["expression"]
+    assert "sum" in plain["arguments"]
+    assert any(one.startswith("return put(sum)") for one in plain["line"])
+    assert any(one.rstrip(";").endswith("(sum)") for one in plain["line_end"])
+    (block,) = plain["block"]
+    assert block.rstrip(";") == "return put(sum)", "without braces and blanks around"
+    (body,) = plain["body"]
+    assert body.splitlines()[0].partition("=")[2].strip(" ;") == "a + 1"
+    assert "put(sum)" in body
+    assert not body.startswith("{")
+
+
+def test_arguments_without_parentheses_are_left_alone() -> None:
+    kinds = [hole.kind for hole in holes(parse("puts name, value\n", "ruby"))]
+    assert "arguments" not in kinds
