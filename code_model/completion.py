@@ -39,6 +39,7 @@ class Completion:
 
     `generation` is None when the model was not asked; `logprob` is the log-probability (nats) of
     its first line, which the show threshold is compared with. `ends`: nothing was to follow.
+    `withheld` is what a filter left nothing of.
     """
 
     text: str
@@ -47,6 +48,7 @@ class Completion:
     generation: Generation | None = None
     logprob: float = 0.0
     ends: bool = False
+    withheld: str = ""
 
 
 def model_input(
@@ -160,7 +162,8 @@ def complete(
     ends = kept == unit and generation.finish_reason in ("end", "stop")
     if "\r\n" in text:
         kept = kept.replace("\n", "\r\n")
-    return Completion(kept, decision.kind, reason, generation, logprob, ends)
+    withheld = unit if reason not in (None, "below_threshold") else ""
+    return Completion(kept, decision.kind, reason, generation, logprob, ends, withheld)
 
 
 def warm(

@@ -33,6 +33,7 @@ class Answer:
     counts the tokens that the model computed before the first new one, None if it was not asked.
     `prompt` is that of the document, used or left out for comparison. `alternatives` are other
     texts, None if nobody wanted any. `ends`: the model has nothing to add behind the text.
+    `withheld` is what the model said and a filter left nothing of.
     """
 
     text: str
@@ -43,6 +44,11 @@ class Answer:
     prompt: str | None = None
     alternatives: tuple[str, ...] | None = None
     ends: bool = False
+    withheld: str = ""
+
+    def stays_silent(self, typed: str) -> bool:
+        """Whether an empty answer holds behind `typed` too: that only begins what was withheld."""
+        return not typed or (self.withheld.startswith(typed) and self.withheld != typed)
 
     def after(self, typed: str) -> "Answer":
         """What is left of it once the user has typed `typed`, which it begins with."""

@@ -63,9 +63,9 @@ class CompletionCache:
     def find(self, request: CompletionRequest) -> Answer | None:
         """What is known for this state, None if the model has to be asked.
 
-        An empty answer stands only for the very state it was given in, but for the silence inside
-        of a string or a comment, which lasts while words are typed. An explicit request wants
-        alternatives, and silence does not satisfy it.
+        An empty answer stands for the very state it was given in, and for those that only type
+        what was withheld. Inside of a string or a comment silence lasts while words are typed. An
+        explicit request wants alternatives, and silence does not satisfy it.
         """
         key, behind = _key(request), request.text[request.offset :]
         for node, depth in reversed(list(self._path(key))):
@@ -134,7 +134,9 @@ def _rest(text: str, typed: str) -> str:
 
 def _lasts(answer: Answer, typed: str) -> bool:
     """Whether silence goes on behind `typed`."""
-    return not typed or (answer.reason in LASTING and WORDS.fullmatch(typed) is not None)
+    if answer.reason in LASTING and WORDS.fullmatch(typed):
+        return True
+    return answer.stays_silent(typed)
 
 
 def _added_closers(behind: str) -> Iterator[int]:

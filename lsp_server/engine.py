@@ -241,7 +241,7 @@ class EngineThread:
             found = await self._awaited(running, current)
             if found.text.startswith(typed) and found.text != typed:
                 return replace(found.after(typed), source="adopted", prefilled=None)
-            if found.reason not in (None, "cancelled") and not typed:
+            if found.reason not in (None, "cancelled") and found.stays_silent(typed):
                 return replace(found, source="adopted", prefilled=None)
             if arrival != self._latest:
                 return Answer("", "cancelled")

@@ -123,6 +123,7 @@ class AttunedModel:
             prompt=_identity(chosen),
             alternatives=others,
             ends=found.ends,
+            withheld=found.withheld,
         )
 
     def _completed(

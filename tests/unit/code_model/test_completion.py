@@ -87,11 +87,16 @@ def test_silence_has_a_reason_and_costs_no_model_step(base: BaseModel) -> None:
     assert (answer.text, answer.reason, answer.generation) == ("", "inside_word", None)
 
 
+def test_what_a_filter_silenced_is_known(base: BaseModel) -> None:
+    answer = complete(ScriptedEngine(base, "None"), "x = getattr(a, b)", "a.py", 4)
+    assert (answer.text, answer.reason, answer.withheld) == ("", "joins_word", "None")
+
+
 def test_below_the_threshold_it_is_silent_unless_asked(base: BaseModel) -> None:
     """The tokens of the first line count, and those behind it do not."""
     engine = ScriptedEngine(base, "foo(1)\ny = 2")
     unsure = complete(engine, "x = ", "a.py", 4)
-    assert (unsure.text, unsure.logprob) == ("foo(1)", 0.0)
+    assert (unsure.text, unsure.logprob, unsure.withheld) == ("foo(1)", 0.0, "")
     engine.logprob = -0.5
     sure = complete(engine, "x = ", "a.py", 4)
     tokens = len(base.tokenizer.encode("foo(1)\n"))

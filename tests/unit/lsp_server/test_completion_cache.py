@@ -54,6 +54,14 @@ def test_silence_stands_for_its_own_state_and_not_for_who_asks() -> None:
     assert cache.find(request("x$0", explicit=True)) is None
 
 
+@pytest.mark.parametrize(("now", "silent"), [("xa$0", True), ("xab$0", False), ("xb$0", False)])
+def test_silence_lasts_while_what_was_withheld_is_typed(now: str, silent: bool) -> None:
+    cache = CompletionCache()
+    cache.add(request("x$0"), Answer("", "breaks_parse", withheld="ab"))
+    found = cache.find(request(now))
+    assert (found is not None and found.reason == "breaks_parse") is silent
+
+
 @pytest.mark.parametrize("reason", completion_cache.LASTING)
 @pytest.mark.parametrize(
     ("now", "silent"),
