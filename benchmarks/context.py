@@ -6,7 +6,8 @@
 `quality` hides code of packages that the default model never trained on (DATA is the folder of
 `python -m pretraining corpus`) and gives the model one source of context after the other: loss of
 the hidden code in nats per token, exact first lines, and the difference to the plain window with
-its 95 % interval over files (paired bootstrap). Controls: a plain window of the same size as
+its 95 % interval over files (paired bootstrap), chosen code against random code also over packages.
+Controls: a plain window of the same size as
 everything, and random code of the same repository in place of chosen code.
 
 `speed` measures parsing, indexing and assembling on the standard library and on wheels; give it one
@@ -166,6 +167,12 @@ def quality(folder: Path, packages: Sequence[str], holes: int, decoded: int) -> 
         "loss_by_package": by_package,
         "definitions_against_random": _interval(chosen_code, scored, groups),
         "similar_against_random": _interval(similar, scored, groups),
+        **{
+            f"{name}_against_random_over_packages": _interval(
+                difference, scored, [group.partition("/")[0] for group in groups]
+            )
+            for name, difference in (("definitions", chosen_code), ("similar", similar))
+        },
     }
 
 
@@ -197,7 +204,7 @@ def _exact(
 def _interval(
     differences: NDArray[np.float64], scored: Sequence[int], groups: Sequence[str]
 ) -> tuple[float, float]:
-    """95 % interval of a difference in nats per token; whole files are drawn."""
+    """95 % interval of a difference in nats per token; whole groups are drawn: files, packages."""
     names = sorted(set(groups))
     row = {name: number for number, name in enumerate(names)}
     sums = np.zeros((len(names), 2))
@@ -223,8 +230,12 @@ def show_quality(found: dict[str, object], console: Console) -> None:
         )
     console.print(table)
     for name in ("definitions", "similar"):
-        low, high = found[f"{name}_against_random"]  # type: ignore[misc]
-        console.print(f"{name} against random code: {low:+.3f} to {high:+.3f} nats per token")
+        for drawn, key in (("files", ""), ("packages", "_over_packages")):
+            low, high = found[f"{name}_against_random{key}"]  # type: ignore[misc]
+            console.print(
+                f"{name} against random code: {low:+.3f} to {high:+.3f} nats per token "
+                f"(whole {drawn} drawn)"
+            )
 
 
 def speed(archives: Sequence[Path]) -> list[dict[str, object]]:
