@@ -68,9 +68,9 @@ class CompletionCache:
         explicit request wants alternatives, and silence does not satisfy it.
         """
         key, behind = _key(request), request.text[request.offset :]
+        places = [(added, hash(behind[added:])) for added in _added_closers(behind)]
         for node, depth in reversed(list(self._path(key))):
-            for added in _added_closers(behind):
-                place = hash(behind[added:])
+            for added, place in places:
                 answer = node.answers.get(place)
                 if answer is None or (request.explicit and answer.alternatives is None):
                     continue
