@@ -184,7 +184,7 @@ def status(
 
         drift = drift_of(load_model(), read, loaded, lambda share: None)
     if as_json:
-        print_json(drift.to_json())
+        print_json({"sha256": loaded.sha256, **drift.to_json()})
     else:
         show_drift(drift)
 

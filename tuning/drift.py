@@ -38,13 +38,20 @@ class Drift:
     proven_gain: float | None
 
     @property
+    def drifted(self) -> bool:
+        """Whether a refresh is due."""
+        if self.gain is None or self.proven_gain is None:
+            return False
+        return self.gain.mean < ADVISED * self.proven_gain
+
+    @property
     def advice(self) -> str:
         """What to do, in one sentence."""
         if not self.changed_files:
             return "Nothing has changed since the prompt was tuned."
         if self.gain is None:
             return "What changed has no code to measure the prompt by."
-        if self.proven_gain is not None and self.gain.mean < ADVISED * self.proven_gain:
+        if self.drifted:
             return "The prompt helps less on what changed; run `attune tune --refresh`."
         return "The prompt still helps on what changed."
 
@@ -58,6 +65,7 @@ class Drift:
             "holes": self.holes,
             "gain": None if self.gain is None else round(self.gain.mean, 5),
             "proven_gain": self.proven_gain,
+            "drifted": self.drifted,
             "advice": self.advice,
         }
 

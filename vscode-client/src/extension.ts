@@ -13,10 +13,11 @@ import {
   workspace,
 } from "vscode";
 import type { Middleware } from "vscode-languageclient/node";
+import { DriftWatch, headOf, parseDrift } from "./drift";
 import type { Installation } from "./environment";
 import { explain } from "./explain";
 import { statisticsPage } from "./pages";
-import type { Place } from "./process";
+import { type Place, runAttune } from "./process";
 import { promptName } from "./protocol";
 import { publishPrompt, pullPrompt, setPrompt, usePrompt } from "./promptFiles";
 import { environment, Server } from "./server";
@@ -24,11 +25,12 @@ import { findPython, type ShowInstallation } from "./serverCommand";
 import { isCompleted, NO_PROMPT, offReason, readSettings, setEnabled, setFileEnabled, type Settings, workspaceFolder } from "./settings";
 import { Snooze } from "./snooze";
 import { StatusBar } from "./status";
-import { tune } from "./tune";
+import { chosenFile, tune } from "./tune";
 
 // A change of these takes effect without a new server.
 const LIVE_SETTINGS = ["attune.enable", "attune.exclude", "attune.tuneMinutes", "attune.trace"];
 const SNOOZES_MIN = [5, 15, 60, 240];
+const LOOK_FOR_DRIFT_MS = 600_000;
 
 let server: Server | undefined;
 
@@ -47,8 +49,13 @@ export function activate(context: ExtensionContext): void {
     provideInlineCompletionItems: (document, position, completionContext, token, next) =>
       snooze.end === undefined && offReason(document) === undefined ? next(document, position, completionContext, token) : [],
   };
+  let serving: string | null = null;
   const started = new Server(neutral, python, middleware, log, {
-    status: (status) => statusBar.show(status),
+    status: (status) => {
+      statusBar.show(status);
+      serving = status.busy ? null : (status.prompt ?? null);
+      lookForDrift();
+    },
     silence: (reason) => statusBar.showSilence(reason),
     promptIsWorthless: (prompt) => void offerRollback(prompt, () => showStatistics(started)),
   });
@@ -59,6 +66,31 @@ export function activate(context: ExtensionContext): void {
     const settings = readSettings();
     return { python: await python(settings), cwd: neutral, env: environment(settings) };
   };
+  const closing = new AbortController();
+  const drift = new DriftWatch(
+    async () => {
+      const chosen = chosenFile();
+      const which = chosen === null ? [] : ["--prompt", chosen];
+      const ran = await runAttune(await place(), ["status", workspaceFolder() ?? "", "--json", ...which], {
+        background: true,
+        signal: closing.signal,
+      });
+      const found = parseDrift(ran.stdout);
+      log.info(found === null ? `Drift is unknown: ${ran.lastLine}` : `Drifted: ${found.drifted}`);
+      return found;
+    },
+    async () => headOf(workspaceFolder() ?? ""),
+    context.workspaceState,
+    (prompt, found) => statusBar.showDrift(prompt, found),
+  );
+  const lookForDrift = (): void => {
+    // Nothing of an untrusted workspace is run, git's configuration included; and a model of the user's own may
+    // be too large to be loaded a second time.
+    if (serving !== null && workspace.isTrusted && workspaceFolder() !== undefined && readSettings().model === null) {
+      drift.look(serving).catch((error) => log.warn(`Drift is unknown: ${error}`));
+    }
+  };
+  const looking = setInterval(lookForDrift, LOOK_FOR_DRIFT_MS);
   const register = (name: string, run: () => unknown) =>
     commands.registerCommand(`attune.${name}`, async () => {
       try {
@@ -73,13 +105,16 @@ export function activate(context: ExtensionContext): void {
     log,
     snooze,
     statusBar,
+    { dispose: () => clearInterval(looking) },
+    { dispose: () => closing.abort() },
     register("restart", () => started.restart()),
     register("showLog", () => log.show()),
     register("showMenu", showMenu),
     register("showStatistics", () => showStatistics(started)),
     register("toggle", toggle),
     register("snooze", () => chooseSnooze(snooze)),
-    register("tune", () => tuneHere(place)),
+    register("tune", () => tuneHere(place, false)),
+    register("refreshPrompt", () => tuneHere(place, true)),
     register("explain", async () => {
       const editor = window.activeTextEditor;
       await (editor === undefined ? window.showWarningMessage("Attune: open a file first.") : explain(await place(), editor, started));
@@ -142,13 +177,13 @@ function showInstallation(log: LogOutputChannel): ShowInstallation {
     );
 }
 
-async function tuneHere(place: () => Promise<Place>): Promise<void> {
+async function tuneHere(place: () => Promise<Place>, refresh: boolean): Promise<void> {
   const folder = workspaceFolder();
   if (folder === undefined) {
     void window.showWarningMessage("Attune: open the folder of a repository first.");
     return;
   }
-  await tune(await place(), folder, readSettings().tuneMinutes);
+  await tune(await place(), folder, refresh);
 }
 
 async function showStatistics(from: Server): Promise<void> {
@@ -189,6 +224,7 @@ async function showMenu(): Promise<void> {
     entry("$(clock) Snooze…", "snooze"),
     entry("$(question) Explain this completion", "explain"),
     entry("$(beaker) Tune a prompt on this repository", "tune"),
+    entry("$(history) Refresh the prompt on what changed", "refreshPrompt"),
     entry("$(file) Use prompt…", "usePrompt"),
     entry("$(graph) Show statistics", "showStatistics"),
     entry("$(output) Show log", "showLog"),

@@ -1,6 +1,7 @@
 /** Runs a sub-command of attune as a process of its own. */
 
 import { spawn } from "node:child_process";
+import { constants, setPriority } from "node:os";
 import { createInterface } from "node:readline";
 import { attune } from "./serverCommand";
 
@@ -17,14 +18,21 @@ export interface Place {
   readonly env: NodeJS.ProcessEnv;
 }
 
-/** `signal` asks the command to stop as Ctrl-C does, so that it can keep what is worth keeping. */
-export async function runAttune(
-  place: Place,
-  args: string[],
-  onLine: (line: string) => void = () => undefined,
-  signal?: AbortSignal,
-): Promise<Ran> {
-  const child = spawn(place.python, attune(...args), { cwd: place.cwd, env: place.env, stdio: ["ignore", "pipe", "pipe"] });
+export interface Options {
+  /** Hears each line of stderr. */
+  readonly onLine?: (line: string) => void;
+  /** Asks the command to stop as Ctrl-C does, so that it can keep what is worth keeping. */
+  readonly signal?: AbortSignal;
+  /** Nobody waits for it: it gets one thread and what processor time others leave. */
+  readonly background?: boolean;
+}
+
+export async function runAttune(place: Place, args: string[], { onLine, signal, background = false }: Options = {}): Promise<Ran> {
+  const env = background ? { ...place.env, OMP_NUM_THREADS: "1" } : place.env;
+  const child = spawn(place.python, attune(...args), { cwd: place.cwd, env, stdio: ["ignore", "pipe", "pipe"] });
+  if (background && child.pid !== undefined) {
+    setPriority(child.pid, constants.priority.PRIORITY_LOW);
+  }
   const interrupt = () => child.kill("SIGINT");
   signal?.addEventListener("abort", interrupt, { once: true });
   let stdout = "";
@@ -34,7 +42,7 @@ export async function runAttune(
   });
   createInterface({ input: child.stderr }).on("line", (line) => {
     lastLine = line;
-    onLine(line);
+    onLine?.(line);
   });
   try {
     const code = await new Promise<number | null>((resolve, reject) => {

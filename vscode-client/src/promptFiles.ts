@@ -59,12 +59,55 @@ export async function publishPrompt(place: Place): Promise<void> {
   const chosen = files.length === 1 ? items[0] : await window.showQuickPick(items, { title: "Attune: Publish Prompt" });
   const registry = chosen && (await askRegistry("Publish Prompt"));
   if (chosen !== undefined && registry !== undefined) {
-    tell(await runTelling(place, registry.folder, "Publish Prompt", ["prompt", "push", chosen.file, ...registry.options]));
+    await push(place, registry, chosen.file);
   }
 }
 
-/** The repository's folder and the options that name the registry; undefined if the user gives up. */
-async function askRegistry(title: string): Promise<{ folder: string; options: string[] } | undefined> {
+/** Publishes a file; one that was not audited, or did not pass, only after the user has decided. */
+async function push(place: Place, registry: Registry, file: string): Promise<void> {
+  const title = "Publish Prompt";
+  const args = ["prompt", "push", file, ...registry.options];
+  const ran = await runTelling(place, registry.folder, title, args);
+  if (ran.code === 0 || !ran.lastLine.includes("--force")) {
+    tell(ran);
+    return;
+  }
+  const [auditIt, anyway] = ["Audit It First", "Publish Anyway"];
+  const ask = (message: string, detail: string, ...choices: string[]) =>
+    window.showWarningMessage(`Attune: ${message}`, { modal: true, detail }, ...choices);
+  let choice = await ask(
+    "this prompt has not passed an audit.",
+    "It might give away code or secrets of the repository. An audit looks for that, and takes about as long as tuning.",
+    auditIt,
+    anyway,
+  );
+  if (choice === auditIt) {
+    const wide = { ...place, env: { ...place.env, COLUMNS: "1000" } }; // a finding on one line
+    const audited = await runTelling(wide, registry.folder, "Auditing a prompt", ["prompt", "audit", file, "--repository", registry.folder]);
+    if (audited.code === 0) {
+      tell(await runTelling(place, registry.folder, title, args));
+      return;
+    }
+    const problems = [...audited.stdout.matchAll(/^PROBLEM: (.*?)\s*$/gm)].map((match) => match[1]).join("\n\n");
+    if (problems === "") {
+      tell(audited);
+      return;
+    }
+    choice = await ask("this prompt did not pass its audit.", problems, anyway);
+  }
+  if (choice === anyway) {
+    tell(await runTelling(place, registry.folder, title, [...args, "--force"]));
+  }
+}
+
+/** The repository's folder and the options that name the registry. */
+interface Registry {
+  readonly folder: string;
+  readonly options: string[];
+}
+
+/** Undefined if the user gives up. */
+async function askRegistry(title: string): Promise<Registry | undefined> {
   const folder = workspaceFolder();
   if (folder === undefined) {
     void window.showWarningMessage("Attune: open the repository's folder first.");
@@ -79,7 +122,7 @@ async function askRegistry(title: string): Promise<{ folder: string; options: st
 function runTelling(place: Place, folder: string, title: string, args: string[]): Thenable<Ran> {
   const options = { location: ProgressLocation.Notification, title: `Attune: ${title}` };
   return window.withProgress(options, (progress) =>
-    runAttune({ ...place, cwd: folder }, args, (message) => progress.report({ message })),
+    runAttune({ ...place, cwd: folder }, args, { onLine: (message) => progress.report({ message }) }),
   );
 }
 

@@ -1,6 +1,7 @@
 /** The status bar item: an icon and a name to see, whole sentences as tooltip and for a screen reader. */
 
 import { type Disposable, StatusBarAlignment, ThemeColor, window } from "vscode";
+import { type Drift, driftSentence } from "./drift";
 import { promptName, type Status } from "./protocol";
 import { isCompleted, offReason } from "./settings";
 import type { Snooze } from "./snooze";
@@ -11,6 +12,7 @@ const ICONS: Record<Status["kind"], string> = {
   Error: "$(error)",
   Inactive: "$(circle-slash)",
 };
+const DRIFTED = "$(history)";
 const LONGEST_NAME = 24;
 
 export class StatusBar implements Disposable {
@@ -18,6 +20,7 @@ export class StatusBar implements Disposable {
   private readonly subscriptions: Disposable[];
   private status: Status = { kind: "Normal", busy: true, message: "Starting." };
   private silence: string | null = null;
+  private drift: { readonly prompt: string; readonly sentence: string } | undefined;
 
   constructor(private readonly snooze: Snooze) {
     this.item.name = "Attune";
@@ -42,15 +45,24 @@ export class StatusBar implements Disposable {
     this.update();
   }
 
+  /** How far the repository has moved away from a prompt; null: unknown. */
+  showDrift(prompt: string, drift: Drift | null): void {
+    this.drift = drift?.drifted ? { prompt, sentence: driftSentence(drift) } : undefined;
+    this.update();
+  }
+
   /** Shows what holds now for the editor in front. */
   update(): void {
     const { kind, busy, message, prompt } = this.here();
-    const icon = busy ? "$(loading~spin)" : ICONS[kind];
+    const isReady = kind === "Normal" && !busy;
+    const drift = isReady && this.drift?.prompt === prompt ? this.drift : undefined;
+    const icon = busy ? "$(loading~spin)" : drift === undefined ? ICONS[kind] : DRIFTED;
     const name = prompt ? `: ${promptName(prompt).slice(0, LONGEST_NAME)}` : "";
-    const silent = kind === "Normal" && !busy && this.silence !== null ? ` Silent here: ${this.silence.replaceAll("_", " ")}.` : "";
-    this.item.text = `${icon} Attune${name}`;
-    this.item.tooltip = message + silent;
-    this.item.accessibilityInformation = { label: `Attune: ${message}${silent}`, role: "button" };
+    const silent = isReady && this.silence !== null ? `Silent here: ${this.silence.replaceAll("_", " ")}.` : undefined;
+    const said = [message, drift?.sentence, silent].filter((one) => one !== undefined).join(" ");
+    this.item.text = `${icon} Attune${name}${drift === undefined ? "" : " (drifted)"}`;
+    this.item.tooltip = said;
+    this.item.accessibilityInformation = { label: `Attune: ${said}`, role: "button" };
     this.item.backgroundColor = background(kind);
   }
 

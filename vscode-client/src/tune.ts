@@ -1,7 +1,9 @@
-/** “Tune a Prompt on This Repository”: runs `attune tune`, shows how far it is, and what came of it. */
+/** “Tune a Prompt on This Repository” and “Refresh the Prompt”: runs `attune tune`, shows how far it is, and what came of it. */
 
-import { ProgressLocation, window } from "vscode";
+import { ProgressLocation, window, workspace } from "vscode";
 import { type Place, runAttune } from "./process";
+import { setPrompt } from "./promptFiles";
+import { NO_PROMPT, readSettings } from "./settings";
 import { showWrittenPage } from "./writtenPage";
 
 /** What of `attune tune --json` is told. */
@@ -20,8 +22,17 @@ interface ProgressLine {
   readonly gain: number | null;
 }
 
-export async function tune(place: Place, repository: string, minutes: number): Promise<void> {
-  const args = ["tune", repository, "--json", "--progress-json", "--minutes", String(minutes)];
+/** The prompt file that the user has chosen for this workspace; null: the repository's own, or none. */
+export function chosenFile(): string | null {
+  const { promptFile } = readSettings();
+  return promptFile === NO_PROMPT ? null : promptFile;
+}
+
+/** Tunes a new prompt, or with `refresh` the present one on what changed. */
+export async function tune(place: Place, repository: string, refresh: boolean): Promise<void> {
+  const chosen = refresh ? chosenFile() : null;
+  const how = refresh ? ["--refresh", ...(chosen === null ? [] : ["--out", chosen])] : [];
+  const args = ["tune", repository, "--json", "--progress-json", "--minutes", String(readSettings().tuneMinutes), ...how];
   const ran = await window.withProgress(
     { location: ProgressLocation.Notification, title: "Attune", cancellable: true },
     (progress, token) => {
@@ -30,23 +41,19 @@ export async function tune(place: Place, repository: string, minutes: number): P
       progress.report({ message: "Loading the model…" });
       let phase = "";
       let done = 0;
-      return runAttune(
-        place,
-        args,
-        (line) => {
-          const now = parseProgress(line);
-          if (now === undefined) {
-            return;
-          }
-          if (now.phase !== phase) {
-            [phase, done] = [now.phase, 0];
-          }
-          const gain = now.gain === null ? "" : `, ${(100 * now.gain).toFixed(1)} % bits saved`;
-          progress.report({ message: `${phase}: ${Math.round(100 * now.done)} %${gain}`, increment: 100 * (now.done - done) });
-          done = now.done;
-        },
-        stop.signal,
-      );
+      const onLine = (line: string): void => {
+        const now = parseProgress(line);
+        if (now === undefined) {
+          return;
+        }
+        if (now.phase !== phase) {
+          [phase, done] = [now.phase, 0];
+        }
+        const gain = now.gain === null ? "" : `, ${(100 * now.gain).toFixed(1)} % bits saved`;
+        progress.report({ message: `${phase}: ${Math.round(100 * now.done)} %${gain}`, increment: 100 * (now.done - done) });
+        done = now.done;
+      };
+      return runAttune(place, args, { onLine, signal: stop.signal });
     },
   );
   const report = parseReport(ran.stdout);
@@ -55,18 +62,35 @@ export async function tune(place: Place, repository: string, minutes: number): P
     void window.showWarningMessage(`Attune: ${said}`);
     return;
   }
-  const gain = report.proof === null ? "" : ` It saves ${(100 * report.proof.gain).toFixed(1)} % of the bits of unseen files.`;
   if (report.written !== null) {
-    const shown = await showWrittenPage(place, "Tuning", (page) => ["report", report.written ?? "", "--html", page]);
-    if (shown !== undefined) {
-      void window.showWarningMessage(`Attune: ${shown}`);
+    const { written } = report;
+    const problem = await showWrittenPage(place, "Tuning", (page) => ["report", written, "--html", page]);
+    if (problem !== undefined) {
+      void window.showWarningMessage(`Attune: ${problem}`);
     }
   }
-  if (report.proven) {
-    void window.showInformationMessage(`Attune: the prompt for ${report.repository} proved itself and serves from now on.${gain}`);
-  } else {
-    const what = report.interrupted ? "was stopped before it had proved itself" : "did not prove itself on unseen files";
-    void window.showWarningMessage(`Attune: the prompt ${what}, so it does not serve.`);
+  await tellOutcome(report);
+}
+
+/** Says what came of it, and offers to use a prompt that does not serve by itself. */
+async function tellOutcome({ repository, interrupted, proof, proven, written }: TuneReport): Promise<void> {
+  const gain = proof === null ? "" : ` It saves ${(100 * proof.gain).toFixed(1)} % of the bits of unseen files.`;
+  if (proven) {
+    const itself = `Attune: the prompt for ${repository} proved itself`;
+    const { promptFile } = readSettings();
+    if (promptFile === null || promptFile === written) {
+      void window.showInformationMessage(`${itself} and serves from now on.${gain}`);
+    } else if (await window.showInformationMessage(`${itself}.${gain} The setting attune.promptFile says otherwise.`, "Use It")) {
+      await setPrompt("");
+    }
+    return;
+  }
+  const what = interrupted ? "was stopped before it had proved itself" : "did not prove itself on unseen files";
+  const sentence = `Attune: the prompt ${what}, so it does not serve.`;
+  if (written === null) {
+    void window.showWarningMessage(sentence);
+  } else if (await window.showWarningMessage(sentence, "Use It Anyway")) {
+    await setPrompt(workspace.asRelativePath(written, false));
   }
 }
 

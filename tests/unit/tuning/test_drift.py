@@ -60,3 +60,4 @@ def test_what_cannot_be_measured_is_said(base: BaseModel, git_repository: Path) 
 def test_a_prompt_that_lost_half_of_its_gain_is_due(gain: float, words: str) -> None:
     drift = Drift(3, 10, 2, 40, 20, Gain(gain, 0.0, 0.1), 0.05)
     assert words in drift.advice
+    assert drift.to_json()["drifted"] is ("--refresh" in words)
