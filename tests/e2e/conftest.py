@@ -156,16 +156,17 @@ def find_chromium() -> str:
 
 
 @pytest.fixture
-def scripted(tmp_path: Path) -> Callable[[list[list[str]]], dict[str, str]]:
+def scripted(tmp_path: Path) -> Callable[..., dict[str, str]]:
     """Settings for a server whose answers are a script; `scripted.py` says what one looks like."""
 
-    def settings(script: list[list[str]]) -> dict[str, str]:
+    def settings(script: list[list[str]], prompt: str = "") -> dict[str, str]:
         answers = tmp_path / "script.json"
         answers.write_text(json.dumps(script), encoding="utf-8")
         server = Path(__file__).with_name("scripted.py")
         python = tmp_path / "scripted-python"
         python.write_text(
             "#!/bin/sh\n"
+            f"{f'export PROMPT={prompt}' if prompt else ''}\n"
             f'case "$*" in *"-m attune serve"*) SCRIPT="{answers}" exec "{sys.executable}" '
             f'-I "{server}" serve ;; esac\n'
             f'exec "{sys.executable}" "$@"\n'

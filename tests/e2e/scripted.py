@@ -1,7 +1,8 @@
 """The real language server with a script in place of the model, so that a test knows the answer.
 
 The script, named by SCRIPT, is a JSON list of lists: what stands left of the cursor on its line,
-without indentation, then the texts that complete it, best first.
+without indentation, then the texts that complete it, best first. PROMPT, where it is set, is the
+prompt that is said to serve, as its name, an @ and a hash.
 """
 
 import json
@@ -13,6 +14,8 @@ from lsp_server.answers import Answer, CompletionRequest
 from lsp_server.engine import Run, Tell
 from lsp_server.protocol import Status
 from lsp_server.settings import Settings
+
+PROMPT = os.environ.get("PROMPT")
 
 
 class Script:
@@ -29,7 +32,8 @@ class Script:
             lines = [start + text for text in texts]
             rest = [line[len(left) :] for line in lines if line.startswith(left)]
             if left.startswith(start) and rest and rest[0]:
-                return Answer(rest[0], alternatives=tuple(rest[1:]) if request.explicit else None)
+                others = tuple(rest[1:]) if request.explicit else None
+                return Answer(rest[0], prompt=PROMPT, alternatives=others)
         return Answer("", "nothing_to_add")
 
     def warm(self, request: CompletionRequest, run: Run) -> None:
@@ -42,7 +46,7 @@ class Script:
 
 def open_engine(settings: Settings, root: Path | None, tell: Tell) -> Script:
     """Ready at once."""
-    tell(Status("Normal", False, "Ready with a script."))
+    tell(Status("Normal", False, "Ready with a script.", PROMPT))
     return Script(json.loads(Path(os.environ["SCRIPT"]).read_text(encoding="utf-8")))
 
 

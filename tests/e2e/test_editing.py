@@ -1,6 +1,12 @@
 """Grey text as people expect it: a real VS Code and the real server, with a script as the model."""
 
+import json
+import sqlite3
+
 import pytest
+
+from lsp_server.server import STATISTICS_FILE
+from lsp_server.statistics import ENOUGH, SCHEMA
 
 pytestmark = pytest.mark.e2e
 
@@ -76,6 +82,54 @@ def test_accepting(play, workspace, scripted):
     assert word == "def main():\n    one = first + second\n    two = alpha\n"
     before = "def main():\n    one = first + second\n    two = alpha\n    three = right\n"
     assert line.rstrip() == before + "    four = typed(x)\n    five(a,"
+
+
+def test_beside_lists_and_snippets(play, workspace, scripted):
+    """No frame without grey text while it is typed through; beside the suggestion list; in a
+    snippet's placeholder, from which Tab then still leads to the next one."""
+    (workspace.folder / ".vscode").mkdir()
+    body = {"Make": {"prefix": "mk", "scope": "python", "body": "make(${1}, ${2})$0"}}
+    (workspace.folder / ".vscode" / "make.code-snippets").write_text(json.dumps(body))
+    settings = scripted([["one = ", "first + second + third"], ["make(or", "der"], ["two = ", "b"]])
+    result = play(
+        workspace.write("main.py", "$0\n"),
+        settings
+        | {
+            "editor.wordBasedSuggestions": "currentDocument",
+            "editor.inlineSuggest.suppressInSnippetMode": False,  # VS Code's default is silence
+        },
+        {"statusSays": "script"},
+        {"type": "one = "},
+        {"ghostIs": "first + second + third"},
+        {"typeThrough": "first + sec"},
+        {"ghostIs": "ond + third"},
+        TAB,
+        {"press": "Enter"},
+        # the list is open, and then away
+        {"type": "two = "},
+        {"ghostIs": "b"},
+        {"press": "Control+Space"},
+        {"suggestions": True},
+        ESCAPE,
+        {"ghostIs": "b"},
+        TAB,
+        {"press": "Enter"},
+        {"command": "Snippets: Insert Snippet"},
+        {"pick": "mk"},
+        {"type": "or"},
+        {"ghostIs": "der"},
+        TAB,
+        TAB,
+        {"type": "size"},
+        TAB,
+        {"type": ".start()"},
+        {"save": True},
+        {"note": "main.py"},
+    )
+    assert result["gaps"] == 0
+    text = "one = first + second + third\ntwo = b\nmake(order, size).start()\n"
+    assert result["notes"] == [text]
+    assert result["errors"] == []
 
 
 def test_texts_of_every_kind(play, workspace, scripted):
@@ -171,3 +225,31 @@ def test_staying_in_charge(play, workspace, scripted, attune_home):
     assert "accepted" in page
     assert str(attune_home) in page
     assert result["popUps"] == []
+
+
+def test_rollback_of_a_prompt_that_is_worth_nothing(play, workspace, scripted, attune_home):
+    """As many suggestions with the prompt as without it, and none of either was kept."""
+    attune_home.mkdir()
+    with sqlite3.connect(attune_home / STATISTICS_FILE) as rows:
+        rows.execute(SCHEMA)
+        rows.executemany(
+            "INSERT INTO suggestions "
+            "(id, settled_at, suffix, prompt, compared, how, offered, taken)"
+            " VALUES (?, 0, '.py', 'team@1234', ?, 'rejected', 9, 0)",
+            [(str(number), number % 2) for number in range(2 * ENOUGH)],
+        )
+    rows.close()
+    result = play(
+        workspace.write("main.py", "$0\n"),
+        scripted([["one = ", "first"]], "team@1234") | {"attune.comparisonShare": 0},
+        {"statusSays": "script"},
+        {"type": "one = "},
+        {"ghostIs": "first"},
+        TAB,
+        {"notice": "your typing shows no gain from the prompt “team”"},  # after fifteen seconds
+        {"click": "Turn It Off"},
+        {"logSays": r"-m attune serve[\s\S]*-m attune serve"},
+        {"note": ".vscode/settings.json"},
+    )
+    [settings] = result["notes"]
+    assert json.loads(settings) == {"attune.promptFile": "none"}

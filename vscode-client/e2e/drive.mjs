@@ -20,18 +20,23 @@
 //     {"status": "normal"}    waits until the status bar item is not busy; fails if it then is of another kind
 //                             ("normal", "warning" or "error")
 //     {"hurry": "text"}       types it at twelve characters a second
+//     {"typeThrough": "text"} types it in the same way, and counts in `gaps` the frames without ghost text meanwhile
 //     {"statusSays": "regex"} waits until the status bar item's sentence matches
 //     {"ghost": true}         waits until ghost text is shown that no longer changes
 //     {"ghostIs": "text"}     waits until exactly this ghost text is shown; "": none
+//     {"ghostSays": "regex"}  waits until ghost text is shown that matches
 //     {"accept": true}        presses Tab, and notes the ghost text shown at that moment
 //     {"save": true}          presses Ctrl+S and waits until the file is saved
 //     {"note": "file"}        reads a file of the workspace and notes its text
-//     {"open": "file"}        opens another file of the workspace
+//     {"open": "file"}        opens another file of the workspace, or goes back to it
 //     {"goto": [line, col]}   puts the cursor there, both from 1
 //     {"command": "title"}    runs a command from the palette
 //     {"pick": "text"}        chooses in the list or box that is open
+//     {"suggestions": true}   waits until the list of suggestions is open
+//     {"answer": [ask, text]} waits for the box that asks so, and enters the text
 //     {"click": "text"}       presses the button with this text
 //     {"page": "regex"}       waits until a web view says so, and notes its text
+//     {"notice": "regex"}     opens the list of notices and waits until one says so
 //     {"logSays": "regex"}    waits until the extension's log says so
 //     {"killServer": true}    ends the language server as a crash would
 //     {"copy": [from, to]}    puts a file in the place of another in one step
@@ -40,7 +45,7 @@
 //
 // The result: {"ok", "error", "step": the last one begun, "status": {"text", "label", "kind"}, "ghosts": [accepted text, …],
 // "notes": [text, …], "pages": [text, …], "popUps": [text, …], "log": the last lines of the extension's log, "errors": every error of any log
-// that names the extension}. Everything started is stopped, by its recorded process id, whatever happens.
+// that names the extension, "gaps": frames}. Everything started is stopped, by its recorded process id, whatever happens.
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -174,6 +179,23 @@ const noteGhostTextAtTab = `window.addEventListener("keydown", (event) => {
   if (event.key === "Tab") window.attuneGhostText = (${readGhostText})();
 }, { capture: true, once: true })`;
 
+/** Source for the page: looks at every frame that the browser draws whether there is ghost text. */
+const startCountingGaps = `(() => {
+  let counting = true, frames = 0, gaps = 0;
+  const look = () => {
+    if (!counting) return;
+    frames += 1;
+    if ((${readGhostText})() === "") gaps += 1;
+    requestAnimationFrame(look);
+  };
+  requestAnimationFrame(look);
+  window.attuneStopCounting = () => {
+    counting = false;
+    if (frames === 0) throw new Error("no frame was drawn");
+    return gaps;
+  };
+})()`;
+
 /** Runs in the page. Null while there is no such item, or it turns. */
 function readStatus(selector) {
   const item = document.querySelector(selector);
@@ -207,9 +229,21 @@ async function webViewTexts(page) {
   return Promise.all(texts.slice(1));
 }
 
+/** With the test driver VS Code shows no toasts, but it keeps what they would have said. */
+async function openNotices(page) {
+  const list = page.locator(".notifications-center.visible");
+  if ((await list.count()) === 0) await page.locator("[id='status.notifications']").click();
+  await list.waitFor();
+}
+
 const actions = {
   type: (page, keys) => page.keyboard.type(keys, { delay: 30 }),
   hurry: (page, keys) => page.keyboard.type(keys, { delay: HURRY_MS }),
+  async typeThrough(page, keys, { result }) {
+    await page.evaluate(startCountingGaps);
+    await page.keyboard.type(keys, { delay: HURRY_MS });
+    result.gaps += await page.evaluate("window.attuneStopCounting()");
+  },
   press: (page, key) => page.keyboard.press(key),
   async status(page, kind, { result }) {
     const found = await page.waitForFunction(readStatus, STATUS);
@@ -224,6 +258,7 @@ const actions = {
   },
   ghost: (page) => page.waitForFunction(settledGhostText, undefined, { polling: 500 }),
   ghostIs: (page, text) => until(() => page.evaluate(`(${isGhostText})(${JSON.stringify(text)})`)),
+  ghostSays: (page, pattern) => until(async () => new RegExp(pattern).test(await page.evaluate(readGhostText))),
   async accept(page, _, { result }) {
     await page.evaluate(noteGhostTextAtTab);
     await page.keyboard.press("Tab");
@@ -238,10 +273,15 @@ const actions = {
     result.notes.push(await readFile(path.join(scenario.workspace, file), "utf8"));
   },
   async open(page, file) {
-    await page.keyboard.press("Control+p");
-    await quickInput(page, file);
-    await page.locator(".quick-input-list .monaco-list-row.focused", { hasText: file }).waitFor();
-    await page.keyboard.press("Enter");
+    const tab = page.locator(".tab", { hasText: file });
+    if ((await tab.count()) > 0) {
+      await tab.click();
+    } else {
+      await page.keyboard.press("Control+p");
+      await quickInput(page, file);
+      await page.locator(".quick-input-list .monaco-list-row.focused", { hasText: file }).waitFor();
+      await page.keyboard.press("Enter");
+    }
     await page.locator(".tab.active", { hasText: file }).waitFor();
     await page.locator(".editor-instance .monaco-editor.focused").waitFor();
   },
@@ -261,10 +301,21 @@ const actions = {
     await quickInput(page, text);
     await page.keyboard.press("Enter");
   },
+  suggestions: (page) => page.locator(".suggest-widget.visible .monaco-list-row").first().waitFor(),
+  async answer(page, [ask, text]) {
+    await page.locator(".quick-input-message:visible", { hasText: ask }).waitFor();
+    await page.locator(".quick-input-widget:visible input").fill(text);
+    await page.keyboard.press("Enter");
+  },
   click: (page, text) => page.locator(".monaco-button:visible", { hasText: text }).first().click(),
   async page(page, pattern, { result }) {
     const matches = (text) => new RegExp(pattern).test(text);
     result.pages.push(await until(async () => (await webViewTexts(page)).find(matches)));
+  },
+  async notice(page, pattern) {
+    await openNotices(page);
+    const says = page.locator(".notifications-center .notification-list-item-message", { hasText: new RegExp(pattern) });
+    await says.first().waitFor();
   },
   logSays: (page, pattern, { run }) =>
     until(async () => new RegExp(pattern).test((await readLog(run, Infinity)).join("\n"))),
@@ -300,9 +351,7 @@ async function play(scenario, address, page, result, run) {
     result.step = step;
     await actions[name](page, value, { scenario, result, run });
   }
-  // With the test driver VS Code shows no toasts, but it keeps what they would have said.
-  await page.locator("[id='status.notifications']").click();
-  await page.locator(".notifications-center.visible").waitFor();
+  await openNotices(page);
   result.popUps = await page.locator(".notifications-center .notification-list-item-message").allTextContents();
 }
 
@@ -367,7 +416,7 @@ async function stop(child, context) {
 
 async function main() {
   const scenario = JSON.parse(await text(process.stdin));
-  const result = { ok: false, error: null, step: null, status: null, ghosts: [], notes: [], pages: [], popUps: [], log: [], errors: [], frames: 0 };
+  const result = { ok: false, error: null, step: null, status: null, ghosts: [], notes: [], pages: [], popUps: [], log: [], errors: [], frames: 0, gaps: 0 };
   const ended = new Promise((_, reject) => {
     const give = (why) => reject(new Error(why));
     setTimeout(give, scenario.timeoutMs, `not done after ${scenario.timeoutMs} ms`).unref();

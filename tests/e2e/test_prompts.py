@@ -1,0 +1,165 @@
+"""Prompts from the command palette: replaced, chosen, shared, and drifted."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from code_model.loading import load_model
+from code_model.soft_prompt import kv_of_ids, kv_to_rows
+from prompts.file import DEFAULT_PROMPT, PromptFile, write_prompt
+from prompts.manifest import Manifest
+
+pytestmark = pytest.mark.e2e
+
+NOUNS = "order invoice payment refund basket parcel address customer product warehouse voucher"
+# The blank line after `as txn:` is where prompts differ.
+STORE = """\
+class {title}Store:
+    def load_{noun}(self, key, value):
+        with self.ledger.transaction("load", retries=3) as txn:
+            txn.{call}(self.identity, key)
+            return txn.commit_or_raise("{noun}")
+"""
+WALLET = '''\
+"""The wallet of a shop."""
+
+
+class WalletStore:
+    def load_wallet(self, key, value):
+        with self.ledger.transaction("load", retries=3) as txn:$0
+'''
+
+
+def stores(call: str) -> dict[str, str]:
+    """Files of one repository by their names; each calls the same method."""
+    return {
+        f"{noun}.py": STORE.format(title=noun.title(), noun=noun, call=call)
+        for noun in NOUNS.split()
+    }
+
+
+def git(folder: Path, *arguments: str) -> str:
+    name = ["-c", "user.name=T", "-c", "user.email=t@example.org"]
+    return subprocess.run(
+        ["git", *name, *arguments], cwd=folder, check=True, capture_output=True, text=True
+    ).stdout.strip()
+
+
+def commit_all(folder: Path) -> str:
+    """The new commit."""
+    git(folder, "init", "-q")
+    git(folder, "add", "-A")
+    git(folder, "commit", "-q", "-m", "Say what is there")
+    return git(folder, "rev-parse", "HEAD")
+
+
+@pytest.fixture(scope="module")
+def make_prompt() -> Callable[..., None]:
+    """Writes a prompt that says it has proved itself: the keys and values of three files."""
+    base = load_model()
+
+    def make(path: Path, call: str, *, gain: float = 0.0421, commit: str | None = None) -> None:
+        ids = base.tokenizer.encode("\n\n".join(list(stores(call).values())[:3]))
+        rows = kv_to_rows(kv_of_ids(base.model, ids)).numpy()
+        manifest = Manifest(
+            name=path.name.partition(".")[0],
+            form="kv",
+            num_virtual_tokens=len(ids),
+            model=base.identity,
+            attune_version="0.1.0",
+            commit=commit,
+            measured={"proven": True, "gain": gain},
+        )
+        path.parent.mkdir(exist_ok=True, parents=True)
+        write_prompt(path, PromptFile(manifest, np.ascontiguousarray(rows, dtype=np.float32)))
+
+    return make
+
+
+def test_one_prompt_after_another(play, workspace, make_prompt, tmp_path):
+    """Another prompt's file takes the place of the first while someone types; then by choice."""
+    own = workspace.folder / DEFAULT_PROMPT
+    make_prompt(own, "record_event")
+    make_prompt(workspace.folder / "prompts" / "second.attune.safetensors", "open_parcel")
+    third = tmp_path / "third.attune.safetensors"
+    make_prompt(third, "drop_basket")
+    registry = tmp_path / "registry"
+    registry.mkdir()
+    result = play(
+        workspace.write("wallet.py", WALLET),
+        {"attune.pythonPath": sys.executable, "attune.comparisonShare": 0},
+        {"statusSays": "Ready with prompt prompt"},
+        {"press": "Enter"},
+        {"ghostSays": r"^txn\.record_event\(self\.identity, key"},
+        {"press": "Control+z"},
+        {"goto": [1, 4]},
+        {"hurry": "All that is to know about "},
+        {"copy": [str(third), str(own)]},
+        {"hurry": "what people pay with: "},
+        {"statusSays": "Ready with prompt third"},
+        {"goto": [6, 80]},
+        {"press": "Enter"},
+        {"ghostSays": r"^txn\.drop_basket\(self\.identity, key"},
+        {"press": "Control+z"},
+        {"command": "Attune: Use Prompt"},
+        {"pick": "second"},
+        {"statusSays": "Ready with prompt second"},
+        {"press": "Enter"},
+        {"ghostSays": r"^txn\.open_parcel\(self\.identity, key"},
+        {"press": "Control+z"},
+        {"command": "Attune: Use Prompt"},
+        {"pick": "No prompt"},
+        {"statusSays": "Ready without a prompt"},
+        {"press": "Enter"},
+        {"ghost": True},
+        {"accept": True},
+        {"save": True},
+        {"note": "wallet.py"},
+        {"command": "Attune: Use Prompt"},
+        {"pick": "The repository's own"},
+        {"statusSays": "Ready with prompt third"},
+        # shared by one, and taken by another
+        {"command": "Attune: Publish Prompt"},
+        {"pick": "prompt."},
+        {"answer": ["The registry", str(registry)]},
+        {"click": "Publish Anyway"},
+        {"notice": "third version 1 is in"},
+        {"command": "Attune: Pull Prompt"},
+        {"answer": ["The registry", str(registry)]},
+        {"click": "Trust and Use"},
+        {"notice": "third version 1 of .* was put into"},
+    )
+    [bare] = result["ghosts"]
+    assert "open_parcel" not in bare
+    [text] = result["notes"]
+    assert (own.parent / "third.attune.safetensors").read_bytes() == third.read_bytes()
+    assert text.startswith('"""All that is to know about what people pay with: The wallet')
+    assert result["errors"] == []
+
+
+def test_drifted(play, workspace, make_prompt):
+    """What was committed since is not what the prompt was tuned on: words, and what to do."""
+    for name, text in stores("record_event").items():
+        (workspace.folder / name).write_text(text)
+    commit = commit_all(workspace.folder)
+    make_prompt(workspace.folder / DEFAULT_PROMPT, "record_event", gain=0.9, commit=commit)
+    other = (
+        "def size_of(path):\n    with path.open() as opened:\n        return len(opened.read())\n"
+    )
+    (workspace.folder / "sizes.py").write_text(other)
+    commit_all(workspace.folder)
+    result = play(
+        workspace.write("wallet.py", WALLET),
+        {"attune.pythonPath": sys.executable},
+        {"statusSays": "Drifted"},
+    )
+    assert result["status"]["text"] == "Attune: prompt (drifted)"
+    assert result["status"]["kind"] == "normal"
+    said = result["status"]["label"]
+    assert said.startswith("Attune: Ready with prompt prompt (+90.0 % on held-out files")
+    assert said.endswith("and 90.0 % when it was; run “Attune: Refresh the Prompt”.")
+    assert result["popUps"] == []
