@@ -15,7 +15,6 @@ that is to be done once for every new default model, before anything else.
 import argparse
 import json
 import math
-import shutil
 import statistics
 import subprocess
 import sys
@@ -33,7 +32,7 @@ from rich.table import Table
 from code_model.loading import BaseModel, load_model
 from code_model.soft_prompt import prefix_kv
 from pretraining.corpus import packages
-from prompts.file import SUFFIX, PromptFile, read_prompt
+from prompts.file import SUFFIX, PromptFile, read_prompt, write_prompt
 from tuning import controls, generic
 from tuning.config import TuningConfig
 from tuning.corpus import SourceFile, collect
@@ -43,7 +42,8 @@ from tuning.job import examples_of, recorded_job
 from tuning.lora import tune_lora
 from tuning.tune import Look, Report, tune
 
-CONTROLS = ("networkx", "rich")
+CONTROLS = {"networkx": "BSD-3-Clause", "rich": "MIT"}
+GENERIC_LICENCE = "PSF-2.0"
 WINDOW_TOKENS = 512
 WINDOWS_PER_FILE = 4
 LORA_RATES = (5e-4, 2e-3, 8e-3)
@@ -128,12 +128,14 @@ def make_controls(base: BaseModel, found: dict[str, Path], config: TuningConfig)
     for old in controls.FOLDER.glob(f"*{SUFFIX}"):
         old.unlink()
     controls.FOLDER.mkdir(exist_ok=True)
-    for name in (*CONTROLS, controls.GENERIC_NAME):
+    for name, licence in {**CONTROLS, controls.GENERIC_NAME: GENERIC_LICENCE}.items():
         read = collect(found[name])
         written = tune(base, read, None, config, _silent).written
         if written is None:
             raise SystemExit(f"no prompt was written for {name}")
-        shutil.copyfile(written, controls.FOLDER / f"{name}{SUFFIX}")
+        prompt = read_prompt(written)
+        licensed = replace(prompt, manifest=replace(prompt.manifest, licence=licence))
+        write_prompt(controls.FOLDER / f"{name}{SUFFIX}", licensed)
 
 
 def lora_on(base: BaseModel, repository: Path, prompt: PromptFile, minutes: float) -> Any:
@@ -186,7 +188,7 @@ def main() -> None:
     parser.add_argument("--controls", action="store_true")
     parser.add_argument("--cache", type=Path, default=CACHE)
     given = parser.parse_args()
-    names = CONTROLS if given.controls else given.packages.split(",")
+    names = list(CONTROLS) if given.controls else given.packages.split(",")
     console = Console(stderr=True)
     base = load_model()
     found = repositories(given.cache, names)

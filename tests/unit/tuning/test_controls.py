@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from code_model.loading import BaseModel
+from code_model.loading import BaseModel, load_model
 from prompts.file import PromptFile, write_prompt
 from prompts.manifest import Manifest
 from tuning import controls
@@ -20,6 +20,13 @@ def prompt(base: BaseModel) -> PromptFile:
         name="mine", form="kv", num_virtual_tokens=16, model=base.identity, attune_version="0"
     )
     return PromptFile(manifest, prefix.rows().detach().numpy())
+
+
+def test_the_default_model_has_its_controls() -> None:
+    """Tuned anew whenever the weights change; they are of this very model."""
+    names = [one.manifest.name for one in shipped(load_model().identity)]
+    assert len(names) == 3
+    assert GENERIC_NAME in names
 
 
 def test_a_repository_is_not_its_own_control(
