@@ -1,4 +1,4 @@
-"""Draw the learning curves of runs: `python -m pretraining.plot DATA/run2 DATA/run3 --out PNG`.
+"""Draw learning curves: `python -m benchmarks.pretraining_plot DATA/run2 DATA/run3 --out PNG`.
 
 Needs `matplotlib==3.11.2`. Tokens are counted on from one run to the next, as each began with the
 weights of the one before it.
