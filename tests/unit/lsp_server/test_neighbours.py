@@ -39,11 +39,12 @@ def neighbours(root: Path, told: Queue[Status]) -> Iterator[Neighbours]:
 def shown(neighbours: Neighbours, documents: dict[str, str] | None = None) -> str:
     """What is shown of other files; waits for the index."""
     request = CompletionRequest(TEXT, "main.py", len(TEXT), documents=documents)
-    while (repository := neighbours.repository(request)) is None or not (
-        found := repository.snippets(parse(TEXT, "python"), "main.py", len(TEXT))
-    ):
-        pass
-    return "".join(one.text for one in found)
+    while True:
+        repository = neighbours.repository(request)
+        if repository is not None:
+            found = repository.snippets(parse(TEXT, "python"), "main.py", len(TEXT))
+            if others := [one.text for one in found if one.path != "main.py"]:
+                return "".join(others)
 
 
 @pytest.mark.slow
