@@ -1,6 +1,7 @@
 """Which side of the proof each file stands on: to tune on, to choose by, to prove on."""
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from code_context.shingles import shingles
 from tuning.corpus import CorpusError, SourceFile
 
 MIN_FILES = 4
+# lines of #, //, * and ;, and C's block comments, as far as they stand before any code
+HEADER = re.compile(r"(?:\s*+(?:(?:#|//|;|\*)[^\n]*+\n|/\*.*?\*/))+", re.DOTALL)
 NEAR_DUPLICATE = 0.5  # of the smaller file's shingles are shared
 VALIDATION_SHARE, TEST_SHARE = 0.08, 0.17
 MAX_VALIDATION, MAX_TEST = 60, 200  # groups; more evidence than that is not needed
@@ -87,9 +90,15 @@ def _flat(groups: list[list[SourceFile]]) -> tuple[SourceFile, ...]:
     return tuple(sorted((file for group in groups for file in group), key=lambda file: file.path))
 
 
+def _without_licence(text: str) -> str:
+    """The text without the comments it begins with: one header makes no two files alike."""
+    header = HEADER.match(text)
+    return text[header.end() :] if header else text
+
+
 def _groups(files: tuple[SourceFile, ...]) -> list[list[SourceFile]]:
     """Files joined with their near-duplicates, found through an index of shingles."""
-    own = [shingles(file.text) for file in files]
+    own = [shingles(_without_licence(file.text)) for file in files]
     holders: dict[int, list[int]] = {}
     group_of = list(range(len(files)))
 

@@ -83,6 +83,15 @@ def test_near_duplicates_stay_on_one_side() -> None:
             assert all(stems.count(stem) == 2 for stem in stems)
 
 
+@pytest.mark.parametrize(
+    ("before", "line", "after"), [("", "# ", ""), ("", "// ", ""), ("/*\n", " * ", " */\n")]
+)
+def test_a_licence_header_makes_no_near_duplicates(before: str, line: str, after: str) -> None:
+    header = before + "".join(f"{line}Licence line {n}\n" for n in range(14)) + after
+    files = tuple(SourceFile(f"{n}.py", f"{header}\nx_{n} = {n}\n") for n in range(8))
+    assert split(files, 1).sizes == {"train": 6, "validation": 1, "test": 1}
+
+
 def test_too_few_files_are_refused() -> None:
     files = tuple(SourceFile(f"{n}.py", f"x = {n}\n" * 9) for n in range(3))
     with pytest.raises(CorpusError, match="at least 4 are needed"):
