@@ -165,6 +165,7 @@ async def test_what_served_the_latest_answer_is_told(client, engine):
     assert await why("file:///not/open.py") is None
     client.open("x = ")
     assert await why() is None
+    await client.complete(0, 0)  # once the engine has answered, its answers are remembered
     await client.complete(0, 4)
     first = await why()
     assert (first["source"], first["reason"]) == ("model", None)
