@@ -30,7 +30,11 @@ def _packages(axes: Axes, packages: dict[str, Any]) -> None:
         proof = one["tuned"]["proof"]
         arms = proof["arms"]
         theirs = [arm["gain"] for name, arm in arms.items() if name.startswith("prompt of ")]
-        gain, low, high = (100 * proof[key] for key in ("gain", "gain_low", "gain_high"))
+        gain = 100 * proof["gain"]
+        # a single unseen file gives no interval
+        low, high = (
+            gain if proof[key] is None else 100 * proof[key] for key in ("gain_low", "gain_high")
+        )
         axes.barh(row + 0.26, gain, 0.24, color=OWN, xerr=[[gain - low], [high - gain]],
                   ecolor="#555555", label="this prompt" if not row else None)  # fmt: skip
         both = 100 * arms["this prompt + retrieval"]["gain"]
