@@ -93,13 +93,16 @@ def query(key: str, questions: Questions) -> tree_sitter.Query | None:
     """A language's questions, None if it has no such file.
 
     "symbols" are those of "syntax" that do not ask for strings and comments, of which files are
-    full.
+    full. What is hidden in a language's family is hidden in it too.
     """
-    stem = "syntax" if questions == "symbols" else questions
-    file = _root() / (languages()[key].questions or key) / f"{stem}.scm"
-    if not file.is_file():
+    one, stem = languages()[key], "syntax" if questions == "symbols" else questions
+    folders = [one.questions or key]
+    if questions == "holes" and one.family:
+        folders.insert(0, one.family)
+    files = [file for name in folders if (file := _root() / name / f"{stem}.scm").is_file()]
+    if not files:
         return None
-    source = file.read_bytes()
+    source = b"\n".join(file.read_bytes() for file in files)
     found = tree_sitter.Query(grammar(key), source.decode("utf-8"))
     for number in range(found.pattern_count if questions == "symbols" else 0):
         start, end = found.start_byte_for_pattern(number), found.end_byte_for_pattern(number)
