@@ -12,8 +12,6 @@ from dataclasses import dataclass
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import FSDPModule, fully_shard
 
 from code_model.llama import Llama
 
@@ -70,6 +68,10 @@ def shard(model: Llama, group: Group) -> None:
 
     From then on the group's processes must compute the same number of times, together.
     """
+    # half a second to import, and hardly anybody needs it
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
     mesh = init_device_mesh("cpu", (group.size,))
     for block in model.blocks:
         fully_shard(block, mesh=mesh)
@@ -77,4 +79,4 @@ def shard(model: Llama, group: Group) -> None:
 
 def is_sharded(model: Llama) -> bool:
     """Whether `shard` has been here."""
-    return any(isinstance(block, FSDPModule) for block in model.blocks)
+    return hasattr(model.blocks[0], "unshard")  # FSDP2 makes it one of its modules

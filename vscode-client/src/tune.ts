@@ -74,6 +74,10 @@ export async function tune(place: Place, repository: string, refresh: boolean): 
 
 /** Says what came of it, and offers to use a prompt that does not serve by itself. */
 async function tellOutcome({ repository, interrupted, proof, proven, written }: TuneReport): Promise<void> {
+  if (written === null && !interrupted) {
+    void window.showInformationMessage("Attune: nothing better than the present prompt was found; it stays as it is.");
+    return;
+  }
   const gain = proof === null ? "" : ` It saves ${(100 * proof.gain).toFixed(1)} % of the bits of unseen files.`;
   if (proven) {
     const itself = `Attune: the prompt for ${repository} proved itself`;
