@@ -6,12 +6,17 @@ from typing import Annotated
 import typer
 
 
+def is_given(context: typer.Context, name: str) -> bool:
+    """Whether somebody wrote the parameter of that name on the command line."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name != "DEFAULT"
+
+
 def _around(context: typer.Context, parameter: typer.CallbackParam, value: Path) -> Path:
     """The nearest folder above with `.git` or `.attune`, unless a folder was named."""
     from attune.place import repository_root
 
-    source = context.get_parameter_source(parameter.name or "")
-    if source is None or source.name != "DEFAULT":
+    if is_given(context, parameter.name or ""):
         return value
     # a file that need not be there: its folder is the first to be looked at
     return repository_root(value.absolute() / "x")

@@ -51,14 +51,19 @@ def show_findings(findings: "list[Finding]") -> None:
 
 def _measured(manifest: "Manifest") -> str:
     """The gain in words; all figures are in the page of `attune report` and in --json."""
-    from attune.show_prompts import gain_words
-
     told = [gain_words(manifest.gain, proven=manifest.proven)]
     for key in ("files", "holes"):
         count = manifest.measured.get(key)
         if isinstance(count, int):
             told.append(f"{count} unseen {'files' if key == 'files' else 'hidden pieces'}")
     return ", ".join(told)
+
+
+def gain_words(gain: float | None, *, proven: bool) -> str:
+    """A measured gain for people."""
+    if gain is None:
+        return "not measured"
+    return percent(gain) + ("" if proven else ", not proven")
 
 
 def interval(gain: "Gain") -> str:
@@ -71,7 +76,7 @@ def interval(gain: "Gain") -> str:
 
 def percent(share: float) -> str:
     """One decimal, two where one would hide the sign."""
-    return f"{share:+.2%}" if abs(share) < 0.01 else f"{share:+.1%}"
+    return f"{share:+.2%}" if 0 < abs(share) < 0.01 else f"{share:+.1%}"
 
 
 def _pairs(values: object) -> str:

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from attune.show import shortened
+from attune.show import gain_words, shortened
 
 if TYPE_CHECKING:
     from prompts.comparison import Comparison
@@ -56,13 +56,6 @@ def show_versions(rows: list[dict[str, Any]]) -> None:
             "yes" if row["signed"] else "no",
         )
     Console().print(table)
-
-
-def gain_words(gain: float | None, *, proven: bool) -> str:
-    """A measured gain for people."""
-    if gain is None:
-        return "not measured"
-    return f"{gain:+.1%}" + ("" if proven else ", not proven")
 
 
 def show_difference(found: "Comparison") -> None:

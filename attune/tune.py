@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from attune.around import Repository
+from attune.around import Repository, is_given
 from attune.output import PROBLEM, print_json, say
 from tuning.config import Form, Task
 
@@ -65,8 +65,7 @@ def tune(
 
     if refresh:
         for name in ("include", "form", "tokens", "task", "seed", "context"):
-            source = parsed.get_parameter_source(name)
-            if source is not None and source.name != "DEFAULT":
+            if is_given(parsed, name):
                 raise typer.BadParameter(f"--refresh keeps the prompt's own; leave out --{name}")
     leads = os.environ.get("RANK", "0") == "0"  # torchrun starts several processes: one speaks
     read = collect(repository)

@@ -18,9 +18,8 @@ from lsp_server.edit_range import replaced_length
 MAX_ANSWERS = 512
 MAX_CHARACTERS = 4_000_000  # of the texts that tell states apart
 LASTING = ("in_string", "in_comment")
-WORDS = re.compile(
-    r"[\w \t.,:;-]*"
-)  # no language ends a string or a comment, or goes to code, by it
+# no language ends a string or a comment, or goes to code, by these
+WORDS = re.compile(r"[\w \t.,:;-]*")
 CLOSED_BY_EDITOR = 3  # brackets and quotes that typing may have put behind the cursor
 
 
