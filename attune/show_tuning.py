@@ -163,8 +163,8 @@ def show_proof(proof: "Proof") -> None:
     console.print("Proven." if proof.proven else "Not proven.", style="bold")
     if proof.specificity is not None:
         console.print(
-            f"{proof.specificity:.0%} of it is specific to this repository: prompts of others do "
-            "not give it.",
+            f"{min(1.0, proof.specificity):.0%} of it is specific to this repository: prompts of "
+            "others do not give it.",
             highlight=False,
         )
 

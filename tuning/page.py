@@ -82,7 +82,7 @@ def _verdict(measured: Mapping[str, Any], proven: bool) -> str:
         said += f" (95 % interval {low:.1%} to {high:.1%})"
     specific = _number(measured.get("specificity"))
     if specific is not None:
-        said += f"; {specific:.0%} of that is specific to this repository"
+        said += f"; {min(1.0, specific):.0%} of that is specific to this repository"
     over = _number(_object(measured.get("over_retrieval")).get("gain"))
     if over is not None:
         said += f"; beside retrieved code, which the editor shows the model too, {over:.1%}"
