@@ -70,7 +70,6 @@ class PromptWatch(FileSystemEventHandler):
         """Stop watching; a call of `changed` that is under way ends by itself."""
         self._stopped = True
         self._wake.set()
-        self._observer.stop()
 
     def on_any_event(self, event: FileSystemEvent) -> None:
         """Wake the thread; called by watchdog on its own."""
@@ -84,6 +83,7 @@ class PromptWatch(FileSystemEventHandler):
             self._wake.wait()
             self._wake.clear()
             if self._stopped:
+                self._observer.stop()  # here, where no watch is being moved
                 return
             # First, so that nothing happens unseen between the look and the watch.
             self._follow()

@@ -3,10 +3,11 @@
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 from torch import Tensor
@@ -146,7 +147,7 @@ def tune(
         prefix_kv(base, prompt)  # refuse a prompt of another model before the time is spent
     job = new_job(base, read, config, present)
     searched = None
-    with _writable(target):
+    with _writable(target) if group.leads else nullcontext():
         if search:
             job, searched = _with_context(job, group, progress)
         start = start_of(job)
@@ -379,9 +380,8 @@ def _writable(target: Path) -> Iterator[None]:
     missing = [folder for folder in (target.parent, *target.parents) if not folder.exists()]
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        probe = target.with_name(".attune-probe.tmp")
-        probe.touch()
-        probe.unlink()
+        with TemporaryFile(dir=target.parent):
+            pass
     except OSError as error:
         raise PromptWriteError(
             f"{target.parent} cannot be written ({error.strerror}); "

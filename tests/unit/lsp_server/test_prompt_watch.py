@@ -23,9 +23,10 @@ def watch(tmp_path, woken):
     watch.start()
     yield folder
     watch.stop()
-    watch._observer.join(60)
     watch._thread.join(60)
+    watch._observer.join(60)
     assert not watch._thread.is_alive()
+    assert not watch._observer.is_alive()
 
 
 def state(folder: Path) -> dict[str, str]:

@@ -1,6 +1,8 @@
 """The whole run on a small repository, and everything that can go wrong with its result."""
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -291,3 +293,23 @@ def test_a_repository_in_another_language_is_tuned_on(base: BaseModel, tmp_path:
     assert report.proof.holes > 0
     assert report.written is not None
     assert read_prompt(report.written).manifest.languages == ("typescript",)
+
+
+def test_runs_that_begin_together_leave_each_others_probe(tmp_path: Path) -> None:
+    """Two terminals may tune into one folder; neither may take the other's probe for its own."""
+    target = tmp_path / "p.attune.safetensors"
+    together = threading.Barrier(4)
+
+    def begin(_: int) -> None:
+        try:
+            for _ in range(50):
+                together.wait(60)
+                with tune_module._writable(target):
+                    pass
+        except PromptWriteError:
+            together.abort()
+            raise
+
+    with ThreadPoolExecutor(4) as runs:
+        list(runs.map(begin, range(4)))
+    assert list(tmp_path.iterdir()) == []
