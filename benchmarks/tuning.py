@@ -3,23 +3,25 @@
     python -m benchmarks.tuning [--minutes 10] [--packages celery,networkx] [--lora] [--cache DIR]
     python -m benchmarks.tuning --controls [--minutes 4]
 
-Every package of `pretraining/packages.toml` that was held out whole is fetched with pip and tuned
-on. Each prompt is proved on its package's unseen files beside no prompt, prompts of two other
-packages, a generic one, retrieval, both, and with `--lora` LoRA by PEFT at equal wall time (the
-best of three learning rates, chosen by the validation files; the prompt has one). Also measured are
-bits per byte of whole unseen files, left to right. Results are kept in DIR after every step; run
-again, it goes on from there. `--controls` tunes the controls anew and puts them into the package:
-that is to be done once for every new default model, before anything else.
+Every package of `pretraining/packages.toml` that was held out whole is fetched with pip as its
+source distribution, which is the repository with its tests, and tuned on. Each prompt is proved on
+its package's unseen files beside no prompt, prompts of two other packages, a generic one,
+retrieval, both, and with `--lora` LoRA by PEFT at equal wall time (the best of three learning
+rates, chosen by the validation files; the prompt has one). Also measured are bits per byte of whole
+unseen files, left to right. Results are kept in DIR after every step; run again, it goes on from
+there. `--controls` tunes the controls anew and puts them into the package: that is to be done once
+for every new default model, before anything else.
 """
 
 import argparse
 import json
 import math
+import shutil
 import statistics
 import subprocess
 import sys
+import tarfile
 import time
-import zipfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -50,39 +52,27 @@ LORA_RATES = (5e-4, 2e-3, 8e-3)
 EARLY_SECONDS = 180.0
 # outside of every repository: what git ignores there is not read
 CACHE = platformdirs.user_cache_path("attune", appauthor=False) / "benchmarks"
-LEFT_OUT = ("test", "tests", "testing", "_vendor")
 
 
 def repositories(cache: Path, names: Sequence[str]) -> dict[str, Path]:
-    """Folders with the packages' sources, fetched with pip if they are not there yet."""
+    """Folders with the packages' repositories, tests included, as their source distributions have
+    them; fetched with pip if they are not there yet."""
     held_out = packages()[1]
     found = {}
     for name in names:
         folder = cache / "repositories" / name
         if not folder.is_dir():
-            wheels = cache / "wheels" / name
-            command = [
-                sys.executable,
-                "-m",
-                "pip",
-                "download",
-                "-q",
-                "--no-deps",
-                "-d",
-                str(wheels),
-            ]
-            subprocess.run([*command, f"{name}=={held_out[name]}"], check=True)
+            archives = cache / "archives" / name
+            command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps"]
+            source = ["--no-binary", name, "-d", str(archives), f"{name}=={held_out[name]}"]
+            subprocess.run([*command, *source], check=True)
             fresh = folder.with_name(folder.name + ".part")
-            with zipfile.ZipFile(next(wheels.glob("*.whl"))) as wheel:
-                wheel.extractall(
-                    fresh,
-                    [
-                        member
-                        for member in wheel.namelist()
-                        if member.endswith(".py") and not set(member.split("/")) & set(LEFT_OUT)
-                    ],
-                )
-            fresh.rename(folder)
+            shutil.rmtree(fresh, ignore_errors=True)
+            with tarfile.open(next(archives.glob("*.tar.gz"))) as archive:
+                archive.extractall(fresh, filter="data")
+            (inside,) = fresh.iterdir()
+            inside.rename(folder)
+            fresh.rmdir()
         found[name] = folder
     folder = cache / "repositories" / controls.GENERIC_NAME
     folder.mkdir(parents=True, exist_ok=True)

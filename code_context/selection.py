@@ -133,7 +133,16 @@ def _rules(file: Path) -> pathspec.GitIgnoreSpec | None:
         lines = file.read_text("utf-8", "replace").splitlines()
     except OSError:
         return None
-    return pathspec.GitIgnoreSpec.from_lines(lines)
+    return pathspec.GitIgnoreSpec.from_lines(filter(is_pattern, lines))
+
+
+def is_pattern(line: str) -> bool:
+    """Whether a line means something to gitignore; git passes over one that does not ("!")."""
+    try:
+        pathspec.GitIgnoreSpec.from_lines([line])
+    except (ValueError, re.error):
+        return False
+    return True
 
 
 def _walk(

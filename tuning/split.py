@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import pathspec
 
+from code_context.selection import is_pattern
 from code_context.shingles import shingles
 from tuning.corpus import CorpusError, SourceFile
 
@@ -70,10 +71,13 @@ def split(files: tuple[SourceFile, ...], seed: int, newest: Collection[str] = ()
 def included(files: Sequence[SourceFile], globs: Sequence[str]) -> tuple[SourceFile, ...]:
     """The files that gitignore's patterns name; without patterns, all.
 
-    Raises `CorpusError` if there are none.
+    Raises `CorpusError` if there are none, or a pattern is none.
     """
     if not globs:
         return tuple(files)
+    for glob in globs:
+        if not is_pattern(glob):
+            raise CorpusError(f"{glob} is not a pattern of .gitignore's kind, such as 'tests/**'.")
     spec = pathspec.GitIgnoreSpec.from_lines(globs)
     chosen = tuple(file for file in files if spec.match_file(file.path))
     if not chosen:

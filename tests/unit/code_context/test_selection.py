@@ -40,6 +40,12 @@ def test_ignore_files_of_every_folder_hold_without_git(tree: Path) -> None:
     assert python_files(tree) == ["a.py", "src/b.py", "src/generated_kept.py"]
 
 
+@pytest.mark.parametrize("line", ["!", "\\", "a\\", "[z-a]"])
+def test_a_line_that_is_no_pattern_is_passed_over(tree: Path, line: str) -> None:
+    (tree / ".gitignore").write_text(f"{line}\n/build/\n")
+    assert python_files(tree) == ["a.py", "src/b.py", "src/generated_kept.py"]
+
+
 def test_git_decides_where_there_is_git(tree: Path) -> None:
     subprocess.run(["git", "init", "-q"], cwd=tree, check=True)
     assert python_files(tree) == [
