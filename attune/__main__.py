@@ -9,7 +9,7 @@ import typer
 
 from attune import __version__, prompt_commands, sharing_commands
 from attune.around import Repository
-from attune.output import BAD_INPUT, INTERNAL_ERROR, PROBLEM
+from attune.output import BAD_INPUT, INTERNAL_ERROR, PROBLEM, Json
 from attune.output import print_json as _print_json
 from attune.output import say as _say
 from attune.tune import evaluate, report, status, tune
@@ -34,8 +34,6 @@ app = typer.Typer(
 )
 sharing_commands.add_to(prompt_commands.app)
 app.add_typer(prompt_commands.app, name="prompt")
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout and nothing else.")]
 
 
 def _version(wanted: bool) -> None:

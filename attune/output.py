@@ -2,7 +2,11 @@
 
 import json
 import sys
-from typing import Any
+from typing import Annotated, Any
+
+import typer
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout and nothing else.")]
 
 PROBLEM, BAD_INPUT, INTERNAL_ERROR = 1, 2, 70  # 70 is EX_SOFTWARE of sysexits.h
 

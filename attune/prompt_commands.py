@@ -7,13 +7,12 @@ from typing import Annotated, Any
 import typer
 
 from attune.around import Root
-from attune.output import PROBLEM, print_json, say
+from attune.output import PROBLEM, Json, print_json, say
 
 app = typer.Typer(
     help="Look at prompt files, choose which serve, keep and share them.", no_args_is_help=True
 )
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout and nothing else.")]
 Reference = Annotated[
     str, typer.Argument(metavar="PROMPT", help="A file, a name in .attune, or a digest.")
 ]

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from attune.around import Root
-from attune.output import PROBLEM, print_json, say
-from attune.prompt_commands import Json, Reference, Trust, from_outside, read_bytes
+from attune.output import PROBLEM, Json, print_json, say
+from attune.prompt_commands import Reference, Trust, from_outside, read_bytes
 
 if TYPE_CHECKING:
     from prompts.registry import Registry

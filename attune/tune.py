@@ -7,10 +7,9 @@ from typing import Annotated
 import typer
 
 from attune.around import Repository, is_given
-from attune.output import PROBLEM, print_json, say
+from attune.output import PROBLEM, Json, print_json, say
 from tuning.config import Form, Task
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout and nothing else.")]
 Against = Annotated[
     list[Path] | None,
     typer.Option(help="Prompt of another repository to compare with; may be given again."),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from attune.output import PROBLEM, print_json, say
+from attune.output import PROBLEM, Json, print_json, say
 
 if TYPE_CHECKING:
     from attune.place import Place
@@ -50,9 +50,7 @@ def why(
             metavar="TEXT", help="What the editor's server says of its last answer (attune/why)."
         ),
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print JSON on stdout and nothing else.")
-    ] = False,
+    as_json: Json = False,
 ) -> None:
     """Show what the model is given at a place, what it makes of it, and why."""
     from attune.place import read_place

@@ -8,7 +8,7 @@ source distribution, which is the repository with its tests, and tuned on. Each 
 its package's unseen files beside no prompt, prompts of two other packages, a generic one,
 retrieval, both, and with `--lora` LoRA by PEFT at equal wall time (the best of three learning
 rates, chosen by the validation files; the prompt has one). Also measured are bits per byte of whole
-unseen files, left to right. Results are kept in DIR after every step; run again, it goes on from
+unseen files, left to right, and what the prompt costs in another package. Results are kept in DIR after every step; run again, it goes on from
 there. `--controls` tunes the controls anew and puts them into the package: that is to be done once
 for every new default model, before anything else.
 """
@@ -38,13 +38,14 @@ from prompts.file import SUFFIX, PromptFile, read_prompt, write_prompt
 from tuning import controls, generic
 from tuning.config import TuningConfig
 from tuning.corpus import SourceFile, collect
-from tuning.evaluate import middle_nats
+from tuning.evaluate import middle_nats, paired_gain
 from tuning.examples import Example
-from tuning.job import examples_of, recorded_job
+from tuning.job import examples_of, holes_of, new_job, recorded_job
 from tuning.lora import tune_lora
 from tuning.tune import Look, Report, tune
 
 CONTROLS = {"networkx": "BSD-3-Clause", "rich": "MIT"}
+UNRELATED = ("rich", "httpx")  # a repository that is not the prompt's own: the first other one
 GENERIC_LICENCE = "PSF-2.0"
 WINDOW_TOKENS = 512
 WINDOWS_PER_FILE = 4
@@ -128,6 +129,16 @@ def make_controls(base: BaseModel, found: dict[str, Path], config: TuningConfig)
         write_prompt(controls.FOLDER / f"{name}{SUFFIX}", licensed)
 
 
+def unrelated(base: BaseModel, repository: Path, prompt: PromptFile) -> dict[str, float]:
+    """What a prompt gains, or costs, on the unseen files of a repository that it is not for."""
+    job = new_job(base, collect(repository), TuningConfig(), None)
+    holes = holes_of(job)
+    examples = [hole.example for hole in holes]
+    nats = [middle_nats(base.model, prefix_kv(base, one), examples) for one in (None, prompt)]
+    gain = paired_gain(*nats, holes, job.config.seed)
+    return {"gain": round(gain.mean, 5), "low": round(gain.low, 5), "high": round(gain.high, 5)}
+
+
 def lora_on(base: BaseModel, repository: Path, prompt: PromptFile, minutes: float) -> Any:
     """The gain of the LoRA that does best on the validation files, of three learning rates."""
     read = collect(repository)
@@ -147,8 +158,6 @@ def lora_on(base: BaseModel, repository: Path, prompt: PromptFile, minutes: floa
 
 
 def _holes(job: Any, files: tuple[SourceFile, ...]) -> list[Example]:
-    from tuning.job import holes_of
-
     shown = replace(job, split=replace(job.split, test=files))
     return [hole.example for hole in holes_of(shown)]
 
@@ -181,7 +190,7 @@ def main() -> None:
     names = list(CONTROLS) if given.controls else given.packages.split(",")
     console = Console(stderr=True)
     base = load_model()
-    found = repositories(given.cache, names)
+    found = repositories(given.cache, [*names, *UNRELATED])
     if given.controls:
         make_controls(base, found, TuningConfig(minutes=given.minutes))
         return
@@ -208,8 +217,14 @@ def main() -> None:
             "tuned",
             lambda name=name, against=against: tuned_on(base, found[name], config, against),
         )
+        prompt = read_prompt(Path(results[name]["tuned"]["prompt"]))
+        elsewhere = next(one for one in UNRELATED if one != name)
+        keep(
+            name,
+            "unrelated",
+            lambda prompt=prompt, elsewhere=elsewhere: unrelated(base, found[elsewhere], prompt),
+        )
         if given.lora:
-            prompt = read_prompt(Path(results[name]["tuned"]["prompt"]))
             keep(
                 name,
                 "lora",
@@ -234,6 +249,7 @@ def show(results: dict[str, Any], names: Sequence[str]) -> None:
         "retrieval": lambda one: one["tuned"]["proof"]["arms"]["retrieval only"]["gain"],
         "both over it": lambda one: one["tuned"]["proof"]["over_retrieval"]["gain"],
         "half by 3 min": lambda one: one["tuned"]["early_share"],
+        "unrelated": lambda one: one["unrelated"]["gain"],
         "LoRA": lambda one: one["lora"]["gain"],
     }
     table = Table(title="Share of bits saved on unseen files")

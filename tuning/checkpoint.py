@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from prompts.errors import PromptWriteError
+from prompts.file import SUFFIX
 from prompts.routing import FOLDER
 
 KEY = "attune_run"
@@ -21,7 +22,7 @@ UNFINISHED = ".unfinished.safetensors"
 
 def unfinished_path(prompt: Path) -> Path:
     """Where the state of an unfinished run lies: beside the prompt that it is to become."""
-    return prompt.with_name(prompt.name.partition(".")[0] + UNFINISHED)
+    return prompt.with_name(prompt.name.removesuffix(SUFFIX) + UNFINISHED)
 
 
 def fingerprint(parts: Mapping[str, Any]) -> str:

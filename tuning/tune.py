@@ -168,7 +168,8 @@ def tune(
             job = replace(job, base=base)
         draft = _prompt_file(job, tuned.rows, tuned, measured={})
         proof = None
-        if not tuned.interrupted and group.leads:
+        found = job.present is None or tuned.best.step > 0  # else that one stays
+        if found and not tuned.interrupted and group.leads:
             ways = {NO_PROMPT: Way(base)}
             if job.present is None:
                 ways[UNTRAINED] = Way(base, _prompt_file(job, untrained, tuned, measured={}))
@@ -186,7 +187,6 @@ def tune(
                 tuned.interrupted = True
         proven = _serves(proof, tuned)
         written = None
-        found = job.present is None or tuned.best.step > 0  # else that one stays
         if group.leads and found and (proof is not None or proven):
             measured = proof.to_json() if proof else _validated(tuned.best.gain)
             measured |= {"proven": proven, "curve": _curve(tuned.checks)}

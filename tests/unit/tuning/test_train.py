@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from code_context.syntax import Hole
 from code_model.loading import BaseModel, weights_hash
 from code_model.soft_prompt import kv_of_ids
+from tuning.checkpoint import unfinished_path
 from tuning.config import Form, TuningConfig
 from tuning.corpus import SourceFile
 from tuning.evaluate import Gain, middle_nats, paired_gain
@@ -117,6 +118,12 @@ def test_a_killed_run_ends_at_the_same_bytes(
     assert (seen[0] > 1) == (step > 4), "it goes on from what was saved"
     assert tuned.rows.equal(whole.rows)
     assert [check.gain for check in tuned.checks] == [check.gain for check in whole.checks]
+
+
+def test_runs_of_two_prompts_keep_their_states_apart() -> None:
+    one, other = (Path(f"team-{version}.attune.safetensors") for version in ("1.1", "1.2"))
+    assert unfinished_path(one) == Path("team-1.1.unfinished.safetensors")
+    assert unfinished_path(one) != unfinished_path(other)
 
 
 def test_the_state_of_another_run_is_not_taken_up(base: BaseModel, tmp_path: Path) -> None:

@@ -246,6 +246,7 @@ def test_a_refresh_that_finds_nothing_better_leaves_the_prompt_alone(
     monkeypatch.setattr("tuning.job.paired_gain", lambda *arguments: next(gains))
     report = tune(base, collect(git_repository), written, CONFIG, quiet, present=written)
     assert report.written is None
+    assert report.proof is None, "nothing to prove"
     assert {file: file.read_bytes() for file in written.parent.iterdir()} == before
 
 
