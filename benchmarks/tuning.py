@@ -8,9 +8,9 @@ source distribution, which is the repository with its tests, and tuned on. Each 
 its package's unseen files beside no prompt, prompts of two other packages, a generic one,
 retrieval, both, and with `--lora` LoRA by PEFT at equal wall time (the best of three learning
 rates, chosen by the validation files; the prompt has one). Also measured are bits per byte of whole
-unseen files, left to right, and what the prompt costs in another package. Results are kept in DIR after every step; run again, it goes on from
-there. `--controls` tunes the controls anew and puts them into the package: that is to be done once
-for every new default model, before anything else.
+unseen files, left to right, and what the prompt costs in another package. Results are kept in DIR
+after every step; run again, it goes on from there. `--controls` tunes the controls anew and puts
+them into the package: that is to be done once for every new default model, before anything else.
 """
 
 import argparse
@@ -30,6 +30,7 @@ from typing import Any
 import platformdirs
 from rich.console import Console
 from rich.table import Table
+from torch import Tensor
 
 from code_model.loading import BaseModel, load_model
 from code_model.soft_prompt import prefix_kv
@@ -39,7 +40,7 @@ from tuning import controls, generic
 from tuning.config import TuningConfig
 from tuning.corpus import SourceFile, collect
 from tuning.evaluate import middle_nats, paired_gain
-from tuning.examples import Example
+from tuning.examples import Example, HeldOutHole
 from tuning.job import examples_of, holes_of, new_job, recorded_job
 from tuning.lora import tune_lora
 from tuning.tune import Look, Report, tune
@@ -129,14 +130,19 @@ def make_controls(base: BaseModel, found: dict[str, Path], config: TuningConfig)
         write_prompt(controls.FOLDER / f"{name}{SUFFIX}", licensed)
 
 
-def unrelated(base: BaseModel, repository: Path, prompt: PromptFile) -> dict[str, float]:
-    """What a prompt gains, or costs, on the unseen files of a repository that it is not for."""
-    job = new_job(base, collect(repository), TuningConfig(), None)
-    holes = holes_of(job)
-    examples = [hole.example for hole in holes]
-    nats = [middle_nats(base.model, prefix_kv(base, one), examples) for one in (None, prompt)]
-    gain = paired_gain(*nats, holes, job.config.seed)
-    return {"gain": round(gain.mean, 5), "low": round(gain.low, 5), "high": round(gain.high, 5)}
+def saved(
+    base: BaseModel, prefix: Tensor, holes: Sequence[HeldOutHole], examples: Sequence[Example]
+) -> list[float]:
+    """The share of the holes' bits that a prefix saves, with its 95 % interval over files."""
+    nats = [middle_nats(base.model, one, examples) for one in (prefix_kv(base, None), prefix)]
+    gain = paired_gain(*nats, holes, TuningConfig().seed)
+    return [round(one, 5) for one in (gain.mean, gain.low, gain.high)]
+
+
+def unrelated(base: BaseModel, repository: Path, prompt: PromptFile) -> list[float]:
+    """What a prompt saves on the unseen files of a repository that it is not for."""
+    holes = holes_of(new_job(base, collect(repository), TuningConfig(), None))
+    return saved(base, prefix_kv(base, prompt), holes, [hole.example for hole in holes])
 
 
 def lora_on(base: BaseModel, repository: Path, prompt: PromptFile, minutes: float) -> Any:
@@ -249,7 +255,7 @@ def show(results: dict[str, Any], names: Sequence[str]) -> None:
         "retrieval": lambda one: one["tuned"]["proof"]["arms"]["retrieval only"]["gain"],
         "both over it": lambda one: one["tuned"]["proof"]["over_retrieval"]["gain"],
         "half by 3 min": lambda one: one["tuned"]["early_share"],
-        "unrelated": lambda one: one["unrelated"]["gain"],
+        "unrelated": lambda one: one["unrelated"][0],
         "LoRA": lambda one: one["lora"]["gain"],
     }
     table = Table(title="Share of bits saved on unseen files")

@@ -19,13 +19,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.tuning import CACHE, repositories
+from benchmarks.tuning import CACHE, UNRELATED, repositories, saved
 from code_model.loading import BaseModel, load_model
-from code_model.soft_prompt import prefix_kv
 from tuning.config import TuningConfig
 from tuning.corpus import collect
 from tuning.distributed import Group
-from tuning.evaluate import middle_nats, paired_gain
 from tuning.examples import HeldOutHole, indexed
 from tuning.job import Job, holes_of, new_job, start_of, train_job
 from tuning.prefix import FORMS
@@ -57,19 +55,23 @@ def tuned(job: Job) -> Tuned:
     return train_job(job, start_of(job), lambda fraction, so_far: None, None, Group())
 
 
-def gains(job: Job, found: Tuned, holes: Sequence[HeldOutHole]) -> Row:
-    """What a prompt saves on the holes: against no prompt, and both beside retrieved code."""
+def gains(
+    job: Job, found: Tuned, holes: Sequence[HeldOutHole], unrelated: Sequence[HeldOutHole] = ()
+) -> Row:
+    """What a prompt saves on the holes: against no prompt, and both beside retrieved code; and on
+    holes of another repository."""
     base = job.base
     prefix = FORMS[job.config.form](found.rows).kv(base.model).detach()
-    none = prefix_kv(base, None)
-    measured = {}
-    for name, examples in (
-        ("gain", [hole.example for hole in holes]),
-        ("over_retrieval", [hole.retrieved or hole.example for hole in holes]),
-    ):
-        without, with_prompt = (middle_nats(base.model, one, examples) for one in (none, prefix))
-        gain = paired_gain(without, with_prompt, holes, job.config.seed)
-        measured[name] = [round(one, 5) for one in (gain.mean, gain.low, gain.high)]
+    own = [hole.example for hole in holes]
+    measured = {
+        "gain": saved(base, prefix, holes, own),
+        "over_retrieval": saved(
+            base, prefix, holes, [hole.retrieved or hole.example for hole in holes]
+        ),
+    }
+    if unrelated:
+        elsewhere = [hole.example for hole in unrelated]
+        measured["unrelated"] = saved(base, prefix, unrelated, elsewhere)
     return {
         **measured,
         "steps": found.steps,
@@ -81,10 +83,10 @@ def gains(job: Job, found: Tuned, holes: Sequence[HeldOutHole]) -> Row:
     }
 
 
-def one(job: Job) -> Row:
+def one(job: Job, unrelated: Sequence[HeldOutHole] = ()) -> Row:
     """Tune, and measure on the job's own test files."""
     found = tuned(job)
-    return gains(job, found, holes_of(job, indexed(job.read.files)))
+    return gains(job, found, holes_of(job, indexed(job.read.files)), unrelated)
 
 
 def curve(base: BaseModel, folder: Path, config: TuningConfig) -> Iterator[tuple[str, Row]]:
@@ -97,11 +99,14 @@ def curve(base: BaseModel, folder: Path, config: TuningConfig) -> Iterator[tuple
         yield f"{size} files", one(replace(job, split=replace(job.split, train=some)))
 
 
-def ablation(base: BaseModel, folder: Path, config: TuningConfig) -> Iterator[tuple[str, Row]]:
-    """Each part of the recipe, left out or added."""
+def ablation(
+    base: BaseModel, folder: Path, config: TuningConfig, elsewhere: Path
+) -> Iterator[tuple[str, Row]]:
+    """Each part of the recipe, left out or added; also what the prompt costs `elsewhere`."""
     read = collect(folder)
+    unrelated = holes_of(new_job(base, collect(elsewhere), config, None))
     for name, change in ABLATIONS.items():
-        yield name, one(new_job(base, read, replace(config, **change), None))
+        yield name, one(new_job(base, read, replace(config, **change), None), unrelated)
 
 
 def parts(base: BaseModel, folder: Path, config: TuningConfig) -> Iterator[tuple[str, Row]]:
@@ -133,13 +138,15 @@ def models(
 def show(title: str, rows: dict[str, Row]) -> None:
     """The table of one study."""
     table = Table(title=title)
-    for column in ("", "saved", "95 %", "over retrieval", "95 %", "best step", "seconds"):
+    titles = ("", "saved", "95 %", "over retrieval", "95 %", "elsewhere", "best step", "seconds")
+    for column in titles:
         table.add_column(column, justify="left" if not column else "right")
     for name, row in rows.items():
         cells = []
         for key in ("gain", "over_retrieval"):
             mean, low, high = row[key]
             cells += [f"{mean:+.1%}", f"{low:+.1%} to {high:+.1%}"]
+        cells.append(f"{row['unrelated'][0]:+.1%}" if "unrelated" in row else "")
         table.add_row(name, *cells, f"{row['best_step']} of {row['steps']}", str(row["seconds"]))
     Console(width=140).print(table)
 
@@ -153,24 +160,25 @@ def main() -> None:
     parser.add_argument("--models", type=Path, nargs="*", default=[])
     parser.add_argument("--cache", type=Path, default=CACHE)
     given = parser.parse_args()
-    folder = repositories(given.cache, [given.package])[given.package]
-    config = TuningConfig(steps=given.steps)
-    studies = {"curve": curve, "ablation": ablation, "parts": parts}
-    rows = (
-        models(given.models, folder, config)
-        if given.study == "models"
-        else studies[given.study](load_model(), folder, config)
-    )
+    elsewhere = next(one for one in UNRELATED if one != given.package)
+    found = repositories(given.cache, [given.package, elsewhere])
+    folder, config = found[given.package], TuningConfig(steps=given.steps)
+    if given.study == "models":
+        rows = models(given.models, folder, config)
+    elif given.study == "ablation":
+        rows = ablation(load_model(), folder, config, found[elsewhere])
+    else:
+        rows = {"curve": curve, "parts": parts}[given.study](load_model(), folder, config)
     title = f"{given.study}: {given.package}, {given.steps} steps"
-    found: dict[str, Row] = {}
+    measured: dict[str, Row] = {}
     console = Console(stderr=True)
     began = time.monotonic()
     for name, row in rows:
-        found[name] = row
+        measured[name] = row
         console.print(f"{name}: {row['gain'][0]:+.1%}, {time.monotonic() - began:.0f} s so far")
         kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-        RESULTS.write_text(json.dumps({**kept, title: found}, indent=1) + "\n")
-    show(title, found)
+        RESULTS.write_text(json.dumps({**kept, title: measured}, indent=1) + "\n")
+    show(title, measured)
 
 
 if __name__ == "__main__":
