@@ -81,10 +81,10 @@ def complete(
         loaded = None if prompt == "none" else read_prompt(Path(prompt))
     neighbours = other_files(at.root)
     with waiting("Loading the model and completing…"):
-        from code_model.completion import REASONS
         from code_model.completion import complete as complete_at
         from code_model.engine import Engine
         from code_model.loading import load_model
+        from code_model.reasons import REASONS
 
         engine = Engine(load_model(), loaded)
         answer = complete_at(

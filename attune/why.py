@@ -70,16 +70,16 @@ def why(
         serving = "no prompt (as asked)" if loaded is None else loaded.manifest.name
     neighbours = other_files(at.root)
     with waiting("Loading the model and asking it…"):
-        from code_model.completion import REASONS
         from code_model.engine import Engine
         from code_model.explanation import explain
         from code_model.loading import load_model
+        from code_model.reasons import REASONS
 
         engine = Engine(load_model(), loaded)
         found = explain(engine, at.text, at.path, at.offset, repository=neighbours)
     for problem in problems:
         say(problem)
-    silent = None if found.reason is None else REASONS.get(found.reason, found.reason)
+    silent = None if found.reason is None else REASONS[found.reason]
     if html is not None:
         write_page(html, page(at, found, serving, silent, served))
         say(f"written to {html}")

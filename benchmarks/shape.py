@@ -1,11 +1,16 @@
 """A model of Qwen2.5-Coder-0.5B's shape with random weights: its speed, without its knowledge."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from code_model.llama import Llama, LlamaConfig
+from code_model import native
+from code_model.cancel import Cancel
+from code_model.forward import BestForward, Forward
+from code_model.llama import KVCache, Llama, LlamaConfig
 from code_model.loading import BaseModel
 
 CONFIG = LlamaConfig(
@@ -32,6 +37,43 @@ def random_base(like: BaseModel) -> BaseModel:
         model_fingerprint="0" * 64,
         tokenizer_fingerprint="0" * 64,
     )
+
+
+class SpokenFor:
+    """A model's steps, each taking the time of the large one's, which computes it too.
+
+    What the large one says is thrown away, for random weights hardly ever end a line, and repeat
+    nothing. Its cache is as long as the other's, and its cancel ends a step at its next layer.
+    """
+
+    def __init__(self, speaks: Forward, computes: BaseModel, capacity: int) -> None:
+        self._speaks = speaks
+        self._computes = computes
+        self._cache = KVCache(CONFIG, capacity)
+        self._cache.keys.zero_()  # what another cache brings back was not computed here
+        self._cache.values.zero_()
+
+    def step(
+        self, ids: Sequence[int], cache: KVCache, scored: int, cancel: Cancel | None = None
+    ) -> tuple[list[int], list[float]]:
+        """See `code_model.forward.Forward.step`."""
+        self._cache.length = cache.length
+        self._computes.forward.step(ids, self._cache, scored, cancel)
+        return self._speaks.step(ids, cache, scored, cancel)
+
+
+def spoken_for(base: BaseModel) -> BaseModel:
+    """`base`, as slow as the large shape. Raises `SystemExit` without a compiler."""
+    library = native.compile_library()
+    if library is None:
+        raise SystemExit("This measures the compiled step, which needs a C++ compiler.")
+    large, other = random_base(base), replace(base)
+    large.forward.native = native.NativeForward(large.model, library)
+    speaks = BestForward(base.model)
+    speaks.native = native.NativeForward(base.model, library)
+    capacity = base.model.config.max_position_embeddings
+    vars(other)["forward"] = SpokenFor(speaks, large, capacity)  # in place of the cached property
+    return other
 
 
 def transformers_twin(base: BaseModel) -> Any:

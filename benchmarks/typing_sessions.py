@@ -6,6 +6,10 @@ a function is taken out of the middle and typed back: at a person's pace, with p
 slips that are deleted again, and suggestions accepted where they say what the file says. Every
 keystroke is a change, a cancel of the request before it and a new request, as an editor sends them.
 Client and server share one process and speak JSON; the engine has its thread, as always.
+
+With `--large` every step is computed by a model of the 0.5B shape with random weights, and what it
+says is what the default model says there: as many tokens, stops, silences and hits of the caches
+(`benchmarks.shape.SpokenFor`).
 """
 
 import argparse
@@ -13,10 +17,9 @@ import asyncio
 import json
 import os
 import random
-import statistics
 import string
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,13 +27,16 @@ from typing import Any
 
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # before torch loads, as the command does
 
+import numpy as np
+from rapidfuzz.distance import Prefix
 from rich.progress import Progress
 
 from benchmarks.files import read_files
-from benchmarks.latency import quantile
 from code_context.syntax import language_of, parse
 from lsp_server.answers import Answer, CompletionRequest
-from lsp_server.server import AttuneServer, create_server
+from lsp_server.engine import CompletionModel, OpenEngine, Run, Tell
+from lsp_server.server import create_server
+from lsp_server.settings import Settings
 
 ROOT = Path("/project")
 KEYSTROKES = 110  # typed in each file, at least
@@ -44,9 +50,17 @@ WORTH = 4  # characters; nobody reaches for Tab for fewer
 
 @dataclass
 class Record:
-    """What became of requests. Milliseconds are from keystroke to answer, at the client."""
+    """What became of requests. Milliseconds are from keystroke to answer, at the client.
+
+    `calls` were begun for a request, whatever became of them, `calls_ahead` while nobody waited.
+    """
 
     keystrokes: int = 0
+    calls: int = 0
+    calls_ahead: int = 0
+    foretold: set[tuple[str, int]] = field(default_factory=set)
+    """Characters, by their distance from the end, that a suggestion on the screen had right."""
+    processor_s: float = 0.0
     accepted: int = 0
     accepted_characters: int = 0
     overtaken: int = 0
@@ -59,32 +73,63 @@ class Record:
     shown: int = 0
 
     def summary(self) -> dict[str, Any]:
-        """Figures over all answered requests; one is overtaken if the next key came first."""
+        """Figures over all requests, one for each keystroke; overtaken ones were answered with
+        nothing, because the next key came first."""
         answered = len(self.waits_ms)
         return {
             "keystrokes": self.keystrokes,
             "answered": answered,
             "overtaken": self.overtaken,
+            "model_calls": self.calls,
+            "model_calls_ahead": self.calls_ahead,
+            "without_model_call": 1 - self.calls / self.keystrokes,
+            "answered_without_model_call": 1 - len(self.model_ms) / answered,
+            "processor_ms_per_keystroke": 1e3 * self.processor_s / self.keystrokes,
             "shown": self.shown,
             "accepted": self.accepted,
             "accepted_characters": self.accepted_characters,
-            "without_model_call": 1 - len(self.model_ms) / answered,
+            "foretold_characters": len(self.foretold),
             "without_model_ms": _spread(self.known_ms),
             "with_model_ms": _spread(self.model_ms),
             "keystroke_to_answer_ms": _spread(self.waits_ms),
-            "model_calls": self.sources["model call"],
             "prefilled_tokens": _spread(self.prefilled),
             "sources": dict(self.sources),
             "reasons": dict(self.reasons.most_common()),
         }
 
 
+class Counted:
+    """The model, with every call of it counted."""
+
+    def __init__(self, model: CompletionModel, record: Record) -> None:
+        self._model = model
+        self._record = record
+        self.asked: deque[CompletionRequest] = deque(maxlen=16)
+        """The latest requests of the editor; all others are made ahead."""
+        self.warm, self.version = model.warm, model.version
+
+    def complete(self, request: CompletionRequest, run: Run) -> Answer:
+        """Answer one request."""
+        answer = self._model.complete(request, run)
+        if answer.prefilled is not None:
+            if any(one is request for one in self.asked):
+                self._record.calls += 1
+            else:
+                self._record.calls_ahead += 1
+        return answer
+
+
 class Editor:
     """One document and its requests, over the server's own protocol objects."""
 
-    def __init__(self, server: AttuneServer, record: Record) -> None:
-        self.server = server
-        self.record = record
+    def __init__(self, open_engine: OpenEngine) -> None:
+        self.record = Record()
+
+        def open_counted(settings: Settings, root: Path | None, tell: Tell) -> Counted:
+            self._model = Counted(open_engine(settings, root, tell), self.record)
+            return self._model
+
+        self.server = server = create_server(open_counted)
         self.ready = asyncio.Event()
         self._answers: dict[int, asyncio.Future[Any]] = {}
         self._sent = 0
@@ -97,6 +142,7 @@ class Editor:
         complete = server.engine.complete
 
         async def recorded(request: CompletionRequest, *rest: Any) -> Answer:
+            self._model.asked.append(request)
             self._last_answer = answer = await complete(request, *rest)
             return answer
 
@@ -219,8 +265,9 @@ def keys(truth: str) -> Iterator[str]:
         at = end
 
 
-async def session(editor: Editor, path: str, text: str, person: random.Random) -> None:
-    """Type one hidden part back."""
+async def session(editor: Editor, path: str, text: str) -> None:
+    """Type one hidden part back; how it is typed does not depend on what is accepted."""
+    person, taker = random.Random(path), random.Random(f"{path} accepts")
     start, end = hidden_part(path, text)
     truth = text[start:end]
     editor.open((ROOT / path).as_uri(), text[:start] + text[end:], start)
@@ -240,7 +287,7 @@ async def session(editor: Editor, path: str, text: str, person: random.Random) -
         pause = truth[done : done + 1] == "\n"
         if pause:
             await _gap(person, PAUSE_S)
-        done += await _accepted(editor, truth[done:], person)
+        done += await _accepted(editor, truth[done:], taker)
     await editor.settle()
 
 
@@ -248,6 +295,9 @@ async def _accepted(editor: Editor, rest: str, person: random.Random) -> int:
     """Read what is shown by now; accept all of it, or its first word, if it is what was meant."""
     await asyncio.sleep(0.05)
     shown = editor.suggestion
+    right = Prefix.similarity(shown, rest)
+    if right >= WORTH:
+        editor.record.foretold.update((editor.uri, len(rest) - n) for n in range(right))
     word = shown[: len(shown) - len(shown.lstrip())] + shown.lstrip().partition(" ")[0]
     for part in (shown, word):
         if len(part) >= WORTH and rest.startswith(part) and person.random() < TAKES:
@@ -263,50 +313,56 @@ async def _gap(person: random.Random, median_s: float) -> None:
     await asyncio.sleep(person.lognormvariate(0, 0.45) * median_s)
 
 
-async def replay(files: dict[str, str], server: AttuneServer) -> dict[str, Any]:
+async def replay(files: dict[str, str], open_engine: OpenEngine) -> dict[str, Any]:
     """All sessions, one after the other."""
-    record = Record()
-    editor = Editor(server, record)
+    editor = Editor(open_engine)
     await editor.start(ROOT)
-    person = random.Random(0)
+    began = time.process_time()
     with Progress(transient=True) as progress:
         task = progress.add_task("Typing", total=len(files))
         for path, text in files.items():
-            await session(editor, path, text, person)
+            await session(editor, path, text)
             progress.advance(task)
-    server.shutdown()
-    return record.summary()
+    editor.record.processor_s = time.process_time() - began
+    editor.server.shutdown()
+    return editor.record.summary()
 
 
 def _spread(values: list[Any]) -> dict[str, float] | None:
     if not values:
         return None
-    return {"p50": round(statistics.median(values), 2), "p90": round(quantile(values, 0.9), 2)}
+    middle, high = np.quantile(values, (0.5, 0.9))
+    return {"p50": round(float(middle), 2), "p90": round(float(high), 2)}
 
 
 def main() -> None:
     """Replay, print and write the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--files", type=int, default=10)
-    parser.add_argument("--large", action="store_true", help="a random model of the 0.5B shape")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/typing.json"))
+    parser.add_argument("--large", action="store_true", help="steps of a model of the 0.5B shape")
+    parser.add_argument("--out", type=Path, help="default: results/typing.json, typing_large.json")
     options = parser.parse_args()
+    name = "typing_large.json" if options.large else "typing.json"
+    out = options.out or Path("benchmarks/results") / name
     files = dict(list(read_files().items())[: options.files])
-    server = create_server(_open_large if options.large else None)
-    result = asyncio.run(replay(files, server))
+    result = asyncio.run(replay(files, _open_large if options.large else _open))
     print(json.dumps(result, indent=1))
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
-def _open_large(settings: Any, root: Any, tell: Any) -> Any:
-    from benchmarks.shape import random_base
+def _open(settings: Settings, root: Path | None, tell: Tell) -> CompletionModel:
+    from lsp_server.model import open_engine
+
+    return open_engine(settings, root, tell)
+
+
+def _open_large(settings: Settings, root: Path | None, tell: Tell) -> CompletionModel:
+    from benchmarks.shape import spoken_for
     from code_model.loading import load_model
     from lsp_server.model import AttunedModel
 
-    base = random_base(load_model())
-    base.forward.compile()
-    return AttunedModel(base, settings.prompt, root, tell)
+    return AttunedModel(spoken_for(load_model()), settings.prompt, root, tell)
 
 
 if __name__ == "__main__":

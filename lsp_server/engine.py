@@ -18,6 +18,7 @@ from typing import Protocol
 from code_model.cancel import Cancel
 from lsp_server.answers import Answer, CompletionRequest
 from lsp_server.completion_cache import CompletionCache
+from lsp_server.doubts import Doubts
 from lsp_server.edit_range import replaced_length
 from lsp_server.pace import Pace
 from lsp_server.protocol import Status
@@ -123,6 +124,7 @@ class EngineThread:
         self._cache = CompletionCache()
         self._version: Hashable = None
         self._pace = Pace(clock)
+        self._doubts = Doubts()
         self._visits: dict[str, _Visit] = {}
         self._arrivals = count(1)
         self._latest = 0
@@ -157,6 +159,8 @@ class EngineThread:
             answer = await self._computed(request, arrival, current)
         elif self._running is not None and not _leads_to(request, answer, self._running):
             self._running.run.cancel()
+        if arrival == self._latest:
+            self._doubts.said(request.path, answer.text or answer.withheld)
         if not request.explicit:
             answer = self._judged(request, answer, deleted)
         answer = replace(answer, number=next(self._numbers))
@@ -212,14 +216,17 @@ class EngineThread:
         """Learn from how the text changed since the last request; what was just deleted."""
         before, behind = request.text[: request.offset], request.text[request.offset :]
         now, last = self._clock(), self._visits.get(request.path)
-        deleted = ""
+        deleted, typed = "", None
         if last is not None and last.behind == behind:
-            if before.startswith(last.before) and before != last.before:
+            if before.startswith(last.before):
+                typed = before[len(last.before) :]
+            if typed:
                 self._pace.typed(now - last.at)
-            elif before == last.before:
+            elif typed is not None:
                 deleted = last.deleted
             elif last.before.startswith(before):
                 deleted = last.before[len(before) :] + last.deleted
+        self._doubts.typed(request.path, before[: len(before) - len(typed or "")], typed)
         self._visits[request.path] = _Visit(before, behind, now, deleted)
         return deleted
 
@@ -247,7 +254,8 @@ class EngineThread:
                 return Answer("", "cancelled")
         if self._running is not None:
             self._running.run.cancel()  # now, and not only when the wait is over
-        if not request.explicit and (delay := self._pace.delay_s()):
+        doubtful = self._doubts.doubts(request.path)
+        if not request.explicit and (delay := self._pace.delay_s(doubtful=doubtful)):
             await asyncio.sleep(delay)
             if arrival != self._latest:
                 return Answer("", "cancelled")

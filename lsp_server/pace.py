@@ -6,6 +6,8 @@ MAX_DELAY_S = 0.4
 FORGET_S = 600.0
 """What acceptances and rejections taught fades over ten minutes."""
 PAUSE_S = 1.0  # a longer gap is a pause, not typing
+PAUSED = 2.0
+"""Usual gaps without a keystroke after which a doubtful question is asked."""
 
 
 class Pace:
@@ -40,10 +42,11 @@ class Pace:
         """An answer was dismissed."""
         self._learn(1.5)
 
-    def delay_s(self) -> float:
-        """How long to wait for another keystroke before the model is asked."""
-        late = max(0.0, min(self._latency_s - self._gap_s / 2, self._gap_s))
-        return min(MAX_DELAY_S, late * self._faded())
+    def delay_s(self, *, doubtful: bool = False) -> float:
+        """How long to wait for another keystroke before the model is asked; until the user pauses
+        where its answer is `doubtful`."""
+        late = max(0.0, min(self._latency_s - self._gap_s / 2, self._gap_s)) * self._faded()
+        return min(MAX_DELAY_S, max(late, PAUSED * self._gap_s if doubtful else 0.0))
 
     def _learn(self, factor: float) -> None:
         self._patience = min(4.0, max(0.5, self._faded() * factor))

@@ -7,6 +7,8 @@ written for that one needs no changes. vscode-client/src/protocol.ts mirrors thi
 from dataclasses import dataclass
 from typing import Literal
 
+from code_model import reasons
+
 DID_CHANGE_STATUS = "attune/didChangeStatus"
 """Notification from server to client whose params are a `Status`."""
 
@@ -59,14 +61,27 @@ LOADING = Status("Normal", True, "Loading the model…")
 OFF = Status("Inactive", False, "Off by the client's settings.")
 
 
+REASONS = {
+    **reasons.REASONS,
+    "rejected": "this suggestion was dismissed here before",
+    "echo_of_deletion": "the suggestion brings back what was just deleted",
+    "no_engine": "the model is not loaded",
+    "not_open": "the document is not open",
+    "stale": "the document has changed meanwhile",
+    "error": "something went wrong, as the log tells",
+}
+"""Every reason for offering nothing, with its words; docs/protocol.md lists them."""
+
+
 @dataclass(frozen=True)
 class Silence:
-    """Why the latest request offered nothing, as a code such as `in_comment`; None: it did.
+    """Why the latest request offered nothing: a key of `REASONS` and its words; None: it did.
 
     Sent when it changes, never for a keystroke.
     """
 
     reason: str | None
+    message: str | None
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,7 @@ from lsp_server.protocol import (
     DID_STAY_SILENT,
     LOADING,
     OFF,
+    REASONS,
     STATISTICS,
     WHY,
     Silence,
@@ -109,7 +110,8 @@ class AttuneServer(LanguageServer):
         """Send why nothing was offered, None if something was, when it is not as it was before."""
         if reason != self.silence:
             self.silence = reason
-            self.protocol.notify(DID_STAY_SILENT, Silence(reason))
+            words = None if reason is None else REASONS[reason]
+            self.protocol.notify(DID_STAY_SILENT, Silence(reason, words))
 
     def report_server_error(self, error: Exception, source: Any) -> None:
         """Log it; pygls would show a pop-up."""
@@ -276,6 +278,8 @@ def _why(ls: AttuneServer, params: Any) -> Why | None:
             f"The model computed {answer.prefilled} tokens before the first new one; all others "
             "were in its cache of keys and values."
         )
+    if answer.reason is not None:
+        message += f" Nothing was offered: {REASONS[answer.reason]}."
     return Why(answer.source, answer.prefilled, answer.reason, message)
 
 

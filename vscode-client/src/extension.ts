@@ -56,7 +56,7 @@ export function activate(context: ExtensionContext): void {
       serving = status.busy ? null : (status.prompt ?? null);
       lookForDrift();
     },
-    silence: (reason) => statusBar.showSilence(reason),
+    silence: (message) => statusBar.showSilence(message),
     promptIsWorthless: (prompt) => void offerRollback(prompt, () => showStatistics(started)),
   });
   server = started;

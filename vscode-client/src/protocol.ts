@@ -15,9 +15,10 @@ export function promptName(prompt: string): string {
   return prompt.replace(/@[0-9a-f]*$/, "");
 }
 
-/** Why the latest request offered nothing, as a code; null: it offered something. */
+/** Why the latest request offered nothing, as a code and in words; null: it offered something. */
 export interface Silence {
   readonly reason: string | null;
+  readonly message: string | null;
 }
 
 /** Figures of the suggestions that were made with the prompt or without it; characters are per suggestion. */

@@ -23,7 +23,7 @@ const SEE_LOG = "see “Attune: Show Log”, then run “Attune: Restart Server�
 /** Hears what the server tells. */
 export interface Listener {
   status(status: Status): void;
-  silence(reason: string | null): void;
+  silence(message: string | null): void;
   promptIsWorthless(prompt: string): void;
 }
 
@@ -151,7 +151,7 @@ export class Server {
       }
     };
     client.onNotification(didChangeStatus, heard((status) => this.listener.status(status)));
-    client.onNotification(didStaySilent, heard(({ reason }) => this.listener.silence(reason)));
+    client.onNotification(didStaySilent, heard(({ message }) => this.listener.silence(message)));
     client.onNotification(didFindPromptWorthless, heard(({ prompt }) => this.listener.promptIsWorthless(prompt)));
     client.onDidChangeState(({ newState }) => {
       if (newState === State.StartFailed) {

@@ -39,9 +39,9 @@ export class StatusBar implements Disposable {
     this.update();
   }
 
-  /** Why nothing is offered at the cursor, as the server's code; null: something is. */
-  showSilence(reason: string | null): void {
-    this.silence = reason;
+  /** Why nothing is offered at the cursor, in the server's words; null: something is. */
+  showSilence(message: string | null): void {
+    this.silence = message;
     this.update();
   }
 
@@ -58,7 +58,7 @@ export class StatusBar implements Disposable {
     const drift = isReady && this.drift?.prompt === prompt ? this.drift : undefined;
     const icon = busy ? "$(loading~spin)" : drift === undefined ? ICONS[kind] : DRIFTED;
     const name = prompt ? `: ${promptName(prompt).slice(0, LONGEST_NAME)}` : "";
-    const silent = isReady && this.silence !== null ? `Silent here: ${this.silence.replaceAll("_", " ")}.` : undefined;
+    const silent = isReady && this.silence !== null ? `Silent here: ${this.silence}.` : undefined;
     const said = [message, drift?.sentence, silent].filter((one) => one !== undefined).join(" ");
     this.item.text = `${icon} Attune${name}${drift === undefined ? "" : " (drifted)"}`;
     this.item.tooltip = said;

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from code_context.syntax import parse
 from code_model import filters
-from code_model.completion import REASONS
 from code_model.filters import Candidate
+from code_model.reasons import REASONS
 from tests.conftest import cursor
 
 CASES = {

@@ -248,6 +248,23 @@ async def test_warming_is_for_the_place_that_was_visited_last(engine, thread) ->
     assert [one.offset for one in engine.warmed] == [3, 2, 0]
 
 
+async def test_a_word_that_contradicts_is_asked_about_at_a_pause_only(engine, thread, monkeypatch):
+    """Until a few letters on, or the word's end, or unless the user asks."""
+    monkeypatch.setattr(Pace, "delay_s", lambda self, *, doubtful=False: 3600.0 * doubtful)
+    engine.answer = lambda request: "zz"
+    for typed in ("", "a"):
+        await thread.complete(request(f"x = {typed}$0"))
+    waiting = asyncio.create_task(thread.complete(request("x = ab$0")))
+    await asyncio.sleep(0)
+    assert len(engine.requests) == 2
+    asked = await thread.complete(request("x = ab$0", explicit=True))
+    assert (asked.text, len(engine.requests)) == ("zz", 3)
+    for now in ("x = abcde$0", "x = abcde.$0"):
+        assert (await thread.complete(request(now))).text == "zz"
+    assert len(engine.requests) == 5
+    waiting.cancel()
+
+
 def test_the_delay_follows_typing_and_latency() -> None:
     now = [0.0]
     pace = Pace(lambda: now[0])
@@ -270,3 +287,7 @@ def test_the_delay_follows_typing_and_latency() -> None:
     for _ in range(9):
         pace.accepted()
     assert pace.delay_s() == pytest.approx(0.06, rel=0.01)
+    assert pace.delay_s(doubtful=True) == pytest.approx(0.24, rel=0.01)
+    for _ in range(50):
+        pace.typed(0.9)
+    assert pace.delay_s(doubtful=True) == 0.4

@@ -2,6 +2,7 @@
 
 import pytest
 
+from lsp_server import protocol
 from lsp_server.outcomes import Settled
 
 URI = "file:///work/space/package/module.py"
@@ -87,6 +88,8 @@ async def test_silence_is_told_when_it_changes(client, engine):
         engine.answer = lambda request, answer=answer: answer
         await client.complete(0, place)
     assert [one["reason"] for one in client.silences] == ["nothing_to_add", None, "nothing_to_add"]
+    words = protocol.REASONS["nothing_to_add"]
+    assert [one["message"] for one in client.silences] == [words, None, words]
 
 
 async def test_rejected_text_does_not_return(client, engine):
@@ -174,3 +177,9 @@ async def test_what_served_the_latest_answer_is_told(client, engine):
     typed = await why()
     assert (typed["source"], typed["computed"]) == ("cache", None)
     assert "known already" in typed["message"]
+    engine.answer = lambda request: ""
+    client.change(3, {"text": "x = a."})
+    await client.complete(0, 6)
+    empty = await why()
+    assert empty["reason"] == "nothing_to_add"
+    assert protocol.REASONS["nothing_to_add"] in empty["message"]

@@ -5,10 +5,12 @@ import re
 from dataclasses import fields
 from pathlib import Path
 
-from lsp_server import protocol
+from code_model import filters
+from lsp_server import completion_cache, protocol
 from lsp_server.settings import Settings, camel_case
 
-PAGE = (Path(__file__).parents[3] / "docs" / "protocol.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[3]
+PAGE = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
 
 
 def test_every_message_is_on_the_page():
@@ -18,6 +20,23 @@ def test_every_message_is_on_the_page():
     names.append(protocol.DID_ACCEPT)
     assert len(names) > 5
     assert [name for name in names if f"`{name}`" not in PAGE] == []
+
+
+def test_every_reason_is_on_the_page_with_its_words():
+    part = PAGE.partition("### Reasons")[2].partition("## ")[0]
+    assert dict(re.findall(r"^\| `(\w+)` \| (.+) \|$", part, re.M)) == protocol.REASONS
+
+
+def test_every_reason_that_the_code_gives_has_words():
+    given = re.compile(
+        r'(?:Answer\("", |Completion\("", [^)]*?, |kept, reason = "", |reason=|Kind.NONE, )"(\w+)"'
+    )
+    sources = [one for room in ("lsp_server", "code_model", "code_context") for one in
+               (ROOT / room).glob("*.py")]  # fmt: skip
+    found = {code for one in sources for code in given.findall(one.read_text(encoding="utf-8"))}
+    named = {rule.__name__ for rule in filters.RULES} | set(completion_cache.LASTING)
+    assert len(found) > 8
+    assert found | named == set(protocol.REASONS)
 
 
 def test_settings_and_defaults_agree():
