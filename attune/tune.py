@@ -2,13 +2,16 @@
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from attune.around import Repository, is_given
 from attune.output import PROBLEM, Json, print_json, say
 from tuning.config import Form, Task
+
+if TYPE_CHECKING:
+    from prompts.file import PromptFile
 
 Against = Annotated[
     list[Path] | None,
@@ -166,6 +169,10 @@ def status(
     prompt: Annotated[
         Path | None, typer.Option(help="Prompt file. Default: the repository's.")
     ] = None,
+    document: Annotated[
+        Path | None,
+        typer.Option("--for", help="Take the prompt that serves this file of the repository."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Say how far the repository has moved away from its prompt since that was tuned."""
@@ -175,7 +182,10 @@ def status(
     from tuning.corpus import collect
 
     read = collect(repository)
-    loaded = read_prompt(_present(prompt, read.root))
+    if prompt is None and document is not None:
+        loaded = _serving(document, read.root)
+    else:
+        loaded = read_prompt(_present(prompt, read.root))
     with waiting("Measuring the prompt on what changed…"):
         from code_model.loading import load_model
         from tuning.drift import drift_of
@@ -199,6 +209,22 @@ def _present(named: Path | None, root: Path) -> Path:
         )
     read_prompt(path)
     return path
+
+
+def _serving(document: Path, root: Path) -> "PromptFile":
+    """The prompt that serves a file, as the server chooses it; `StoreError` if there is none."""
+    from code_context.languages import language_of
+    from prompts.errors import StoreError
+    from prompts.repository import RepositoryPrompts
+
+    file = document.resolve()
+    if not file.is_relative_to(root.resolve()):
+        raise StoreError(f"{document} is not in {root}; name a file of the repository.")
+    path = file.relative_to(root.resolve()).as_posix()
+    choice = RepositoryPrompts(root).choose(path, language_of(path))
+    if choice.prompt is None:
+        raise StoreError(" ".join((*choice.problems, f"No prompt serves {path}: {choice.reason}.")))
+    return choice.prompt
 
 
 def report(

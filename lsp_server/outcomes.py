@@ -77,7 +77,8 @@ Later = Callable[[float, Callable[[], None]], Timer]
 @dataclass
 class _Suggestion:
     """`items`: the alternatives by id that agree with what was typed; `done` code points of them
-    stand in the document from `start` on, `taken` of these by an accept command."""
+    stand in the document from `start` on. `taken`: the places, from 0, of those that an accept
+    command inserted."""
 
     uri: str
     start: int
@@ -85,7 +86,7 @@ class _Suggestion:
     done: int
     born: float
     source: Source
-    taken: int = 0
+    taken: set[int] = field(default_factory=set)
     first: str = ""
 
 
@@ -167,12 +168,12 @@ class Outcomes:
 
     def closed(self, uri: str) -> None:
         """The document went; what is kept of its accepted texts is what stood there at last."""
+        if suggestion := self._open.get(uri):
+            self._end(suggestion, "dropped")
         for accepted in list(self._accepted.get(uri, [])):
             for seconds in list(accepted.timers):
                 accepted.timers[seconds].cancel()
                 self._look(uri, accepted, seconds)
-        if suggestion := self._open.get(uri):
-            self._end(suggestion, "dropped")
         self._accepted.pop(uri, None)
         self._texts.pop(uri, None)
 
@@ -191,25 +192,25 @@ class Outcomes:
         """A client says that the item was accepted whole."""
         if suggestion := self._with(id_):
             suggestion.first, whole = id_, len(suggestion.items[id_])
-            suggestion.taken += whole - suggestion.done
+            # Where all of it stands, its last character came by itself: a longer edit ends it.
+            suggestion.taken.update(range(min(suggestion.done, whole - 1), whole))
             suggestion.done = whole
             self._end(suggestion, "accepted")
 
-    def partially_accepted(self, id_: str, length: int) -> None:
-        """A client says that `length` code points from the item's start are accepted so far."""
+    def partially_accepted(self, id_: str, text: str, length: int) -> None:
+        """A client says that the first `length` code points of an item are accepted so far.
+
+        `text` is the item as it was sent: its rest, if it was sent when a part was typed.
+        """
         if suggestion := self._with(id_):
-            suggestion.first = id_
-            suggestion.taken = max(suggestion.taken, min(length, len(suggestion.items[id_])))
+            suggestion.first, whole = id_, suggestion.items[id_]
+            start = len(whole) - len(text) if whole.endswith(text) else 0
+            suggestion.taken.update(range(start, min(start + length, len(whole))))
 
     def rejected(self, id_: str) -> None:
         """A client says that the item was dismissed."""
         if suggestion := self._with(id_):
             self._end(suggestion, "rejected")
-
-    def text_of(self, id_: str) -> str:
-        """The whole text of an item of an open suggestion, else nothing."""
-        suggestion = self._with(id_)
-        return suggestion.items[id_] if suggestion else ""
 
     def _with(self, id_: str) -> _Suggestion | None:
         return next((one for one in self._open.values() if id_ in one.items), None)
@@ -227,25 +228,28 @@ class Outcomes:
             self._end(suggestion, "rejected")
             return
         if not typed:
-            suggestion.taken += max(0, len(stands) - suggestion.done)
+            suggestion.taken.update(range(suggestion.done, len(stands)))
         suggestion.done = len(stands)
-        suggestion.taken = min(suggestion.taken, suggestion.done)
+        suggestion.taken.intersection_update(range(suggestion.done))
         suggestion.items = agree
         whole = next((id_ for id_, one in agree.items() if one == stands), None)
         if whole is not None:
             suggestion.first = whole
-            self._end(suggestion, "accepted" if suggestion.taken else "typed")
+            if not typed:  # else its last character may have been accepted: the client has a word
+                self._end(suggestion, "accepted")
 
     def _end(self, suggestion: _Suggestion, how: How) -> None:
         del self._open[suggestion.uri]
-        if how == "rejected" and self._clock() - suggestion.born < SEEN_S:
-            how = "dropped"
-        if suggestion.taken and how != "accepted":
-            how = "partially accepted"
         id_ = suggestion.first if suggestion.first in suggestion.items else None
         id_ = id_ or next(iter(suggestion.items))
         text = suggestion.items[id_]
-        taken = min(suggestion.taken, len(text))
+        taken = len(suggestion.taken & set(range(len(text))))
+        if suggestion.done == len(text):
+            how = "accepted" if taken else "typed"
+        elif taken:
+            how = "partially accepted"
+        elif how == "rejected" and self._clock() - suggestion.born < SEEN_S:
+            how = "dropped"
         self._tell_settled(
             Settled(
                 id_,

@@ -292,9 +292,9 @@ def _did_show(ls: AttuneServer, params: Any) -> None:
 
 
 def _did_partially_accept(ls: AttuneServer, params: Any) -> None:
-    id_ = _item_id(params)
-    length = code_points(ls.outcomes.text_of(id_), int(params.acceptedLength))
-    ls.outcomes.partially_accepted(id_, length)
+    text = str(params.item.insertText)
+    length = code_points(text, int(params.acceptedLength))
+    ls.outcomes.partially_accepted(_item_id(params), text, length)
 
 
 def _did_reject(ls: AttuneServer, params: Any) -> None:

@@ -15,10 +15,11 @@ import numpy as np
 import pytest
 
 from attune import __version__
-from prompts.file import DEFAULT_PROMPT, read_prompt
+from prompts.file import DEFAULT_PROMPT, SUFFIX, read_prompt
 
 pytestmark = pytest.mark.slow
 
+ARTIFACT = Path(__file__).parents[1] / "artifacts" / f"v1-kv{SUFFIX}"
 ATTUNE = [sys.executable, "-I", "-m", "attune"]
 
 
@@ -181,6 +182,20 @@ def test_tune_with_a_search_for_the_context(
     assert "contexts were tried" in shown.stdout
     assert "by leaving it out" in shown.stdout
     refused(attune(*tuning, "--refresh", model=tiny_model), 2, "leave out --context")
+
+
+def test_status_of_the_prompt_that_serves_a_file(tunable: Path, tiny_model: Path) -> None:
+    folder = tunable / ".attune"
+    folder.mkdir()
+    shutil.copy(ARTIFACT, folder / f"own{SUFFIX}")
+    (folder / "attune.toml").write_text('[[route]]\nglobs = ["file_1.py"]\nprompt = "own"\n')
+
+    def status(file: Path) -> subprocess.CompletedProcess[str]:
+        return attune("status", str(tunable), "--for", str(file), model=tiny_model)
+
+    refused(status(tunable / "file_1.py"), 2, "Prompt 'example' does not fit")
+    refused(status(tunable / "file_2.py"), 2, "No prompt serves file_2.py: there is none yet")
+    refused(status(tunable.parent / "file_1.py"), 2, "name a file of the repository")
 
 
 def test_progress_as_json_lines(tunable: Path, tiny_model: Path, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from lsp_server.statistics import ENOUGH, SCHEMA
 
 pytestmark = pytest.mark.e2e
 
+TOLD = "Sending notification 'textDocument/didPartiallyAcceptCompletion'"
 TAB, ESCAPE, UNDO = {"press": "Tab"}, {"press": "Escape"}, {"press": "Control+z"}
 
 
@@ -225,6 +226,41 @@ def test_staying_in_charge(play, workspace, scripted, attune_home):
     assert "accepted" in page
     assert str(attune_home) in page
     assert result["popUps"] == []
+
+
+def test_accepted_parts_are_told(play, workspace, scripted, attune_home):
+    """By name where the editor's edit looks as if a character had been typed; counted once."""
+    result = play(
+        workspace.write("main.py", "$0\n"),
+        scripted([["one", "(alpha) + beta"], ["two = ", "first(\n    a,\n)"]])
+        | {"attune.trace.server": "messages"},
+        {"statusSays": "script"},
+        {"type": "one"},
+        {"ghostIs": "(alpha) + beta"},
+        {"press": "Control+ArrowRight"},
+        {"ghostIs": "alpha) + beta"},
+        {"logSays": TOLD},
+        {"press": "Control+ArrowRight"},
+        {"ghostIs": ") + beta"},
+        {"type": ")"},
+        {"ghostIs": " + beta"},
+        ESCAPE,
+        {"press": "Enter"},
+        # line by line, by VS Code's own command: the edit says it
+        {"type": "two = "},
+        {"ghostIs": "first(\n    a,\n)"},
+        {"press": "Control+Alt+l"},
+        {"ghostSays": "a,"},
+        ESCAPE,
+        {"press": "Enter"},
+        {"save": True},
+        {"logSays": rf"{TOLD}[\s\S]*{TOLD}"},
+    )
+    assert result["errors"] == []
+    with sqlite3.connect(attune_home / STATISTICS_FILE) as rows:
+        counted = rows.execute("SELECT how, offered, taken FROM suggestions ORDER BY number")
+        assert counted.fetchall() == [("partially accepted", 14, 6), ("partially accepted", 15, 7)]
+    rows.close()
 
 
 def test_rollback_of_a_prompt_that_is_worth_nothing(play, workspace, scripted, attune_home):

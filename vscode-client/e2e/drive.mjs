@@ -32,9 +32,11 @@
 //     {"goto": [line, col]}   puts the cursor there, both from 1
 //     {"command": "title"}    runs a command from the palette
 //     {"pick": "text"}        chooses in the list or box that is open
-//     {"suggestions": true}   waits until the list of suggestions is open
+//     {"suggestions": true}   waits until the list of suggestions is open, or closed
+//     {"selected": "text"}    waits until this entry of the list of suggestions is selected
 //     {"answer": [ask, text]} waits for the box that asks so, and enters the text
 //     {"click": "text"}       presses the button with this text
+//     {"dialog": "regex"}     waits until a dialogue says so, and notes its text with those of pages
 //     {"page": "regex"}       waits until a web view says so, and notes its text
 //     {"notice": "regex"}     opens the list of notices and waits until one says so
 //     {"logSays": "regex"}    waits until the extension's log says so
@@ -298,16 +300,25 @@ const actions = {
     await page.keyboard.press("Enter");
   },
   async pick(page, text) {
+    await page.locator(".quick-input-list .monaco-list-row:visible", { hasText: text }).first().waitFor();
     await quickInput(page, text);
     await page.keyboard.press("Enter");
   },
-  suggestions: (page) => page.locator(".suggest-widget.visible .monaco-list-row").first().waitFor(),
+  suggestions: (page, open) =>
+    page.locator(".suggest-widget.visible .monaco-list-row").first().waitFor({ state: open ? "visible" : "hidden" }),
+  selected: (page, text) =>
+    page.locator(".suggest-widget.visible .monaco-list-row.focused", { hasText: text }).waitFor(),
   async answer(page, [ask, text]) {
     await page.locator(".quick-input-message:visible", { hasText: ask }).waitFor();
     await page.locator(".quick-input-widget:visible input").fill(text);
     await page.keyboard.press("Enter");
   },
   click: (page, text) => page.locator(".monaco-button:visible", { hasText: text }).first().click(),
+  async dialog(page, pattern, { result }) {
+    const box = page.locator(".monaco-dialog-box", { hasText: new RegExp(pattern) });
+    await box.waitFor();
+    result.pages.push(await box.innerText());
+  },
   async page(page, pattern, { result }) {
     const matches = (text) => new RegExp(pattern).test(text);
     result.pages.push(await until(async () => (await webViewTexts(page)).find(matches)));

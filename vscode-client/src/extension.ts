@@ -13,6 +13,7 @@ import {
   workspace,
 } from "vscode";
 import type { Middleware } from "vscode-languageclient/node";
+import { AcceptNext } from "./acceptNext";
 import { DriftWatch, headOf, parseDrift } from "./drift";
 import type { Installation } from "./environment";
 import { explain } from "./explain";
@@ -46,9 +47,18 @@ export function activate(context: ExtensionContext): void {
     findPython(settings.pythonPath, neutral, installation(settings), showInstallation(log));
   const middleware: Middleware = {
     // What is off costs nothing: no request leaves the editor.
-    provideInlineCompletionItems: (document, position, completionContext, token, next) =>
-      snooze.end === undefined && offReason(document) === undefined ? next(document, position, completionContext, token) : [],
+    provideInlineCompletionItems: async (document, position, completionContext, token, next) => {
+      if (snooze.end !== undefined || offReason(document) !== undefined) {
+        return [];
+      }
+      const found = await next(document, position, completionContext, token);
+      if (!token.isCancellationRequested) {
+        acceptNext.offer(document, Array.isArray(found) ? found : (found?.items ?? []));
+      }
+      return found;
+    },
   };
+  const acceptNext = new AcceptNext((item, length) => server?.partiallyAccepted(item, length));
   let serving: string | null = null;
   const started = new Server(neutral, python, middleware, log, {
     status: (status) => {
@@ -70,8 +80,12 @@ export function activate(context: ExtensionContext): void {
   const drift = new DriftWatch(
     async () => {
       const chosen = chosenFile();
-      const which = chosen === null ? [] : ["--prompt", chosen];
-      const ran = await runAttune(await place(), ["status", workspaceFolder() ?? "", "--json", ...which], {
+      const folder = workspaceFolder() ?? "";
+      const open = window.activeTextEditor?.document;
+      // Of another workspace folder, or no file: the repository's own prompt.
+      const isHere = open?.uri.scheme === "file" && !path.relative(folder, open.uri.fsPath).startsWith("..");
+      const which = chosen !== null ? ["--prompt", chosen] : isHere ? ["--for", open.uri.fsPath] : [];
+      const ran = await runAttune(await place(), ["status", folder, "--json", ...which], {
         background: true,
         signal: closing.signal,
       });
@@ -107,6 +121,8 @@ export function activate(context: ExtensionContext): void {
     statusBar,
     { dispose: () => clearInterval(looking) },
     { dispose: () => closing.abort() },
+    register("acceptNextWord", () => acceptNext.run("Word")),
+    register("acceptNextLine", () => acceptNext.run("Line")),
     register("restart", () => started.restart()),
     register("showLog", () => log.show()),
     register("showMenu", showMenu),
@@ -147,6 +163,8 @@ export function activate(context: ExtensionContext): void {
       }
     }),
   );
+  // The keys of other commands stay theirs until there is a server to tell.
+  void commands.executeCommand("setContext", "attune.isActive", true);
   // Not awaited: VS Code has no reason to wait for the server.
   void started.restart();
 }

@@ -3,6 +3,7 @@
 import * as path from "node:path";
 import { ProgressLocation, type QuickPickItem, window, workspace } from "vscode";
 import { type Place, type Ran, runAttune } from "./process";
+import { offersOf } from "./registry";
 import { NO_PROMPT, settingsTarget, workspaceFolder } from "./settings";
 
 const PROMPT_FILES = "**/*.attune.safetensors";
@@ -29,13 +30,26 @@ export async function setPrompt(value: string): Promise<void> {
   await workspace.getConfiguration("attune").update("promptFile", value, settingsTarget());
 }
 
-/** Takes the newest prompt for this model from a registry, asking for consent where attune asks for it. */
+/**
+ * Takes the newest version of a prompt for this model from a registry: of the one that the user chooses where there
+ * are several. Asks for consent where attune asks for it.
+ */
 export async function pullPrompt(place: Place): Promise<void> {
   const registry = await askRegistry("Pull Prompt");
   if (registry === undefined) {
     return;
   }
-  const pull = ["prompt", "pull", ...registry.options];
+  const listed = await runTelling(place, registry.folder, "Pull Prompt", ["prompt", "versions", "--json", ...registry.options]);
+  const offers = offersOf(listed.stdout);
+  let name: string | undefined = offers[0]?.name; // none where a registry cannot be listed: attune takes the repository's own name
+  if (offers.length > 1) {
+    const items = offers.map(({ name: label, description }) => ({ label, description }));
+    name = (await window.showQuickPick(items, { title: "Attune: Pull Prompt", placeHolder: "Which prompt?", ignoreFocusOut: true }))?.label;
+    if (name === undefined) {
+      return;
+    }
+  }
+  const pull = ["prompt", "pull", ...(name === undefined ? [] : [name]), ...registry.options];
   const ran = await runTelling(place, registry.folder, "Pull Prompt", pull);
   if (ran.code !== 0 && ran.lastLine.includes("--trust")) {
     const detail = told(ran).replace(/: find out who made it, then give --trust\./, ". Find out who made it.");

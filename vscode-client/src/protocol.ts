@@ -1,6 +1,6 @@
 /** The messages that Attune adds to the language server protocol; docs/protocol.md specifies them. */
 
-import { NotificationType, RequestType } from "vscode-languageclient/node";
+import { type InlineCompletionItem, NotificationType, RequestType } from "vscode-languageclient/node";
 
 /** What the status bar shows; `message` is a sentence or two, `prompt` the prompt in use. */
 export interface Status {
@@ -52,6 +52,15 @@ export const didChangeStatus = new NotificationType<Status>("attune/didChangeSta
 export const didStaySilent = new NotificationType<Silence>("attune/didStaySilent");
 export const didFindPromptWorthless = new NotificationType<{ readonly prompt: string }>("attune/didFindPromptWorthless");
 export const didFocus = new NotificationType<{ readonly textDocument: { readonly uri: string } }>("textDocument/didFocus");
+
+/** UTF-16 units from the start of the item's text, all accepted so far. */
+export interface PartialAcceptance {
+  readonly item: InlineCompletionItem;
+  readonly acceptedLength: number;
+}
+
+export const didPartiallyAccept = new NotificationType<PartialAcceptance>("textDocument/didPartiallyAcceptCompletion");
+
 /** What served the latest answer in a document; null: there was none. */
 export interface Why {
   readonly source: "model" | "cache" | "adopted";

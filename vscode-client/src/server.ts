@@ -3,7 +3,7 @@
 import { mkdir } from "node:fs/promises";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
-import type { LogOutputChannel, TextDocument } from "vscode";
+import type { InlineCompletionItem, LogOutputChannel, TextDocument } from "vscode";
 import {
   CloseAction,
   ErrorAction,
@@ -14,9 +14,20 @@ import {
 } from "vscode-languageclient/node";
 import { Backoff } from "./backoff";
 import { completedLanguages } from "./languages";
-import { didChangeStatus, didFindPromptWorthless, didFocus, didStaySilent, type Status, type Statistics, statistics, why } from "./protocol";
+import {
+  didChangeStatus,
+  didFindPromptWorthless,
+  didFocus,
+  didPartiallyAccept,
+  didStaySilent,
+  type Status,
+  type Statistics,
+  statistics,
+  why,
+} from "./protocol";
 import { attune } from "./serverCommand";
 import { readSettings, type Settings } from "./settings";
+import { tracing } from "./tracing";
 
 const SEE_LOG = "see “Attune: Show Log”, then run “Attune: Restart Server”.";
 
@@ -89,6 +100,15 @@ export class Server {
     }
   }
 
+  /** So many UTF-16 units of one of the server's items were accepted so far. */
+  partiallyAccepted({ insertText, range, command }: InlineCompletionItem, acceptedLength: number): void {
+    if (this.client?.isRunning() && typeof insertText === "string" && range !== undefined && command !== undefined) {
+      const { code2ProtocolConverter: to } = this.client;
+      const item = { insertText, range: to.asRange(range), command: to.asCommand(command) };
+      void this.client.sendNotification(didPartiallyAccept, { item, acceptedLength });
+    }
+  }
+
   private startAgain(): Promise<void> {
     clearTimeout(this.waiting);
     this.restartWanted = true;
@@ -131,6 +151,7 @@ export class Server {
       documentSelector: completedLanguages(settings.model).map((language) => ({ language, scheme: "file" })),
       initializationOptions: serverOptions(settings),
       outputChannel: this.log,
+      traceOutputChannel: tracing(this.log),
       stdioOptions: { stdout: logLines, stderr: logLines },
       revealOutputChannelOn: RevealOutputChannelOn.Never,
       middleware: this.middleware,

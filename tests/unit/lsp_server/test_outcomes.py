@@ -107,7 +107,7 @@ def test_typed_characters_are_not_taken():
 def test_typed_through_to_the_end():
     editor = Editor("$0")
     editor.offer("value")
-    editor.type("value")
+    editor.type("value;")
     assert editor.settled == [("typed", 0)]
 
 
@@ -115,7 +115,7 @@ def test_words_then_something_else():
     editor = Editor("$0")
     (id_,) = editor.offer("value + other")
     editor.insert("value")
-    editor.outcomes.partially_accepted(id_, 5)
+    editor.outcomes.partially_accepted(id_, "value + other", 5)
     editor.type(" * 2")
     assert editor.settled == [("partially accepted", 5)]
 
@@ -125,9 +125,63 @@ def test_told_partial_acceptance_without_a_visible_one():
     editor = Editor("$0")
     (id_,) = editor.offer("(a)")
     editor.type("(")
-    editor.outcomes.partially_accepted(id_, 1)
+    editor.outcomes.partially_accepted(id_, "(a)", 1)
     editor.type("b")
     assert editor.settled == [("partially accepted", 1)]
+
+
+def test_told_partial_acceptance_before_its_edit():
+    editor = Editor("$0")
+    (id_,) = editor.offer("(a)")
+    editor.outcomes.partially_accepted(id_, "(a)", 1)
+    editor.type("(b")
+    assert editor.settled == [("partially accepted", 1)]
+
+
+def test_told_partial_acceptance_behind_what_was_typed():
+    """The length counts from the item as it was sent last, and what was typed is not taken."""
+    editor = Editor("$0")
+    editor.offer("value(one)")
+    editor.type("val")
+    (id_,) = editor.offer("ue(one)")
+    editor.insert("ue")
+    editor.outcomes.partially_accepted(id_, "ue(one)", 2)
+    editor.type("(")
+    editor.outcomes.partially_accepted(id_, "ue(one)", 3)
+    editor.outcomes.partially_accepted(id_, "ue(one)", 3)
+    editor.type("x")
+    assert editor.settled == [("partially accepted", 3)]
+
+
+def test_a_single_character_that_was_accepted():
+    """Only the client knows that it was not typed, and it says so behind the edit."""
+    editor = Editor("f($0")
+    (id_,) = editor.offer(")")
+    editor.type(")")
+    editor.outcomes.accepted(id_)
+    editor.type(".")
+    assert editor.settled == [("accepted", 1)]
+
+
+def test_the_last_word_is_a_single_character():
+    editor = Editor("f($0")
+    (id_,) = editor.offer("one)")
+    editor.insert("one")
+    editor.outcomes.partially_accepted(id_, "one)", 3)
+    editor.type(")")
+    editor.outcomes.accepted(id_)
+    editor.type(".")
+    assert editor.settled == [("accepted", 4)]
+
+
+def test_closing_looks_at_the_part_that_was_accepted_last():
+    editor = Editor("$0")
+    editor.offer("value + other")
+    editor.insert("value")
+    editor.outcomes.closed(URI)
+    editor.clock.pass_(1000)
+    assert editor.settled == [("partially accepted", 5)]
+    assert editor.kept == [(seconds, 5) for seconds in KEPT_AFTER_S]
 
 
 def test_something_else():
