@@ -1,28 +1,27 @@
-"""A word that has contradicted what was suggested for it mostly goes on to do so.
+"""A word that contradicts what was suggested for it mostly goes on to do so at its next letters.
 
-In such a word the model is not asked at every letter, but at some, and wherever the user pauses.
+Until enough of it is known, the model is asked only where the user pauses.
 """
 
 import re
 from dataclasses import dataclass
 
-LETTERS = (1, 3)
-"""How many letters from a contradiction on are typed until the model is asked again at once: after
-the first in a word, and after every later one."""
+ENOUGH = 4
+"""Letters from the first contradiction on, its own counted, after which the model is asked at every
+letter again. docs/experiments.md has what other numbers save and lose."""
 
-LETTERS_ONLY = re.compile(r"\w+")
+LETTERS = re.compile(r"\w+")
 
 
 @dataclass
 class _Word:
     said: str = ""
-    contradictions: int = 0
     letters: int = 0
-    """Since the last contradiction, its own counted."""
+    """Since it first contradicted what was said; 0 if it has not."""
 
 
 class Doubts:
-    """The word that is being typed in each file, and what it has contradicted."""
+    """The word that is being typed in each file, and whether it has contradicted the model."""
 
     def __init__(self) -> None:
         self._words: dict[str, _Word] = {}
@@ -34,17 +33,15 @@ class Doubts:
         A word ends where something else than letters, digits and underscores comes.
         """
         word = self._words.get(path)
-        if word is None or typed is None or (typed and not LETTERS_ONLY.fullmatch(typed)):
+        if word is None or typed is None or (typed and not LETTERS.fullmatch(typed)):
             self._words[path] = _Word()
             return
         if not typed:
             return
-        if not LETTERS_ONLY.match(before[-1:]):
-            word.contradictions = 0
-        if word.said and not word.said.startswith(typed):
-            word.contradictions += 1
+        if not LETTERS.match(before[-1:]):
             word.letters = 0
-        word.letters += len(typed)
+        if word.letters or (word.said and not word.said.startswith(typed)):
+            word.letters += len(typed)
         word.said = ""
 
     def said(self, path: str, text: str) -> None:
@@ -54,6 +51,4 @@ class Doubts:
     def doubts(self, path: str) -> bool:
         """Whether to ask only if the user pauses."""
         word = self._words.get(path)
-        if word is None or not word.contradictions:
-            return False
-        return word.letters < LETTERS[min(word.contradictions, len(LETTERS)) - 1]
+        return word is not None and 0 < word.letters < ENOUGH
