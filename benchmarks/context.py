@@ -51,7 +51,9 @@ from tuning.corpus import SourceFile
 from tuning.evaluate import middle_nats
 from tuning.examples import Example, HeldOutHole, held_out_holes, middle_of, without_middle
 
-PACKAGES = ("click", "httpx", "celery", "networkx", "peft", "huggingface-hub")
+PACKAGES = (
+    "click", "rich", "httpx", "networkx", "celery", "black", "peft", "huggingface-hub"
+)  # fmt: skip
 RESAMPLES = 4_000
 SEED = 7
 DEFAULT = ContextConfig()
@@ -411,9 +413,9 @@ def main() -> None:
     asked = commands.add_parser("quality")
     asked.add_argument("--folder", type=Path, required=True)
     asked.add_argument("--packages", nargs="+", default=PACKAGES)
-    asked.add_argument("--holes", type=int, default=60, help="of each package")
+    asked.add_argument("--holes", type=int, default=160, help="of each package")
     asked.add_argument(
-        "--decoded", type=int, default=24, help="first lines decoded of each package"
+        "--decoded", type=int, default=16, help="first lines decoded of each package"
     )
     asked = commands.add_parser("speed")
     asked.add_argument("--archive", type=Path, nargs="*", default=[])

@@ -17,8 +17,9 @@ from code_context.selection import LeftOut, Listing, list_files, read_source, re
 from code_context.symbols import Definition, Import, symbols
 from code_context.syntax import parse
 
-VERSION = 2
+VERSION = 3
 BATCH = 200  # files of one transaction
+ROWS = 1 << 20  # ids that a file's rows in one table have to themselves; its bytes are fewer
 MAX_ANSWERS = 10_000  # kept between two looks at the file
 SCHEMA = """
 CREATE TABLE files (
@@ -27,20 +28,17 @@ CREATE TABLE files (
 );
 CREATE INDEX files_last ON files (last);
 CREATE TABLE definitions (
-    file INTEGER NOT NULL, name TEXT NOT NULL, kind TEXT NOT NULL, container TEXT NOT NULL,
-    line INTEGER NOT NULL, outline TEXT NOT NULL
+    id INTEGER PRIMARY KEY, file INTEGER NOT NULL, name TEXT NOT NULL, kind TEXT NOT NULL,
+    container TEXT NOT NULL, line INTEGER NOT NULL, outline TEXT NOT NULL
 );
 CREATE INDEX definitions_name ON definitions (name, file);
-CREATE INDEX definitions_file ON definitions (file);
 CREATE TABLE imports (
-    file INTEGER NOT NULL, module TEXT NOT NULL, name TEXT NOT NULL, alias TEXT NOT NULL,
+    id INTEGER PRIMARY KEY, module TEXT NOT NULL, name TEXT NOT NULL, alias TEXT NOT NULL,
     line INTEGER NOT NULL
 );
-CREATE INDEX imports_file ON imports (file);
 CREATE TABLE chunks (
     id INTEGER PRIMARY KEY, file INTEGER NOT NULL, line INTEGER NOT NULL, text TEXT NOT NULL
 );
-CREATE INDEX chunks_file ON chunks (file);
 CREATE VIRTUAL TABLE search USING fts5 (
     text, content='chunks', content_rowid='id',
     tokenize="unicode61 remove_diacritics 0 tokenchars '_'"
@@ -194,35 +192,37 @@ class RepositoryIndex:
         # a lone surrogate is no text to SQLite
         text = read.encode("utf-8", "replace").decode("utf-8")
         defined, imported = symbols(parse(text, language_of(path)))
+        pieces = list(enumerate(chunks(text, [d.line for d in defined if d.kind != "value"])))
+        first = file * ROWS
         self._db.executemany(
-            "INSERT INTO definitions VALUES (?,?,?,?,?,?)",
-            [(file, d.name, d.kind, d.container, d.line, d.outline) for d in defined],
+            "INSERT INTO definitions VALUES (?,?,?,?,?,?,?)",
+            [
+                (first + n, file, d.name, d.kind, d.container, d.line, d.outline)
+                for n, d in enumerate(defined)
+            ],
         )
         self._db.executemany(
             "INSERT INTO imports VALUES (?,?,?,?,?)",
-            [(file, i.module, i.name, i.alias, i.line) for i in imported],
+            [(first + n, i.module, i.name, i.alias, i.line) for n, i in enumerate(imported)],
         )
-        starts = [d.line for d in defined if d.kind != "value"]
-        first = self._db.execute("SELECT coalesce(max(id), 0) + 1 FROM chunks").fetchone()[0]
-        pieces = list(enumerate(chunks(text, starts), first))
         self._db.executemany(
             "INSERT INTO chunks VALUES (?,?,?,?)",
-            [(rowid, file, chunk.line, chunk.text) for rowid, chunk in pieces],
+            [(first + n, file, chunk.line, chunk.text) for n, chunk in pieces],
         )
         self._db.executemany(
             "INSERT INTO search (rowid, text) VALUES (?,?)",
-            [(rowid, chunk.text) for rowid, chunk in pieces],
+            [(first + n, chunk.text) for n, chunk in pieces],
         )
 
     def _forget(self, file: int) -> None:
-        for rowid, text in self._db.execute(
-            "SELECT id, text FROM chunks WHERE file = ?", (file,)
-        ).fetchall():
-            self._db.execute(
-                "INSERT INTO search (search, rowid, text) VALUES ('delete', ?, ?)", (rowid, text)
-            )
+        rows = (file * ROWS, (file + 1) * ROWS - 1)
+        self._db.execute(
+            "INSERT INTO search (search, rowid, text)"
+            " SELECT 'delete', id, text FROM chunks WHERE id BETWEEN ? AND ?",
+            rows,
+        )
         for table in ("chunks", "definitions", "imports"):
-            self._db.execute(f"DELETE FROM {table} WHERE file = ?", (file,))  # noqa: S608
+            self._db.execute(f"DELETE FROM {table} WHERE id BETWEEN ? AND ?", rows)  # noqa: S608
 
     def _transaction(self) -> "_Transaction":
         return _Transaction(self._db)
@@ -276,8 +276,11 @@ class RepositoryIndex:
     def imports_of(self, path: str) -> list[Import]:
         """What a file takes from elsewhere."""
         rows = self._ask(
-            "SELECT i.module, i.name, i.alias, i.line FROM imports i JOIN files f ON f.id = i.file"
-            " WHERE f.path = ? ORDER BY i.line",
+            "SELECT i.module, i.name, i.alias, i.line FROM files f JOIN imports i"
+            " ON i.id BETWEEN f.id * ? AND f.id * ? + ? WHERE f.path = ? ORDER BY i.line, i.id",
+            ROWS,
+            ROWS,
+            ROWS - 1,
             path,
         )
         return [Import(*row) for row in rows]

@@ -32,6 +32,8 @@ class Language:
     family: str = ""
     """What languages have in common whose files use each other; by default the key."""
     folder_files: tuple[str, ...] = ()
+    import_words: tuple[str, ...] = ()
+    """One of them stands in every import; without them, imports are looked for everywhere."""
     description: Literal["string", "comments"] = "comments"
     block: Literal["indentation", "braces", "end"] = "braces"
     block_opener: str = ""

@@ -49,6 +49,8 @@ def secret_in(text: str) -> str | None:
         seen = start
         stop = source.find(b"\n", end)
         line = source[start : len(source) if stop < 0 else stop].decode("utf-8")
+        if not any(form.search(line) for form in _formats()):
+            continue
         for detector in _detectors():
             if any(True for _ in detector.analyze_string(line)):
                 return str(detector.secret_type)
@@ -70,6 +72,12 @@ def _suspicious(source: bytes) -> Iterator[tuple[int, int]]:
     while begin >= 0:
         yield begin, begin + len(WORDS)
         begin = source.find(WORDS, begin + len(WORDS))
+
+
+@cache
+def _formats() -> tuple[re.Pattern[str], ...]:
+    """What the detectors search for; asked directly in a third of the time of asking them."""
+    return tuple(form for detector in _detectors() for form in detector.denylist)
 
 
 @cache

@@ -146,10 +146,18 @@ class SyntaxTree:
             cursor.set_byte_range(place(around.start), place(around.end))
         if depth is not None:
             cursor.set_max_start_depth(depth)
-        for _, captures in cursor.matches(root):
-            roots = (name for name in captures if "." in name or name == "import")
-            name = next(roots, next(iter(captures), ""))
-            yield name, captures
+        yield from _named(cursor.matches(root))
+
+    def matches_within(self, start: int, end: int) -> Iterator[tuple[str, Captures]]:
+        """Answers about symbols that lie wholly between two bytes."""
+        if self.root is None or self.language is None:
+            return
+        asked = query(self.language, "symbols")
+        if asked is None:
+            return
+        cursor = tree_sitter.QueryCursor(asked)
+        cursor.set_containing_byte_range(start, end)
+        yield from _named(cursor.matches(self.root))
 
     def span(self, node: tree_sitter.Node) -> Span:
         """Where a node stands in the text."""
@@ -218,6 +226,17 @@ class SyntaxTree:
         if any(s.start < offset < s.end for s in self.spans("syntax", "string", around)):
             return "string"
         return None
+
+
+def _named(matches: list[tuple[int, Captures]]) -> Iterator[tuple[str, Captures]]:
+    """Each with the name of its outermost capture, which a pattern has once and for all."""
+    outermost: dict[int, str] = {}
+    for pattern, captures in matches:
+        name = outermost.get(pattern)
+        if name is None:
+            roots = (name for name in captures if "." in name or name == "import")
+            name = outermost[pattern] = next(roots, next(iter(captures), ""))
+        yield name, captures
 
 
 @cache

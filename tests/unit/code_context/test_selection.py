@@ -5,9 +5,17 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from code_context.secrets import secret_in
-from code_context.selection import LeftOut, list_files, read_source, reason_to_leave_out
+from code_context.selection import (
+    MAX_LINE,
+    LeftOut,
+    list_files,
+    read_source,
+    reason_to_leave_out,
+)
 
 AWS_KEY = "AKIA" + "QYLPMN5HFIQR7XYA"
 TREE = {
@@ -130,3 +138,12 @@ def test_a_missing_file_is_unreadable(tmp_path: Path) -> None:
 )
 def test_kinds_of_secrets(text: str, kind: str | None) -> None:
     assert secret_in(text) == kind
+
+
+@given(st.text(alphabet="a\n\r\f\u2028", max_size=40))
+@settings(deadline=None)
+def test_long_lines_are_those_that_splitting_finds(text: str) -> None:
+    stretched = text.replace("a", "a" * 250)
+    longest = max(map(len, stretched.splitlines()), default=0)
+    said = reason_to_leave_out(stretched)
+    assert (said == LeftOut("minified or data")) is (longest > MAX_LINE)

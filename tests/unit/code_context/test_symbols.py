@@ -1,0 +1,75 @@
+"""What a file defines and imports is found without looking into every function."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from code_context import symbols as subject
+from code_context.languages import languages
+from code_context.symbols import Definition, Import, symbols
+from code_context.syntax import parse
+from tests.unit.code_context.test_languages import SOURCES
+from tests.unit.code_context.test_syntax import SOURCE
+
+TEXTS = {"python": SOURCE} | {language: text for language, (_, text) in SOURCES.items()}
+LINES = [
+    "import os\n", "from a import b as c, d\n", "from .x import (\n    y,\n)\n",
+    "@mark(lambda: 1)\n", "def f(a, b=3):\n", "async def g():\n", "class A(B):\n", "if x:\n",
+    "try:\n", "except E:\n", "value = {'import': 1}\n", "pass\n", "'''Say import.'''\n", "\n",
+    "# import\n", "é = (\n", ")\n",
+]  # fmt: skip
+Found = tuple[list[Definition], list[Import]]
+
+
+def everywhere(text: str, language: str) -> Found:
+    """The answer of looking everywhere."""
+    data = {key: replace(one, import_words=()) for key, one in languages().items()}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(subject, "languages", lambda: data)
+        return symbols(parse(text, language))
+
+
+@pytest.mark.parametrize("language", sorted(TEXTS))
+@given(data=st.data())
+@settings(deadline=None, max_examples=25)
+def test_the_answer_is_that_of_looking_everywhere(language: str, data: st.DataObject) -> None:
+    text = TEXTS[language]
+    lines = text.splitlines(keepends=True)
+    for _ in range(data.draw(st.integers(0, 4))):  # move lines to where they do not belong
+        start = data.draw(st.integers(0, len(lines) - 1))
+        end = data.draw(st.integers(start, min(len(lines), start + 6)))
+        at = data.draw(st.integers(0, len(lines)))
+        indent = data.draw(st.sampled_from(["", "    ", "\t"]))
+        lines[at:at] = [indent + line for line in lines[start:end]]
+    assert symbols(parse("".join(lines), language)) == everywhere("".join(lines), language)
+
+
+@given(st.lists(st.tuples(st.integers(0, 6), st.sampled_from(LINES)), max_size=40))
+@settings(deadline=None)
+def test_deep_and_broken_python_gives_all_of_it(lines: list[tuple[int, str]]) -> None:
+    text = "".join("    " * depth + line for depth, line in lines)
+    assert symbols(parse(text, "python")) == everywhere(text, "python")
+
+
+def test_imports_in_functions_are_found() -> None:
+    text = "class A:\n    class B:\n        class C:\n            def f(self):\n" + (
+        "                from a import b\n\n    def g(self):\n        import c\n"
+    )
+    defined, imported = symbols(parse(text, "python"))
+    assert [one.name for one in defined] == ["A", "B", "C", "f", "g"]
+    assert [one.module for one in imported] == ["a", "c"]
+
+
+def test_functions_are_not_looked_into(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    within = subject.SyntaxTree.matches_within
+    monkeypatch.setattr(
+        subject.SyntaxTree,
+        "matches_within",
+        lambda tree, start, end: asked.append((start, end)) or within(tree, start, end),
+    )
+    text = "x = 1\n\n\ndef f():\n    pass\n\n\ny = 2\n"
+    symbols(parse(text, "python"))
+    assert asked == [(0, text.index("def")), (text.index("pass") + 4, len(text))]
