@@ -72,6 +72,8 @@ def complete(
     from prompts.repository import RepositoryPrompts
 
     at = read_place(place)
+    if at.notice is not None:
+        _say(at.notice)
     if prompt is None:
         choice = RepositoryPrompts(at.root).choose(at.path)
         loaded = choice.prompt

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from code_context.positions import LineIndex
 
-MAX_BYTES = 10_000_000
+MAX_BYTES = 100_000_000  # more is data, and reading it makes a person wait
 
 
 class PlaceError(ValueError):
@@ -14,12 +14,16 @@ class PlaceError(ValueError):
 
 @dataclass(frozen=True)
 class Place:
-    """A cursor in a file. `path` is relative to `root`; `offset` counts code points."""
+    """A cursor in a file. `path` is relative to `root`; `offset` counts code points.
+
+    `notice` says what of the file could not be read as it stands.
+    """
 
     root: Path
     path: str
     text: str
     offset: int
+    notice: str | None = None
 
 
 def repository_root(path: Path) -> Path:
@@ -48,11 +52,15 @@ def read_place(place: str) -> Place:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise PlaceError(f"{name} is larger than {MAX_BYTES} bytes; choose a source file.")
-        text = path.read_bytes().decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise PlaceError(f"{name} is not UTF-8; save it as UTF-8 first.") from error
+        raw = path.read_bytes()
     except OSError as error:
         raise PlaceError(f"{name} cannot be read ({error.strerror}); check the path.") from error
+    notice = None
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError:
+        text = raw.decode("utf-8", "replace")
+        notice = f"{name} is not UTF-8; what is not is read as \N{REPLACEMENT CHARACTER}."
     root = repository_root(path)
     offset = LineIndex(text).from_editor(int(line), int(column))
-    return Place(root, path.relative_to(root).as_posix(), text, offset)
+    return Place(root, path.relative_to(root).as_posix(), text, offset, notice)

@@ -60,10 +60,10 @@ def why(
     from prompts.repository import RepositoryPrompts
 
     at = read_place(place)
-    problems: tuple[str, ...] = ()
+    problems = () if at.notice is None else (at.notice,)
     if prompt is None:
         choice = RepositoryPrompts(at.root).choose(at.path)
-        loaded, problems = choice.prompt, tuple(choice.problems)
+        loaded, problems = choice.prompt, (*problems, *choice.problems)
         serving = f"no prompt ({choice.reason})" if loaded is None else loaded.manifest.name
     else:
         loaded = None if prompt == "none" else read_prompt(Path(prompt))

@@ -100,15 +100,27 @@ BAD_PLACES = {
     "app.py:1:99": "column 99 does not exist; line 1 ends at column 10",
     "app.py:0:1": "line 0 does not exist",
     "none.py:1:1": "cannot be read",
-    "latin.py:1:1": "is not UTF-8",
     ".:1:1": "cannot be read",
 }
 
 
 @pytest.mark.parametrize("place", BAD_PLACES)
 def test_bad_places(place: str, source: Path) -> None:
-    (source.parent / "latin.py").write_bytes(b"# caf\xe9\n")
     refused(attune("complete", place, cwd=source.parent), 2, BAD_PLACES[place])
+
+
+def test_another_encoding_and_a_huge_file_are_answered_with_a_notice(
+    source: Path, tiny_model: Path
+) -> None:
+    latin = source.with_name("latin.py")
+    latin.write_bytes(b"caf\xe9 = 1\nx = \n")
+    shown = attune("why", f"{latin}:2:5", "--json", model=tiny_model)
+    assert "latin.py is not UTF-8" in shown.stderr
+    assert json.loads(shown.stdout)["pieces"]
+    huge = source.with_name("huge.py")
+    huge.write_bytes(b"x = 1\n" * 8_500_000)
+    shown = attune("why", f"{huge}:4000000:5", model=tiny_model)
+    assert "too large to be parsed: only the plain window" in " ".join(shown.stdout.split())
 
 
 def test_bad_models(source: Path, tiny_model: Path, tmp_path: Path) -> None:
