@@ -54,7 +54,7 @@ def _while_tuning(axes: Axes, packages: dict[str, Any]) -> None:
         seconds, gains = zip(*one["tuned"]["curve"], strict=True)
         axes.plot([each / 60 for each in seconds], [100 * gain for gain in gains], label=name)
     axes.set_title("on validation files, %, by minutes of tuning", fontsize=10)
-    axes.legend(fontsize=6, ncols=2)
+    axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
     axes.spines[["top", "right"]].set_visible(False)
 
 
