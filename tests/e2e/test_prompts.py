@@ -10,8 +10,9 @@ import pytest
 
 from code_model.loading import load_model
 from code_model.soft_prompt import kv_of_ids, kv_to_rows
-from prompts.file import DEFAULT_PROMPT, PromptFile, write_prompt
+from prompts.file import DEFAULT_PROMPT, SUFFIX, PromptFile, write_prompt
 from prompts.manifest import Manifest
+from prompts.routing import FILE_NAME, FOLDER
 
 pytestmark = pytest.mark.e2e
 
@@ -31,6 +32,8 @@ class WalletStore:
     def load_wallet(self, key, value):
         with self.ledger.transaction("load", retries=3) as txn:$0
 '''
+SECRET = "AKIA" + "QYLPMN5HFIQR7XYA"  # as a cloud's keys look
+OTHER = "def size_of(path):\n    with path.open() as opened:\n        return len(opened.read())\n"
 
 
 def stores(call: str) -> dict[str, str]:
@@ -61,7 +64,14 @@ def make_prompt() -> Callable[..., None]:
     """Writes a prompt that says it has proved itself: the keys and values of five files."""
     base = load_model()
 
-    def make(path: Path, call: str, *, gain: float = 0.0421, commit: str | None = None) -> None:
+    def make(
+        path: Path,
+        call: str,
+        *,
+        gain: float = 0.0421,
+        commit: str | None = None,
+        steps: int | None = None,
+    ) -> None:
         ids = base.tokenizer.encode("\n\n".join(list(stores(call).values())[:5]))
         rows = kv_to_rows(kv_of_ids(base.model, ids)).numpy()
         manifest = Manifest(
@@ -71,6 +81,7 @@ def make_prompt() -> Callable[..., None]:
             model=base.identity,
             attune_version="0.1.0",
             commit=commit,
+            recipe={} if steps is None else {"steps": steps},
             measured={"proven": True, "gain": gain},
         )
         path.parent.mkdir(exist_ok=True, parents=True)
@@ -185,25 +196,54 @@ def test_one_prompt_after_another(play, workspace, make_prompt, tmp_path):
     assert result["errors"] == []
 
 
+def test_audited_before_it_is_published(play, workspace, make_prompt, tmp_path):
+    """The audit finds a secret in the file; the user reads that, and decides once more."""
+    for name, text in stores("record_event").items():
+        (workspace.folder / name).write_text(text)
+    make_prompt(workspace.folder / DEFAULT_PROMPT, SECRET, steps=1)
+    registry = tmp_path / "registry"
+    registry.mkdir()
+    publish = (
+        {"command": "Attune: Publish Prompt"},
+        {"answer": ["The registry", str(registry)]},
+        {"click": "Audit It First"},
+        {"dialog": "did not pass its audit"},
+    )
+    result = play(
+        workspace.write("wallet.py", WALLET),
+        {"attune.pythonPath": sys.executable},
+        {"statusSays": "Ready with prompt prompt"},
+        *publish,
+        {"click": "Publish Anyway"},
+        {"notice": "prompt version 1 is in"},
+    )
+    [said] = result["pages"]
+    assert "The file carries a secret" in said
+    [pushed] = (registry / "objects").iterdir()
+    assert pushed.read_bytes() == (workspace.folder / DEFAULT_PROMPT).read_bytes()
+    assert result["errors"] == []
+
+
 def test_drifted(play, workspace, make_prompt):
-    """What was committed since is not what the prompt was tuned on: words, and what to do."""
+    """What was committed since is not what the prompt was tuned on: words, and what to do. It is
+    the prompt of the open file that is measured, which a route leads to."""
     for name, text in stores("record_event").items():
         (workspace.folder / name).write_text(text)
     commit = commit_all(workspace.folder)
-    make_prompt(workspace.folder / DEFAULT_PROMPT, "record_event", gain=0.9, commit=commit)
-    other = (
-        "def size_of(path):\n    with path.open() as opened:\n        return len(opened.read())\n"
-    )
-    (workspace.folder / "sizes.py").write_text(other)
+    own = workspace.folder / FOLDER / f"own{SUFFIX}"
+    make_prompt(own, "record_event", gain=0.9, commit=commit)
+    route = '[[route]]\nglobs = ["wallet.py"]\nprompt = "own"\n'
+    (workspace.folder / FOLDER / FILE_NAME).write_text(route)
+    (workspace.folder / "sizes.py").write_text(OTHER)
     commit_all(workspace.folder)
     result = play(
         workspace.write("wallet.py", WALLET),
         {"attune.pythonPath": sys.executable},
         {"statusSays": "Drifted"},
     )
-    assert result["status"]["text"] == "Attune: prompt (drifted)"
+    assert result["status"]["text"] == "Attune: own (drifted)"
     assert result["status"]["kind"] == "normal"
     said = result["status"]["label"]
-    assert said.startswith("Attune: Ready with prompt prompt (+90.0 % on held-out files")
+    assert said.startswith("Attune: Ready with prompt own (+90.0 % on held-out files")
     assert said.endswith("and 90.0 % when it was; run “Attune: Refresh the Prompt”.")
     assert result["popUps"] == []

@@ -1,7 +1,7 @@
 /** The private Python environment that the server runs in: found, or created from the wheel that the extension carries. */
 
 import { execFile, spawn } from "node:child_process";
-import { access, mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { access, mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
 import * as path from "node:path";
 import { createInterface } from "node:readline";
 import { promisify } from "node:util";
@@ -32,6 +32,7 @@ const NEWEST_FIRST = ["python3.14", "python3.13", "python3.12", "python3.11", "p
 const USABLE = "import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))";
 const CHECK_TIMEOUT_MS = 30_000;
 const LOCK_POLL_MS = 1_000;
+const LOCK_SILENT_POLLS = 5;
 const WHAT_TO_DO =
   "install Python 3.11 or later (on Debian and Ubuntu with python3-venv) or uv, or set attune.pythonPath to an " +
   "interpreter in which attune is installed; then run “Attune: Restart Server”.";
@@ -153,21 +154,31 @@ async function runReporting(command: string, args: string[], cwd: string, report
   }
 }
 
-/** Runs `work` while no other process holds the lock file; one whose process has ended is taken over. */
+/**
+ * Runs `work` while no other process holds the lock file. One whose process has ended is taken over: none has its id,
+ * or it has stopped touching the file, because ids begin anew in a container that is started again.
+ */
 async function withLock<T>(file: string, report: Report, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+  let touched: number | undefined;
+  let silentPolls = 0;
   while (!(await writeFile(file, String(process.pid), { flag: "wx" }).then(() => true, isHeld))) {
     signal.throwIfAborted();
     const owner = Number(await readFile(file, "utf8").catch(() => "0"));
-    if (!isAlive(owner)) {
+    const before = touched;
+    touched = await stat(file).then(({ mtimeMs }) => mtimeMs, () => undefined);
+    silentPolls = touched === before ? silentPolls + 1 : 0;
+    if (!isAlive(owner) || silentPolls >= LOCK_SILENT_POLLS) {
       await rm(file, { force: true });
       continue;
     }
     report("Another window is installing Attune");
     await new Promise((resolve) => setTimeout(resolve, LOCK_POLL_MS));
   }
+  const touching = setInterval(() => void utimes(file, new Date(), new Date()).catch(() => undefined), LOCK_POLL_MS);
   try {
     return await work();
   } finally {
+    clearInterval(touching);
     await rm(file, { force: true });
   }
 }

@@ -96,6 +96,12 @@ test("the lock of a process that has ended is taken over", async (context) => {
   assert.ok(await install(installation, () => undefined, never));
 });
 
+test("a lock that nobody touches is taken over, whoever has its process id now", async (context) => {
+  const installation = await prepare(context);
+  await writeFile(`${installation.folder}.lock`, String(process.pid));
+  assert.ok(await install(installation, () => undefined, never));
+});
+
 test("stops when it is told to", async (context) => {
   const installation = await prepare(context);
   const stop = new AbortController();
