@@ -133,6 +133,49 @@ def test_beside_lists_and_snippets(play, workspace, scripted):
     assert result["errors"] == []
 
 
+def test_grey_text_follows_the_suggestion_list(play, workspace, scripted):
+    """It continues the selected entry or stays away; Tab takes the entry, and Escape closes the
+    list before it drops the grey text."""
+    result = play(
+        workspace.write("main.py", "beta_first = beta_second = 0\n$0\n"),
+        scripted([["one = be", "ta_first(x)"], ["two = be", "ta_second(y)"]])
+        | {"editor.wordBasedSuggestions": "currentDocument"},
+        {"statusSays": "script"},
+        {"type": "one = be"},
+        {"ghostIs": "ta_first(x)"},
+        {"press": "Control+Space"},
+        {"selected": "beta_first"},
+        {"ghostIs": "ta_first(x)"},
+        {"press": "ArrowDown"},
+        {"selected": "beta_second"},
+        {"ghostIs": ""},
+        {"press": "ArrowUp"},
+        {"selected": "beta_first"},
+        {"ghostIs": "ta_first(x)"},
+        TAB,
+        {"ghostIs": "(x)"},
+        {"save": True},
+        {"note": "main.py"},
+        TAB,
+        {"press": "Enter"},
+        {"type": "two = be"},
+        {"ghostIs": "ta_second(y)"},
+        {"press": "Control+Space"},
+        {"selected": "beta_second"},  # the entry that the grey text begins with
+        {"ghostIs": "ta_second(y)"},
+        ESCAPE,
+        {"suggestions": False},
+        {"ghostIs": "ta_second(y)"},
+        ESCAPE,
+        {"ghostIs": ""},
+        {"save": True},
+        {"note": "main.py"},
+    )
+    before = "beta_first = beta_second = 0\none = beta_first"
+    assert result["notes"] == [f"{before}\n", f"{before}(x)\ntwo = be\n"]
+    assert result["errors"] == []
+
+
 def test_texts_of_every_kind(play, workspace, scripted):
     """Blocks in blocks, CRLF, astral characters, brackets that the editor closes, two files."""
     settings = scripted(

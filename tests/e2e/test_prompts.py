@@ -1,5 +1,6 @@
 """Prompts from the command palette: tuned, explained, replaced, chosen, shared, and drifted."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,6 +13,8 @@ from code_model.loading import load_model
 from code_model.soft_prompt import kv_of_ids, kv_to_rows
 from prompts.file import DEFAULT_PROMPT, SUFFIX, PromptFile, write_prompt
 from prompts.manifest import Manifest
+from prompts.registry import open_registry
+from prompts.repository import unproven_path
 from prompts.routing import FILE_NAME, FOLDER
 
 pytestmark = pytest.mark.e2e
@@ -144,6 +147,7 @@ def test_one_prompt_after_another(play, workspace, make_prompt, tmp_path):
     make_prompt(third, "drop_basket")
     registry = tmp_path / "registry"
     registry.mkdir()
+    open_registry(str(registry), tmp_path).push("fourth", own.read_bytes(), None)
     result = play(
         workspace.write("wallet.py", WALLET),
         {"attune.pythonPath": sys.executable, "attune.comparisonShare": 0},
@@ -185,6 +189,7 @@ def test_one_prompt_after_another(play, workspace, make_prompt, tmp_path):
         {"notice": "third version 1 is in"},
         {"command": "Attune: Pull Prompt"},
         {"answer": ["The registry", str(registry)]},
+        {"pick": "third"},
         {"click": "Trust and Use"},
         {"notice": "third version 1 of .* was put into"},
     )
@@ -193,6 +198,32 @@ def test_one_prompt_after_another(play, workspace, make_prompt, tmp_path):
     [text] = result["notes"]
     assert (own.parent / "third.attune.safetensors").read_bytes() == third.read_bytes()
     assert text.startswith('"""All that is to know about what people pay with: The wallet')
+    assert result["errors"] == []
+
+
+def test_used_though_unproven(play, workspace):
+    """A repository too small to prove anything on: its prompt serves if the user says so."""
+    files = {
+        "area.py": "import math\n\n\ndef area(radius):\n    return math.pi * radius**2\n",
+        "names.py": 'for name in sorted(names):\n    print(name.title(), end=", ")\n',
+        "sizes.py": OTHER,
+    }
+    for name, text in files.items():
+        (workspace.folder / name).write_text(text)
+    result = play(
+        workspace.write("wallet.py", WALLET),
+        {"attune.pythonPath": sys.executable, "attune.tuneMinutes": 0.05},
+        {"statusSays": "Ready without a prompt: there is none yet"},
+        {"command": "Attune: Tune a Prompt on This Repository"},
+        {"page": "not proven"},  # it closes the list of notices when it opens
+        {"notice": "the prompt did not prove itself on unseen files, so it does not serve"},
+        {"click": "Use It Anyway"},
+        {"statusSays": "Ready with prompt workspace"},
+        {"note": ".vscode/settings.json"},
+    )
+    unproven = unproven_path(Path(DEFAULT_PROMPT)).as_posix()
+    assert json.loads(result["notes"][-1]) == {"attune.promptFile": unproven}
+    assert not (workspace.folder / DEFAULT_PROMPT).exists()
     assert result["errors"] == []
 
 

@@ -165,7 +165,7 @@ function readGhostText() {
     [...element.querySelectorAll(selector)].map((part) => part.textContent.replaceAll("\u00a0", " ")).join("");
   const editor = document.querySelector(".editor-instance .monaco-editor");
   const below = [...editor.querySelectorAll(".suggest-preview-text .view-line")];
-  return [join(editor, ".ghost-text-decoration"), ...below.map((line) => join(line, ".ghost-text"))].join("\n");
+  return [join(editor, ".ghost-text-decoration, .ghost-text-decoration-preview"), ...below.map((line) => join(line, ".ghost-text"))].join("\n");
 }
 
 /** Source for the page: the ghost text, once it was the same at two looks; empty until then. */
