@@ -32,7 +32,8 @@ def index_file(root: Path) -> Path:
 def may_be_indexed(root: Path) -> bool:
     """Whether a folder can be somebody's project: not the root of the disk, not a home."""
     resolved = root.resolve()
-    return resolved.is_dir() and resolved.parent != resolved and resolved != Path.home().resolve()
+    home = Path(os.path.expanduser("~"))  # Path.home() raises for a user that nobody knows
+    return resolved.is_dir() and resolved.parent != resolved and resolved != home.resolve()
 
 
 def open_index(root: Path, progress: Progress = lambda done, total: None) -> OpenedIndex:
