@@ -172,7 +172,8 @@ def test_tune_and_eval(tunable: Path, tiny_model: Path, tmp_path: Path) -> None:
     measured = attune("eval", str(tunable), "--prompt", str(written), "--json", model=tiny_model)
     proof = json.loads(measured.stdout)
     assert not (tmp_path / "p.unfinished.safetensors").exists()
-    assert proof["gain"] == report["proof"]["gain"]
+    # Another process: the last bit of a float32 sum may round the other way.
+    assert proof["gain"] == pytest.approx(report["proof"]["gain"], abs=1e-4)
     shown = attune("eval", str(tunable), "--prompt", str(written), model=tiny_model)
     assert "bits per byte" in shown.stdout
 
