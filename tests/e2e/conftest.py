@@ -16,13 +16,15 @@ from typing import Any
 
 import pytest
 
+from code_model.native import compile_library
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 CLIENT = REPOSITORY / "vscode-client"
 CACHE = Path(os.environ.get("ATTUNE_E2E_CACHE", REPOSITORY / ".cache" / "e2e")).resolve()
 INSTALL_FIRST = "Run vscode-client/e2e/install.sh first: "
 
 # After the first the driver ends by itself; the second is for a driver that does not.
-SCENARIO_TIMEOUT_S = 240
+SCENARIO_TIMEOUT_S = 360
 DRIVER_TIMEOUT_S = SCENARIO_TIMEOUT_S + 60
 
 # What could change the text beside the completion is off, and what could cover it in the picture.
@@ -91,8 +93,14 @@ def wheels() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def compiled() -> Path | None:
+    """The decode step, compiled once for all servers but those that start from nothing."""
+    return compile_library()
+
+
 @pytest.fixture
-def play(attune_home: Path) -> Callable[..., dict[str, Any]]:
+def play(attune_home: Path, compiled: Path | None) -> Callable[..., dict[str, Any]]:
     """Plays steps in a fresh VS Code, and returns the result; `drive.mjs` describes both."""
 
     def play(
@@ -111,6 +119,7 @@ def play(attune_home: Path) -> Callable[..., dict[str, Any]]:
             "file": workspace.first,
             "cursor": workspace.cursor,
             "settings": {**EDITOR_SETTINGS, **settings},
+            "compiled": str(compiled) if compiled and extension == CLIENT else None,
             "env": {"ATTUNE_HOME": str(attune_home), **(env or {})},
             "untrusted": untrusted,
             "timeoutMs": SCENARIO_TIMEOUT_S * 1000,

@@ -10,6 +10,7 @@
 //   file        the file to open, in it
 //   cursor      [line, column], both from 1
 //   settings    VS Code settings for this run
+//   compiled    a file that a server finds in its cache folder, as if an earlier one had compiled it (default: none)
 //   env         more environment variables of the editor and what it starts
 //   untrusted   true: the workspace is not trusted (default: it is)
 //   timeoutMs   the time for all of it
@@ -51,23 +52,21 @@
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { copyFile, mkdir, mkdtemp, readFile, readdir, rename, rm, writeFile } from "node:fs/promises";
-import { createRequire } from "node:module";
+import { copyFile, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { createInterface } from "node:readline";
 import { text } from "node:stream/consumers";
+import { readErrors, readLog } from "./logs.mjs";
+import { actions, cursorIn, environmentOf, openNotices, readGhostText, startBrowser, until } from "./page.mjs";
+import { descendants, killRemaining } from "./processes.mjs";
 
-const STATUS = ".statusbar-item[id*='attune.status']";
-const LOG_LINES = 30;
-const HURRY_MS = 1000 / 12;
-const LOOK_MS = 250;
 // VS Code has the command, but no key for it.
 const KEYS = [{ key: "ctrl+alt+l", command: "editor.action.inlineSuggest.acceptNextLine" }];
 const STOP_GRACE_MS = 10_000;
 
 /** Everything that code-server and Chromium write stays in this folder: short, because sockets lie in it. */
-async function makeRunFolder(settings) {
+async function makeRunFolder({ settings, compiled }) {
   const run = await mkdtemp(path.join(tmpdir(), "attune-e2e-"));
   for (const folder of ["home", "tmp", "exts", "browser", "data/Machine", "data/User"]) {
     await mkdir(path.join(run, folder), { recursive: true });
@@ -75,21 +74,11 @@ async function makeRunFolder(settings) {
   await writeFile(path.join(run, "config.yaml"), "auth: none\n");
   await writeFile(path.join(run, "data/Machine/settings.json"), JSON.stringify(settings));
   await writeFile(path.join(run, "data/User/keybindings.json"), JSON.stringify(KEYS));
+  if (compiled) {
+    await mkdir(path.join(run, "home/cache/attune"), { recursive: true, mode: 0o700 });
+    await copyFile(compiled, path.join(run, "home/cache/attune", path.basename(compiled)));
+  }
   return run;
-}
-
-function environmentOf(run, more = {}) {
-  return {
-    PATH: process.env.PATH,
-    LANG: "C.UTF-8",
-    HOME: path.join(run, "home"),
-    XDG_CONFIG_HOME: path.join(run, "home/config"),
-    XDG_DATA_HOME: path.join(run, "home/data"),
-    XDG_CACHE_HOME: path.join(run, "home/cache"),
-    TMPDIR: path.join(run, "tmp"),
-    EXTENSIONS_GALLERY: "{}",
-    ...more,
-  };
 }
 
 const entryOf = (cache) => path.join(cache, "app/node_modules/code-server/out/node/entry.js");
@@ -134,20 +123,6 @@ function startCodeServer({ cache, workspace, env, untrusted }, run) {
   return { child, address };
 }
 
-function startBrowser({ cache, chromium }, run) {
-  const playwright = createRequire(path.join(cache, "node/"))("playwright-core");
-  return playwright.chromium.launchPersistentContext(path.join(run, "browser"), {
-    executablePath: chromium,
-    headless: true,
-    env: environmentOf(run),
-    viewport: { width: 1000, height: 620 },
-    args: [
-      "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-      "--disable-background-networking", "--disable-component-update", "--disable-sync",
-    ],
-  });
-}
-
 /** The page's address: it opens the file at the cursor and runs the extension from its folder. */
 function pageUrl({ workspace, file, cursor, extension }, address) {
   const remote = (file) => `vscode-remote://${address}${encodeURI(file)}`;
@@ -159,258 +134,23 @@ function pageUrl({ workspace, file, cursor, extension }, address) {
   return `http://${address}/?folder=${encodeURIComponent(workspace)}&payload=${encodeURIComponent(JSON.stringify(payload))}`;
 }
 
-/** Runs in the page. The first line of ghost text stands in the editor's line, the others in a view zone below. */
-function readGhostText() {
-  const join = (element, selector) =>
-    [...element.querySelectorAll(selector)].map((part) => part.textContent.replaceAll("\u00a0", " ")).join("");
-  const editor = document.querySelector(".editor-instance .monaco-editor");
-  const below = [...editor.querySelectorAll(".suggest-preview-text .view-line")];
-  return [join(editor, ".ghost-text-decoration, .ghost-text-decoration-preview"), ...below.map((line) => join(line, ".ghost-text"))].join("\n");
-}
-
-/** Source for the page: the ghost text, once it was the same at two looks; empty until then. */
-const settledGhostText = `(() => {
-  const shown = (${readGhostText})();
-  const settled = shown === window.attuneGhostText ? shown : "";
-  window.attuneGhostText = shown;
-  return settled;
-})()`;
-
-/** Source for the page: notes the ghost text when Tab arrives, before the editor acts on it. */
-const noteGhostTextAtTab = `window.addEventListener("keydown", (event) => {
-  if (event.key === "Tab") window.attuneGhostText = (${readGhostText})();
-}, { capture: true, once: true })`;
-
-/** Source for the page: looks at every frame that the browser draws whether there is ghost text. */
-const startCountingGaps = `(() => {
-  let counting = true, frames = 0, gaps = 0;
-  const look = () => {
-    if (!counting) return;
-    frames += 1;
-    if ((${readGhostText})() === "") gaps += 1;
-    requestAnimationFrame(look);
-  };
-  requestAnimationFrame(look);
-  window.attuneStopCounting = () => {
-    counting = false;
-    if (frames === 0) throw new Error("no frame was drawn");
-    return gaps;
-  };
-})()`;
-
-/** Runs in the page. Null while there is no such item, or it turns. */
-function readStatus(selector) {
-  const item = document.querySelector(selector);
-  const label = item?.querySelector("[aria-label]")?.getAttribute("aria-label") ?? item?.getAttribute("aria-label");
-  if (!label || item.querySelector(".codicon-loading")) return null;
-  const kind = ["error", "warning"].find((name) => item.classList.contains(`${name}-kind`)) ?? "normal";
-  return { text: item.textContent.replaceAll("\u00a0", " ").trim(), label, kind };
-}
-
-/** Runs in the page: whether exactly this ghost text is shown. */
-const isGhostText = `(wanted) => (${readGhostText})() === (wanted === "" ? "" : wanted)`;
-
-async function quickInput(page, text) {
-  const box = page.locator(".quick-input-widget:visible input");
-  await box.waitFor();
-  await box.fill(text);
-}
-
-/** Waits until `read` answers something, looking again and again; the scenario's timeout ends it. */
-async function until(read) {
-  for (;;) {
-    const found = await read();
-    if (found) return found;
-    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
-  }
-}
-
-/** The text of every web view; their contents lie in frames of frames. */
-async function webViewTexts(page) {
-  const texts = page.frames().map((frame) => frame.evaluate("document.body?.innerText ?? ''").catch(() => ""));
-  return Promise.all(texts.slice(1));
-}
-
-/** With the test driver VS Code shows no toasts, but it keeps what they would have said. */
-async function openNotices(page) {
-  const list = page.locator(".notifications-center.visible");
-  if ((await list.count()) === 0) await page.locator("[id='status.notifications']").click();
-  await list.waitFor();
-}
-
-const actions = {
-  type: (page, keys) => page.keyboard.type(keys, { delay: 30 }),
-  hurry: (page, keys) => page.keyboard.type(keys, { delay: HURRY_MS }),
-  async typeThrough(page, keys, { result }) {
-    await page.evaluate(startCountingGaps);
-    await page.keyboard.type(keys, { delay: HURRY_MS });
-    result.gaps += await page.evaluate("window.attuneStopCounting()");
-  },
-  press: (page, key) => page.keyboard.press(key),
-  async status(page, kind, { result }) {
-    const found = await page.waitForFunction(readStatus, STATUS);
-    result.status = await found.jsonValue();
-    if (result.status.kind !== kind) throw new Error(`the status bar says: ${result.status.label}`);
-  },
-  async statusSays(page, pattern, { result }) {
-    result.status = await until(async () => {
-      const status = await page.evaluate(readStatus, STATUS);
-      return status !== null && new RegExp(pattern).test(status.label) && status;
-    });
-  },
-  ghost: (page) => page.waitForFunction(settledGhostText, undefined, { polling: 500 }),
-  ghostIs: (page, text) => until(() => page.evaluate(`(${isGhostText})(${JSON.stringify(text)})`)),
-  ghostSays: (page, pattern) => until(async () => new RegExp(pattern).test(await page.evaluate(readGhostText))),
-  async accept(page, _, { result }) {
-    await page.evaluate(noteGhostTextAtTab);
-    await page.keyboard.press("Tab");
-    result.ghosts.push(await page.evaluate("window.attuneGhostText"));
-  },
-  async save(page) {
-    await page.locator(".tab.active.dirty").waitFor();
-    await page.keyboard.press("Control+s");
-    await page.locator(".tab.active:not(.dirty)").waitFor();
-  },
-  async note(page, file, { result, scenario }) {
-    result.notes.push(await readFile(path.join(scenario.workspace, file), "utf8"));
-  },
-  async open(page, file) {
-    const tab = page.locator(".tab", { hasText: file });
-    if ((await tab.count()) > 0) {
-      await tab.click();
-    } else {
-      await page.keyboard.press("Control+p");
-      await quickInput(page, file);
-      await page.locator(".quick-input-list .monaco-list-row.focused", { hasText: file }).waitFor();
-      await page.keyboard.press("Enter");
-    }
-    await page.locator(".tab.active", { hasText: file }).waitFor();
-    await page.locator(".editor-instance .monaco-editor.focused").waitFor();
-  },
-  async goto(page, [line, column]) {
-    await page.keyboard.press("Control+g");
-    await quickInput(page, `:${line}:${column}`);
-    await page.keyboard.press("Enter");
-    await page.locator(".editor-instance .monaco-editor.focused").waitFor();
-  },
-  async command(page, title) {
-    await page.keyboard.press("F1");
-    await quickInput(page, `>${title}`);
-    await page.locator(".quick-input-list .monaco-list-row.focused", { hasText: title }).waitFor();
-    await page.keyboard.press("Enter");
-  },
-  async pick(page, text) {
-    await page.locator(".quick-input-list .monaco-list-row:visible", { hasText: text }).first().waitFor();
-    await quickInput(page, text);
-    await page.keyboard.press("Enter");
-  },
-  suggestions: (page, open) =>
-    page.locator(".suggest-widget.visible .monaco-list-row").first().waitFor({ state: open ? "visible" : "hidden" }),
-  selected: (page, text) =>
-    page.locator(".suggest-widget.visible .monaco-list-row.focused", { hasText: text }).waitFor(),
-  async answer(page, [ask, text]) {
-    await page.locator(".quick-input-message:visible", { hasText: ask }).waitFor();
-    await page.locator(".quick-input-widget:visible input").fill(text);
-    await page.keyboard.press("Enter");
-  },
-  click: (page, text) => page.locator(".monaco-button:visible", { hasText: text }).first().click(),
-  async dialog(page, pattern, { result }) {
-    const box = page.locator(".monaco-dialog-box", { hasText: new RegExp(pattern) });
-    await box.waitFor();
-    result.pages.push(await box.innerText());
-  },
-  async page(page, pattern, { result }) {
-    const matches = (text) => new RegExp(pattern).test(text);
-    result.pages.push(await until(async () => (await webViewTexts(page)).find(matches)));
-  },
-  async notice(page, pattern) {
-    await openNotices(page);
-    const says = page.locator(".notifications-center .notification-list-item-message", { hasText: new RegExp(pattern) });
-    await says.first().waitFor();
-  },
-  logSays: (page, pattern, { run }) =>
-    until(async () => new RegExp(pattern).test((await readLog(run, Infinity)).join("\n"))),
-  async killServer() {
-    const isServer = async ([id]) => {
-      const command = await readFile(`/proc/${id}/cmdline`, "utf8").catch(() => "");
-      return command.split("\0").includes("serve"); // what both `-m attune serve` and a script of a test are
-    };
-    const ids = await descendants();
-    const servers = (await Promise.all(ids.map(isServer))).flatMap((is, index) => (is ? [ids[index][0]] : []));
-    if (servers.length === 0) throw new Error("there is no server to kill");
-    for (const id of servers) process.kill(id, "SIGKILL");
-  },
-  async copy(page, [from, to]) {
-    await copyFile(from, `${to}.new`);
-    await rename(`${to}.new`, to);
-  },
-  screenshot: (page, file) => page.screenshot({ path: file }),
-  async film(page, folder, { result }) {
-    result.frames += 1;
-    await page.screenshot({ path: path.join(folder, `${String(result.frames).padStart(3, "0")}.png`) });
-  },
-};
-
 async function play(scenario, address, page, result, run) {
   page.setDefaultTimeout(0); // the scenario's own timeout ends a wait
   await page.goto(pageUrl(scenario, address));
   await page.locator(".editor-instance .monaco-editor .view-line").first().waitFor();
   await page.keyboard.press("Control+1");
   await page.locator(".editor-instance .monaco-editor.focused").waitFor();
+  await cursorIn(page, scenario.cursor[0]);
   for (const step of scenario.steps) {
     const [[name, value]] = Object.entries(step);
     result.step = step;
     await actions[name](page, value, { scenario, result, run });
   }
-  await openNotices(page);
+  await until(async () => {
+    await openNotices(page);
+    return (await page.locator(".notifications-center.visible").count()) > 0;
+  });
   result.popUps = await page.locator(".notifications-center .notification-list-item-message").allTextContents();
-}
-
-/** The last lines of the extension's log. */
-async function readLog(run, lines = LOG_LINES) {
-  const files = await readdir(path.join(run, "data/logs"), { recursive: true }).catch(() => []);
-  const file = files.find((name) => path.basename(name) === "Attune.log");
-  if (file === undefined) return [];
-  const log = await readFile(path.join(run, "data/logs", file), "utf8");
-  return log.trimEnd().split("\n").slice(-lines);
-}
-
-/** What the editor's logs call an error of the extension, wherever it is written. */
-async function readErrors(run) {
-  const files = await readdir(path.join(run, "data/logs"), { recursive: true }).catch(() => []);
-  const logs = files.filter((file) => file.endsWith(".log"));
-  const texts = await Promise.all(logs.map((file) => readFile(path.join(run, "data/logs", file), "utf8")));
-  const isError = (line) => /\[error\]|\bERROR\b|Traceback/.test(line) && /attune/i.test(line);
-  return texts.flatMap((text, index) =>
-    text.split("\n").filter((line) => isError(line) || (logs[index].endsWith("Attune.log") && /ERROR|Traceback/.test(line))),
-  );
-}
-
-/** Parent and start time of every process, from /proc; the start time tells a process from a later one with its id. */
-async function processes() {
-  const all = new Map();
-  for (const id of (await readdir("/proc")).filter((name) => /^\d+$/.test(name))) {
-    const stat = await readFile(`/proc/${id}/stat`, "utf8").catch(() => undefined);
-    if (stat === undefined) continue;
-    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-    all.set(Number(id), { state: fields[0], parent: Number(fields[1]), started: fields[19] });
-  }
-  return all;
-}
-
-/** This process's descendants, as [id, start time]. */
-async function descendants() {
-  const all = await processes();
-  const isOurs = (id) => id === process.pid || (all.has(id) && isOurs(all.get(id).parent));
-  return [...all].filter(([id]) => id !== process.pid && isOurs(id)).map(([id, { started }]) => [id, started]);
-}
-
-async function killRemaining(recorded) {
-  const all = await processes();
-  for (const [id, started] of recorded) {
-    const now = all.get(id);
-    if (now?.started === started && now.state !== "Z") process.kill(id, "SIGKILL");
-  }
 }
 
 async function stop(child, context) {
@@ -434,7 +174,7 @@ async function main() {
     for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => give(`stopped by ${signal}`));
   });
   ended.catch(() => undefined); // it may come when nothing waits for it any more
-  const run = await makeRunFolder(scenario.settings);
+  const run = await makeRunFolder(scenario);
   let child, context;
   try {
     if (scenario.extension.endsWith(".vsix")) await Promise.race([installExtension(scenario, run), ended]);
@@ -452,8 +192,8 @@ async function main() {
   } finally {
     await stop(child, context);
     result.log = await readLog(run);
-    result.errors = await readErrors(run);
-    await rm(run, { recursive: true, force: true, maxRetries: 5 });
+    result.errors = await readErrors(run, scenario);
+    await rm(run, { recursive: true, force: true, maxRetries: 10 });
   }
   process.stdout.write(`${JSON.stringify(result)}\n`, () => process.exit(result.ok ? 0 : 1));
 }

@@ -29,6 +29,8 @@ import { attune } from "./serverCommand";
 import { readSettings, type Settings } from "./settings";
 import { tracing } from "./tracing";
 
+// The library's own two seconds are less than a loaded machine takes to answer; VS Code waits five for an extension.
+const STOP_TIMEOUT_MS = 5_000;
 const SEE_LOG = "see “Attune: Show Log”, then run “Attune: Restart Server”.";
 
 /** Hears what the server tells. */
@@ -206,7 +208,7 @@ export class Server {
     const client = this.client;
     this.client = undefined;
     // A client that is still starting rejects, but ends its process all the same.
-    await client?.dispose().catch((error) => this.log.debug(`Not stopped: ${error}`));
+    await client?.dispose(STOP_TIMEOUT_MS).catch((error) => this.log.debug(`Not stopped: ${error}`));
   }
 }
 

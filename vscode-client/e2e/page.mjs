@@ -1,0 +1,239 @@
+// What the drivers do in VS Code's page, and how they read it.
+
+import { copyFile, readFile, rename } from "node:fs/promises";
+import { createRequire } from "node:module";
+import path from "node:path";
+import { readLog } from "./logs.mjs";
+import { descendants } from "./processes.mjs";
+
+const STATUS = ".statusbar-item[id*='attune.status']";
+const HURRY_MS = 1000 / 12;
+const LOOK_MS = 250;
+
+/** The environment of what is started here: everything is written into the run's own folder. */
+export function environmentOf(run, more = {}) {
+  return {
+    PATH: process.env.PATH,
+    LANG: "C.UTF-8",
+    HOME: path.join(run, "home"),
+    XDG_CONFIG_HOME: path.join(run, "home/config"),
+    XDG_DATA_HOME: path.join(run, "home/data"),
+    XDG_CACHE_HOME: path.join(run, "home/cache"),
+    TMPDIR: path.join(run, "tmp"),
+    EXTENSIONS_GALLERY: "{}",
+    ...more,
+  };
+}
+
+export function startBrowser({ cache, chromium }, run) {
+  const playwright = createRequire(path.join(cache, "node/"))("playwright-core");
+  return playwright.chromium.launchPersistentContext(path.join(run, "browser"), {
+    executablePath: chromium,
+    headless: true,
+    env: environmentOf(run),
+    viewport: { width: 1000, height: 620 },
+    args: [
+      "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+      "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    ],
+  });
+}
+
+/** Runs in the page. The first line of ghost text stands in the editor's line, the others in a view zone below. */
+export function readGhostText() {
+  const join = (element, selector) =>
+    [...element.querySelectorAll(selector)].map((part) => part.textContent.replaceAll("\u00a0", " ")).join("");
+  const editor = document.querySelector(".editor-instance .monaco-editor");
+  const below = [...editor.querySelectorAll(".suggest-preview-text .view-line")];
+  return [join(editor, ".ghost-text-decoration, .ghost-text-decoration-preview"), ...below.map((line) => join(line, ".ghost-text"))].join("\n");
+}
+
+/** Source for the page: the ghost text, once it was the same at two looks; empty until then. */
+const settledGhostText = `(() => {
+  const shown = (${readGhostText})();
+  const settled = shown === window.attuneGhostText ? shown : "";
+  window.attuneGhostText = shown;
+  return settled;
+})()`;
+
+/** Source for the page: notes the ghost text when Tab arrives, before the editor acts on it. */
+const noteGhostTextAtTab = `window.addEventListener("keydown", (event) => {
+  if (event.key === "Tab") window.attuneGhostText = (${readGhostText})();
+}, { capture: true, once: true })`;
+
+/** Source for the page: looks at every frame that the browser draws whether there is ghost text. */
+const startCountingGaps = `(() => {
+  let counting = true, frames = 0, gaps = 0;
+  const look = () => {
+    if (!counting) return;
+    frames += 1;
+    if ((${readGhostText})() === "") gaps += 1;
+    requestAnimationFrame(look);
+  };
+  requestAnimationFrame(look);
+  window.attuneStopCounting = () => {
+    counting = false;
+    if (frames === 0) throw new Error("no frame was drawn");
+    return gaps;
+  };
+})()`;
+
+/** Runs in the page. Null while there is no such item, or it turns. */
+function readStatus(selector) {
+  const item = document.querySelector(selector);
+  const label = item?.querySelector("[aria-label]")?.getAttribute("aria-label") ?? item?.getAttribute("aria-label");
+  if (!label || item.querySelector(".codicon-loading")) return null;
+  const kind = ["error", "warning"].find((name) => item.classList.contains(`${name}-kind`)) ?? "normal";
+  return { text: item.textContent.replaceAll("\u00a0", " ").trim(), label, kind };
+}
+
+/** Runs in the page: whether exactly this ghost text is shown. */
+const isGhostText = `(wanted) => (${readGhostText})() === (wanted === "" ? "" : wanted)`;
+
+async function quickInput(page, text) {
+  const box = page.locator(".quick-input-widget:visible input");
+  await box.waitFor();
+  await box.fill(text);
+}
+
+/** Waits until `read` answers something, looking again and again; the scenario's timeout ends it. */
+export async function until(read) {
+  for (;;) {
+    const found = await read();
+    if (found) return found;
+    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+  }
+}
+
+/** The text of every web view; their contents lie in frames of frames. */
+async function webViewTexts(page) {
+  const texts = page.frames().map((frame) => frame.evaluate("document.body?.innerText ?? ''").catch(() => ""));
+  return Promise.all(texts.slice(1));
+}
+
+/** With the test driver VS Code shows no toasts, but it keeps what they would have said. */
+export async function openNotices(page) {
+  const list = page.locator(".notifications-center.visible");
+  if ((await list.count()) === 0) await page.locator("[id='status.notifications']").click();
+}
+
+/** Waits until the cursor is in this line, as the status bar tells it. */
+export const cursorIn = (page, line) =>
+  page.locator("[id='status.editor.selection']", { hasText: new RegExp(`Ln ${line},`) }).waitFor();
+
+export const actions = {
+  type: (page, keys) => page.keyboard.type(keys, { delay: 30 }),
+  hurry: (page, keys) => page.keyboard.type(keys, { delay: HURRY_MS }),
+  async typeThrough(page, keys, { result }) {
+    await page.evaluate(startCountingGaps);
+    await page.keyboard.type(keys, { delay: HURRY_MS });
+    result.gaps += await page.evaluate("window.attuneStopCounting()");
+  },
+  press: (page, key) => page.keyboard.press(key),
+  async status(page, kind, { result }) {
+    const found = await page.waitForFunction(readStatus, STATUS);
+    result.status = await found.jsonValue();
+    if (result.status.kind !== kind) throw new Error(`the status bar says: ${result.status.label}`);
+  },
+  async statusSays(page, pattern, { result }) {
+    result.status = await until(async () => {
+      const status = await page.evaluate(readStatus, STATUS);
+      return status !== null && new RegExp(pattern).test(status.label) && status;
+    });
+  },
+  ghost: (page) => page.waitForFunction(settledGhostText, undefined, { polling: 500 }),
+  ghostIs: (page, text) => until(() => page.evaluate(`(${isGhostText})(${JSON.stringify(text)})`)),
+  ghostSays: (page, pattern) => until(async () => new RegExp(pattern).test(await page.evaluate(readGhostText))),
+  async accept(page, _, { result }) {
+    await page.evaluate(noteGhostTextAtTab);
+    await page.keyboard.press("Tab");
+    result.ghosts.push(await page.evaluate("window.attuneGhostText"));
+  },
+  async save(page) {
+    await page.locator(".tab.active.dirty").waitFor();
+    await page.keyboard.press("Control+s");
+    await page.locator(".tab.active:not(.dirty)").waitFor();
+  },
+  async note(page, file, { result, scenario }) {
+    result.notes.push(await readFile(path.join(scenario.workspace, file), "utf8"));
+  },
+  async open(page, file) {
+    const tab = page.locator(".tab", { hasText: file });
+    if ((await tab.count()) > 0) {
+      await tab.click();
+    } else {
+      await page.keyboard.press("Control+p");
+      await quickInput(page, file);
+      await page.locator(".quick-input-list .monaco-list-row.focused", { hasText: file }).waitFor();
+      await page.keyboard.press("Enter");
+    }
+    await page.locator(".tab.active", { hasText: file }).waitFor();
+    await page.locator(".editor-instance .monaco-editor.focused").waitFor();
+  },
+  async goto(page, [line, column]) {
+    await page.keyboard.press("Control+g");
+    await quickInput(page, `:${line}:${column}`);
+    await page.keyboard.press("Enter");
+    await page.locator(".editor-instance .monaco-editor.focused").waitFor();
+    await cursorIn(page, line);
+  },
+  async command(page, title) {
+    await page.keyboard.press("F1");
+    await quickInput(page, `>${title}`);
+    await page.locator(".quick-input-list .monaco-list-row.focused", { hasText: title }).waitFor();
+    await page.keyboard.press("Enter");
+  },
+  async pick(page, text) {
+    await page.locator(".quick-input-list .monaco-list-row:visible", { hasText: text }).first().waitFor();
+    await quickInput(page, text);
+    await page.locator(".quick-input-list .monaco-list-row.focused:visible", { hasText: text }).waitFor();
+    await page.keyboard.press("Enter");
+  },
+  suggestions: (page, open) =>
+    page.locator(".suggest-widget.visible .monaco-list-row").first().waitFor({ state: open ? "visible" : "hidden" }),
+  selected: (page, text) =>
+    page.locator(".suggest-widget.visible .monaco-list-row.focused", { hasText: text }).waitFor(),
+  async answer(page, [ask, text]) {
+    await page.locator(".quick-input-message:visible", { hasText: ask }).waitFor();
+    await page.locator(".quick-input-widget:visible input").fill(text);
+    await page.keyboard.press("Enter");
+  },
+  click: (page, text) => page.locator(".monaco-button:visible", { hasText: text }).first().click(),
+  async dialog(page, pattern, { result }) {
+    const box = page.locator(".monaco-dialog-box", { hasText: new RegExp(pattern) });
+    await box.waitFor();
+    result.pages.push(await box.innerText());
+  },
+  async page(page, pattern, { result }) {
+    const matches = (text) => new RegExp(pattern).test(text);
+    result.pages.push(await until(async () => (await webViewTexts(page)).find(matches)));
+  },
+  async notice(page, pattern) {
+    const says = page.locator(".notifications-center.visible .notification-list-item-message", { hasText: new RegExp(pattern) });
+    await until(async () => {
+      await openNotices(page); // again: the list closes by itself when the last notice in it goes
+      return (await says.count()) > 0;
+    });
+  },
+  logSays: (page, pattern, { run }) =>
+    until(async () => new RegExp(pattern).test((await readLog(run, Infinity)).join("\n"))),
+  async killServer() {
+    const isServer = async ([id]) => {
+      const command = await readFile(`/proc/${id}/cmdline`, "utf8").catch(() => "");
+      return command.split("\0").includes("serve"); // what both `-m attune serve` and a script of a test are
+    };
+    const ids = await descendants();
+    const servers = (await Promise.all(ids.map(isServer))).flatMap((is, index) => (is ? [ids[index][0]] : []));
+    if (servers.length === 0) throw new Error("there is no server to kill");
+    for (const id of servers) process.kill(id, "SIGKILL");
+  },
+  async copy(page, [from, to]) {
+    await copyFile(from, `${to}.new`);
+    await rename(`${to}.new`, to);
+  },
+  screenshot: (page, file) => page.screenshot({ path: file }),
+  async film(page, folder, { result }) {
+    result.frames += 1;
+    await page.screenshot({ path: path.join(folder, `${String(result.frames).padStart(3, "0")}.png`) });
+  },
+};
