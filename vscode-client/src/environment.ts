@@ -29,13 +29,15 @@ export type Report = (line: string) => void;
 
 const MARKER = "attune-installed.json";
 const NEWEST_FIRST = ["python3.14", "python3.13", "python3.12", "python3.11", "python3", "python"];
-const USABLE = "import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))";
+const OLDEST_MINOR = 11; // of Python 3
+// The version comes first: Debian's Python without its venv package has one, and then fails.
+const LOOK = "import sys; print('%d.%d' % sys.version_info[:2]); import ensurepip, venv";
 const CHECK_TIMEOUT_MS = 30_000;
 const LOCK_POLL_MS = 1_000;
 const LOCK_SILENT_POLLS = 5;
-const WHAT_TO_DO =
-  "install Python 3.11 or later (on Debian and Ubuntu with python3-venv) or uv, or set attune.pythonPath to an " +
-  "interpreter in which attune is installed; then run “Attune: Restart Server”.";
+const NEWER_PYTHON = "install Python 3.11 or later (on Debian and Ubuntu with python3-venv)";
+const OR_ELSE =
+  "or install uv, or set attune.pythonPath to an interpreter in which attune is installed; then run “Attune: Restart Server”.";
 
 /** The interpreter of the finished environment of this version, undefined if there is none. */
 export async function installedPython({ folder, bundle }: Installation): Promise<string | undefined> {
@@ -108,17 +110,44 @@ async function findWheel({ folder, version }: Bundle): Promise<string> {
 }
 
 async function findBasePython(): Promise<string> {
+  let incomplete: string | undefined;
+  let old: string | undefined;
   for (const python of NEWEST_FIRST) {
-    if (await succeeds(python, ["-I", "-c", USABLE])) {
+    const found = await look(python);
+    if (found === undefined) {
+      continue;
+    }
+    const { version, isComplete } = found;
+    const [major, minor] = version.split(".").map(Number) as [number, number];
+    if (major < 3 || (major === 3 && minor < OLDEST_MINOR)) {
+      old ??= `Python ${version} (${python}) is too old for Attune: ${NEWER_PYTHON}, ${OR_ELSE}`;
+    } else if (isComplete) {
       return python;
+    } else {
+      incomplete ??=
+        `Python ${version} (${python}) cannot make an environment, because its module venv or ensurepip is missing: ` +
+        `install it (on Debian and Ubuntu it is the package python${version}-venv), ${OR_ELSE}`;
     }
   }
-  throw new EnvironmentError(`There is no Python to make an environment with: ${WHAT_TO_DO}`);
+  throw new EnvironmentError(incomplete ?? old ?? `There is no Python to make an environment with: ${NEWER_PYTHON}, ${OR_ELSE}`);
 }
 
-export async function succeeds(command: string, args: string[], cwd?: string): Promise<boolean> {
+/** What an interpreter says of itself; undefined if it does not run. */
+async function look(python: string): Promise<{ version: string; isComplete: boolean } | undefined> {
+  const told = (stdout: string, isComplete: boolean) => {
+    const version = /^\d+\.\d+$/.exec(stdout.trim())?.[0];
+    return version === undefined ? undefined : { version, isComplete };
+  };
   try {
-    await promisify(execFile)(command, args, { timeout: CHECK_TIMEOUT_MS, ...(cwd === undefined ? {} : { cwd }) });
+    return told((await promisify(execFile)(python, ["-I", "-c", LOOK], { timeout: CHECK_TIMEOUT_MS })).stdout, true);
+  } catch (error) {
+    return told((error as { stdout?: string }).stdout ?? "", false);
+  }
+}
+
+async function succeeds(command: string, args: string[]): Promise<boolean> {
+  try {
+    await promisify(execFile)(command, args, { timeout: CHECK_TIMEOUT_MS });
     return true;
   } catch {
     return false;

@@ -13,12 +13,21 @@ const never = new AbortController().signal;
 const PYTHON = `#!/bin/sh
 echo "$(basename "$0") $*" >> "$CALLS"
 case "$*" in
+  *ensurepip*) cat "$CALLS.version" 2> /dev/null || echo 3.11; if [ -e "$CALLS.incomplete" ]; then exit 1; fi ;;
   *"-m venv "*) for last; do :; done; mkdir -p "$last/bin"; cp "$0" "$last/bin/python"; echo made ;;
   *"-m pip install"*) if [ -e "$CALLS.fail" ]; then echo "No space left" >&2; exit 1; fi ;;
 esac
 `;
 
-async function prepare(context: TestContext, name = "python3"): Promise<Installation & { calls: () => Promise<string>; fail: string }> {
+interface Prepared extends Installation {
+  readonly calls: () => Promise<string>;
+  /** Files that the stand-in looks for: pip fails, another version, a Python without venv. */
+  readonly fail: string;
+  readonly pythonVersion: string;
+  readonly incomplete: string;
+}
+
+async function prepare(context: TestContext, name = "python3"): Promise<Prepared> {
   const folder = await mkdtemp(path.join(tmpdir(), "attune-environment-"));
   const [bin, bundled] = [path.join(folder, "bin"), path.join(folder, "bundled")];
   await mkdir(bin);
@@ -27,7 +36,7 @@ async function prepare(context: TestContext, name = "python3"): Promise<Installa
   await writeFile(path.join(bin, name), PYTHON);
   await chmod(path.join(bin, name), 0o755);
   const before = { PATH: process.env.PATH, CALLS: process.env.CALLS };
-  for (const tool of ["basename", "cp", "mkdir"]) {
+  for (const tool of ["basename", "cat", "cp", "mkdir"]) {
     await symlink(path.join("/bin", tool), path.join(bin, tool)); // what the stand-in calls, and no real Python
   }
   process.env.PATH = bin;
@@ -42,6 +51,8 @@ async function prepare(context: TestContext, name = "python3"): Promise<Installa
     wheelFolder: null,
     calls: () => readFile(path.join(folder, "calls"), "utf8"),
     fail: path.join(folder, "calls.fail"),
+    pythonVersion: path.join(folder, "calls.version"),
+    incomplete: path.join(folder, "calls.incomplete"),
   };
 }
 
@@ -112,4 +123,18 @@ test("stops when it is told to", async (context) => {
 test("without any Python the sentence says what to do", async (context) => {
   const installation = await prepare(context, "something-else");
   await assert.rejects(install(installation, () => undefined, never), /install Python 3.11 or later/);
+});
+
+test("a Python without venv: the sentence names the package, and with it the next start goes on", async (context) => {
+  const installation = await prepare(context);
+  await writeFile(installation.incomplete, "");
+  await assert.rejects(install(installation, () => undefined, never), /^Error: Python 3\.11 \(python3\) cannot make an .* python3\.11-venv\),/);
+  await rm(installation.incomplete);
+  assert.ok(await install(installation, () => undefined, never));
+});
+
+test("a Python that is too old is named", async (context) => {
+  const installation = await prepare(context);
+  await writeFile(installation.pythonVersion, "3.9\n");
+  await assert.rejects(install(installation, () => undefined, never), /Python 3\.9 \(python3\) is too old .* Python 3\.11 or later/);
 });
