@@ -1,9 +1,9 @@
 """What a prompt gives away of the repository that it was tuned on, before it is shared.
 
-Three questions. What text does the file itself carry: its rows began as real code, and the first
-layer's values are those of the tokens, nearly. What does it make the model say: secrets, or long
-spans of the repository that the model alone does not say. What would its recipe have learnt of a
-secret: canaries (`tuning.canaries`).
+Three questions. What text does the file itself carry: it began as real code, in a kv prompt the
+first layer, whose values are those of the tokens, nearly. What does it make the model say: secrets,
+or long spans of the repository that the model alone does not say. What would its recipe have learnt
+of a secret: canaries (`tuning.canaries`).
 """
 
 import random

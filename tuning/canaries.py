@@ -21,7 +21,7 @@ from tuning.corpus import SourceFile
 from tuning.evaluate import Gain, middle_nats
 from tuning.examples import Example, TrainingExamples
 from tuning.objective import Teacher
-from tuning.prefix import initial_ids, initial_prefix
+from tuning.prefix import start_prefix
 from tuning.train import Tuned, train
 
 CANARIES = 8
@@ -113,9 +113,9 @@ def tuned_on(
         checks=1,
         seed=_number(recipe.get("seed"), 0, 2**32 - 1, 1),
     )
-    prefix = initial_prefix(base, config.form, initial_ids(base, files, config.num_virtual_tokens))
     room = base.model.config.max_position_embeddings - config.num_virtual_tokens
     examples = TrainingExamples(base, files, config=config, room=min(config.max_tokens, room))
+    prefix = start_prefix(base, config, files, examples)
     looks = iter((Gain(0.0, 0.0, 0.0), Gain(1.0, 1.0, 1.0)))  # the last look is the best
     tuned: Tuned = train(
         base.model,
@@ -129,7 +129,7 @@ def tuned_on(
     if tuned.interrupted:
         raise KeyboardInterrupt
     with torch.no_grad():
-        return type(prefix)(tuned.rows).kv(base.model)
+        return type(prefix)(tuned.rows, base.model.config).kv(base.model)
 
 
 def exposed(

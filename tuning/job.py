@@ -21,7 +21,7 @@ from tuning.evaluate import Gain, middle_nats, paired_gain
 from tuning.examples import HeldOutHole, TrainingExamples, held_out_holes, indexed
 from tuning.history import changed_since, newest_lines
 from tuning.objective import Teacher
-from tuning.prefix import FORMS, Prefix, initial_ids, initial_prefix
+from tuning.prefix import FORMS, Prefix, start_prefix
 from tuning.proof import Proof, Way, prove
 from tuning.recorded import recorded, recorded_split
 from tuning.split import Split, included, split
@@ -99,11 +99,11 @@ def recorded_job(
 
 
 def start_of(job: Job) -> Prefix:
-    """What the prompt begins as: real code of the repository, or the present prompt."""
+    """What the prompt begins as: what the repository's code asks for, or the present prompt."""
+    base, config = job.base, job.config
     if job.present is not None:
-        return FORMS[job.config.form](torch.from_numpy(job.present.embeddings))
-    ids = initial_ids(job.base, job.split.train, job.config.num_virtual_tokens)
-    return initial_prefix(job.base, job.config.form, ids)
+        return FORMS[config.form](torch.from_numpy(job.present.embeddings), base.model.config)
+    return start_prefix(base, config, job.split.train, examples_of(job))
 
 
 def fingerprint_of(job: Job) -> str:
@@ -167,7 +167,7 @@ def train_job(
 
     def validate(rows: Tensor) -> Gain:
         with torch.no_grad():
-            kv = as_prefix(rows).kv(base.model)
+            kv = as_prefix(rows, base.model.config).kv(base.model)
         return paired_gain(
             without, middle_nats(base.model, kv, measured_by), validation, config.seed
         )

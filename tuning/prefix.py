@@ -1,4 +1,4 @@
-"""The trainable prompt, in both forms: scaled offsets on real code, first token frozen."""
+"""The trainable prompt, in both forms: scaled offsets on its start, first token frozen."""
 
 import re
 from collections import Counter
@@ -8,13 +8,16 @@ import torch
 from torch import Tensor, nn
 
 from code_context.syntax import language_of, parse
-from code_model.llama import Attention, Llama
+from code_model.llama import Attention, Llama, LlamaConfig
 from code_model.loading import BaseModel
 from code_model.soft_prompt import kv_of_ids, kv_to_rows, rows_to_kv
-from tuning.config import Form
+from tuning.config import Form, TuningConfig
 from tuning.corpus import SourceFile
+from tuning.examples import TrainingExamples
+from tuning.query_clusters import DOCUMENTS, clustered
 
 CHUNK_TOKENS = 64  # Sampled Chunk Init of arXiv 2508.17032 uses chunks of this length
+VALUE_STEPS = 5.0  # docs/experiments.md; values of clusters are means, and so shorter than text's
 IDENTIFIER = re.compile(r"[A-Za-z_]\w{3,}")
 
 
@@ -26,7 +29,7 @@ class Prefix(nn.Module):
     The first token never changes: it is the attention sink.
     """
 
-    def __init__(self, start: Tensor) -> None:
+    def __init__(self, start: Tensor, config: LlamaConfig) -> None:
         super().__init__()
         self.start: Tensor
         self.scale: Tensor
@@ -44,7 +47,11 @@ class Prefix(nn.Module):
 
 
 class KVPrefix(Prefix):
-    """The rows are keys and values of every layer."""
+    """The rows are keys and values of every layer; values move by larger steps than keys."""
+
+    def __init__(self, start: Tensor, config: LlamaConfig) -> None:
+        super().__init__(start, config)
+        self.scale.view(config.num_hidden_layers, 2, -1)[:, 1] *= VALUE_STEPS
 
     def kv(self, model: Llama) -> Tensor:
         """The rows in the engine's layout."""
@@ -75,8 +82,22 @@ FORMS: dict[Form, type[Prefix]] = {"kv": KVPrefix, "embedding": EmbeddingPrefix}
 def initial_prefix(base: BaseModel, form: Form, ids: Sequence[int]) -> Prefix:
     """A prefix of either form that begins as the given tokens."""
     if form == "kv":
-        return KVPrefix(kv_to_rows(kv_of_ids(base.model, ids)))
-    return EmbeddingPrefix(base.model.model.embed_tokens(torch.tensor(ids, dtype=torch.long)))
+        return KVPrefix(kv_to_rows(kv_of_ids(base.model, ids)), base.model.config)
+    rows = base.model.model.embed_tokens(torch.tensor(ids, dtype=torch.long))
+    return EmbeddingPrefix(rows, base.model.config)
+
+
+def start_prefix(
+    base: BaseModel, config: TuningConfig, files: Sequence[SourceFile], examples: TrainingExamples
+) -> Prefix:
+    """What a first prompt begins as: real code of `files`, and in the kv form, from the second
+    layer on, the clusters of what the first `examples` ask (`tuning.query_clusters`)."""
+    ids = initial_ids(base, files, config.num_virtual_tokens)
+    if config.form == "embedding":
+        return initial_prefix(base, config.form, ids)
+    documents = [examples[number].ids for number in range(DOCUMENTS)]
+    kv = clustered(base.model, kv_of_ids(base.model, ids), documents, config.seed)
+    return KVPrefix(kv_to_rows(kv), base.model.config)
 
 
 def initial_ids(base: BaseModel, files: Sequence[SourceFile], num_virtual_tokens: int) -> list[int]:
