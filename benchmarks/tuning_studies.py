@@ -52,7 +52,9 @@ Row = dict[str, Any]
 
 def tuned(job: Job) -> Tuned:
     """The best prompt of a job."""
-    return train_job(job, start_of(job), lambda fraction, so_far: None, None, Group())
+    return train_job(
+        job, start_of(job, lambda share: None), lambda fraction, so_far: None, None, Group()
+    )
 
 
 def gains(

@@ -115,7 +115,7 @@ def tuned_on(
     )
     room = base.model.config.max_position_embeddings - config.num_virtual_tokens
     examples = TrainingExamples(base, files, config=config, room=min(config.max_tokens, room))
-    prefix = start_prefix(base, config, files, examples)
+    prefix = start_prefix(base, config, files, examples, lambda share: None)
     looks = iter((Gain(0.0, 0.0, 0.0), Gain(1.0, 1.0, 1.0)))  # the last look is the best
     tuned: Tuned = train(
         base.model,

@@ -98,12 +98,15 @@ def recorded_job(
     return Job(base, read, config, sides, newest, None, (), context_of(manifest))
 
 
-def start_of(job: Job) -> Prefix:
-    """What the prompt begins as: what the repository's code asks for, or the present prompt."""
+def start_of(job: Job, progress: Callable[[float], None]) -> Prefix:
+    """What the prompt begins as: what the repository's code asks for, or the present prompt.
+
+    `progress` hears the share done.
+    """
     base, config = job.base, job.config
     if job.present is not None:
         return FORMS[config.form](torch.from_numpy(job.present.embeddings), base.model.config)
-    return start_prefix(base, config, job.split.train, examples_of(job))
+    return start_prefix(base, config, job.split.train, examples_of(job), progress)
 
 
 def fingerprint_of(job: Job) -> str:

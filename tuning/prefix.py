@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -88,15 +88,22 @@ def initial_prefix(base: BaseModel, form: Form, ids: Sequence[int]) -> Prefix:
 
 
 def start_prefix(
-    base: BaseModel, config: TuningConfig, files: Sequence[SourceFile], examples: TrainingExamples
+    base: BaseModel,
+    config: TuningConfig,
+    files: Sequence[SourceFile],
+    examples: TrainingExamples,
+    progress: Callable[[float], None],
 ) -> Prefix:
     """What a first prompt begins as: real code of `files`, and in the kv form, from the second
-    layer on, the clusters of what the first `examples` ask (`tuning.query_clusters`)."""
+    layer on, the clusters of what the first `examples` ask (`tuning.query_clusters`).
+
+    `progress` hears the share done.
+    """
     ids = initial_ids(base, files, config.num_virtual_tokens)
     if config.form == "embedding":
         return initial_prefix(base, config.form, ids)
     documents = [examples[number].ids for number in range(DOCUMENTS)]
-    kv = clustered(base.model, kv_of_ids(base.model, ids), documents, config.seed)
+    kv = clustered(base.model, kv_of_ids(base.model, ids), documents, config.seed, progress)
     return KVPrefix(kv_to_rows(kv), base.model.config)
 
 

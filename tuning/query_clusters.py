@@ -8,7 +8,7 @@ what attention without a prompt gives these queries in the mean, so that little 
 first step. docs/experiments.md has what that gains.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -25,17 +25,26 @@ LEAST = 1.0  # of log weight: a key of length zero would have no scale to move b
 
 
 @torch.no_grad()
-def clustered(model: Llama, text: Tensor, documents: Sequence[Sequence[int]], seed: int) -> Tensor:
+def clustered(
+    model: Llama,
+    text: Tensor,
+    documents: Sequence[Sequence[int]],
+    seed: int,
+    progress: Callable[[float], None],
+) -> Tensor:
     """Keys and values (L, 2, G, P, D) around the queries of `documents`, lists of ids.
 
     `text` is a prefix of that shape made of real code. Its first token stays, as the attention
     sink, and so does its first layer: queries there know their own token only, and attend to
-    everything alike.
+    everything alike. `progress` hears the share done.
     """
     virtual = text.shape[3]
     found = text.clone()
     generator = torch.Generator().manual_seed(seed)
-    asked = [_asked(model, text, ids) for ids in documents[:DOCUMENTS]]
+    asked = []
+    for ids in documents:
+        asked.append(_asked(model, text, ids))
+        progress(len(asked) / len(documents) / 2)
     for layer in range(1, len(text)):
         queries, answers, levels = (
             torch.cat(parts, dim=1) for parts in zip(*[of[layer] for of in asked], strict=True)
@@ -45,6 +54,7 @@ def clustered(model: Llama, text: Tensor, documents: Sequence[Sequence[int]], se
                 queries[head], answers[head], levels[head], virtual - 1, generator
             )
             found[layer, 0, head, 1:], found[layer, 1, head, 1:] = keys, values
+        progress(0.5 + (layer + 1) / len(text) / 2)
     return found
 
 

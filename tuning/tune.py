@@ -150,7 +150,7 @@ def tune(
     with _writable(target) if group.leads else nullcontext():
         if search:
             job, searched = _with_context(job, group, progress)
-        start = start_of(job)
+        start = start_of(job, lambda done: progress(Look("Choosing where to start", done)))
         untrained = start.rows().detach().clone()
         _check_free_space(target.parent, FILES_OF_ROWS * untrained.nbytes)
         resumable = Resumable(checkpoint.unfinished_path(target), fingerprint_of(job))

@@ -28,6 +28,9 @@ export function chosenFile(): string | null {
   return promptFile === NO_PROMPT ? null : promptFile;
 }
 
+// A bar of VS Code cannot go back, so one phase moves it; the words tell of all.
+const LONGEST_PHASE = "Tuning";
+
 /** Tunes a new prompt, or with `refresh` the present one on what changed. */
 export async function tune(place: Place, repository: string, refresh: boolean): Promise<void> {
   const chosen = refresh ? chosenFile() : null;
@@ -39,19 +42,17 @@ export async function tune(place: Place, repository: string, refresh: boolean): 
       const stop = new AbortController();
       token.onCancellationRequested(() => stop.abort());
       progress.report({ message: "Loading the model…" });
-      let phase = "";
-      let done = 0;
+      let bar = 0;
       const onLine = (line: string): void => {
         const now = parseProgress(line);
         if (now === undefined) {
           return;
         }
-        if (now.phase !== phase) {
-          [phase, done] = [now.phase, 0];
-        }
+        const next = now.phase === LONGEST_PHASE ? now.done : bar;
         const gain = now.gain === null ? "" : `, ${(100 * now.gain).toFixed(1)} % bits saved`;
-        progress.report({ message: `${phase}: ${Math.round(100 * now.done)} %${gain}`, increment: 100 * (now.done - done) });
-        done = now.done;
+        const message = `${now.phase}: ${Math.round(100 * now.done)} %${gain}`;
+        progress.report({ message, increment: 100 * (next - bar) });
+        bar = next;
       };
       return runAttune(place, args, { onLine, signal: stop.signal });
     },

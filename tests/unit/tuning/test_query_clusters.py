@@ -16,6 +16,10 @@ from tuning.query_clusters import MASS, clustered
 VIRTUAL = 12
 
 
+def ignored(share: float) -> None:
+    """Nobody looks."""
+
+
 @pytest.fixture(scope="module")
 def text(base: BaseModel) -> Tensor:
     return kv_of_ids(base.model, list(range(5, 5 + VIRTUAL)))
@@ -31,8 +35,10 @@ def documents(base: BaseModel) -> list[list[int]]:
 def test_the_first_token_and_the_first_layer_stay_real_code(
     base: BaseModel, text: Tensor, documents: list[list[int]]
 ) -> None:
-    before = text.clone()
-    found = clustered(base.model, text, documents, seed=1)
+    before, shares = text.clone(), list[float]()
+    found = clustered(base.model, text, documents, seed=1, progress=shares.append)
+    assert shares == sorted(shares)
+    assert shares[-1] == 1.0
     assert text.equal(before)
     assert found.shape == text.shape
     assert found[0].equal(text[0])
@@ -44,9 +50,9 @@ def test_the_first_token_and_the_first_layer_stay_real_code(
 def test_the_same_seed_finds_the_same(
     base: BaseModel, text: Tensor, documents: list[list[int]]
 ) -> None:
-    found = clustered(base.model, text, documents, seed=1)
-    assert clustered(base.model, text, documents, seed=1).equal(found)
-    assert not clustered(base.model, text, documents, seed=2).equal(found)
+    found = clustered(base.model, text, documents, seed=1, progress=ignored)
+    assert clustered(base.model, text, documents, seed=1, progress=ignored).equal(found)
+    assert not clustered(base.model, text, documents, seed=2, progress=ignored).equal(found)
 
 
 def test_the_virtual_tokens_of_a_head_get_their_share_of_attention() -> None:
@@ -56,7 +62,7 @@ def test_the_virtual_tokens_of_a_head_get_their_share_of_attention() -> None:
     ids = base.tokenizer.encode(Path(__file__).read_text())
     documents = [ids[start : start + 200] for start in range(0, len(ids), 200)]
     text = kv_of_ids(base.model, ids[:VIRTUAL])
-    found = clustered(base.model, text, documents, seed=1)
+    found = clustered(base.model, text, documents, seed=1, progress=ignored)
     shares = []
     # without the first layer's virtual tokens, which the queries were asked without
     alone = found[0, :, :, :1]
@@ -97,12 +103,12 @@ def test_what_is_read_changes_little(
     """Values are what attention gives these queries anyway: less moves than behind real code."""
     examples = [Example(ids, 20) for ids in documents]
     none = middle_nats(base.model, text[:, :, :, :1], examples)
-    found = clustered(base.model, text, documents, seed=1)
+    found = clustered(base.model, text, documents, seed=1, progress=ignored)
     found[0] = text[0]
     moved = [abs(middle_nats(base.model, one, examples) - none).mean() for one in (found, text)]
     assert moved[0] < moved[1]
 
 
 def test_fewer_queries_than_virtual_tokens(base: BaseModel, text: Tensor) -> None:
-    found = clustered(base.model, text, [[7, 8, 9]], seed=1)
+    found = clustered(base.model, text, [[7, 8, 9]], seed=1, progress=ignored)
     assert found.isfinite().all()
