@@ -41,7 +41,7 @@ from tuning.config import TuningConfig
 from tuning.corpus import SourceFile, collect
 from tuning.evaluate import middle_nats, paired_gain
 from tuning.examples import Example, HeldOutHole
-from tuning.job import examples_of, holes_of, new_job, recorded_job
+from tuning.job import holes_of, new_job, recorded_job
 from tuning.lora import tune_lora
 from tuning.tune import Look, Report, tune
 
@@ -156,7 +156,7 @@ def lora_on(base: BaseModel, repository: Path, prompt: PromptFile, minutes: floa
     before = [middle_nats(base.model, none, holes).sum() for holes in (validation, test)]
     gains = {}
     for rate in LORA_RATES:
-        tuned = tune_lora(base, examples_of(job), config, learning_rate=rate)
+        tuned = tune_lora(base, job.examples, config, learning_rate=rate)
         after = [middle_nats(tuned.model, none, holes).sum() for holes in (validation, test)]
         gains[rate] = [round(1 - float(a / b), 5) for a, b in zip(after, before, strict=True)]
     best = max(gains, key=lambda rate: gains[rate][0])

@@ -63,7 +63,7 @@ def gains(
     """What a prompt saves on the holes: against no prompt, and both beside retrieved code; and on
     holes of another repository."""
     base = job.base
-    prefix = FORMS[job.config.form](found.rows, base.model.config).kv(base.model).detach()
+    prefix = FORMS[job.config.form](found.rows).kv(base.model).detach()
     own = [hole.example for hole in holes]
     measured = {
         "gain": saved(base, prefix, holes, own),

@@ -74,7 +74,7 @@ def main() -> None:
     times: dict[str, list[float]] = {"ours": [], "peft": []}
     losses: dict[str, list[float]] = {}
     for _ in range(given.rounds + 1):  # the first warms up
-        prefix = KVPrefix(start, base.model.config)
+        prefix = KVPrefix(start)
         prefix.scale.fill_(1.0)  # PEFT's prefix has no scale
         with torch.no_grad():
             table.copy_(start)

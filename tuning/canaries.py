@@ -129,7 +129,7 @@ def tuned_on(
     if tuned.interrupted:
         raise KeyboardInterrupt
     with torch.no_grad():
-        return type(prefix)(tuned.rows, base.model.config).kv(base.model)
+        return type(prefix)(tuned.rows).kv(base.model)
 
 
 def exposed(

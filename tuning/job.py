@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -51,6 +52,22 @@ class Job:
         """At most that many tokens, as the model's positions leave them behind the prompt."""
         left = self.base.model.config.max_position_embeddings - self.config.num_virtual_tokens
         return min(tokens, left)
+
+    @cached_property
+    def examples(self) -> TrainingExamples:
+        """What the repository gives to learn from; the start and training draw the same ones."""
+        config = self.config
+        return TrainingExamples(
+            self.base,
+            self.split.train,
+            config=config,
+            room=self.room_for(config.max_tokens),
+            generic=generic.sample() if config.anchor else (),
+            changed=_changed(self),
+            # of the files to tune on only: what is held out must not be seen before a hole either
+            others=(indexed(self.split.train) if config.retrieved or config.distillation else None),
+            context=self.context,
+        )
 
 
 def _task(manifest: Manifest) -> Task:
@@ -105,8 +122,8 @@ def start_of(job: Job, progress: Callable[[float], None]) -> Prefix:
     """
     base, config = job.base, job.config
     if job.present is not None:
-        return FORMS[config.form](torch.from_numpy(job.present.embeddings), base.model.config)
-    return start_prefix(base, config, job.split.train, examples_of(job), progress)
+        return FORMS[config.form](torch.from_numpy(job.present.embeddings))
+    return start_prefix(base, config, job.split.train, job.examples, progress)
 
 
 def fingerprint_of(job: Job) -> str:
@@ -122,22 +139,6 @@ def fingerprint_of(job: Job) -> str:
             ],
             "lineage": job.lineage,
         }
-    )
-
-
-def examples_of(job: Job) -> TrainingExamples:
-    """What the repository gives to learn from."""
-    config = job.config
-    return TrainingExamples(
-        job.base,
-        job.split.train,
-        config=config,
-        room=job.room_for(config.max_tokens),
-        generic=generic.sample() if config.anchor else (),
-        changed=_changed(job),
-        # of the files to tune on only: what is held out must not be seen in front of a hole either
-        others=indexed(job.split.train) if config.retrieved or config.distillation else None,
-        context=job.context,
     )
 
 
@@ -170,7 +171,7 @@ def train_job(
 
     def validate(rows: Tensor) -> Gain:
         with torch.no_grad():
-            kv = as_prefix(rows, base.model.config).kv(base.model)
+            kv = as_prefix(rows).kv(base.model)
         return paired_gain(
             without, middle_nats(base.model, kv, measured_by), validation, config.seed
         )
@@ -178,7 +179,7 @@ def train_job(
     return train(
         base.model,
         prefix,
-        examples_of(job),
+        job.examples,
         validate,
         config,
         report,

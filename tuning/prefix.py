@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from code_context.syntax import language_of, parse
-from code_model.llama import Attention, Llama, LlamaConfig
+from code_model.llama import Attention, Llama
 from code_model.loading import BaseModel
 from code_model.soft_prompt import kv_of_ids, kv_to_rows, rows_to_kv
 from tuning.config import Form, TuningConfig
@@ -17,7 +17,7 @@ from tuning.examples import TrainingExamples
 from tuning.query_clusters import DOCUMENTS, clustered
 
 CHUNK_TOKENS = 64  # Sampled Chunk Init of arXiv 2508.17032 uses chunks of this length
-VALUE_STEPS = 5.0  # docs/experiments.md; values of clusters are means, and so shorter than text's
+VALUE_STEPS = 5.0  # values of clusters are means, shorter than they become (docs/experiments.md)
 IDENTIFIER = re.compile(r"[A-Za-z_]\w{3,}")
 
 
@@ -29,7 +29,7 @@ class Prefix(nn.Module):
     The first token never changes: it is the attention sink.
     """
 
-    def __init__(self, start: Tensor, config: LlamaConfig) -> None:
+    def __init__(self, start: Tensor) -> None:
         super().__init__()
         self.start: Tensor
         self.scale: Tensor
@@ -47,11 +47,7 @@ class Prefix(nn.Module):
 
 
 class KVPrefix(Prefix):
-    """The rows are keys and values of every layer; values move by larger steps than keys."""
-
-    def __init__(self, start: Tensor, config: LlamaConfig) -> None:
-        super().__init__(start, config)
-        self.scale.view(config.num_hidden_layers, 2, -1)[:, 1] *= VALUE_STEPS
+    """The rows are keys and values of every layer."""
 
     def kv(self, model: Llama) -> Tensor:
         """The rows in the engine's layout."""
@@ -82,9 +78,8 @@ FORMS: dict[Form, type[Prefix]] = {"kv": KVPrefix, "embedding": EmbeddingPrefix}
 def initial_prefix(base: BaseModel, form: Form, ids: Sequence[int]) -> Prefix:
     """A prefix of either form that begins as the given tokens."""
     if form == "kv":
-        return KVPrefix(kv_to_rows(kv_of_ids(base.model, ids)), base.model.config)
-    rows = base.model.model.embed_tokens(torch.tensor(ids, dtype=torch.long))
-    return EmbeddingPrefix(rows, base.model.config)
+        return KVPrefix(kv_to_rows(kv_of_ids(base.model, ids)))
+    return EmbeddingPrefix(base.model.model.embed_tokens(torch.tensor(ids, dtype=torch.long)))
 
 
 def start_prefix(
@@ -104,7 +99,9 @@ def start_prefix(
         return initial_prefix(base, config.form, ids)
     documents = [examples[number].ids for number in range(DOCUMENTS)]
     kv = clustered(base.model, kv_of_ids(base.model, ids), documents, config.seed, progress)
-    return KVPrefix(kv_to_rows(kv), base.model.config)
+    prefix = KVPrefix(kv_to_rows(kv))
+    prefix.scale.view(len(kv), 2, -1)[:, 1] *= VALUE_STEPS
+    return prefix
 
 
 def initial_ids(base: BaseModel, files: Sequence[SourceFile], num_virtual_tokens: int) -> list[int]:

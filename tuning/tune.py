@@ -32,7 +32,6 @@ from tuning.examples import indexed
 from tuning.history import commit_of
 from tuning.job import (
     Job,
-    examples_of,
     fingerprint_of,
     new_job,
     proof_of,
@@ -244,7 +243,7 @@ def evaluate(
 
         progress(Look("Tuning LoRA", 0.0))
         config = replace(job.config, minutes=lora_minutes)
-        ways[LORA] = Way(tune_lora(base, examples_of(job), config))
+        ways[LORA] = Way(tune_lora(base, job.examples, config))
     return proof_of(job, ways, lambda fraction: progress(Look("Measuring", fraction)))
 
 

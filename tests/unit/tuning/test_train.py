@@ -41,7 +41,7 @@ class Cycle:
 def gains_of(base: BaseModel, form: Form) -> Callable[[torch.Tensor], Gain]:
     def nats(rows: torch.Tensor) -> float:
         with torch.no_grad():
-            kv = FORMS[form](rows, base.model.config).kv(base.model)
+            kv = FORMS[form](rows).kv(base.model)
         return middle_nats(base.model, kv, EXAMPLES).sum()
 
     before = nats(initial_prefix(base, form, START).rows().detach())
