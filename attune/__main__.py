@@ -67,20 +67,12 @@ def complete(
     """Complete at a place in a file and print the text to insert."""
     from attune.place import read_place
     from attune.repository import other_files
+    from attune.serving import choice_at
     from attune.show import waiting
-    from prompts.file import read_prompt
-    from prompts.repository import RepositoryPrompts
 
     at = read_place(place)
     if at.notice is not None:
         _say(at.notice)
-    if prompt is None:
-        choice = RepositoryPrompts(at.root).choose(at.path)
-        loaded = choice.prompt
-        for problem in choice.problems:
-            _say(problem)
-    else:
-        loaded = None if prompt == "none" else read_prompt(Path(prompt))
     neighbours = other_files(at.root)
     with waiting("Loading the model and completing…"):
         from code_model.completion import complete as complete_at
@@ -88,10 +80,18 @@ def complete(
         from code_model.loading import load_model
         from code_model.reasons import REASONS
 
-        engine = Engine(load_model(), loaded)
+        base = load_model()
+        choice = choice_at(at, prompt, base)
         answer = complete_at(
-            engine, at.text, at.path, at.offset, explicit=True, repository=neighbours
+            Engine(base, choice.prompt),
+            at.text,
+            at.path,
+            at.offset,
+            explicit=True,
+            repository=neighbours,
         )
+    for problem in choice.problems:
+        _say(problem)
     if as_json:
         generation = answer.generation
         _print_json(
@@ -99,7 +99,7 @@ def complete(
                 "text": answer.text,
                 "kind": answer.kind.value,
                 "reason": answer.reason,
-                "prompt": None if loaded is None else loaded.manifest.name,
+                "prompt": None if choice.prompt is None else choice.prompt.manifest.name,
                 "new_tokens": len(generation.ids) if generation else 0,
                 "logprobs": [round(one, 4) for one in generation.logprobs] if generation else [],
             }

@@ -55,19 +55,10 @@ def why(
     """Show what the model is given at a place, what it makes of it, and why."""
     from attune.place import read_place
     from attune.repository import other_files
+    from attune.serving import choice_at
     from attune.show import waiting
-    from prompts.file import read_prompt
-    from prompts.repository import RepositoryPrompts
 
     at = read_place(place)
-    problems = () if at.notice is None else (at.notice,)
-    if prompt is None:
-        choice = RepositoryPrompts(at.root).choose(at.path)
-        loaded, problems = choice.prompt, (*problems, *choice.problems)
-        serving = f"no prompt ({choice.reason})" if loaded is None else loaded.manifest.name
-    else:
-        loaded = None if prompt == "none" else read_prompt(Path(prompt))
-        serving = "no prompt (as asked)" if loaded is None else loaded.manifest.name
     neighbours = other_files(at.root)
     with waiting("Loading the model and asking it…"):
         from code_model.engine import Engine
@@ -75,8 +66,13 @@ def why(
         from code_model.loading import load_model
         from code_model.reasons import REASONS
 
-        engine = Engine(load_model(), loaded)
+        base = load_model()
+        choice = choice_at(at, prompt, base)
+        engine = Engine(base, choice.prompt)
         found = explain(engine, at.text, at.path, at.offset, repository=neighbours)
+    loaded = choice.prompt
+    serving = f"no prompt ({choice.reason})" if loaded is None else loaded.manifest.name
+    problems = (*(() if at.notice is None else (at.notice,)), *choice.problems)
     for problem in problems:
         say(problem)
     silent = None if found.reason is None else REASONS[found.reason]

@@ -28,6 +28,8 @@ class Script:
         return Answer(f"answer_{request.offset}")
     def warm(self, request, run):
         pass
+    def weigh(self, request, run):
+        pass
     def version(self):
         return 0
 

@@ -8,7 +8,8 @@ source distribution, which is the repository with its tests, and tuned on. Each 
 its package's unseen files beside no prompt, prompts of two other packages, a generic one,
 retrieval, both, and with `--lora` LoRA by PEFT at equal wall time (the best of three learning
 rates, chosen by the validation files; the prompt has one). Also measured are bits per byte of whole
-unseen files, left to right, and what the prompt costs in another package. Results are kept in DIR
+unseen files, left to right, and what the prompt costs in another package, used there always or only
+where it fits the file, as the server does. Results are kept in DIR
 after every step; run again, it goes on from there. `--controls` tunes the controls anew and puts
 them into the package: that is to be done once for every new default model, before anything else.
 """
@@ -27,11 +28,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import platformdirs
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from code_context.syntax import language_of, parse
+from code_model.fit import gain_here
 from code_model.loading import BaseModel, load_model
 from code_model.soft_prompt import prefix_kv
 from pretraining.corpus import packages
@@ -40,8 +44,8 @@ from tuning import controls, generic
 from tuning.config import TuningConfig
 from tuning.corpus import SourceFile, collect
 from tuning.evaluate import middle_nats, paired_gain
-from tuning.examples import Example, HeldOutHole
-from tuning.job import holes_of, new_job, recorded_job
+from tuning.examples import Example, HeldOutHole, without_middle
+from tuning.job import holes_of, new_job, recorded_job, validation_holes
 from tuning.lora import tune_lora
 from tuning.tune import Look, Report, tune
 
@@ -139,33 +143,71 @@ def saved(
     return [round(one, 5) for one in (gain.mean, gain.low, gain.high)]
 
 
-def unrelated(base: BaseModel, repository: Path, prompt: PromptFile) -> list[float]:
+def as_served(base: BaseModel, prompt: PromptFile, holes: Sequence[HeldOutHole]) -> dict[str, Any]:
+    """What a prompt saves on holes, always used and as the server uses it, which leaves it out
+    where it does not fit the file; and the share of the holes where it is used."""
+    examples = [hole.example for hole in holes]
+    without, behind = (
+        middle_nats(base.model, prefix_kv(base, one), examples) for one in (None, prompt)
+    )
+    gains = [
+        gain_here(
+            base,
+            prompt,
+            parse(without_middle(hole.file, hole.hole), language_of(hole.file.path)),
+            hole.file.path,
+            hole.hole.start,
+        )
+        for hole in holes
+    ]
+    used = np.array([gain is None or gain >= 0 for gain in gains])
+    found = {"used": round(float(used.mean()), 3)}
+    for name, nats in (("always", behind), ("served", np.where(used, behind, without))):
+        gain = paired_gain(without, nats, holes, TuningConfig().seed)
+        found[name] = [round(one, 5) for one in (gain.mean, gain.low, gain.high)]
+    return found
+
+
+def unrelated(base: BaseModel, repository: Path, prompt: PromptFile) -> dict[str, Any]:
     """What a prompt saves on the unseen files of a repository that it is not for."""
-    holes = holes_of(new_job(base, collect(repository), TuningConfig(), None))
-    return saved(base, prefix_kv(base, prompt), holes, [hole.example for hole in holes])
+    return as_served(
+        base, prompt, holes_of(new_job(base, collect(repository), TuningConfig(), None))
+    )
 
 
-def lora_on(base: BaseModel, repository: Path, prompt: PromptFile, minutes: float) -> Any:
-    """The gain of the LoRA that does best on the validation files, of three learning rates."""
-    read = collect(repository)
-    job = recorded_job(base, read, prompt.manifest)
-    config = replace(job.config, minutes=minutes)
-    validation = _holes(job, job.split.validation)
-    test = _holes(job, job.split.test)
+def own(base: BaseModel, repository: Path, prompt: PromptFile) -> dict[str, Any]:
+    """The same on the unseen files of its own."""
+    job = recorded_job(base, collect(repository), prompt.manifest)
+    return as_served(base, prompt, holes_of(job))
+
+
+def lora_on(
+    base: BaseModel, repository: Path, elsewhere: Path, config: TuningConfig, rate: float
+) -> dict[str, float]:
+    """What LoRA saves, tuned at a learning rate for the time of the prompt: on the validation
+    files, on the unseen files and on those of `elsewhere`."""
+    job = new_job(base, collect(repository), config, None)
+    sides = {
+        "validation": validation_holes(job),
+        "gain": holes_of(job),
+        "unrelated": holes_of(new_job(base, collect(elsewhere), TuningConfig(), None)),
+    }
+    tuned = tune_lora(base, job.examples, config, learning_rate=rate)
     none = prefix_kv(base, None)
-    before = [middle_nats(base.model, none, holes).sum() for holes in (validation, test)]
-    gains = {}
-    for rate in LORA_RATES:
-        tuned = tune_lora(base, job.examples, config, learning_rate=rate)
-        after = [middle_nats(tuned.model, none, holes).sum() for holes in (validation, test)]
-        gains[rate] = [round(1 - float(a / b), 5) for a, b in zip(after, before, strict=True)]
-    best = max(gains, key=lambda rate: gains[rate][0])
-    return {"gain": gains[best][1], "rate": best, "all": {str(k): v for k, v in gains.items()}}
+    found = {}
+    for side, holes in sides.items():
+        examples = [hole.example for hole in holes]
+        before, after = (middle_nats(one.model, none, examples).sum() for one in (base, tuned))
+        found[side] = round(1 - float(after / before), 5)
+    return found
 
 
-def _holes(job: Any, files: tuple[SourceFile, ...]) -> list[Example]:
-    shown = replace(job, split=replace(job.split, test=files))
-    return [hole.example for hole in holes_of(shown)]
+def best_lora(results: dict[str, Any]) -> dict[str, float]:
+    """Of the rates that were tried, what did best on the validation files."""
+    tried = [results[key] for key in results if key.startswith("lora ")]
+    if not tried:
+        raise KeyError("lora")
+    return max(tried, key=lambda one: one["validation"])
 
 
 def _windows(base: BaseModel, files: Sequence[SourceFile]) -> tuple[list[Example], int]:
@@ -230,11 +272,14 @@ def main() -> None:
             "unrelated",
             lambda prompt=prompt, elsewhere=elsewhere: unrelated(base, found[elsewhere], prompt),
         )
-        if given.lora:
+        keep(name, "own", lambda name=name, prompt=prompt: own(base, found[name], prompt))
+        for rate in LORA_RATES if given.lora else ():
             keep(
                 name,
-                "lora",
-                lambda name=name, prompt=prompt: lora_on(base, found[name], prompt, given.minutes),
+                f"lora {rate:g}",
+                lambda name=name, elsewhere=elsewhere, rate=rate: lora_on(
+                    base, found[name], found[elsewhere], config, rate
+                ),
             )
     show(results, names)
     print(path)
@@ -255,8 +300,11 @@ def show(results: dict[str, Any], names: Sequence[str]) -> None:
         "retrieval": lambda one: one["tuned"]["proof"]["arms"]["retrieval only"]["gain"],
         "both over it": lambda one: one["tuned"]["proof"]["over_retrieval"]["gain"],
         "half by 3 min": lambda one: one["tuned"]["early_share"],
-        "unrelated": lambda one: one["unrelated"][0],
-        "LoRA": lambda one: one["lora"]["gain"],
+        "as served": lambda one: one["own"]["served"][0],
+        "elsewhere": lambda one: one["unrelated"]["always"][0],
+        "elsewhere as served": lambda one: one["unrelated"]["served"][0],
+        "LoRA": lambda one: best_lora(one)["gain"],
+        "LoRA elsewhere": lambda one: best_lora(one)["unrelated"],
     }
     table = Table(title="Share of bits saved on unseen files")
     table.add_column("package")

@@ -71,6 +71,9 @@ class CompletionModel(Protocol):
     def warm(self, request: CompletionRequest, run: Run) -> None:
         """Compute ahead what a request at this place or near it would need."""
 
+    def weigh(self, request: CompletionRequest, run: Run) -> None:
+        """Find out whether the document's prompt fits it, if that is not known."""
+
     def version(self) -> Hashable:
         """Another value whenever the same request may get another answer; cheap."""
 
@@ -92,6 +95,8 @@ class _Running:
     run: Run
     answer: "asyncio.Future[Answer]"
     ahead: bool
+    weighs: bool
+    """Answers nothing, so that no request waits for it."""
 
 
 @dataclass(frozen=True)
@@ -180,12 +185,20 @@ class EngineThread:
     def warm(self, text: str, path: str) -> None:
         """A document was opened or focused: compute what its first request will need.
 
-        That is expected where the last one was. Whatever is asked goes before it.
+        That is expected where the last one was. Whatever is asked goes before it. Then find out
+        whether the prompt fits the document.
         """
-        if self._opened and not self._closed and self._running is None:
-            visit = self._visits.get(path)
-            offset = 0 if visit is None else min(len(visit.before), len(text))
-            self._start(CompletionRequest(text, path, offset), ahead=True, work=self._warm)
+        if not self._opened or self._closed or self._running is not None:
+            return
+        visit = self._visits.get(path)
+        offset = 0 if visit is None else min(len(visit.before), len(text))
+        request = CompletionRequest(text, path, offset)
+
+        def weigh(warmed: "asyncio.Future[Answer]") -> None:
+            if self._running is None and not self._closed:
+                self._start(request, ahead=True, work=self._weigh)
+
+        self._start(request, ahead=True, work=self._warm).answer.add_done_callback(weigh)
 
     def latest(self, path: str) -> Answer | None:
         """The latest answer in a file, None if there was none."""
@@ -283,7 +296,8 @@ class EngineThread:
             self._running.run.cancel()
         run, began, version = Run(), self._clock(), self._version
         submitted = self._executor.submit(work or self._run, request, run)
-        running = _Running(request, run, asyncio.wrap_future(submitted), ahead)
+        weighs = work == self._weigh
+        running = _Running(request, run, asyncio.wrap_future(submitted), ahead, weighs)
         self._running = running
 
         def done(future: "asyncio.Future[Answer]") -> None:
@@ -314,7 +328,8 @@ class EngineThread:
     def _look_ahead(self, request: CompletionRequest, answer: Answer) -> None:
         """While nobody waits: answer the requests that will come after this answer is accepted.
 
-        Where nothing is to be added then, the next one is that after Enter.
+        Where nothing is to be added then, the next one is that after Enter. When all of them are
+        known, it is time to find out whether the prompt fits the document.
         """
         if self._running is not None or self._closed or self._model is None:
             return
@@ -328,8 +343,10 @@ class EngineThread:
             known = self._known(following)
             if known is None:
                 self._start(following, ahead=True, then=go_on)
-            if known is None or known.text:
                 return
+            if known.text:
+                break
+        self._start(request, ahead=True, work=self._weigh)
 
     def _judged(self, request: CompletionRequest, answer: Answer, deleted: str) -> Answer:
         """Silence for what the user has just turned down."""
@@ -368,10 +385,15 @@ class EngineThread:
             self._model.warm(request, run)
         return Answer("", "cancelled")  # nothing was asked, so nothing is to be remembered
 
+    def _weigh(self, request: CompletionRequest, run: Run) -> Answer:
+        if self._model is not None and not run.cancelled():
+            self._model.weigh(request, run)
+        return Answer("", "cancelled")
+
 
 def _continuation(running: _Running, request: CompletionRequest) -> str | None:
     """What was typed since the running request, None if its answer is of no use for this one."""
-    if running.request.path != request.path or running.run.cancelled():
+    if running.weighs or running.request.path != request.path or running.run.cancelled():
         return None
     if request.explicit and not running.request.explicit:
         return None

@@ -6,6 +6,7 @@ It imports torch, so only the engine thread imports this module.
 import weakref
 from collections import OrderedDict
 from collections.abc import Hashable
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 from weakref import WeakMethod
@@ -13,11 +14,13 @@ from weakref import WeakMethod
 from code_context.indexing import may_be_indexed
 from code_context.retrieval import Repository
 from code_context.syntax import OpenTrees, language_of
+from code_model.cancel import StepCancelledError
 from code_model.completion import Completion, complete, warm
 from code_model.engine import Engine
 from code_model.loading import BaseModel, ModelLoadError, load_model
 from lsp_server.answers import Answer, CompletionRequest
 from lsp_server.engine import CompletionModel, EngineError, Run, Tell
+from lsp_server.fitting import Fitting
 from lsp_server.neighbours import Neighbours
 from lsp_server.prompt_watch import PromptWatch
 from lsp_server.protocol import Status
@@ -60,7 +63,8 @@ def open_engine(settings: Settings, root: Path | None, tell: Tell) -> Completion
 class AttunedModel:
     """Completes each document with the prompt that is for it, as the files are at that moment.
 
-    Its lock lets one thread at a time use the model.
+    A prompt that nobody named in the settings leaves out files that it does not fit. Its lock lets
+    one thread at a time use the model.
     """
 
     def __init__(
@@ -80,6 +84,8 @@ class AttunedModel:
         other files of the folder.
         """
         self._without = without
+        self._named = named
+        self._fitting = Fitting(base)
         self._neighbours = neighbours
         self._trees = OpenTrees()
         self._base = base
@@ -102,8 +108,9 @@ class AttunedModel:
         return self._prompts.folders()
 
     def version(self) -> Hashable:
-        """Differs whenever a file has changed that decides about prompts."""
-        return self._prompts.stamp()
+        """Differs whenever a file has changed that decides about prompts, or a prompt was found
+        not to fit a document."""
+        return self._fitting.changes, self._prompts.stamp()
 
     def complete(self, request: CompletionRequest, run: Run) -> Answer:
         """The text to insert at the cursor, or why there is none."""
@@ -154,11 +161,33 @@ class AttunedModel:
                 cancelled=run.cancelled,
             )
 
+    def weigh(self, request: CompletionRequest, run: Run) -> None:
+        """Find out whether the document's prompt fits it, unless that is known."""
+
+        def misfit(prompt: PromptFile) -> str | None:
+            due = self._fitting.is_due(prompt, request)
+            return None if due else self._fitting.misfit(prompt, request.path)
+
+        with self._lock:
+            language = language_of(request.path)
+            prompt = self._prompts.choose(request.path, language, misfit).prompt
+            if prompt is None or self._named or not self._fitting.is_due(prompt, request):
+                return
+            tree = self._trees.parse(request.text, request.path)
+            with suppress(StepCancelledError):
+                self._fitting.look(prompt, request, tree, run.cancelled)
+
     def _other_files(self, request: CompletionRequest) -> Repository | None:
         return None if self._neighbours is None else self._neighbours.repository(request)
 
     def _prompt_for(self, request: CompletionRequest) -> PromptFile | None:
-        return self._chosen(self._prompts.choose(request.path, language_of(request.path)))
+        return self._chosen(self._choice(request))
+
+    def _choice(self, request: CompletionRequest) -> Choice:
+        def misfit(prompt: PromptFile) -> str | None:
+            return self._fitting.misfit(prompt, request.path)
+
+        return self._prompts.choose(request.path, language_of(request.path), misfit)
 
     def _chosen(self, choice: Choice) -> PromptFile | None:
         """The prompt of a choice; a status that differs from the last one is told."""

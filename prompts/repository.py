@@ -87,11 +87,18 @@ class RepositoryPrompts:
         self._prompts: dict[Path, _Followed[PromptFile | None]] = {}
         self._configurations: dict[Path, _Followed[Configuration]] = {}
 
-    def choose(self, path: str | None, language: str | None = None) -> Choice:
+    def choose(
+        self,
+        path: str | None,
+        language: str | None = None,
+        misfit: Callable[[PromptFile], str | None] = lambda prompt: None,
+    ) -> Choice:
         """The prompt for the document at `path`, which starts at the repository's root.
 
         `language` is the document's LSP language identifier, None if it is not known. A `path` of
-        None stands for any document: every route takes it, and every prompt serves it.
+        None stands for any document: every route takes it, and every prompt serves it. `misfit`
+        says why a prompt does not fit the document, None if it does; one that a person named for
+        everything is not asked about.
         """
         problems: list[str] = []
         reason = NONE_YET
@@ -116,6 +123,8 @@ class RepositoryPrompts:
                 reason = UNPROVEN
             elif path is not None and not serves(prompt.manifest, path, language):
                 reason = f"prompt {prompt.manifest.name} is not for this file"
+            elif self._named is None and (why := misfit(prompt)) is not None:
+                reason = why
             else:
                 return Choice(prompt, "", tuple(problems))
         return Choice(None, reason, tuple(problems))

@@ -14,6 +14,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from code_model.llama import Llama
 from code_model.loading import BaseModel
+from code_model.precision import bfloat16_wins
 from tuning.config import TuningConfig
 from tuning.corpus import CorpusError
 from tuning.examples import Example
@@ -55,7 +56,9 @@ def tune_lora(
         drawn = [examples[first + n] for n in range(config.examples_per_step)]
         for group in optimiser.param_groups:
             group["lr"] = learning_rate * max(rate(fraction, config.warmup), 1e-3)
-        padded_loss(tuned, drawn, config, base.encoder.beginning_ids).backward()  # type: ignore[no-untyped-call]
+        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16_wins()):
+            loss = padded_loss(tuned, drawn, config, base.encoder.beginning_ids)
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(trained, config.clip)
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)

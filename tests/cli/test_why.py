@@ -1,11 +1,16 @@
 """`attune why` as people run it."""
 
+import configparser
+import inspect
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
+from prompts.file import DEFAULT_PROMPT, SUFFIX
 from tests.cli.test_cli import attune, refused
+from tuning import controls
 
 pytestmark = pytest.mark.slow
 
@@ -45,6 +50,24 @@ def test_terminal(repository: Path, tiny_model: Path) -> None:
     assert "before the cursor" in done.stdout
     assert "store.py:1" in done.stdout
     assert "tokens were computed" in done.stdout
+
+
+def test_a_prompt_that_does_not_fit_the_file_is_left_out(repository: Path) -> None:
+    """The shipped prompt that was tuned on networkx, in front of the standard library's code."""
+    prompt = repository / DEFAULT_PROMPT
+    prompt.parent.mkdir()
+    shutil.copy(controls.FOLDER / f"networkx{SUFFIX}", prompt)
+    text = inspect.getsource(configparser.RawConfigParser.read_dict)
+    (repository / "main.py").write_text(text)
+    place = f"{repository / 'main.py'}:{text.count(chr(10)) // 2}:1"
+    serving = [
+        json.loads(attune("why", place, "--json", *option).stdout)["prompt"]["name"]
+        for option in ((), ("--prompt", str(prompt)))
+    ]
+    assert serving[0].startswith("no prompt (prompt networkx does not fit this file")
+    assert serving[1] == "networkx"
+    done = json.loads(attune("complete", place, "--json").stdout)
+    assert done["prompt"] is None
 
 
 def test_code_on_the_page_stays_text(repository: Path, tiny_model: Path, tmp_path: Path) -> None:

@@ -39,6 +39,9 @@ class Script:
     def warm(self, request: CompletionRequest, run: Run) -> None:
         """Nothing to compute ahead."""
 
+    def weigh(self, request: CompletionRequest, run: Run) -> None:
+        """There is no prompt."""
+
     def version(self) -> int:
         """The script does not change."""
         return 0

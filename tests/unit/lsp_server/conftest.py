@@ -28,6 +28,11 @@ class FakeEngine:
         self.says = ""
         self.ends = False
         self.warmed: list[CompletionRequest] = []
+        self.weighed: list[CompletionRequest] = []
+        self.weighing_stopped: list[bool] = []
+        self.scales = threading.Event()
+        self.scales.set()
+        self._weighing = threading.Semaphore(0)
         self.gate = threading.Event()
         self.gate.set()
         self._begun = threading.Semaphore(0)
@@ -43,6 +48,12 @@ class FakeEngine:
 
     def warm(self, request, run) -> None:
         self.warmed.append(request)
+
+    def weigh(self, request, run) -> None:
+        self.weighed.append(request)
+        self._weighing.release()
+        assert self.scales.wait(60)
+        self.weighing_stopped.append(run.cancelled())
 
     def complete(self, request, run) -> Answer:
         self.requests.append(request)
@@ -64,6 +75,10 @@ class FakeEngine:
     async def begun(self) -> None:
         """One more request has reached the engine."""
         assert await asyncio.to_thread(self._begun.acquire, timeout=60)
+
+    async def weighing(self) -> None:
+        """One more document has begun to be weighed."""
+        assert await asyncio.to_thread(self._weighing.acquire, timeout=60)
 
     async def ended(self) -> None:
         """One more request has left it."""

@@ -248,6 +248,28 @@ async def test_warming_is_for_the_place_that_was_visited_last(engine, thread) ->
     assert [one.offset for one in engine.warmed] == [3, 2, 0]
 
 
+async def test_a_document_is_weighed_when_nobody_waits(engine, monkeypatch) -> None:
+    """After it was opened, and when all that may be asked next is known; no request waits."""
+    monkeypatch.setattr(engine_module, "IDLE_S", 0.0)
+    thread = EngineThread(engine.open)
+    thread.open(Settings(), None, lambda status: None)
+    thread.warm("y", "c.py")
+    await engine.weighing()
+    assert [one.path for one in engine.weighed] == ["c.py"] == [one.path for one in engine.warmed]
+    engine.answer = lambda request: ""
+    engine.scales.clear()
+    await thread.complete(request("x = $0"))
+    await engine.weighing()
+    assert [one.text for one in engine.weighed] == ["y", "x = "]
+    asked = asyncio.create_task(thread.complete(request("x = a$0")))
+    await asyncio.sleep(0)
+    engine.scales.set()
+    await asked
+    assert engine.weighing_stopped == [False, True]
+    assert [one.text for one in engine.requests][-1] == "x = a"
+    thread.close()
+
+
 async def test_a_word_that_contradicts_is_asked_about_at_a_pause_only(engine, thread, monkeypatch):
     """Until a few letters on, or the word's end, or unless the user asks."""
     monkeypatch.setattr(Pace, "delay_s", lambda self, *, doubtful=False: 3600.0 * doubtful)

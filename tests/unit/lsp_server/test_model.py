@@ -11,6 +11,7 @@ from code_model.completion import complete
 from code_model.engine import Engine
 from code_model.loading import MODEL_VARIABLE
 from code_model.soft_prompt import kv_of_ids, kv_to_rows
+from lsp_server import fitting
 from lsp_server.answers import CompletionRequest
 from lsp_server.engine import EngineError, Run
 from lsp_server.model import AttunedModel, open_engine
@@ -232,3 +233,64 @@ def test_comparison_and_alternatives(base, tmp_path, default, told):
             assert found.text == first
             assert found.alternatives == ((other,) if explicit else None)
             assert found.prompt is not None
+
+
+@pytest.mark.parametrize("gain", [-0.04, 0.04, None])
+def test_a_prompt_leaves_out_a_file_that_it_does_not_fit(
+    base, tmp_path, default, told, monkeypatch, gain
+):
+    prompt = prompt_of(base)
+    write_prompt(default, prompt)
+    model = AttunedModel(base, None, tmp_path, told.append)
+    weighed = []
+    monkeypatch.setattr(fitting, "gain_here", lambda *told: weighed.append(told) or gain)
+    request = CompletionRequest(TEXT, "a.txt", len(TEXT))
+    assert answer(model) == expected(base, prompt)  # until someone has looked
+    before = model.version()
+    for _ in range(2):
+        model.weigh(request, Run())
+    misfits = gain is not None and gain < 0
+    assert len(weighed) == (2 if gain is None else 1)
+    assert (model.version() != before) == misfits
+    assert answer(model) == expected(base, None if misfits else prompt)
+    assert told[-1].message == (
+        "Ready without a prompt: prompt space does not fit this file: "
+        "with it, what is written there takes 4.0 % more bits."
+        if misfits
+        else "Ready with prompt space (+4.2 % on held-out files)"
+    )
+    other = CompletionRequest(TEXT, "b.txt", len(TEXT))
+    assert model.complete(other, Run()).prompt is not None
+    monkeypatch.setattr(fitting, "gain_here", lambda *told: 0.01)
+    model.weigh(CompletionRequest(2 * TEXT, "a.txt", len(TEXT)), Run())  # it has become another
+    assert answer(model) == expected(base, prompt)
+
+
+def test_a_prompt_that_is_tuned_again_is_weighed_again(base, tmp_path, default, told, monkeypatch):
+    write_prompt(default, prompt_of(base))
+    model = AttunedModel(base, None, tmp_path, told.append)
+    monkeypatch.setattr(fitting, "gain_here", lambda *told: -0.04)
+    request = CompletionRequest(TEXT, "a.txt", len(TEXT))
+    model.weigh(request, Run())
+    assert model.complete(request, Run()).prompt is None
+    write_prompt(default, prompt_of(base, "def main() -> int:\n"))
+    assert model.complete(request, Run()).prompt is not None
+
+
+def test_a_prompt_named_in_the_settings_serves_every_file(base, tmp_path, told, monkeypatch):
+    named = tmp_path / "mine.attune.safetensors"
+    write_prompt(named, prompt_of(base))
+    model = AttunedModel(base, named, tmp_path, told.append)
+    monkeypatch.setattr(fitting, "gain_here", lambda *told: -0.04)
+    request = CompletionRequest(TEXT, "a.txt", len(TEXT))
+    model.weigh(request, Run())
+    assert model.complete(request, Run()).prompt is not None
+
+
+def test_weighing_that_is_stopped_finds_nothing(base, tmp_path, default, told):
+    write_prompt(default, prompt_of(base))
+    model = AttunedModel(base, None, tmp_path, told.append)
+    request, stopped = CompletionRequest(9 * TEXT, "a.txt", 4 * len(TEXT)), Run()
+    stopped.cancel()
+    model.weigh(request, stopped)
+    assert model._fitting.is_due(prompt_of(base), request)

@@ -85,6 +85,24 @@ def test_a_prompt_that_is_not_for_the_file_is_passed_over(tmp_path: Path, write:
     assert nobody.reason == "prompt source is not for this file"
 
 
+def test_a_prompt_that_does_not_fit_the_file_is_passed_over(tmp_path: Path, write: Write) -> None:
+    """For the next one; what a person named for everything is not asked about."""
+    first = write("first")
+    write("second")
+    route(tmp_path / ".attune", ("first", ["**"]), ("second", ["**"]))
+    misfits = {"first": "it does not fit"}
+
+    def asked(named: Path | None = None) -> tuple[str | None, str]:
+        prompts = RepositoryPrompts(tmp_path, named)
+        choice = prompts.choose("a.py", misfit=lambda prompt: misfits.get(prompt.manifest.name))
+        return choice.prompt and choice.prompt.manifest.name, choice.reason
+
+    assert asked() == ("second", "")
+    misfits["second"] = "nor does this"
+    assert asked()[0] is None
+    assert asked(first) == ("first", "")
+
+
 def test_a_missing_routed_file_is_a_problem_and_the_next_serves(
     tmp_path: Path, write: Write
 ) -> None:
