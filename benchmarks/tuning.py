@@ -9,9 +9,10 @@ its package's unseen files beside no prompt, prompts of two other packages, a ge
 retrieval, both, and with `--lora` LoRA by PEFT at equal wall time (the best of three learning
 rates, chosen by the validation files; the prompt has one). Also measured are bits per byte of whole
 unseen files, left to right, and what the prompt costs in another package, used there always or only
-where it fits the file, as the server does. Results are kept in DIR
-after every step; run again, it goes on from there. `--controls` tunes the controls anew and puts
-them into the package: that is to be done once for every new default model, before anything else.
+where it fits the file, as the server does. Results are kept in DIR after every step; run again, it
+goes on from there, and when all packages are through, it writes them to
+`benchmarks/results/tuning.json`. `--controls` tunes the controls anew and puts them into the
+package: that is to be done once for every new default model, before anything else.
 """
 
 import argparse
@@ -30,6 +31,7 @@ from typing import Any
 
 import numpy as np
 import platformdirs
+import torch
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
@@ -56,6 +58,7 @@ WINDOW_TOKENS = 512
 WINDOWS_PER_FILE = 4
 LORA_RATES = (5e-4, 2e-3, 8e-3)
 EARLY_SECONDS = 180.0
+RESULTS = Path("benchmarks/results/tuning.json")
 # outside of every repository: what git ignores there is not read
 CACHE = platformdirs.user_cache_path("attune", appauthor=False) / "benchmarks"
 
@@ -282,7 +285,23 @@ def main() -> None:
                 ),
             )
     show(results, names)
-    print(path)
+    if all(name in results for name in packages()[1]):
+        RESULTS.write_text(json.dumps(_told(results, given.minutes, base), indent=1) + "\n")
+        print(RESULTS)
+
+
+def _told(results: dict[str, Any], minutes: float, base: BaseModel) -> dict[str, Any]:
+    """What the results file says: without this machine's paths."""
+    told = {
+        name: {**one, "tuned": {**one["tuned"], "prompt": Path(one["tuned"]["prompt"]).name}}
+        for name, one in results.items()
+    }
+    return {
+        "minutes": minutes,
+        "threads": torch.get_num_threads(),
+        "model_fingerprint": base.model_fingerprint[:12],
+        "packages": told,
+    }
 
 
 def show(results: dict[str, Any], names: Sequence[str]) -> None:
