@@ -1,5 +1,6 @@
 """Which prompt serves a place on the command line: the one that the server would choose."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,8 +17,9 @@ def choice_at(at: Place, named: str | None, base: "BaseModel") -> "Choice":
 
     Raises `prompts.errors.PromptError` for a named file that cannot be read.
     """
-    from code_context.syntax import language_of, parse
-    from code_model.fit import gain_here, misfit
+    from code_context.languages import language_of
+    from code_model.fit import gain_on, misfit
+    from code_model.soft_prompt import prefix_kv
     from prompts.file import read_prompt
     from prompts.repository import Choice, RepositoryPrompts
 
@@ -25,10 +27,9 @@ def choice_at(at: Place, named: str | None, base: "BaseModel") -> "Choice":
         return Choice(None, "as asked")
     if named is not None:
         return Choice(read_prompt(Path(named)), "")
-    language = language_of(at.path)
-    tree = parse(at.text, language)
 
     def misfit_here(prompt: "PromptFile") -> str | None:
-        return misfit(prompt, gain_here(base, prompt, tree, at.path, at.offset))
+        return misfit(prompt, gain_on(base, prompt, at.path, at.text))
 
-    return RepositoryPrompts(at.root).choose(at.path, language, misfit_here)
+    prompts = RepositoryPrompts(at.root, accept=partial(prefix_kv, base), model=base.identity)
+    return prompts.choose(at.path, language_of(at.path), misfit_here)

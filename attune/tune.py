@@ -212,7 +212,7 @@ def _present(named: Path | None, root: Path) -> Path:
 
 
 def _serving(document: Path, root: Path) -> "PromptFile":
-    """The prompt that serves a file, as the server chooses it; `StoreError` if there is none."""
+    """The prompt that is for a file, fitting or not; `StoreError` if there is none."""
     from code_context.languages import language_of
     from prompts.errors import StoreError
     from prompts.repository import RepositoryPrompts

@@ -36,8 +36,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from code_context.syntax import language_of, parse
-from code_model.fit import gain_here
+from code_model.fit import gain_on, misfit
 from code_model.loading import BaseModel, load_model
 from code_model.soft_prompt import prefix_kv
 from pretraining.corpus import packages
@@ -153,17 +152,8 @@ def as_served(base: BaseModel, prompt: PromptFile, holes: Sequence[HeldOutHole])
     without, behind = (
         middle_nats(base.model, prefix_kv(base, one), examples) for one in (None, prompt)
     )
-    gains = [
-        gain_here(
-            base,
-            prompt,
-            parse(without_middle(hole.file, hole.hole), language_of(hole.file.path)),
-            hole.file.path,
-            hole.hole.start,
-        )
-        for hole in holes
-    ]
-    used = np.array([gain is None or gain >= 0 for gain in gains])
+    shown = [(hole.file.path, without_middle(hole.file, hole.hole)) for hole in holes]
+    used = np.array([misfit(prompt, gain_on(base, prompt, *one)) is None for one in shown])
     found = {"used": round(float(used.mean()), 3)}
     for name, nats in (("always", behind), ("served", np.where(used, behind, without))):
         gain = paired_gain(without, nats, holes, TuningConfig().seed)
@@ -205,11 +195,17 @@ def lora_on(
     return found
 
 
-def best_lora(results: dict[str, Any]) -> dict[str, float]:
-    """Of the rates that were tried, what did best on the validation files."""
-    tried = [results[key] for key in results if key.startswith("lora ")]
-    if not tried:
-        raise KeyError("lora")
+def has_lora(measured: dict[str, Any]) -> bool:
+    """Whether LoRA was tuned on this package."""
+    return any(key.startswith("lora ") for key in measured)
+
+
+def best_lora(measured: dict[str, Any]) -> dict[str, float]:
+    """Of the learning rates that were tried on this package, what did best on the validation files.
+
+    Raises `ValueError` without any.
+    """
+    tried = [measured[key] for key in measured if key.startswith("lora ")]
     return max(tried, key=lambda one: one["validation"])
 
 
@@ -335,7 +331,7 @@ def show(results: dict[str, Any], names: Sequence[str]) -> None:
         for title, read in columns.items():
             try:
                 value = read(results[name])
-            except (KeyError, TypeError):
+            except (KeyError, TypeError, ValueError):
                 value = None
             if value is not None:
                 gathered[title].append(value)

@@ -7,9 +7,11 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from benchmarks.tuning import best_lora, has_lora
+
 RESULTS = Path("benchmarks/results")
 PICTURE = Path("docs/images/tuning.png")
-OWN, OTHERS, RETRIEVAL = "#2a6f97", "#bbbbbb", "#a9d6e5"
+OWN, LORA, BOTH, OTHERS = "#2a6f97", "#e9a23b", "#a9d6e5", "#bbbbbb"
 
 
 def main() -> None:
@@ -30,18 +32,21 @@ def _packages(axes: Axes, packages: dict[str, Any]) -> None:
         proof = one["tuned"]["proof"]
         arms = proof["arms"]
         theirs = [arm["gain"] for name, arm in arms.items() if name.startswith("prompt of ")]
-        gain = 100 * proof["gain"]
+        gain = proof["gain"]
         # a single unseen file gives no interval
         low, high = (
-            gain if proof[key] is None else 100 * proof[key] for key in ("gain_low", "gain_high")
+            gain if proof[key] is None else proof[key] for key in ("gain_low", "gain_high")
         )
-        axes.barh(row + 0.26, gain, 0.24, color=OWN, xerr=[[gain - low], [high - gain]],
-                  ecolor="#555555", label="this prompt" if not row else None)  # fmt: skip
-        both = 100 * arms["this prompt + retrieval"]["gain"]
-        axes.barh(row, both, 0.24, color=RETRIEVAL, label="with retrieval" if not row else None)
-        other = 100 * sum(theirs) / max(1, len(theirs))
-        axes.barh(row - 0.26, other, 0.24, color=OTHERS,
-                  label="other packages' prompts" if not row else None)  # fmt: skip
+        bars = [
+            ("this prompt", OWN, gain),
+            ("LoRA, the same time", LORA, best_lora(one)["gain"] if has_lora(one) else 0.0),
+            ("this prompt with retrieval", BOTH, arms["this prompt + retrieval"]["gain"]),
+            ("other packages' prompts", OTHERS, sum(theirs) / max(1, len(theirs))),
+        ]
+        for number, (label, color, value) in enumerate(bars):
+            doubt = [[100 * (gain - low)], [100 * (high - gain)]] if not number else None
+            axes.barh(row + 0.3 - 0.2 * number, 100 * value, 0.19, color=color, xerr=doubt,
+                      ecolor="#555555", label=None if row else label)  # fmt: skip
     axes.set_yticks(range(len(packages)), list(packages))
     axes.axvline(0, color="#555555", linewidth=0.8)
     axes.set_title("bits saved on unseen files, %, with 95 % intervals", fontsize=10)

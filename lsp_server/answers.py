@@ -12,7 +12,7 @@ class CompletionRequest:
     `path` is relative to the workspace folder, `offset` counts code points; `explicit`: the user
     asked for the completion, and wants alternatives too; `without_prompt`: for comparison.
     `documents` holds the texts of all open documents of the folder by path, None where nothing new
-    is known of them.
+    is known of them. `uri` is the document's.
     """
 
     text: str
@@ -21,6 +21,7 @@ class CompletionRequest:
     explicit: bool = False
     without_prompt: bool = False
     documents: Mapping[str, str] | None = field(default=None, compare=False)
+    uri: str = ""
 
 
 @dataclass(frozen=True)

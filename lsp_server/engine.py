@@ -19,7 +19,7 @@ from code_model.cancel import Cancel
 from lsp_server.answers import Answer, CompletionRequest
 from lsp_server.completion_cache import CompletionCache
 from lsp_server.doubts import Doubts
-from lsp_server.edit_range import replaced_length
+from lsp_server.following import following
 from lsp_server.pace import Pace
 from lsp_server.protocol import Status
 from lsp_server.settings import Settings
@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 
 REMEMBERED = 256  # answers whose fate may still be told
 IDLE_S = 0.15  # without a request, before the model looks ahead
+WEIGH_S = 1.0  # more without one, before it finds out whether the prompt fits the document
 ECHO = 3  # characters; fewer that come back after a deletion are chance
 
 Tell = Callable[[Status], None]
@@ -96,7 +97,7 @@ class _Running:
     answer: "asyncio.Future[Answer]"
     ahead: bool
     weighs: bool
-    """Answers nothing, so that no request waits for it."""
+    """Computes nothing that a request wants, so none waits for it."""
 
 
 @dataclass(frozen=True)
@@ -182,21 +183,21 @@ class EngineThread:
             self._idle = loop.call_later(IDLE_S, self._look_ahead, request, answer)
         return answer
 
-    def warm(self, text: str, path: str) -> None:
+    def warm(self, text: str, path: str, uri: str = "") -> None:
         """A document was opened or focused: compute what its first request will need.
 
         That is expected where the last one was. Whatever is asked goes before it. Then find out
         whether the prompt fits the document.
         """
-        if not self._opened or self._closed or self._running is not None:
+        if not self._opened or self._closed or self._is_of_use(self._running):
             return
         visit = self._visits.get(path)
         offset = 0 if visit is None else min(len(visit.before), len(text))
-        request = CompletionRequest(text, path, offset)
+        request, arrival = CompletionRequest(text, path, offset, uri=uri), self._latest
 
         def weigh(warmed: "asyncio.Future[Answer]") -> None:
-            if self._running is None and not self._closed:
-                self._start(request, ahead=True, work=self._weigh)
+            if arrival == self._latest and self._running is None:
+                self._weigh_it(request)
 
         self._start(request, ahead=True, work=self._warm).answer.add_done_callback(weigh)
 
@@ -288,6 +289,7 @@ class EngineThread:
         request: CompletionRequest,
         *,
         ahead: bool = False,
+        weighs: bool = False,
         work: Callable[[CompletionRequest, Run], Answer] | None = None,
         then: Callable[[], None] = lambda: None,
     ) -> _Running:
@@ -296,14 +298,17 @@ class EngineThread:
             self._running.run.cancel()
         run, began, version = Run(), self._clock(), self._version
         submitted = self._executor.submit(work or self._run, request, run)
-        weighs = work == self._weigh
         running = _Running(request, run, asyncio.wrap_future(submitted), ahead, weighs)
         self._running = running
 
         def done(future: "asyncio.Future[Answer]") -> None:
             if self._running is running:
                 self._running = None
-            if future.cancelled() or future.exception() is not None:
+            if future.cancelled():
+                return
+            if (error := future.exception()) is not None:
+                if ahead:  # nobody else awaits it
+                    logger.error("Nothing was computed ahead (%s).", describe(error))
                 return
             answer = future.result()
             if answer.reason in ("cancelled", "no_engine"):
@@ -321,7 +326,7 @@ class EngineThread:
         """Keep the answer; where it ends, that there is nothing to add behind it is known too."""
         self._cache.add(request, answer)
         if answer.text and answer.ends and not answer.text.endswith((":", "{")):
-            accepted = _following(request, answer)[0]
+            accepted = following(request, answer)[0]
             if self._cache.find(accepted) is None:
                 self._cache.add(accepted, Answer("", "nothing_to_add"))
 
@@ -329,9 +334,9 @@ class EngineThread:
         """While nobody waits: answer the requests that will come after this answer is accepted.
 
         Where nothing is to be added then, the next one is that after Enter. When all of them are
-        known, it is time to find out whether the prompt fits the document.
+        known, and nobody asks for a while, find out whether the prompt fits the document.
         """
-        if self._running is not None or self._closed or self._model is None:
+        if self._is_of_use(self._running) or self._closed or self._model is None:
             return
         arrival = self._latest
 
@@ -339,14 +344,23 @@ class EngineThread:
             if arrival == self._latest:
                 self._look_ahead(request, answer)
 
-        for following in _following(request, answer):
-            known = self._known(following)
+        for next_one in following(request, answer):
+            known = self._known(next_one)
             if known is None:
-                self._start(following, ahead=True, then=go_on)
+                self._start(next_one, ahead=True, then=go_on)
                 return
             if known.text:
                 break
-        self._start(request, ahead=True, work=self._weigh)
+        loop = asyncio.get_running_loop()
+        self._idle = loop.call_later(WEIGH_S, self._weigh_it, request)
+
+    def _weigh_it(self, request: CompletionRequest) -> None:
+        if not self._is_of_use(self._running) and not self._closed:
+            self._start(request, ahead=True, work=self._weigh, weighs=True)
+
+    def _is_of_use(self, running: _Running | None) -> bool:
+        """Whether what runs is anything that a request may want."""
+        return running is not None and not running.weighs
 
     def _judged(self, request: CompletionRequest, answer: Answer, deleted: str) -> Answer:
         """Silence for what the user has just turned down."""
@@ -421,38 +435,7 @@ def _typed_since(
 
 def _leads_to(request: CompletionRequest, answer: Answer, running: _Running) -> bool:
     """Whether what runs is the look ahead from just this answer."""
-    return running.ahead and running.request in _following(request, answer)
-
-
-def _following(request: CompletionRequest, answer: Answer) -> list[CompletionRequest]:
-    """The requests that will come after the answer is accepted, in their order."""
-    line_end = _line_end(request.text, request.offset)
-    right = request.text[request.offset : line_end]
-    behind = request.text[request.offset + replaced_length(answer.text, right) :]
-    before = request.text[: request.offset] + answer.text
-    accepted = replace(request, text=before + behind, offset=len(before), explicit=False)
-    found = [accepted] if answer.text else []
-    line = before[before.rfind("\n") + 1 :]
-    if not answer.text and answer.reason != "nothing_to_add":
-        return []
-    if line.strip() and not behind[: _line_end(behind, 0)].strip():
-        newline = "\r\n" if "\r\n" in request.text else "\n"
-        entered = before + newline + _indentation_after(line)
-        found.append(replace(accepted, text=entered + behind, offset=len(entered)))
-    return found
-
-
-def _indentation_after(line: str) -> str:
-    """As an editor indents the line after this one: deeper behind a colon or an opening bracket."""
-    own = line[: len(line) - len(line.lstrip())]
-    if not line.rstrip().endswith((":", "(", "[", "{")):
-        return own
-    return own + ("\t" if "\t" in own else "    ")
-
-
-def _line_end(text: str, offset: int) -> int:
-    ends = [end for mark in "\r\n" if (end := text.find(mark, offset)) >= 0]
-    return min(ends, default=len(text))
+    return running.ahead and running.request in following(request, answer)
 
 
 def _left(request: CompletionRequest) -> str:

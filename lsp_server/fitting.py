@@ -7,9 +7,8 @@ thread imports this module.
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from code_context.syntax import SyntaxTree
 from code_model.cancel import Cancel
-from code_model.fit import gain_here, misfit
+from code_model.fit import gain_on, misfit
 from code_model.loading import BaseModel
 from lsp_server.answers import CompletionRequest
 from prompts.file import PromptFile
@@ -25,35 +24,39 @@ class _Look:
 
 
 class Fitting:
-    """What was found about files by path and prompt; one thread at a time."""
+    """What was found about documents and prompts; one thread at a time."""
 
     def __init__(self, base: BaseModel) -> None:
         self._base = base
         self._looks: OrderedDict[tuple[str, str | None], _Look] = OrderedDict()
-        self.changes = 0
-        """Counts the times that a prompt ceased or began to serve a file."""
 
-    def misfit(self, prompt: PromptFile, path: str) -> str | None:
-        """Why the prompt does not serve the file, None if it does or nobody has looked yet."""
-        look = self._looks.get((path, prompt.sha256))
+    def misfit(self, prompt: PromptFile, request: CompletionRequest) -> str | None:
+        """Why the prompt does not serve the document, None if it does or nobody has looked yet."""
+        look = self._looks.get(_key(prompt, request))
         return None if look is None else misfit(prompt, look.gain)
 
     def is_due(self, prompt: PromptFile, request: CompletionRequest) -> bool:
-        """Whether to look: never done, nothing could be told, or it has become another file."""
-        look = self._looks.get((request.path, prompt.sha256))
-        if look is None or look.gain is None:
+        """Whether to look: never done, or the document has become another."""
+        look = self._looks.get(_key(prompt, request))
+        if look is None:
             return True
-        return not look.size / GROWTH < len(request.text) < look.size * GROWTH
+        return not look.size / GROWTH < max(1, len(request.text)) < look.size * GROWTH
 
-    def look(
-        self, prompt: PromptFile, request: CompletionRequest, tree: SyntaxTree, cancel: Cancel
-    ) -> None:
-        """Look at the text around the place. Raises `code_model.cancel.StepCancelledError`."""
-        gain = gain_here(self._base, prompt, tree, request.path, request.offset, cancel)
-        before = self.misfit(prompt, request.path)
-        key = (request.path, prompt.sha256)
-        self._looks.pop(key, None)
-        self._looks[key] = _Look(len(request.text), gain)
-        self.changes += (before is None) != (self.misfit(prompt, request.path) is None)
+    def look(self, prompt: PromptFile, request: CompletionRequest, cancel: Cancel) -> bool:
+        """Look at the document; whether the prompt ceased or began to serve it.
+
+        Raises `code_model.cancel.StepCancelledError`.
+        """
+        before = self.misfit(prompt, request)
+        gain = gain_on(self._base, prompt, request.path, request.text, cancel)
+        key = _key(prompt, request)
+        self._looks[key] = _Look(max(1, len(request.text)), gain)
+        self._looks.move_to_end(key)
         while len(self._looks) > REMEMBERED:
             self._looks.popitem(last=False)
+        return (before is None) != (self.misfit(prompt, request) is None)
+
+
+def _key(prompt: PromptFile, request: CompletionRequest) -> tuple[str, str | None]:
+    """Documents outside of all folders have their name alone as a path, so the URI tells."""
+    return request.uri or request.path, prompt.sha256

@@ -6,7 +6,6 @@ It imports torch, so only the engine thread imports this module.
 import weakref
 from collections import OrderedDict
 from collections.abc import Hashable
-from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 from weakref import WeakMethod
@@ -84,13 +83,15 @@ class AttunedModel:
         other files of the folder.
         """
         self._without = without
-        self._named = named
+        self._weighs = named is None and without is None
         self._fitting = Fitting(base)
+        self._misfits = 0  # counts the times that a prompt ceased or began to serve a document
         self._neighbours = neighbours
         self._trees = OpenTrees()
         self._base = base
         self._tell = tell
         self._told: Status | None = None
+        self._refreshed: Choice | None = None
         self._lock = Lock()
         self._engines: OrderedDict[str | None, Engine] = OrderedDict()
         self._prompts = RepositoryPrompts(
@@ -101,7 +102,11 @@ class AttunedModel:
     def refresh(self) -> None:
         """Take up changed files before a request needs them."""
         with self._lock:
-            self._engine(self._chosen(self._prompts.refresh()))
+            choice = self._allowed(self._prompts.refresh())
+            self._engine(choice.prompt)
+            if choice != self._refreshed:  # else the status of the last document holds
+                self._refreshed = choice
+                self._chosen(choice)
 
     def folders(self) -> set[Path]:
         """Where a change of files may matter."""
@@ -110,7 +115,7 @@ class AttunedModel:
     def version(self) -> Hashable:
         """Differs whenever a file has changed that decides about prompts, or a prompt was found
         not to fit a document."""
-        return self._fitting.changes, self._prompts.stamp()
+        return self._misfits, self._prompts.stamp()
 
     def complete(self, request: CompletionRequest, run: Run) -> Answer:
         """The text to insert at the cursor, or why there is none."""
@@ -163,19 +168,19 @@ class AttunedModel:
 
     def weigh(self, request: CompletionRequest, run: Run) -> None:
         """Find out whether the document's prompt fits it, unless that is known."""
-
-        def misfit(prompt: PromptFile) -> str | None:
-            due = self._fitting.is_due(prompt, request)
-            return None if due else self._fitting.misfit(prompt, request.path)
-
         with self._lock:
-            language = language_of(request.path)
-            prompt = self._prompts.choose(request.path, language, misfit).prompt
-            if prompt is None or self._named or not self._fitting.is_due(prompt, request):
+            prompt = self._choice(request, asked_anew=True).prompt
+            if not self._weighs or prompt is None or not self._fitting.is_due(prompt, request):
                 return
-            tree = self._trees.parse(request.text, request.path)
-            with suppress(StepCancelledError):
-                self._fitting.look(prompt, request, tree, run.cancelled)
+            try:
+                changed = self._fitting.look(prompt, request, run.cancelled)
+            except StepCancelledError:
+                return
+            if changed:
+                self._misfits += 1
+                self._prompt_for(request)
+        if changed:
+            self.warm(request, run)
 
     def _other_files(self, request: CompletionRequest) -> Repository | None:
         return None if self._neighbours is None else self._neighbours.repository(request)
@@ -183,16 +188,23 @@ class AttunedModel:
     def _prompt_for(self, request: CompletionRequest) -> PromptFile | None:
         return self._chosen(self._choice(request))
 
-    def _choice(self, request: CompletionRequest) -> Choice:
-        def misfit(prompt: PromptFile) -> str | None:
-            return self._fitting.misfit(prompt, request.path)
+    def _choice(self, request: CompletionRequest, *, asked_anew: bool = False) -> Choice:
+        """The prompt for the document; `asked_anew`: one may serve that did not fit it when it was
+        another text."""
 
-        return self._prompts.choose(request.path, language_of(request.path), misfit)
+        def misfit(prompt: PromptFile) -> str | None:
+            if asked_anew and self._fitting.is_due(prompt, request):
+                return None
+            return self._fitting.misfit(prompt, request)
+
+        path = request.path
+        return self._allowed(self._prompts.choose(path, language_of(path), misfit))
+
+    def _allowed(self, choice: Choice) -> Choice:
+        return choice if self._without is None else Choice(None, self._without)
 
     def _chosen(self, choice: Choice) -> PromptFile | None:
         """The prompt of a choice; a status that differs from the last one is told."""
-        if self._without is not None:
-            choice = Choice(None, self._without)
         status = _status(choice)
         if status != self._told:
             self._told = status

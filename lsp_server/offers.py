@@ -72,7 +72,7 @@ async def offers(
     )
     answer = await engine.complete(
         CompletionRequest(
-            text, before.path, offset, place.explicit, without_prompt, open_texts(workspace)
+            text, before.path, offset, place.explicit, without_prompt, open_texts(workspace), uri
         ),
         lambda: workspace.get_text_document(uri).source,
     )

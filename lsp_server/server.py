@@ -323,7 +323,7 @@ def _did_focus(ls: AttuneServer, params: Any) -> None:
 def _warm(ls: AttuneServer, uri: str) -> None:
     opened = snapshot(ls.workspace, uri)
     if opened is not None and len(opened.text) <= LARGE:
-        ls.engine.warm(opened.text, opened.path)
+        ls.engine.warm(opened.text, opened.path, uri)
 
 
 def _did_close(ls: AttuneServer, params: types.DidCloseTextDocumentParams) -> None:

@@ -249,8 +249,10 @@ async def test_warming_is_for_the_place_that_was_visited_last(engine, thread) ->
 
 
 async def test_a_document_is_weighed_when_nobody_waits(engine, monkeypatch) -> None:
-    """After it was opened, and when all that may be asked next is known; no request waits."""
+    """After it was opened, and when all that may be asked next is known; no request waits, and
+    nothing that is of use to one gives way."""
     monkeypatch.setattr(engine_module, "IDLE_S", 0.0)
+    monkeypatch.setattr(engine_module, "WEIGH_S", 0.0)
     thread = EngineThread(engine.open)
     thread.open(Settings(), None, lambda status: None)
     thread.warm("y", "c.py")
@@ -267,6 +269,12 @@ async def test_a_document_is_weighed_when_nobody_waits(engine, monkeypatch) -> N
     await asked
     assert engine.weighing_stopped == [False, True]
     assert [one.text for one in engine.requests][-1] == "x = a"
+    await engine.weighing()
+    engine.scales.clear()
+    thread.warm("z", "d.py")
+    engine.scales.set()
+    await engine.weighing()
+    assert [one.path for one in engine.warmed] == ["c.py", "d.py"]
     thread.close()
 
 

@@ -1,6 +1,8 @@
 """Which prompt serves, what is said about it, and that a changed file counts at once."""
 
+import configparser
 import dataclasses
+import inspect
 import queue
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import pytest
 
 from code_model.completion import complete
 from code_model.engine import Engine
-from code_model.loading import MODEL_VARIABLE
+from code_model.loading import MODEL_VARIABLE, load_model
 from code_model.soft_prompt import kv_of_ids, kv_to_rows
 from lsp_server import fitting
 from lsp_server.answers import CompletionRequest
@@ -19,6 +21,7 @@ from lsp_server.protocol import Status
 from lsp_server.settings import Settings
 from prompts.file import DEFAULT_PROMPT, PromptFile, write_prompt
 from prompts.manifest import Manifest
+from tuning import controls
 
 TEXT = "import os\n\n\ndef main() -> int:\n    path = os."
 PROVEN = {"proven": True, "gain": 0.0421}
@@ -243,25 +246,28 @@ def test_a_prompt_leaves_out_a_file_that_it_does_not_fit(
     write_prompt(default, prompt)
     model = AttunedModel(base, None, tmp_path, told.append)
     weighed = []
-    monkeypatch.setattr(fitting, "gain_here", lambda *told: weighed.append(told) or gain)
+    monkeypatch.setattr(fitting, "gain_on", lambda *told: weighed.append(told) or gain)
     request = CompletionRequest(TEXT, "a.txt", len(TEXT))
     assert answer(model) == expected(base, prompt)  # until someone has looked
     before = model.version()
     for _ in range(2):
         model.weigh(request, Run())
     misfits = gain is not None and gain < 0
-    assert len(weighed) == (2 if gain is None else 1)
+    assert len(weighed) == 1
     assert (model.version() != before) == misfits
-    assert answer(model) == expected(base, None if misfits else prompt)
     assert told[-1].message == (
         "Ready without a prompt: prompt space does not fit this file: "
         "with it, what is written there takes 4.0 % more bits."
         if misfits
         else "Ready with prompt space (+4.2 % on held-out files)"
     )
+    count = len(told)
+    model.refresh()  # nothing has changed on disk
+    assert answer(model) == expected(base, None if misfits else prompt)
+    assert len(told) == count
     other = CompletionRequest(TEXT, "b.txt", len(TEXT))
     assert model.complete(other, Run()).prompt is not None
-    monkeypatch.setattr(fitting, "gain_here", lambda *told: 0.01)
+    monkeypatch.setattr(fitting, "gain_on", lambda *told: 0.01)
     model.weigh(CompletionRequest(2 * TEXT, "a.txt", len(TEXT)), Run())  # it has become another
     assert answer(model) == expected(base, prompt)
 
@@ -269,7 +275,7 @@ def test_a_prompt_leaves_out_a_file_that_it_does_not_fit(
 def test_a_prompt_that_is_tuned_again_is_weighed_again(base, tmp_path, default, told, monkeypatch):
     write_prompt(default, prompt_of(base))
     model = AttunedModel(base, None, tmp_path, told.append)
-    monkeypatch.setattr(fitting, "gain_here", lambda *told: -0.04)
+    monkeypatch.setattr(fitting, "gain_on", lambda *told: -0.04)
     request = CompletionRequest(TEXT, "a.txt", len(TEXT))
     model.weigh(request, Run())
     assert model.complete(request, Run()).prompt is None
@@ -277,11 +283,45 @@ def test_a_prompt_that_is_tuned_again_is_weighed_again(base, tmp_path, default, 
     assert model.complete(request, Run()).prompt is not None
 
 
+def test_documents_of_one_name_are_told_apart(base, tmp_path, default, told, monkeypatch):
+    """Outside of all folders a document's path is its name alone."""
+    write_prompt(default, prompt_of(base))
+    model = AttunedModel(base, None, tmp_path, told.append)
+    monkeypatch.setattr(fitting, "gain_on", lambda *told: -0.04)
+    outside, own = (
+        CompletionRequest(TEXT, "a.txt", len(TEXT), uri=uri) for uri in ("file:///b/a", "file:///a")
+    )
+    model.weigh(outside, Run())
+    assert model.complete(outside, Run()).prompt is None
+    assert model.complete(own, Run()).prompt is not None
+
+
+def test_nothing_is_weighed_where_no_prompt_may_serve(base, tmp_path, default, told, monkeypatch):
+    write_prompt(default, prompt_of(base))
+    model = AttunedModel(base, None, tmp_path, told.append, without="the settings say so")
+    weighed = []
+    monkeypatch.setattr(fitting, "gain_on", lambda *told: weighed.append(told))
+    model.weigh(CompletionRequest(TEXT, "a.txt", len(TEXT)), Run())
+    assert not weighed
+
+
+def test_a_real_prompt_leaves_out_code_of_another_kind(tmp_path, default, told):
+    base = load_model()
+    default.write_bytes((controls.FOLDER / "networkx.attune.safetensors").read_bytes())
+    model = AttunedModel(base, None, tmp_path, told.append)
+    text = inspect.getsource(configparser)
+    request = CompletionRequest(text, "vendored/configparser.py", len(text) // 2)
+    assert model.complete(request, Run()).prompt is not None
+    model.weigh(request, Run())
+    assert "does not fit this file" in told[-1].message
+    assert model.complete(request, Run()).prompt is None
+
+
 def test_a_prompt_named_in_the_settings_serves_every_file(base, tmp_path, told, monkeypatch):
     named = tmp_path / "mine.attune.safetensors"
     write_prompt(named, prompt_of(base))
     model = AttunedModel(base, named, tmp_path, told.append)
-    monkeypatch.setattr(fitting, "gain_here", lambda *told: -0.04)
+    monkeypatch.setattr(fitting, "gain_on", lambda *told: -0.04)
     request = CompletionRequest(TEXT, "a.txt", len(TEXT))
     model.weigh(request, Run())
     assert model.complete(request, Run()).prompt is not None
@@ -290,7 +330,7 @@ def test_a_prompt_named_in_the_settings_serves_every_file(base, tmp_path, told, 
 def test_weighing_that_is_stopped_finds_nothing(base, tmp_path, default, told):
     write_prompt(default, prompt_of(base))
     model = AttunedModel(base, None, tmp_path, told.append)
-    request, stopped = CompletionRequest(9 * TEXT, "a.txt", 4 * len(TEXT)), Run()
+    request, stopped = CompletionRequest(9 * TEXT, "a.txt", 0), Run()
     stopped.cancel()
     model.weigh(request, stopped)
     assert model._fitting.is_due(prompt_of(base), request)
