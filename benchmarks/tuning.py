@@ -102,11 +102,9 @@ def tuned_on(
     early = [gain for seconds, gain in gains if seconds <= EARLY_SECONDS]
     best = max(gain for _, gain in gains)
     prompt = read_prompt(report.written)
-    windows, size = _windows(base, recorded_job(base, read, prompt.manifest).split.test)
-    whole = {}
-    for name, one in (("no prompt", None), ("this prompt", prompt)):
-        nats = middle_nats(base.model, prefix_kv(base, one), windows)
-        whole[name] = round(float(nats.sum()) / math.log(2) / size, 5)
+    test = recorded_job(base, read, prompt.manifest).split.test
+    ways = (("no prompt", None), ("this prompt", prompt))
+    whole = {name: round(files_bits_per_byte(base, one, test), 5) for name, one in ways}
     return {
         "prompt": str(report.written),
         "bytes": report.written.stat().st_size,
@@ -209,7 +207,10 @@ def best_lora(measured: dict[str, Any]) -> dict[str, float]:
     return max(tried, key=lambda one: one["validation"])
 
 
-def _windows(base: BaseModel, files: Sequence[SourceFile]) -> tuple[list[Example], int]:
+def files_bits_per_byte(
+    base: BaseModel, prompt: PromptFile | None, files: Sequence[SourceFile]
+) -> float:
+    """Bits per byte of the beginnings of whole files, left to right, in windows."""
     windows, size = [], 0
     for file in files:
         head = base.encoder.encode_file(file.path, "")
@@ -218,7 +219,8 @@ def _windows(base: BaseModel, files: Sequence[SourceFile]) -> tuple[list[Example
             window = ids[start : start + WINDOW_TOKENS]
             windows.append(Example(head + window, len(window)))
             size += len(base.tokenizer.decode(window).encode())
-    return windows, size
+    nats = middle_nats(base.model, prefix_kv(base, prompt), windows)
+    return float(nats.sum()) / math.log(2) / size
 
 
 def _silent(look: Look) -> None:

@@ -15,14 +15,15 @@ OWN, LORA, BOTH, OTHERS = "#2a6f97", "#e9a23b", "#a9d6e5", "#bbbbbb"
 
 
 def main() -> None:
-    """Left: each package's gain beside its controls. Right: gains while tuning, and by files."""
+    """Left: each gain beside its controls. Right: while tuning, by files, by base model."""
     packages: dict[str, Any] = json.loads((RESULTS / "tuning.json").read_text())["packages"]
     studies: dict[str, Any] = json.loads((RESULTS / "tuning_studies.json").read_text())
-    figure = Figure(figsize=(11, 5.2), layout="constrained")
-    grid = figure.add_gridspec(2, 2, width_ratios=(1.5, 1))
+    figure = Figure(figsize=(11, 7.2), layout="constrained")
+    grid = figure.add_gridspec(3, 2, width_ratios=(1.5, 1))
     _packages(figure.add_subplot(grid[:, 0]), packages)
     _while_tuning(figure.add_subplot(grid[0, 1]), packages)
     _by_files(figure.add_subplot(grid[1, 1]), studies)
+    _by_models(figure.add_subplot(grid[2, 1]), studies)
     PICTURE.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(PICTURE, dpi=150)
 
@@ -71,6 +72,21 @@ def _by_files(axes: Axes, studies: dict[str, Any]) -> None:
                       label=title.removeprefix("curve: "))  # fmt: skip
     axes.set_xscale("log")
     axes.set_title("bits saved on unseen files, %, by files to tune on", fontsize=10)
+    axes.legend(fontsize=8)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _by_models(axes: Axes, studies: dict[str, Any]) -> None:
+    for title, rows in studies.items():
+        if title.startswith("models"):
+            known = [row["bits_per_byte"] for row in rows.values()]
+            for key, label in (("gain", "the prompt"), ("over_retrieval", "beside retrieval")):
+                gains = [100 * row[key][0] for row in rows.values()]
+                axes.plot(known, gains, "o-", label=f"{label}, {title.removeprefix('models: ')}")
+            for name, x, y in zip(rows, known, gains, strict=True):
+                axes.annotate(name, (x, y), (0, -12), textcoords="offset points", fontsize=7)
+            axes.invert_xaxis()  # better models to the right
+    axes.set_title("bits saved, %, by the base model's bits per byte", fontsize=10)
     axes.legend(fontsize=8)
     axes.spines[["top", "right"]].set_visible(False)
 

@@ -19,7 +19,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.tuning import CACHE, UNRELATED, repositories, saved
+from benchmarks.tuning import CACHE, UNRELATED, files_bits_per_byte, repositories, saved
 from code_model.loading import BaseModel, load_model
 from tuning.config import TuningConfig
 from tuning.corpus import collect
@@ -132,9 +132,11 @@ def parts(base: BaseModel, folder: Path, config: TuningConfig) -> Iterator[tuple
 def models(
     folders: Sequence[Path], folder: Path, config: TuningConfig
 ) -> Iterator[tuple[str, Row]]:
-    """The same behind several checkpoints of the base."""
+    """The same behind several checkpoints of the base, and how well each expects unseen files."""
     for path in folders:
-        yield path.name, one(new_job(load_model(path), collect(folder), config, None))
+        job = new_job(load_model(path), collect(folder), config, None)
+        known = files_bits_per_byte(job.base, None, job.split.test)
+        yield path.name, {**one(job), "bits_per_byte": round(known, 5)}
 
 
 def show(title: str, rows: dict[str, Row]) -> None:
