@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
@@ -127,9 +128,13 @@ def start_of(job: Job, progress: Callable[[float], None]) -> Prefix:
 
 
 def fingerprint_of(job: Job) -> str:
-    """What the run depends on: a killed run is taken up only if nothing of it has changed."""
+    """What the run depends on: a killed run is taken up only if nothing of it has changed.
+
+    The version is of it, because offsets say nothing behind another start.
+    """
     return checkpoint.fingerprint(
         {
+            "attune": version("attune"),
             "config": asdict(job.config),
             "model": asdict(job.base.identity),
             "context": asdict(job.context),
