@@ -145,14 +145,21 @@ def saved(
 
 def as_served(base: BaseModel, prompt: PromptFile, holes: Sequence[HeldOutHole]) -> dict[str, Any]:
     """What a prompt saves on holes, always used and as the server uses it, which leaves it out
-    where it does not fit the file; and the share of the holes where it is used."""
+    where it does not fit the file; the share of the holes where it is used, and what the files'
+    own text says."""
     examples = [hole.example for hole in holes]
     without, behind = (
         middle_nats(base.model, prefix_kv(base, one), examples) for one in (None, prompt)
     )
-    shown = [(hole.file.path, without_middle(hole.file, hole.hole)) for hole in holes]
-    used = np.array([misfit(prompt, gain_on(base, prompt, *one)) is None for one in shown])
-    found = {"used": round(float(used.mean()), 3)}
+    texts = [
+        gain_on(base, prompt, hole.file.path, without_middle(hole.file, hole.hole))
+        for hole in holes
+    ]
+    used = np.array([misfit(prompt, gain) is None for gain in texts])
+    found: dict[str, Any] = {
+        "used": round(float(used.mean()), 3),
+        "texts": [None if gain is None else round(gain, 4) for gain in texts],
+    }
     for name, nats in (("always", behind), ("served", np.where(used, behind, without))):
         gain = paired_gain(without, nats, holes, TuningConfig().seed)
         found[name] = [round(one, 5) for one in (gain.mean, gain.low, gain.high)]

@@ -1,4 +1,5 @@
-"""Draw docs/images/tuning.png from benchmarks/results/tuning.json and tuning_studies.json."""
+"""Draw docs/images/tuning.png and fitting.png from benchmarks/results/tuning.json and
+tuning_studies.json."""
 
 import json
 from pathlib import Path
@@ -11,6 +12,7 @@ from benchmarks.tuning import best_lora, has_lora
 
 RESULTS = Path("benchmarks/results")
 PICTURE = Path("docs/images/tuning.png")
+FITTING = Path("docs/images/fitting.png")
 OWN, LORA, BOTH, OTHERS = "#2a6f97", "#e9a23b", "#a9d6e5", "#bbbbbb"
 
 
@@ -26,6 +28,9 @@ def main() -> None:
     _by_models(figure.add_subplot(grid[2, 1]), studies)
     PICTURE.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(PICTURE, dpi=150)
+    figure = Figure(figsize=(8, 3.6), layout="constrained")
+    _fitting(figure.add_subplot(), packages)
+    figure.savefig(FITTING, dpi=150)
 
 
 def _packages(axes: Axes, packages: dict[str, Any]) -> None:
@@ -87,6 +92,25 @@ def _by_models(axes: Axes, studies: dict[str, Any]) -> None:
                 axes.annotate(name, (x, y), (0, -12), textcoords="offset points", fontsize=7)
             axes.invert_xaxis()  # better models to the right
     axes.set_title("bits saved, %, by the base model's bits per byte", fontsize=10)
+    axes.legend(fontsize=8)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _fitting(axes: Axes, packages: dict[str, Any]) -> None:
+    for row, one in enumerate(packages.values()):
+        for side, color, label, shift in (
+            ("own", OWN, "unseen files of its own repository", 0.15),
+            ("unrelated", LORA, "files of another one", -0.15),
+        ):
+            gains = [100 * gain for gain in one[side]["texts"] if gain is not None]
+            axes.plot(gains, [row + shift] * len(gains), "|", color=color, markersize=8, alpha=0.5,
+                      label=None if row else label)  # fmt: skip
+    axes.set_yticks(range(len(packages)), list(packages))
+    axes.axvline(0, color="#555555", linewidth=0.8)
+    axes.set_title(
+        "bits that a prompt saves on what stands in a file, %: left of zero it does not serve",
+        fontsize=10,
+    )
     axes.legend(fontsize=8)
     axes.spines[["top", "right"]].set_visible(False)
 
