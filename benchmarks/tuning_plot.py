@@ -17,8 +17,9 @@ OWN, LORA, BOTH, OTHERS = "#2a6f97", "#e9a23b", "#a9d6e5", "#bbbbbb"
 
 
 def main() -> None:
-    """Left: each gain beside its controls. Right: while tuning, by files, by base model."""
+    """Two pictures: gains with their controls, and how a file's own text sorts."""
     packages: dict[str, Any] = json.loads((RESULTS / "tuning.json").read_text())["packages"]
+    later: dict[str, Any] = json.loads((RESULTS / "tuning_lora.json").read_text())["packages"]
     studies: dict[str, Any] = json.loads((RESULTS / "tuning_studies.json").read_text())
     figure = Figure(figsize=(11, 7.2), layout="constrained")
     grid = figure.add_gridspec(3, 2, width_ratios=(1.5, 1))
@@ -28,8 +29,10 @@ def main() -> None:
     _by_models(figure.add_subplot(grid[2, 1]), studies)
     PICTURE.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(PICTURE, dpi=150)
-    figure = Figure(figsize=(8, 3.6), layout="constrained")
-    _fitting(figure.add_subplot(), packages)
+    figure = Figure(figsize=(11, 3.6), layout="constrained")
+    grid = figure.add_gridspec(1, 2, width_ratios=(1, 1.5))
+    _beside_lora(figure.add_subplot(grid[0]), later)
+    _fitting(figure.add_subplot(grid[1]), later)
     figure.savefig(FITTING, dpi=150)
 
 
@@ -45,13 +48,12 @@ def _packages(axes: Axes, packages: dict[str, Any]) -> None:
         )
         bars = [
             ("this prompt", OWN, gain),
-            ("LoRA, the same time", LORA, best_lora(one)["gain"] if has_lora(one) else 0.0),
             ("this prompt with retrieval", BOTH, arms["this prompt + retrieval"]["gain"]),
             ("other packages' prompts", OTHERS, sum(theirs) / max(1, len(theirs))),
         ]
         for number, (label, color, value) in enumerate(bars):
             doubt = [[100 * (gain - low)], [100 * (high - gain)]] if not number else None
-            axes.barh(row + 0.3 - 0.2 * number, 100 * value, 0.19, color=color, xerr=doubt,
+            axes.barh(row + 0.26 * (1 - number), 100 * value, 0.24, color=color, xerr=doubt,
                       ecolor="#555555", label=None if row else label)  # fmt: skip
     axes.set_yticks(range(len(packages)), list(packages))
     axes.axvline(0, color="#555555", linewidth=0.8)
@@ -96,6 +98,22 @@ def _by_models(axes: Axes, studies: dict[str, Any]) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
+def _beside_lora(axes: Axes, packages: dict[str, Any]) -> None:
+    both = [(name, one) for name, one in packages.items() if has_lora(one)]
+    for row, (_, one) in enumerate(both):
+        bars = (
+            ("this prompt", OWN, one["tuned"]["proof"]["gain"]),
+            ("LoRA, the same time", LORA, best_lora(one)["gain"]),
+        )
+        for number, (label, color, value) in enumerate(bars):
+            axes.barh(row + 0.18 - 0.36 * number, 100 * value, 0.34, color=color,
+                      label=None if row else label)  # fmt: skip
+    axes.set_yticks(range(len(both)), [name for name, _ in both])
+    axes.set_title("bits saved on unseen files, %", fontsize=10)
+    axes.legend(fontsize=8)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
 def _fitting(axes: Axes, packages: dict[str, Any]) -> None:
     for row, one in enumerate(packages.values()):
         for side, color, label, shift in (
@@ -108,7 +126,7 @@ def _fitting(axes: Axes, packages: dict[str, Any]) -> None:
     axes.set_yticks(range(len(packages)), list(packages))
     axes.axvline(0, color="#555555", linewidth=0.8)
     axes.set_title(
-        "bits that a prompt saves on what stands in a file, %: left of zero it does not serve",
+        "bits saved on what stands in a file, %: left of zero the prompt does not serve",
         fontsize=10,
     )
     axes.legend(fontsize=8)
