@@ -126,10 +126,10 @@ def _fitting(axes: Axes, packages: dict[str, Any]) -> None:
     axes.set_yticks(range(len(packages)), list(packages))
     axes.axvline(0, color="#555555", linewidth=0.8)
     axes.set_title(
-        "bits saved on what stands in a file, %: left of zero the prompt does not serve",
+        "bits saved on a file's own text, %: below 0 the prompt is left out",
         fontsize=10,
     )
-    axes.legend(fontsize=8)
+    axes.legend(fontsize=8, loc="lower right")
     axes.spines[["top", "right"]].set_visible(False)
 
 
