@@ -189,14 +189,14 @@ class EngineThread:
         That is expected where the last one was. Whatever is asked goes before it. Then find out
         whether the prompt fits the document.
         """
-        if not self._opened or self._closed or self._is_of_use(self._running):
+        if not self._opened or self._closed or _is_of_use(self._running):
             return
         visit = self._visits.get(path)
         offset = 0 if visit is None else min(len(visit.before), len(text))
         request, arrival = CompletionRequest(text, path, offset, uri=uri), self._latest
 
         def weigh(warmed: "asyncio.Future[Answer]") -> None:
-            if arrival == self._latest and self._running is None:
+            if arrival == self._latest:
                 self._weigh_it(request)
 
         self._start(request, ahead=True, work=self._warm).answer.add_done_callback(weigh)
@@ -336,7 +336,7 @@ class EngineThread:
         Where nothing is to be added then, the next one is that after Enter. When all of them are
         known, and nobody asks for a while, find out whether the prompt fits the document.
         """
-        if self._is_of_use(self._running) or self._closed or self._model is None:
+        if _is_of_use(self._running) or self._closed or self._model is None:
             return
         arrival = self._latest
 
@@ -355,12 +355,8 @@ class EngineThread:
         self._idle = loop.call_later(WEIGH_S, self._weigh_it, request)
 
     def _weigh_it(self, request: CompletionRequest) -> None:
-        if not self._is_of_use(self._running) and not self._closed:
+        if self._running is None and not self._closed:
             self._start(request, ahead=True, work=self._weigh, weighs=True)
-
-    def _is_of_use(self, running: _Running | None) -> bool:
-        """Whether what runs is anything that a request may want."""
-        return running is not None and not running.weighs
 
     def _judged(self, request: CompletionRequest, answer: Answer, deleted: str) -> Answer:
         """Silence for what the user has just turned down."""
@@ -403,6 +399,11 @@ class EngineThread:
         if self._model is not None and not run.cancelled():
             self._model.weigh(request, run)
         return Answer("", "cancelled")
+
+
+def _is_of_use(running: _Running | None) -> bool:
+    """Whether what runs is anything that a request may want."""
+    return running is not None and not running.weighs
 
 
 def _continuation(running: _Running, request: CompletionRequest) -> str | None:

@@ -19,7 +19,7 @@ from lsp_server.engine import EngineError, Run
 from lsp_server.model import AttunedModel, open_engine
 from lsp_server.protocol import Status
 from lsp_server.settings import Settings
-from prompts.file import DEFAULT_PROMPT, PromptFile, write_prompt
+from prompts.file import DEFAULT_PROMPT, PromptFile, read_prompt, write_prompt
 from prompts.manifest import Manifest
 from tuning import controls
 
@@ -333,4 +333,6 @@ def test_weighing_that_is_stopped_finds_nothing(base, tmp_path, default, told):
     request, stopped = CompletionRequest(9 * TEXT, "a.txt", 0), Run()
     stopped.cancel()
     model.weigh(request, stopped)
-    assert model._fitting.is_due(prompt_of(base), request)
+    assert model._fitting.is_due(read_prompt(default), request)
+    model.weigh(request, Run())
+    assert not model._fitting.is_due(read_prompt(default), request)
