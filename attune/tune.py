@@ -33,8 +33,11 @@ def tune(
     steps: Annotated[
         int | None, typer.Option(min=1, help="Steps instead of minutes: the same bytes each time.")
     ] = None,
-    form: Annotated[Form, typer.Option(help="kv, or embedding (small, weaker).")] = "kv",
-    tokens: Annotated[int, typer.Option(min=32, max=1024, help="Virtual tokens.")] = 128,
+    form: Annotated[
+        Form,
+        typer.Option(help="kv-nope, or for PEFT: kv (weaker) or embedding (small, weakest)."),
+    ] = "kv-nope",
+    tokens: Annotated[int, typer.Option(min=32, max=1024, help="Virtual tokens.")] = 256,
     include: Annotated[
         list[str] | None,
         typer.Option(help="Tune for these files only (a .gitignore pattern); may be given again."),

@@ -226,13 +226,13 @@ def _print(title: str, rows: Sequence[dict[str, Any]]) -> None:
 
 
 def _prompt_costs(base: BaseModel, cases: Sequence[Case], folder: Path) -> dict[str, float]:
-    """What a kv prompt of 256 tokens adds to prefill, decoding, switching; what a cancel waits."""
+    """What a prompt of 256 tokens adds to prefill, decoding, switching; what a cancel waits."""
     ids = list(cases[0][1])
     real = (ids * (1 + PROMPT_TOKENS // len(ids)))[:PROMPT_TOKENS]
     prompt = PromptFile(
         Manifest(
             name="bench",
-            form="kv",
+            form="kv-nope",
             num_virtual_tokens=PROMPT_TOKENS,
             model=base.identity,
             attune_version="0",

@@ -34,9 +34,9 @@ import platformdirs
 import torch
 from rich.console import Console
 from rich.table import Table
-from torch import Tensor
 
 from code_model.fit import gain_on, misfit
+from code_model.llama import PrefixKV
 from code_model.loading import BaseModel, load_model
 from code_model.soft_prompt import prefix_kv
 from pretraining.corpus import packages
@@ -135,7 +135,7 @@ def make_controls(base: BaseModel, found: dict[str, Path], config: TuningConfig)
 
 
 def saved(
-    base: BaseModel, prefix: Tensor, holes: Sequence[HeldOutHole], examples: Sequence[Example]
+    base: BaseModel, prefix: PrefixKV, holes: Sequence[HeldOutHole], examples: Sequence[Example]
 ) -> list[float]:
     """The share of the holes' bits that a prefix saves, with its 95 % interval over files."""
     nats = [middle_nats(base.model, one, examples) for one in (prefix_kv(base, None), prefix)]

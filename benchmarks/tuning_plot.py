@@ -19,7 +19,6 @@ OWN, LORA, BOTH, OTHERS = "#2a6f97", "#e9a23b", "#a9d6e5", "#bbbbbb"
 def main() -> None:
     """Two pictures: gains with their controls, and how a file's own text sorts."""
     packages: dict[str, Any] = json.loads((RESULTS / "tuning.json").read_text())["packages"]
-    later: dict[str, Any] = json.loads((RESULTS / "tuning_lora.json").read_text())["packages"]
     studies: dict[str, Any] = json.loads((RESULTS / "tuning_studies.json").read_text())
     figure = Figure(figsize=(11, 7.2), layout="constrained")
     grid = figure.add_gridspec(3, 2, width_ratios=(1.5, 1))
@@ -31,8 +30,8 @@ def main() -> None:
     figure.savefig(PICTURE, dpi=150)
     figure = Figure(figsize=(11, 3.6), layout="constrained")
     grid = figure.add_gridspec(1, 2, width_ratios=(1, 1.5))
-    _beside_lora(figure.add_subplot(grid[0]), later)
-    _fitting(figure.add_subplot(grid[1]), later)
+    _beside_lora(figure.add_subplot(grid[0]), packages)
+    _fitting(figure.add_subplot(grid[1]), packages)
     figure.savefig(FITTING, dpi=150)
 
 

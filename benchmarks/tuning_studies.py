@@ -36,11 +36,12 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "half distillation": {"distillation": 0.5},
     "an eighth of anchor": {"anchor": 0.125},
     "no retrieved code in the examples": {"retrieved": 0.0},
-    "loss on the hole alone": {"context_share": 0.0},
-    "loss on all tokens": {"context_share": 1.0},
+    "loss on the hole alone": {"context_weight": 0.0},
+    "all tokens weigh the same": {"context_weight": 1.0},
     "holes only, nothing left to right": {"left_to_right": 0.0},
+    "virtual tokens with positions (form kv)": {"form": "kv"},
     "form embedding": {"form": "embedding"},
-    "256 virtual tokens": {"num_virtual_tokens": 256},
+    "128 virtual tokens": {"num_virtual_tokens": 128},
     "a third of the learning rate": {"learning_rate": 0.033},
 }
 PARTS: dict[str, dict[str, Any]] = {
@@ -63,7 +64,7 @@ def gains(
     """What a prompt saves on the holes: against no prompt, and both beside retrieved code; and on
     holes of another repository."""
     base = job.base
-    prefix = FORMS[job.config.form](found.rows).kv(base.model).detach()
+    prefix = FORMS[job.config.form](found.rows).kv(base.model)
     own = [hole.example for hole in holes]
     measured = {
         "gain": saved(base, prefix, holes, own),

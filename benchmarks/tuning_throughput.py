@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument("repository", type=Path)
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--tokens", type=int, default=128)
-    parser.add_argument("--share", type=float, default=1.0, help="of the context's tokens scored")
+    parser.add_argument("--weight", type=float, default=1.0, help="of a token outside of the hole")
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
 
@@ -58,7 +58,7 @@ def main() -> None:
     from transformers import LlamaForCausalLM
 
     base = load_model()
-    config = TuningConfig(num_virtual_tokens=given.tokens, context_share=given.share)
+    config = TuningConfig(num_virtual_tokens=given.tokens, context_weight=given.weight)
     files = collect(given.repository).files
     examples = TrainingExamples(base, files, config=config, room=config.max_tokens)
     size = config.examples_per_step

@@ -238,6 +238,7 @@ struct Model {
 struct Step {
   const int32_t* ids;
   int64_t tokens, scored, start, capacity;
+  int64_t nope;  // the cached tokens 1 to nope have no positions: unrotated queries meet them
   Half *keys, *values;  // (layers, kv_heads, capacity, head_dim), capacity a multiple of 16
   int32_t* chosen;       // the best id after each of the last `scored` tokens
   float* logprobs;
@@ -358,9 +359,9 @@ inline Floats sums_of(const Floats rows[kLanes]) {
          PICK(a, b, 1, 17, 3, 19, 5, 21, 7, 23, 9, 25, 11, 27, 13, 29, 15, 31);
 }
 
-// One query of a head: it sees `length` positions.
+// One query of a head, rotated and not: it sees `length` positions.
 struct Query {
-  const float* q;
+  const float *q, *unrotated;
   int64_t length;
   float* out;
 };
@@ -409,11 +410,11 @@ inline void mix(const float* shares, const Half* values, int64_t positions, int6
 }
 
 // softmax(q k / sqrt(D)) v of some queries, whose keys and values are read once, 16 positions at a
-// time. `Size` is the head dimension, if it is known beforehand. `scores` has room for `stride`
-// numbers of each query.
+// time. `Size` is the head dimension, if it is known beforehand. The keys 1 to `nope` meet unrotated
+// queries. `scores` has room for `stride` numbers of each query.
 template <int64_t Size>
 void attend(const Query* queries, int64_t count, const Half* keys, const Half* values,
-            int64_t head_dim, float* scores, int64_t stride) {
+            int64_t head_dim, int64_t nope, float* scores, int64_t stride) {
   const int64_t size = Size ? Size : head_dim;
   const float scale = 1.0f / std::sqrt(static_cast<float>(size));
   const Floats none = Floats{} - INFINITY;
@@ -430,7 +431,14 @@ void attend(const Query* queries, int64_t count, const Half* keys, const Half* v
       const int64_t left = queries[n].length - p;
       if (left <= 0) continue;
       // behind the last position stands whatever was in memory
-      Floats found = products(queries[n].q, keys + p * size, size) * scale;
+      const bool all = p > 0 && p + kLanes <= nope + 1, some = nope > 0 && p <= nope && !all;
+      Floats found = products(all ? queries[n].unrotated : queries[n].q, keys + p * size, size);
+      if (some) {
+        const Floats other = products(queries[n].unrotated, keys + p * size, size);
+        const Ints place = lanes + static_cast<int32_t>(p);
+        found = (place > 0) & (place <= static_cast<int32_t>(nope)) ? other : found;
+      }
+      found *= scale;
       if (left < kLanes) found = lanes < static_cast<int32_t>(left) ? found : none;
       at(scores + n * stride + p) = found;
       tops[n] = found > tops[n] ? found : tops[n];
@@ -490,7 +498,7 @@ bool run(Crew& crew, const Model& model, const Step& step) {
   const int64_t T = step.tokens, d = s.hidden, D = s.head_dim;
   const int64_t heads = s.heads + 2 * s.kv_heads, wide = heads * D, queries_wide = s.heads * D;
   std::vector<float> x(T * d), normed(T * d), qkv(T * wide), attended(T * queries_wide),
-      inner(T * s.inner);
+      inner(T * s.inner), unrotated(step.nope ? T * queries_wide : 0);
   // each head of keys and values is read by as few as keep every thread busy
   const int64_t group = s.heads / s.kv_heads, helped = (crew.size() + s.kv_heads - 1) / s.kv_heads;
   const int64_t share = std::min<int64_t>(kQueries, (group * T + helped - 1) / helped);
@@ -518,17 +526,18 @@ bool run(Crew& crew, const Model& model, const Step& step) {
                       store(&qkv[t * wide + row], sums, wide - row);
                     });
     for (int64_t t = 0; t < T; ++t) {
-      const int64_t position = step.start + t;
+      const int64_t index = step.start + t, position = index - step.nope;
       const float *cos = model.cos + position * D, *sin = model.sin + position * D;
       float* from = &qkv[t * wide];
       if (layer.qkv_bias)
         for (int64_t i = 0; i < wide; ++i) from[i] += layer.qkv_bias[i];
+      if (step.nope) std::copy_n(from, queries_wide, &unrotated[t * queries_wide]);
       for (int64_t h = 0; h < s.heads + s.kv_heads; ++h) rotate(from + h * D, cos, sin, D);
       from += s.heads * D;
       for (int64_t h = 0; h < s.kv_heads; ++h, from += D)
-        narrow(from, D, keys + h * block + position * D);
+        narrow(from, D, keys + h * block + index * D);
       for (int64_t h = 0; h < s.kv_heads; ++h, from += D)
-        narrow(from, D, values + h * block + position * D);
+        narrow(from, D, values + h * block + index * D);
     }
     crew.each(s.kv_heads * parts, [&](int64_t unit) {
       static thread_local std::vector<float> scores;
@@ -537,13 +546,15 @@ bool run(Crew& crew, const Model& model, const Step& step) {
       Query queries[kQueries];
       for (int64_t n = 0; n < count; ++n) {
         const int64_t t = (first + n) / group, head = kv * group + (first + n) % group;
-        queries[n] = {&qkv[t * wide + head * D], step.start + t + 1,
-                      &attended[t * queries_wide + head * D]};
+        queries[n] = {&qkv[t * wide + head * D],
+                      step.nope ? &unrotated[t * queries_wide + head * D] : nullptr,
+                      step.start + t + 1, &attended[t * queries_wide + head * D]};
       }
       const int64_t stride = tiles(step.start + T) * kTile;
       if (scores.size() < static_cast<size_t>(count * stride)) scores.resize(count * stride);
       const auto work = D == 64 ? attend<64> : D == 128 ? attend<128> : attend<0>;
-      work(queries, count, keys + kv * block, values + kv * block, D, scores.data(), stride);
+      work(queries, count, keys + kv * block, values + kv * block, D, step.nope, scores.data(),
+           stride);
     });
     product<Weight>(crew, layer.out, d, queries_wide, attended.data(), T, add);
     normalise(x.data(), layer.inner_norm, T, d, s.eps, normed.data());

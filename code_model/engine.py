@@ -69,7 +69,7 @@ class Engine:
         self._forward = base.forward
         prefix = prefix_kv(base, prompt)
         self.context = context_of(None if prompt is None else prompt.manifest)
-        self.prefix_tokens = prefix.shape[3]
+        self.prefix_tokens = prefix.tokens
         self._cache = KVCache(base.model.config, base.model.config.max_position_embeddings)
         self._cache.load_prefix(prefix)
         self._cached_ids: list[int] = []

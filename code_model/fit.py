@@ -7,10 +7,9 @@ and the prompt does not serve (docs/experiments.md has how well that sorts).
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 
 from code_model.cancel import Cancel, StepCancelledError
-from code_model.llama import KVCache
+from code_model.llama import KVCache, PrefixKV
 from code_model.loading import BaseModel
 from code_model.soft_prompt import prefix_kv
 from prompts.file import PromptFile
@@ -33,7 +32,7 @@ def gain_on(
     known = base.encoder.encode_file(path, "")
     prefixes = [prefix_kv(base, one) for one in (None, prompt)]
     positions = base.model.config.max_position_embeddings
-    room = positions - max(prefix.shape[3] for prefix in prefixes) - len(known)
+    room = positions - max(prefix.tokens for prefix in prefixes) - len(known)
     ids = base.tokenizer.encode(_middle(text.replace("\r\n", "\n")))[: min(TOKENS, room)]
     if len(ids) < LEAST_TOKENS:
         return None
@@ -59,11 +58,11 @@ def _middle(text: str) -> str:
 
 @torch.inference_mode()
 def _nats(
-    base: BaseModel, prefix: Tensor, known: list[int], ids: list[int], cancel: Cancel | None
+    base: BaseModel, prefix: PrefixKV, known: list[int], ids: list[int], cancel: Cancel | None
 ) -> float:
-    """Of `ids` behind the prefix (L, 2, G, P, D) and `known`, in float32."""
+    """Of `ids` behind the prefix and `known`, in float32."""
     given = torch.tensor([*known, *ids])
-    cache = KVCache(base.model.config, prefix.shape[3] + len(given), torch.float32)
+    cache = KVCache(base.model.config, prefix.tokens + len(given), torch.float32)
     cache.load_prefix(prefix)
     hidden = base.forward.torch.hidden(base.model.model.embed_tokens(given[:-1]), cache, cancel)
     rows = torch.split(hidden[-len(ids) :], CHUNK)

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from code_model.cancel import Cancel, StepCancelledError
-from code_model.llama import KVCache, Llama, lower_right_mask
+from code_model.llama import KVCache, Llama, lower_right_mask, rotate
 from code_model.native import NativeForward, compile_library, compiled_library
 
 # More tokens at once are a matter of arithmetic, at which torch's matrix products are better.
@@ -78,7 +78,8 @@ class TorchForward:
         heads, kv_heads, size = (
             config.num_attention_heads, config.num_key_value_heads, config.head_dim
         )  # fmt: skip
-        cos, sin = self.model.cos[start:end, None], self.model.sin[start:end, None]
+        places = slice(start - cache.nope, end - cache.nope)
+        cos, sin = self.model.cos[places, None], self.model.sin[places, None]
         causal = start == 0 and tokens > 1
         mask = None if start == 0 or tokens == 1 else lower_right_mask(tokens, start, x.device)
         for index, block in enumerate(self.model.blocks):
@@ -86,20 +87,19 @@ class TorchForward:
                 raise StepCancelledError
             normed = block.input_layernorm(x)
             qkv = F.linear(normed, self._qkv[index], self._qkv_bias[index]).view(tokens, -1, size)
-            turned = qkv[:, : heads + kv_heads]
-            first, second = turned.chunk(2, dim=-1)
-            turned = turned * cos + torch.cat((-second, first), dim=-1) * sin
+            turned = rotate(qkv[:, : heads + kv_heads], cos, sin)
             cache.keys[index, :, start:end] = turned[:, heads:].transpose(0, 1)
             cache.values[index, :, start:end] = qkv[:, heads + kv_heads :].transpose(0, 1)
-            attended = F.scaled_dot_product_attention(
-                turned[None, :, :heads].transpose(1, 2),
-                cache.keys[index, None, :, :end].float(),
-                cache.values[index, None, :, :end].float(),
-                attn_mask=mask,
-                is_causal=causal,
-                enable_gqa=heads != kv_heads,
-            )
-            attended = attended[0].transpose(0, 1).reshape(tokens, -1)
+            q, unrotated = (one[:, :heads].transpose(0, 1) for one in (turned, qkv))
+            keys, values = (one[index, :, :end].float() for one in (cache.keys, cache.values))
+            if cache.nope:
+                attended = _beside_nope(q, unrotated, keys, values, cache.nope, mask)
+            else:
+                attended = F.scaled_dot_product_attention(
+                    q[None], keys[None], values[None],
+                    attn_mask=mask, is_causal=causal, enable_gqa=heads != kv_heads,
+                )[0]  # fmt: skip
+            attended = attended.transpose(0, 1).reshape(tokens, -1)
             x = x + F.linear(attended, block.self_attn.o_proj.weight)
             gate, up = F.linear(block.post_attention_layernorm(x), self._gate_up[index]).chunk(2, 1)
             x = x + F.linear(F.silu(gate) * up, block.mlp.down_proj.weight)
@@ -136,6 +136,24 @@ class BestForward:
         library = compile_library()
         if library is not None:
             self.native = NativeForward(self._model, library)
+
+
+def _beside_nope(
+    q: Tensor, unrotated: Tensor, keys: Tensor, values: Tensor, nope: int, mask: Tensor | None
+) -> Tensor:
+    """Attention (H, T, D) of queries (H, T, D) over keys and values (G, N, D), of which the keys 1
+    to `nope` are compared with unrotated queries; mask (T, N), None: all are seen."""
+    heads, tokens, size = q.shape
+    by_head = (len(keys), -1, size)  # the queries that share a key's head stand together
+    q, unrotated = (one.reshape(by_head) * size**-0.5 for one in (q, unrotated))
+    sink, virtual, rest = keys.tensor_split((1, 1 + nope), dim=1)
+    weights = q @ rest.mT
+    if mask is not None:  # of what is cached already, everything is seen
+        new = weights.view(heads, tokens, -1)[:, :, -tokens:]
+        new.masked_fill_(~mask[:, -tokens:], -torch.inf)
+    shares = torch.cat((q @ sink.mT, unrotated @ virtual.mT, weights), dim=-1).softmax(-1)
+    attended: Tensor = (shares @ values).view(heads, tokens, size)
+    return attended
 
 
 def _joined(parameters: list[Tensor]) -> Tensor:

@@ -75,8 +75,36 @@ class LlamaConfig:
         )
 
 
+@dataclass(frozen=True)
+class PrefixKV:
+    """What virtual tokens are to attention: keys and values `kv` (L, 2, G, P, D).
+
+    With `positions`, keys are rotated for the positions 0..P-1, as the model would have made them,
+    and what follows begins at position P. Without (NoPE, arXiv 2305.19466), all but the first are
+    compared with queries before their rotation, so that each virtual token is equally near to every
+    place of a file, and what follows begins at position 1. The first is the sink of attention,
+    which the model knows at position 0.
+    """
+
+    kv: Tensor
+    positions: bool = True
+
+    @property
+    def tokens(self) -> int:
+        """The number P of virtual tokens."""
+        return self.kv.shape[3]
+
+    @property
+    def nope(self) -> int:
+        """The number of virtual tokens without positions: all but the first, or none."""
+        return 0 if self.positions else max(0, self.tokens - 1)
+
+
 class KVCache:
     """Static key/value buffers of one sequence: (L, G, capacity, D) each; `length` tokens valid.
+
+    Of these, those from 1 to `nope` have no positions (`PrefixKV`), so that what follows is at the
+    position of its index less `nope`.
 
     Serving keeps float16, as llama.cpp does: half the memory to read at every step.
     """
@@ -94,7 +122,7 @@ class KVCache:
         self.keys = torch.empty(shape, dtype=dtype)
         self.values = torch.empty(shape, dtype=dtype)
         self.capacity = capacity
-        self.length = 0
+        self.length = self.nope = 0
 
     def rewind(self, length: int) -> None:
         """Forget everything after the first `length` tokens; nothing is copied."""
@@ -102,12 +130,11 @@ class KVCache:
             raise ValueError(f"cannot rewind {self.length} cached tokens to {length}")
         self.length = length
 
-    def load_prefix(self, prefix: Tensor) -> None:
-        """Start over with the keys and values of `prefix`, (L, 2, G, P, D)."""
-        tokens = prefix.shape[3]
-        self.keys[:, :, :tokens] = prefix[:, 0]
-        self.values[:, :, :tokens] = prefix[:, 1]
-        self.length = tokens
+    def load_prefix(self, prefix: PrefixKV) -> None:
+        """Start over with the keys and values of `prefix`."""
+        self.keys[:, :, : prefix.tokens] = prefix.kv[:, 0]
+        self.values[:, :, : prefix.tokens] = prefix.kv[:, 1]
+        self.length, self.nope = prefix.tokens, prefix.nope
 
 
 def rotary_tables(config: LlamaConfig, length: int) -> tuple[Tensor, Tensor]:
@@ -122,6 +149,11 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Turn (…, T, D) by the rotary tables (T, D)."""
     first, second = x.chunk(2, dim=-1)
     return x * cos + torch.cat((-second, first), dim=-1) * sin
+
+
+def unrotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Turn (…, T, D) back to what it was before `rotate`."""
+    return rotate(x, cos, -sin)
 
 
 class Linear(nn.Linear):
@@ -175,9 +207,7 @@ class Attention(nn.Module):
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
         """(B, T, d). Mask None: causal if keys and queries are the same tokens, else all."""
-        if self.heads != self.kv_heads:
-            k = k.repeat_interleave(self.heads // self.kv_heads, dim=1)
-            v = v.repeat_interleave(self.heads // self.kv_heads, dim=1)
+        k, v = self._for_each_head(k), self._for_each_head(v)
         causal = mask is None and q.shape[2] == k.shape[2] and q.shape[2] > 1
         if q.device.type == "cpu":  # there, autocast would make attention slower, not faster
             with torch.autocast("cpu", enabled=False):
@@ -185,6 +215,35 @@ class Attention(nn.Module):
                 out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)
         else:
             out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)
+        return self._projected(out)
+
+    def attend_behind(
+        self, kv: Tensor, q: Tensor, k: Tensor, v: Tensor, unrotated: Tensor | None = None
+    ) -> Tensor:
+        """(B, T, d) of causal attention behind virtual tokens (2, G, P, D), all of them seen.
+
+        `unrotated` (B, H, T, D) are the queries that all virtual tokens but the first are compared
+        with; None: `q`. That is why attention is spelled out; under autocast to bfloat16 it is
+        twice as quick as torch's own, else as quick (docs/experiments.md).
+        """
+        virtual = kv.shape[2]
+        sink, rest = self._for_each_head(kv[0]).tensor_split((1,), dim=1)
+        keys, values = self._for_each_head(k), self._for_each_head(v)
+        q = q * self.head_dim**-0.5
+        others = q if unrotated is None else unrotated * self.head_dim**-0.5
+        later = torch.ones(q.shape[2], q.shape[2], dtype=torch.bool, device=q.device).triu(1)
+        own = (q @ keys.mT).masked_fill(later, -torch.inf)
+        shares = torch.cat((q @ sink.mT, others @ rest.mT, own), dim=-1).softmax(-1)
+        out = shares[..., :virtual] @ self._for_each_head(kv[1]) + shares[..., virtual:] @ values
+        return self._projected(out)
+
+    def _for_each_head(self, x: Tensor) -> Tensor:
+        """Keys or values (…, G, T, D) as the heads use them: (…, H, T, D)."""
+        if self.heads == self.kv_heads:
+            return x
+        return x.repeat_interleave(self.heads // self.kv_heads, dim=-3)
+
+    def _projected(self, out: Tensor) -> Tensor:
         batch, _, tokens, _ = out.shape
         projected: Tensor = self.o_proj(out.transpose(1, 2).reshape(batch, tokens, -1))
         return projected
@@ -279,25 +338,25 @@ class Llama(nn.Module):
     def forward(
         self,
         ids: Tensor,
-        prefix: Tensor | None = None,
+        prefix: PrefixKV | None = None,
         *,
         embeddings: Tensor | None = None,
     ) -> Tensor:
-        """Hidden states (B, T, d) of `ids` (B, T) behind `prefix` (L, 2, G, P, D).
+        """Hidden states (B, T, d) of `ids` (B, T) behind `prefix`.
 
-        The prefix takes positions 0..P-1 and every token sees all of it. `embeddings` (B, T, d)
+        Every token sees all of the prefix. `embeddings` (B, T, d)
         replaces the look-up of `ids`. Differentiable in the prefix and in the embeddings.
         """
         x = self.model.embed_tokens(ids) if embeddings is None else embeddings
-        batch, tokens, _ = x.shape
-        start = 0 if prefix is None else prefix.shape[3]
-        cos, sin = self.cos[start : start + tokens], self.sin[start : start + tokens]
-        mask = None if prefix is None else lower_right_mask(tokens, start, x.device)
+        start = 0 if prefix is None else prefix.tokens - prefix.nope
+        places = slice(start, start + x.shape[1])
+        cos, sin = self.cos[places], self.sin[places]
+        attend: Attend = partial(Attention.attend, mask=None)
         for index, layer in enumerate(self.blocks):
-            kv = (
-                None if prefix is None else prefix[index].unsqueeze(1).expand(-1, batch, -1, -1, -1)
-            )
-            x = layer(x, cos, sin, partial(_behind, kv, mask))
+            if prefix is not None:
+                turn = (cos, sin) if prefix.nope else None
+                attend = partial(_behind, prefix.kv[index], turn)
+            x = layer(x, cos, sin, attend)
         normed: Tensor = self.model.norm(x)
         return normed
 
@@ -309,12 +368,15 @@ class Llama(nn.Module):
 
 
 def _behind(
-    kv: Tensor | None, mask: Tensor | None, attention: Attention, q: Tensor, k: Tensor, v: Tensor
+    kv: Tensor,
+    turn: tuple[Tensor, Tensor] | None,
+    attention: Attention,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
 ) -> Tensor:
-    """Attention over the prefix (2, B, G, P, D) of this layer, if there is one, and the tokens."""
-    if kv is not None:
-        k, v = torch.cat((kv[0], k), dim=2), torch.cat((kv[1], v), dim=2)
-    return attention.attend(q, k, v, mask)
+    """Attention behind virtual tokens (2, G, P, D), which have no positions if `turn` is given."""
+    return attention.attend_behind(kv, q, k, v, None if turn is None else unrotate(q, *turn))
 
 
 def lower_right_mask(tokens: int, prefix: int, device: torch.device) -> Tensor:

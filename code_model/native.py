@@ -63,7 +63,7 @@ class _Model(ctypes.Structure):
 class _Step(ctypes.Structure):
     _fields_ = (
         ("ids", ctypes.POINTER(ctypes.c_int32)),
-        *((name, ctypes.c_int64) for name in ("tokens", "scored", "start", "capacity")),
+        *((name, ctypes.c_int64) for name in ("tokens", "scored", "start", "capacity", "nope")),
         *((name, ctypes.c_void_p) for name in ("keys", "values")),
         ("chosen", ctypes.POINTER(ctypes.c_int32)),
         ("logprobs", ctypes.POINTER(ctypes.c_float)),
@@ -199,7 +199,7 @@ class NativeForward:
         given = (ctypes.c_int32 * tokens)(*ids)
         chosen, logprobs = (ctypes.c_int32 * scored)(), (ctypes.c_float * scored)()
         step = _Step(
-            given, tokens, scored, cache.length, cache.keys.shape[2],
+            given, tokens, scored, cache.length, cache.keys.shape[2], cache.nope,
             cache.keys.data_ptr(), cache.values.data_ptr(), chosen, logprobs,
             None if cancel is None else cancel.address,
         )  # fmt: skip

@@ -1,8 +1,9 @@
-"""Soft prompts as a resident key/value prefix, in both forms.
+"""Soft prompts as a resident key/value prefix, in all forms.
 
 Rows are PEFT's layout (PREFIX_TUNING, CARTRIDGE): (P, 2·L·G·D), of each virtual token layer 0's
-keys of all heads, layer 0's values, layer 1's keys, … Keys are already rotated for the positions
-0..P-1. The engine's layout is (L, 2, G, P, D).
+keys of all heads, layer 0's values, layer 1's keys, … In the form kv, keys are already rotated for
+the positions 0..P-1, as in PEFT; in the form kv-nope they have no positions
+(`code_model.llama.PrefixKV`). The engine's layout is (L, 2, G, P, D).
 """
 
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from torch import Tensor
 from code_context.context import ContextConfig
 from code_context.parameters import ContextParametersError, understood
 from code_model.forward import TorchForward
-from code_model.llama import KVCache, Llama, LlamaConfig
+from code_model.llama import KVCache, Llama, LlamaConfig, PrefixKV
 from code_model.loading import BaseModel
 from prompts.errors import IncompatiblePrompt
 from prompts.file import PromptFile, check_compatible
@@ -46,17 +47,17 @@ def kv_of_ids(model: Llama, ids: Sequence[int]) -> Tensor:
     return kv_from_embeddings(model, model.model.embed_tokens(torch.tensor(ids, dtype=torch.long)))
 
 
-def prefix_kv(base: BaseModel, prompt: PromptFile | None) -> Tensor:
-    """The prefix (L, 2, G, P, D) that stands before every request.
+def prefix_kv(base: BaseModel, prompt: PromptFile | None) -> PrefixKV:
+    """The prefix that stands before every request.
 
     Without a prompt it is the beginning-of-sequence token, or nothing if the layout has none. A
-    prompt of either form takes that token's place.
+    prompt of any form takes that token's place.
 
     Raises `prompts.errors.IncompatiblePrompt` if the prompt was tuned for another model or with a
     context that this Attune cannot build, or takes more than half of this model's positions.
     """
     if prompt is None:
-        return kv_of_ids(base.model, base.encoder.beginning_ids)
+        return PrefixKV(kv_of_ids(base.model, base.encoder.beginning_ids))
     check_compatible(prompt.manifest, base.identity)
     context_of(prompt.manifest)
     positions = base.model.config.max_position_embeddings
@@ -68,8 +69,8 @@ def prefix_kv(base: BaseModel, prompt: PromptFile | None) -> Tensor:
         )
     rows = torch.from_numpy(prompt.embeddings)
     if prompt.manifest.form == "embedding":
-        return kv_from_embeddings(base.model, rows)
-    return rows_to_kv(rows, base.model.config)
+        return PrefixKV(kv_from_embeddings(base.model, rows))
+    return PrefixKV(rows_to_kv(rows, base.model.config), positions=prompt.manifest.form == "kv")
 
 
 def context_of(manifest: Manifest | None) -> ContextConfig:

@@ -13,14 +13,15 @@ from prompts import strict_json
 from prompts.errors import CorruptPrompt, PromptWriteError, UnsupportedVersion
 from prompts.strict_json import JSON
 
-FORMAT_VERSION = 1
 MAX_MANIFEST_BYTES = 1 << 20
 """Longest manifest JSON; it is ASCII, so its bytes are its characters."""
 MAX_VIRTUAL_TOKENS = 4096
 OPTIONAL = ("task", "globs", "show_threshold", "context", "audit")
 """Fields that a file may leave out, because a reader without them may safely ignore them."""
 
-Form = Literal["kv", "embedding"]
+Form = Literal["kv-nope", "kv", "embedding"]
+FORMS: Mapping[int, tuple[Form, ...]] = {1: ("kv", "embedding"), 2: ("kv-nope",)}
+"""The forms of each format version: a reader of version 1 must not take one form for another."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +50,6 @@ class Manifest:
     Construction does not validate; `from_json` and `prompts.file.write_prompt` do.
     """
 
-    format_version: int = FORMAT_VERSION
     name: str
     form: Form
     num_virtual_tokens: int
@@ -83,6 +83,11 @@ class Manifest:
     """What `attune prompt audit` found; empty before."""
 
     @property
+    def format_version(self) -> int:
+        """The first version that knows the form, so that older readers read what they can."""
+        return next(version for version, forms in FORMS.items() if self.form in forms)
+
+    @property
     def proven(self) -> bool:
         """Whether the file claims a held-out gain; a prompt without the claim is not proven."""
         return self.measured.get("proven") is True
@@ -95,7 +100,7 @@ class Manifest:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Shape of the tensor: (p, 2*L*G*D) in the kv form, (p, hidden_size) in the other."""
+        """Shape of the tensor: (p, 2*L*G*D) in the kv forms, (p, hidden_size) in the other."""
         model = self.model
         if self.form == "embedding":
             return self.num_virtual_tokens, model.hidden_size
@@ -108,7 +113,7 @@ class Manifest:
         Optional fields that say nothing are left out. Raises `PromptWriteError` for values that
         JSON cannot hold.
         """
-        described = dataclasses.asdict(self)
+        described = dataclasses.asdict(self) | {"format_version": self.format_version}
         for key in OPTIONAL:
             if described[key] in (None, (), {}):
                 del described[key]
@@ -134,15 +139,16 @@ class Manifest:
         except ValueError as error:
             raise _corrupt(f"manifest holds {error}") from None
         version = fields.whole_number("format_version", 1, 1_000_000)
-        if version != FORMAT_VERSION:
+        if version not in FORMS:
             raise UnsupportedVersion(
-                f"This prompt has format version {version}, but this Attune reads version"
-                f" {FORMAT_VERSION}; update Attune or tune the prompt again."
+                f"This prompt has format version {version}, but this Attune reads versions up to"
+                f" {max(FORMS)}; update Attune or tune the prompt again."
             )
+        forms = FORMS[version]
+        form = _Rule(forms.__contains__, " or ".join(f'"{one}"' for one in forms))
         return cls(
-            format_version=version,
             name=fields.text("name", _LABEL),
-            form=cast(Form, fields.text("form", _FORM)),
+            form=cast(Form, fields.text("form", form)),
             num_virtual_tokens=fields.whole_number("num_virtual_tokens", 1, MAX_VIRTUAL_TOKENS),
             model=_model_identity(_Fields(fields.object("model"), "model.")),
             languages=fields.texts("languages", _LINE, limit=256),
@@ -203,7 +209,6 @@ class _Rule:
 _LINE = _Rule(_is_line, "1 to 256 printable characters")
 _LABEL = _Rule(is_label, "1 to 256 printable characters without / or \\")
 _LABEL_OR_EMPTY = _Rule(lambda text: not text or is_label(text), f"empty or {_LABEL.words}")
-_FORM = _Rule(("kv", "embedding").__contains__, '"kv" or "embedding"')
 _SHA256 = _Rule(re.compile(r"[0-9a-f]{64}").fullmatch, "64 lower-case hex digits")
 _COMMIT = _Rule(re.compile(r"[0-9a-f]{7,64}").fullmatch, "7 to 64 lower-case hex digits")
 _TIME = _Rule(_is_time, "an ISO 8601 time")

@@ -40,6 +40,11 @@ def export_adapter(prompt: PromptFile, folder: Path, method: str | None = None) 
     """
     form = prompt.manifest.form
     fitting = [name for name, needed in METHODS.items() if needed == form]
+    if not fitting:
+        raise PromptWriteError(
+            f"A prompt of the form {form} cannot be written for PEFT, where every virtual token has"
+            " a position; tune one with --form kv or --form embedding."
+        )
     chosen = method or fitting[0]
     if chosen not in fitting:
         raise PromptWriteError(

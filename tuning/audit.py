@@ -148,14 +148,14 @@ def audit(base: BaseModel, read: Corpus, prompt: PromptFile, progress: Progress)
 def carried_text(base: BaseModel, prompt: PromptFile) -> str:
     """The virtual tokens read as the vocabulary's nearest tokens.
 
-    In the kv form by the values of the first layer, which no position turns; embeddings directly.
+    In the kv forms by the values of the first layer, which no position turns; embeddings directly.
     """
     model = base.model
     layer = model.blocks[0]
     rows = torch.from_numpy(prompt.embeddings)
     with torch.no_grad():
         known = model.model.embed_tokens.weight.float()
-        if prompt.manifest.form == "kv":
+        if prompt.manifest.form != "embedding":
             attention = layer.self_attn
             cos, sin = model.cos[:1], model.sin[:1]
             _, _, values = attention.project(layer.input_layernorm(known)[:, None], cos, sin)

@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
 
+from code_model.llama import PrefixKV
 from code_model.loading import BaseModel
 from code_model.soft_prompt import prefix_kv
 from prompts.manifest import Manifest
@@ -100,8 +100,8 @@ def tuned_on(
     files: Sequence[SourceFile],
     manifest: Manifest,
     progress: Callable[[float], None],
-) -> Tensor:
-    """The prefix (L, 2, G, P, D) that the recipe of `manifest` makes of `files`, its last step."""
+) -> PrefixKV:
+    """The prefix that the recipe of `manifest` makes of `files`, its last step."""
     recipe = manifest.recipe
     config = TuningConfig(
         form=manifest.form,
@@ -133,9 +133,9 @@ def tuned_on(
 
 
 def exposed(
-    base: BaseModel, prefix: Tensor, canaries: Sequence[Canary], seed: int
+    base: BaseModel, prefix: PrefixKV, canaries: Sequence[Canary], seed: int
 ) -> tuple[float, ...]:
-    """Exposure of each canary behind the prefix (L, 2, G, P, D), in bits."""
+    """Exposure of each canary behind the prefix, in bits."""
     rng = random.Random(f"alternatives/{seed}")
     encoder = base.encoder
     found = []

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Form = Literal["kv", "embedding"]
+Form = Literal["kv-nope", "kv", "embedding"]
 Task = Literal["completion", "docstring"]
 MAX_SEED = 2**32 - 1
 MIN_TOKENS, MAX_TOKENS = 32, 1024
 # an AdamW step moves each number by about the rate times its scale (tuning.prefix)
-LEARNING_RATES: dict[Form, float] = {"kv": 0.1, "embedding": 0.1}
+LEARNING_RATES: dict[Form, float] = {"kv-nope": 0.1, "kv": 0.1, "embedding": 0.1}
 
 
 @dataclass(frozen=True)
@@ -18,8 +18,7 @@ class TuningConfig:
     Shares are of the examples: `left_to_right` windows without a hole, `retrieved` holes with code
     of other files in front, `anchor` generic code on which the prompt shall change nothing. The
     loss of a hole is (1 - distillation) · cross-entropy + distillation · the divergence from the
-    frozen model that sees retrieved code. `context_share` of the tokens outside of the hole are
-    learnt from too.
+    frozen model that sees retrieved code. A token outside of the hole weighs `context_weight`.
 
     Examples to learn from are at most `max_tokens` long, those to measure by `held_out_tokens`,
     about as long as serving's. `include` (gitignore's patterns) names the files that the prompt is
@@ -28,8 +27,8 @@ class TuningConfig:
     docs/experiments.md justifies the numbers.
     """
 
-    form: Form = "kv"
-    num_virtual_tokens: int = 128
+    form: Form = "kv-nope"
+    num_virtual_tokens: int = 256
     minutes: float = 4.0
     steps: int | None = None
     learning_rate: float | None = None
@@ -39,7 +38,7 @@ class TuningConfig:
     max_tokens: int = 512
     held_out_tokens: int = 512
     left_to_right: float = 0.25
-    context_share: float = 0.3
+    context_weight: float = 0.3
     retrieved: float = 0.5
     distillation: float = 0.0
     anchor: float = 0.0

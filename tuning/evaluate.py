@@ -10,13 +10,12 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from rapidfuzz import fuzz
-from torch import Tensor
 
 from code_context.context import ContextConfig
 from code_context.retrieval import Repository
 from code_model.completion import complete
 from code_model.engine import Engine
-from code_model.llama import Llama
+from code_model.llama import Llama, PrefixKV
 from tuning.examples import Example, HeldOutHole, middle_of, without_middle
 from tuning.packed import hidden_states, pack
 
@@ -79,8 +78,8 @@ class DecodedScores:
 
 
 @torch.no_grad()  # inference mode would spoil the layers that FSDP2 gathers
-def middle_nats(model: Llama, prefix: Tensor, examples: Sequence[Example]) -> NDArray[np.float64]:
-    """Nats of each example's middle behind the prefix (L, 2, G, P, D), in serving's float32."""
+def middle_nats(model: Llama, prefix: PrefixKV, examples: Sequence[Example]) -> NDArray[np.float64]:
+    """Nats of each example's middle behind the prefix, in serving's float32."""
     nats = np.zeros(len(examples))
     for first in range(0, len(examples), BATCH):
         batch = examples[first : first + BATCH]

@@ -165,7 +165,7 @@ def train_job(
     ]
     no_prompt = prefix_kv(base, None)
     if group.size > 1 and not distributed.fits(base.model, group):
-        if config.form != "kv" or config.distillation or config.anchor:
+        if config.form == "embedding" or config.distillation or config.anchor:
             raise CorpusError(
                 "The model does not fit once for each process, and with its layers spread only "
                 "kv prompts without a teacher are tuned; start fewer processes on this machine."

@@ -83,7 +83,7 @@ def padded_loss(
     real = places < lengths[:, None]
     scored = torch.tensor([one.scored for one in examples])
     in_middle = places >= (lengths - scored)[:, None]
-    weights = torch.where(in_middle, 1.0, config.context_share) * real
+    weights = torch.where(in_middle, 1.0, config.context_weight) * real
     weights[:, : len(front) + 1] = 0.0  # as for a prompt, the first token is given
     logits = model(input_ids=ids, attention_mask=real.long()).logits
     nats = F.cross_entropy(logits[:, :-1].transpose(1, 2), ids[:, 1:], reduction="none")

@@ -11,13 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from code_model.llama import Llama
+from code_model.llama import Llama, PrefixKV
 from tuning.config import TuningConfig
 from tuning.examples import Example
 from tuning.packed import Packed, hidden_states, loss_over_logits, pack
 
 TOP_K = 24
-GOLDEN = (5**0.5 - 1) / 2
 MAX_CACHED = 4096
 
 
@@ -25,7 +24,7 @@ class Teacher:
     """What the frozen model expects, kept as its `TOP_K` likeliest tokens and one bucket of the
     rest, so that the divergence stays that of two distributions."""
 
-    def __init__(self, model: Llama, no_prompt: Tensor) -> None:
+    def __init__(self, model: Llama, no_prompt: PrefixKV) -> None:
         self._model, self._no_prompt = model, no_prompt
         self._cached: dict[tuple[int, ...], tuple[Tensor, Tensor]] = {}
 
@@ -53,22 +52,19 @@ def with_rest(logs: Tensor) -> Tensor:
     return torch.cat((logs, rest), dim=-1)
 
 
-def counted(example: Example, share: float) -> list[float]:
-    """Weights of all ids but the first: 1 for what the example scores and for a share of the rest.
+def weights_of(example: Example, context_weight: float) -> list[float]:
+    """Weights of all ids but the first: 1 for what the example scores, less for the rest.
 
-    The rest is picked evenly by multiples of the golden ratio. Fewer tokens at full weight say
-    about the same as all of them at less, and cost no logits. What only the teacher speaks of has
-    no rest.
+    What only the teacher speaks of has no rest.
     """
     before = len(example.ids) - 1 - example.scored
-    share = share if example.taught < 1 else 0.0
-    rest = [float((len(example.ids) + n) * GOLDEN % 1 < share) for n in range(before)]
-    return rest + [1.0] * example.scored
+    rest = context_weight if example.taught < 1 else 0.0
+    return [rest] * before + [1.0] * example.scored
 
 
 def step_loss(
     model: Llama,
-    prefix: Tensor,
+    prefix: PrefixKV,
     examples: Sequence[Example],
     config: TuningConfig,
     teacher: Teacher | None = None,
@@ -77,9 +73,9 @@ def step_loss(
 ) -> tuple[Tensor, float]:
     """The weighted sum of the losses (nats), and the sum of the weights, of some examples.
 
-    `prefix` is (L, 2, G, P, D). Every token that counts weighs 1 (`counted`).
+    What a token weighs is said by `weights_of`.
     """
-    weights = [counted(one, config.context_share) for one in examples]
+    weights = [weights_of(one, config.context_weight) for one in examples]
     packed = pack([one.ids for one in examples], weights)
     hidden = hidden_states(model, packed, prefix, recompute=recompute)[packed.scored]
     total = float(packed.weights.sum())

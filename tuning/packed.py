@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
-from code_model.llama import Attention, Block, Llama, lower_right_mask
+from code_model.llama import Attention, Block, Llama, PrefixKV, unrotate
 
 CHUNK = 256  # scored tokens whose logits exist at the same time
 
@@ -60,23 +60,21 @@ def pack(documents: Sequence[Sequence[int]], weights: Sequence[Sequence[float]])
 def hidden_states(
     model: Llama,
     packed: Packed,
-    prefix: Tensor,
+    prefix: PrefixKV,
     *,
     recompute: bool = False,
 ) -> Tensor:
-    """Hidden states (N, d) of packed documents behind the prefix (L, 2, G, P, D).
+    """Hidden states (N, d) of packed documents behind the prefix.
 
     Differentiable in the prefix. `recompute` keeps only the layers' inputs for the backward pass
     and computes the rest again: a third more arithmetic for a fraction of the memory.
     """
-    virtual = prefix.shape[3]
-    places = torch.cat([torch.arange(length) for length in packed.lengths]) + virtual
-    places = places.to(packed.ids.device)
+    places = torch.cat([torch.arange(length) for length in packed.lengths])
+    places = (places + prefix.tokens - prefix.nope).to(packed.ids.device)
     cos, sin = model.cos[places], model.sin[places]
-    masks = {n: lower_right_mask(n, virtual, packed.ids.device) for n in set(packed.lengths)}
     x = model.model.embed_tokens(packed.ids)[None]
-    for layer, kv in zip(model.blocks, prefix, strict=True):
-        arguments = (layer, x, kv, cos, sin, packed.lengths, masks)
+    for layer, kv in zip(model.blocks, prefix.kv, strict=True):
+        arguments = (layer, x, kv, cos, sin, packed.lengths, prefix.nope > 0)
         if recompute and torch.is_grad_enabled():
             x = checkpoint(_layer, *arguments, use_reentrant=False)
         else:
@@ -92,22 +90,12 @@ def _layer(
     cos: Tensor,
     sin: Tensor,
     lengths: tuple[int, ...],
-    masks: dict[int, Tensor],
+    nope: bool,
 ) -> Tensor:
-    def each_document(attention: Attention, *qkv: Tensor) -> Tensor:
-        documents = zip(*(torch.split(one, list(lengths), 2) for one in qkv), strict=True)
-        return torch.cat(
-            [
-                attention.attend(
-                    q,
-                    torch.cat((kv[0][None], k), dim=2),
-                    torch.cat((kv[1][None], v), dim=2),
-                    masks[q.shape[2]],
-                )
-                for q, k, v in documents
-            ],
-            dim=1,
-        )
+    def each_document(attention: Attention, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        tensors = (q, k, v, unrotate(q, cos, sin)) if nope else (q, k, v)
+        documents = zip(*(torch.split(one, list(lengths), 2) for one in tensors), strict=True)
+        return torch.cat([attention.attend_behind(kv, *one) for one in documents], dim=1)
 
     computed: Tensor = layer(x, cos, sin, each_document)
     return computed

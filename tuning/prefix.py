@@ -1,4 +1,4 @@
-"""The trainable prompt, in both forms: scaled offsets on its start, first token frozen."""
+"""The trainable prompt, in all forms: scaled offsets on its start, first token frozen."""
 
 import re
 from collections import Counter
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from code_context.syntax import language_of, parse
-from code_model.llama import Attention, Llama
+from code_model.llama import Attention, Llama, PrefixKV
 from code_model.loading import BaseModel
 from code_model.soft_prompt import kv_of_ids, kv_to_rows, rows_to_kv
 from tuning.config import Form, TuningConfig
@@ -24,7 +24,7 @@ IDENTIFIER = re.compile(r"[A-Za-z_]\w{3,}")
 class Prefix(nn.Module):
     """Rows (P, width) of a prompt file = start + scale · delta, and the prefix they stand for.
 
-    `scale` is the root mean square of the start over its tokens, for each column (in the kv form:
+    `scale` is the root mean square of the start over its tokens, for each column (in the kv forms:
     layer, key or value, head and channel), so that one learning rate serves all layers and models.
     The first token never changes: it is the attention sink.
     """
@@ -41,23 +41,31 @@ class Prefix(nn.Module):
         """What the prompt file holds, (P, width), differentiable in the offsets."""
         return torch.cat((self.start[:1], self.start[1:] + self.scale * self.delta))
 
-    def kv(self, model: Llama) -> Tensor:
-        """The prefix (L, 2, G, P, D), differentiable in the offsets."""
+    def kv(self, model: Llama) -> PrefixKV:
+        """The prefix, differentiable in the offsets."""
         raise NotImplementedError
 
 
 class KVPrefix(Prefix):
-    """The rows are keys and values of every layer."""
+    """The rows are keys and values of every layer, at the positions 0..P-1."""
 
-    def kv(self, model: Llama) -> Tensor:
+    positions = True
+
+    def kv(self, model: Llama) -> PrefixKV:
         """The rows in the engine's layout."""
-        return rows_to_kv(self.rows(), model.config)
+        return PrefixKV(rows_to_kv(self.rows(), model.config), self.positions)
+
+
+class NoPEPrefix(KVPrefix):
+    """The same without positions."""
+
+    positions = False
 
 
 class EmbeddingPrefix(Prefix):
     """The rows are input embeddings; the model turns them into keys and values."""
 
-    def kv(self, model: Llama) -> Tensor:
+    def kv(self, model: Llama) -> PrefixKV:
         """Keys and values of the rows at the positions 0..P-1; gradients run through the model."""
         x = self.rows()[None]
         cos, sin = model.cos[: x.shape[1]], model.sin[: x.shape[1]]
@@ -69,16 +77,20 @@ class EmbeddingPrefix(Prefix):
 
         for layer in model.blocks:
             x = layer(x, cos, sin, attend)
-        return torch.stack(layers)
+        return PrefixKV(torch.stack(layers))
 
 
-FORMS: dict[Form, type[Prefix]] = {"kv": KVPrefix, "embedding": EmbeddingPrefix}
+FORMS: dict[Form, type[Prefix]] = {
+    "kv-nope": NoPEPrefix,
+    "kv": KVPrefix,
+    "embedding": EmbeddingPrefix,
+}
 
 
 def initial_prefix(base: BaseModel, form: Form, ids: Sequence[int]) -> Prefix:
     """A prefix of either form that begins as the given tokens."""
-    if form == "kv":
-        return KVPrefix(kv_to_rows(kv_of_ids(base.model, ids)))
+    if form != "embedding":
+        return FORMS[form](kv_to_rows(kv_of_ids(base.model, ids)))
     return EmbeddingPrefix(base.model.model.embed_tokens(torch.tensor(ids, dtype=torch.long)))
 
 
@@ -89,8 +101,9 @@ def start_prefix(
     examples: TrainingExamples,
     progress: Callable[[float], None],
 ) -> Prefix:
-    """What a first prompt begins as: real code of `files`, and in the kv form, from the second
-    layer on, the clusters of what the first `examples` ask (`tuning.query_clusters`).
+    """What a first prompt begins as: the clusters of what the first `examples` ask
+    (`tuning.query_clusters`) behind the first token of real code of `files`; in the embedding form,
+    that code.
 
     `progress` hears the share done.
     """
@@ -98,8 +111,15 @@ def start_prefix(
     if config.form == "embedding":
         return initial_prefix(base, config.form, ids)
     documents = [examples[number].ids for number in range(DOCUMENTS)]
-    kv = clustered(base.model, kv_of_ids(base.model, ids), documents, config.seed, progress)
-    prefix = KVPrefix(kv_to_rows(kv))
+    kv = clustered(
+        base.model,
+        kv_of_ids(base.model, ids),
+        documents,
+        config.seed,
+        progress,
+        positions=config.form == "kv",
+    )
+    prefix = FORMS[config.form](kv_to_rows(kv))
     prefix.scale.view(len(kv), 2, -1)[:, 1] *= VALUE_STEPS
     return prefix
 

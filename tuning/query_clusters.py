@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from code_model.llama import Attention, Llama, lower_right_mask
+from code_model.llama import Attention, Llama, lower_right_mask, unrotate
 
 DOCUMENTS = 48
 POSITIONS = 128  # of each document, evenly spaced
@@ -31,21 +31,24 @@ def clustered(
     documents: Sequence[Sequence[int]],
     seed: int,
     progress: Callable[[float], None],
+    *,
+    positions: bool = False,
 ) -> Tensor:
     """Keys and values (L, 2, G, P, D) around the queries of `documents`, lists of ids.
 
     `text` is a prefix of that shape made of real code. Its first token stays, as the attention
-    sink, and so does its first layer: queries there know their own token only, and attend to
-    everything alike. `progress` hears the share done.
+    sink. With `positions`, the keys are for rotated queries and the first layer stays, too: once
+    rotated, what one token alone asks is alike to everything. Without, they are for queries before
+    that (`PrefixKV`). `progress` hears the share done.
     """
     virtual = text.shape[3]
     found = text.clone()
     generator = torch.Generator().manual_seed(seed)
     asked = []
     for ids in documents:
-        asked.append(_asked(model, text, ids))
+        asked.append(_asked(model, text, ids, positions))
         progress(len(asked) / len(documents) / 2)
-    for layer in range(1, len(text)):
+    for layer in range(int(positions), len(text)):
         queries, answers, levels = (
             torch.cat(parts, dim=1) for parts in zip(*[of[layer] for of in asked], strict=True)
         )
@@ -58,10 +61,12 @@ def clustered(
     return found
 
 
-def _asked(model: Llama, text: Tensor, ids: Sequence[int]) -> list[tuple[Tensor, Tensor, Tensor]]:
+def _asked(
+    model: Llama, text: Tensor, ids: Sequence[int], positions: bool
+) -> list[tuple[Tensor, Tensor, Tensor]]:
     """For each layer what a document asks behind the first token alone, by key/value head: queries
     (G, N, D), what attention gives them (G, N, D), the log of their summed weights (G, N)."""
-    places = torch.arange(len(ids)) + text.shape[3]
+    places = torch.arange(len(ids)) + (text.shape[3] if positions else 1)
     cos, sin = model.cos[places], model.sin[places]
     mask = lower_right_mask(len(ids), 1, torch.device("cpu"))
     x = model.model.embed_tokens(torch.tensor(ids))[None]
@@ -76,6 +81,8 @@ def _asked(model: Llama, text: Tensor, ids: Sequence[int]) -> list[tuple[Tensor,
         answers = weights.softmax(-1) @ v[:, None]
         some = torch.linspace(0, len(ids) - 1, min(POSITIONS, len(ids))).long()
         levels = weights[:, :, some].logsumexp(-1)
+        if not positions:
+            heads = unrotate(heads, cos, sin)
         asked.append((*(x[:, :, some].flatten(1, 2) for x in (heads, answers)), levels.flatten(1)))
         projected: Tensor = attention.o_proj(answers.flatten(0, 1).transpose(0, 1).flatten(1)[None])
         return projected

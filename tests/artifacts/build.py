@@ -1,4 +1,4 @@
-"""Build the golden prompt files of format version 1.
+"""Build the golden prompt files of all format versions.
 
 Run `python -m tests.artifacts.build` from the repository root, only for a new format version: the
 files of a published version stay as they are, because every later release must read them.
@@ -84,6 +84,7 @@ def build(folder: Path) -> list[Path]:
         "v1-kv": example_prompt("kv"),
         "v1-embedding": example_prompt("embedding"),
         "v1-full": full_prompt(),
+        "v2-kv-nope": example_prompt("kv-nope"),
     }
     for name, prompt in written.items():
         write_prompt(folder / f"{name}{SUFFIX}", prompt)

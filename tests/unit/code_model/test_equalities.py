@@ -11,7 +11,7 @@ from torch import Tensor
 
 from code_model.engine import Engine
 from code_model.forward import TorchForward
-from code_model.llama import KVCache
+from code_model.llama import KVCache, PrefixKV, rotate, unrotate
 from code_model.loading import BaseModel, weights_hash
 from code_model.soft_prompt import kv_of_ids, kv_to_rows, prefix_kv, rows_to_kv
 from prompts.errors import IncompatiblePrompt
@@ -35,7 +35,7 @@ def prompt_of(base: BaseModel, form: str, rows: Tensor) -> PromptFile:
 
 
 @torch.no_grad()
-def logits(base: BaseModel, ids: list[int], prefix: Tensor | None = None) -> Tensor:
+def logits(base: BaseModel, ids: list[int], prefix: PrefixKV | None = None) -> Tensor:
     return base.model.logits(base.model(torch.tensor([ids]), prefix))[0]
 
 
@@ -73,6 +73,48 @@ def test_a_prompt_of_real_tokens_equals_those_tokens(base: BaseModel, form: str)
     torch.testing.assert_close(
         logits(base, rest, prefix), logits(base, IDS)[5:], atol=2e-4, rtol=1e-4
     )
+
+
+@torch.no_grad()
+@given(st.integers(1, 6), st.lists(st.integers(1, 12), min_size=1, max_size=3), st.integers(0, 99))
+@settings(deadline=None, max_examples=25)
+def test_virtual_tokens_without_positions_serve_as_they_are_tuned(
+    base: BaseModel, virtual: int, cuts: list[int], seed: int
+) -> None:
+    """Cached or at once; and to a virtual token all places of a file are alike."""
+    generator = torch.Generator().manual_seed(seed)
+    kv = kv_of_ids(base.model, IDS[:virtual])
+    kv[..., 1:, :] += torch.randn(kv[..., 1:, :].shape, generator=generator)
+    prefix = PrefixKV(kv, positions=False)
+    cache = KVCache(base.model.config, 64, torch.float32)
+    cache.load_prefix(prefix)
+    ids = torch.randint(5, 300, (sum(cuts),), generator=generator)
+    pieces = [
+        base.model.logits(
+            TorchForward(base.model).hidden(base.model.model.embed_tokens(part), cache)
+        )
+        for part in torch.split(ids, cuts)
+    ]
+    expected = logits(base, ids.tolist(), prefix)
+    torch.testing.assert_close(torch.cat(pieces), expected, atol=2e-4, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_without_positions_all_places_of_a_file_are_alike(base: BaseModel) -> None:
+    attention = base.model.blocks[0].self_attn
+    size = attention.head_dim
+    kv = torch.randn(2, attention.kv_heads, 4, size)
+    kv[0, :, 0] = 0.0  # of the first token, the sink, alone the position counts
+    q, k = (torch.randn(1, heads, 1, size) for heads in (attention.heads, attention.kv_heads))
+
+    def answer(place: int, positions: bool) -> Tensor:
+        turn = base.model.cos[place : place + 1], base.model.sin[place : place + 1]
+        turned = rotate(q, *turn)
+        unrotated = None if positions else unrotate(turned, *turn)
+        return attention.attend_behind(kv, turned, rotate(k, *turn), torch.ones_like(k), unrotated)
+
+    torch.testing.assert_close(answer(4, False), answer(30, False))
+    assert not torch.allclose(answer(4, True), answer(30, True), atol=1e-3)
 
 
 def test_rows_and_kv_are_inverse(base: BaseModel) -> None:

@@ -9,7 +9,7 @@ import torch
 from code_model import native
 from code_model.cancel import Cancel, StepCancelledError
 from code_model.forward import BestForward, TorchForward
-from code_model.llama import KVCache, Llama, LlamaConfig
+from code_model.llama import KVCache, Llama, LlamaConfig, PrefixKV
 
 pytestmark = pytest.mark.skipif(native.find_compiler() is None, reason="no C++ compiler")
 
@@ -37,14 +37,20 @@ def random_model(*, heads: int, kv_heads: int, bias: bool, tied: bool, bf16: boo
 @pytest.mark.parametrize(
     ("heads", "kv_heads", "bias", "tied"), [(4, 4, False, True), (4, 2, True, False)]
 )
-def test_native_equals_torch(library, heads, kv_heads, bias, tied, bf16) -> None:
+@pytest.mark.parametrize("virtual", [0, 19], ids=["alone", "behind virtual tokens"])
+def test_native_equals_torch(library, virtual, heads, kv_heads, bias, tied, bf16) -> None:
     torch.manual_seed(0)
     model = random_model(heads=heads, kv_heads=kv_heads, bias=bias, tied=tied, bf16=bf16)
-    caches = [KVCache(model.config, 40) for _ in range(2)]
+    caches = [KVCache(model.config, 60) for _ in range(2)]
     forwards = (TorchForward(model), native.NativeForward(model, library))
     start = 0
+    if virtual:
+        start = virtual
+        kv = torch.randn(2, 2, kv_heads, virtual, 18)
+        for cache in caches:
+            cache.load_prefix(PrefixKV(kv, positions=False))
     for size, scored in ((9, 0), (1, 1), (7, 7), (6, 2)):
-        ids = IDS[start : start + size]
+        ids = IDS[start - virtual : start - virtual + size]
         start += size
         (expected, logprobs), (chosen, found) = (
             forward.step(ids, cache, scored)
@@ -63,11 +69,14 @@ def test_native_is_the_same_bit_for_bit_however_ids_are_divided(library, threads
     """What makes drafts exact: a token checked in a step of several is as if computed alone."""
     model = random_model(heads=4, kv_heads=2, bias=False, tied=True, bf16=True)
     forward = native.NativeForward(model, library, threads)
-    whole, single = (KVCache(model.config, 40) for _ in range(2))
+    whole, single = (KVCache(model.config, 64) for _ in range(2))
+    kv = torch.randn(2, 2, 2, 37, 18)
+    for cache in (whole, single):
+        cache.load_prefix(PrefixKV(kv, positions=False))
     expected = forward.step(IDS, whole, len(IDS))
     one_by_one = [forward.step([token], single, 1) for token in IDS]
     assert ([c for (c,), _ in one_by_one], [p for _, (p,) in one_by_one]) == expected
-    end = len(IDS)
+    end = 37 + len(IDS)
     assert torch.equal(whole.keys[:, :, :end], single.keys[:, :, :end])
     assert torch.equal(whole.values[:, :, :end], single.values[:, :, :end])
 

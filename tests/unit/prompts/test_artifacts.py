@@ -10,10 +10,12 @@ import safetensors.numpy
 from prompts.file import SUFFIX, read_manifest, read_prompt
 
 
-@pytest.mark.parametrize("form", ["kv", "embedding"])
-def test_artifact_reads_as_built(artifacts: Path, builder: ModuleType, form: str) -> None:
-    """A version 1 file gives the manifest and the numbers it was made of."""
-    path = artifacts / f"v1-{form}{SUFFIX}"
+@pytest.mark.parametrize(("version", "form"), [(1, "kv"), (1, "embedding"), (2, "kv-nope")])
+def test_artifact_reads_as_built(
+    artifacts: Path, builder: ModuleType, version: int, form: str
+) -> None:
+    """A file of any version gives the manifest and the numbers it was made of."""
+    path = artifacts / f"v{version}-{form}{SUFFIX}"
     expected = builder.example_prompt(form)
     found = read_prompt(path)
     assert found.manifest == expected.manifest

@@ -46,7 +46,7 @@ IDENTITIES = st.builds(
 MANIFESTS = st.builds(
     Manifest,
     name=NAMES,
-    form=st.sampled_from(["kv", "embedding"]),
+    form=st.sampled_from(["kv-nope", "kv", "embedding"]),
     num_virtual_tokens=st.integers(1, 4),
     model=IDENTITIES,
     languages=st.lists(NAMES, max_size=3).map(tuple),

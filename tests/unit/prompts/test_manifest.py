@@ -122,7 +122,19 @@ def test_from_json_refuses_bad_field(fields: dict[str, Any], key: str, value: ob
     check_refused(json.dumps(fields), f"manifest field {key}")
 
 
-REQUIRED = [field.name for field in dataclasses.fields(Manifest) if field.name not in OPTIONAL]
+REQUIRED = [
+    "format_version",
+    *(field.name for field in dataclasses.fields(Manifest) if field.name not in OPTIONAL),
+]
+
+
+def test_a_form_and_its_version_belong_together(fields: dict[str, Any]) -> None:
+    """Virtual tokens without positions are of version 2; the old forms stay what they were."""
+    assert fields["format_version"] == 1
+    later = fields | {"form": "kv-nope", "format_version": 2}
+    assert json.loads(Manifest.from_json(json.dumps(later)).to_json()) == later
+    check_refused(json.dumps(fields | {"form": "kv-nope"}), "manifest field form")
+    check_refused(json.dumps(later | {"form": "kv"}), "manifest field form")
 
 
 @pytest.mark.parametrize("key", REQUIRED)
@@ -165,8 +177,8 @@ def test_from_json_accepts_the_deepest_allowed(fields: dict[str, Any]) -> None:
 
 def test_from_json_calls_a_later_version_unsupported(fields: dict[str, Any]) -> None:
     """The version decides before any other rule is applied."""
-    with pytest.raises(UnsupportedVersion, match=r"format version 2.*update Attune"):
-        Manifest.from_json(json.dumps({"format_version": 2, "everything": "else is new"}))
+    with pytest.raises(UnsupportedVersion, match=r"format version 3.*update Attune"):
+        Manifest.from_json(json.dumps({"format_version": 3, "everything": "else is new"}))
 
 
 @pytest.mark.parametrize("key", OPTIONAL)

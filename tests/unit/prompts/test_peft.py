@@ -28,7 +28,7 @@ IDS = list(range(20, 45))
 
 def prompt_of(base: BaseModel, form: Any) -> PromptFile:
     """Six tokens' keys and values or embeddings, moved a little, as tuning would."""
-    if form == "kv":
+    if form != "embedding":
         rows = kv_to_rows(kv_of_ids(base.model, range(30, 30 + N_TOKENS)))
     else:
         rows = base.model.model.embed_tokens(torch.arange(30, 30 + N_TOKENS))
@@ -188,3 +188,12 @@ def test_export_refuses(
     with pytest.raises(PromptWriteError, match="choose CARTRIDGE or PREFIX_TUNING"):
         export_adapter(kv_prompt, tmp_path / "new", "PROMPT_TUNING")
     assert not list(tmp_path.glob("new*"))
+
+
+def test_virtual_tokens_without_positions_have_no_place_in_peft(
+    base: BaseModel, tmp_path: Path
+) -> None:
+    prompt = prompt_of(base, "kv-nope")
+    with pytest.raises(PromptWriteError, match=r"kv-nope.*--form kv or --form embedding"):
+        export_adapter(prompt, tmp_path / "adapter")
+    assert not (tmp_path / "adapter").exists()

@@ -8,11 +8,12 @@ import torch.nn.functional as F
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from code_model.llama import PrefixKV
 from code_model.loading import BaseModel
 from code_model.soft_prompt import kv_of_ids
 from tuning.config import TuningConfig
 from tuning.examples import Example
-from tuning.objective import Teacher, counted, step_loss, with_rest
+from tuning.objective import Teacher, step_loss, weights_of, with_rest
 from tuning.packed import hidden_states, loss_over_logits, pack
 
 DOCUMENTS = [[9, 30, 31, 32], [9, 40, 41, 42, 43, 44, 45], [7, 8]]
@@ -21,50 +22,53 @@ QUICK = settings(
 )
 
 
-def plain_loss(base: BaseModel, prefix: torch.Tensor, example: Example, share: float):
+def plain_loss(base: BaseModel, prefix: PrefixKV, example: Example, weight: float):
     """Cross-entropy of one example by the model's own forward pass."""
     ids = torch.tensor([example.ids])
     logits = base.model.logits(base.model(ids[:, :-1], prefix))[0]
     nats = F.cross_entropy(logits, ids[0, 1:], reduction="none")
-    return (nats * torch.tensor(counted(example, share))).sum()
+    return (nats * torch.tensor(weights_of(example, weight))).sum()
 
 
-@given(st.lists(st.lists(st.integers(0, 300), min_size=2, max_size=20), min_size=1, max_size=5))
+@given(
+    st.lists(st.lists(st.integers(0, 300), min_size=2, max_size=20), min_size=1, max_size=5),
+    st.booleans(),
+)
 @QUICK
-def test_a_packed_document_is_what_it_is_alone(base: BaseModel, documents: list[list[int]]) -> None:
-    prefix = kv_of_ids(base.model, [0, 5, 6])
+def test_a_packed_document_is_what_it_is_alone(
+    base: BaseModel, documents: list[list[int]], positions: bool
+) -> None:
+    prefix = PrefixKV(kv_of_ids(base.model, [0, 5, 6]), positions)
     packed = pack(documents, [[1.0] * (len(one) - 1) for one in documents])
     together = hidden_states(base.model, packed, prefix)
     apart = [base.model(torch.tensor([one[:-1]]), prefix)[0] for one in documents]
     torch.testing.assert_close(together, torch.cat(apart), atol=2e-4, rtol=1e-4)
 
 
-@given(st.integers(2, 400), st.integers(1, 50), st.floats(0, 1))
-def test_a_share_of_the_context_counts(length: int, scored: int, share: float) -> None:
-    """Evenly spread, the middle always; a taught example has nothing but its middle."""
-    example = Example(list(range(length)), min(scored, length - 1))
-    weights = counted(example, share)
-    assert len(weights) == length - 1
-    assert weights[-example.scored :] == [1.0] * example.scored
-    rest = weights[: -example.scored]
-    assert abs(sum(rest) - share * len(rest)) < 4
-    assert sum(counted(replace(example, taught=1.0), share)) == example.scored
+def test_what_is_scored_weighs_one_and_the_rest_less() -> None:
+    """A taught example has nothing but its middle."""
+    example = Example([9, 30, 31, 32, 33], 2)
+    assert weights_of(example, 0.3) == [0.3, 0.3, 1.0, 1.0]
+    assert weights_of(replace(example, taught=1.0), 0.3) == [0.0, 0.0, 1.0, 1.0]
 
 
 @pytest.mark.parametrize("recompute", [False, True])
-@pytest.mark.parametrize("share", [0.0, 1.0, 0.3])
+@pytest.mark.parametrize("positions", [False, True])
+@pytest.mark.parametrize("weight", [0.0, 1.0, 0.3])
 def test_loss_and_gradient_are_those_of_plain_autograd(
-    base: BaseModel, share: float, recompute: bool
+    base: BaseModel, weight: float, recompute: bool, positions: bool
 ) -> None:
     examples = [Example(one, 1 + n) for n, one in enumerate([*DOCUMENTS[:2], [4] * 300])]
     one = kv_of_ids(base.model, [0, 5, 6]).requires_grad_()
-    config = TuningConfig(context_share=share)
-    loss, total = step_loss(base.model, one, examples, config, recompute=recompute)
+    config = TuningConfig(context_weight=weight)
+    prefix = PrefixKV(one, positions)
+    loss, total = step_loss(base.model, prefix, examples, config, recompute=recompute)
     loss.backward()
     other = one.detach().clone().requires_grad_()
-    expected = sum(plain_loss(base, other, example, share) for example in examples)
+    prefix = PrefixKV(other, positions)
+    expected = sum(plain_loss(base, prefix, example, weight) for example in examples)
     expected.backward()
-    assert total == sum(sum(counted(example, share)) for example in examples)
+    assert total == pytest.approx(sum(sum(weights_of(one, weight)) for one in examples))
     torch.testing.assert_close(loss, expected, atol=1e-2, rtol=1e-5)
     torch.testing.assert_close(one.grad, other.grad, atol=1e-3, rtol=1e-3)
 
@@ -79,7 +83,7 @@ def test_nothing_is_computed_for_tokens_that_do_not_count(base: BaseModel) -> No
         seen.append(len(logits))
         return logits.sum()
 
-    hidden = hidden_states(base.model, packed, kv_of_ids(base.model, [0]))
+    hidden = hidden_states(base.model, packed, PrefixKV(kv_of_ids(base.model, [0])))
     loss_over_logits(base.model, hidden[packed.scored], loss_of)
     assert seen == [2]
 
@@ -96,8 +100,8 @@ def test_a_student_that_is_the_teacher_has_nothing_to_learn(base: BaseModel) -> 
     ids = list(range(20, 50))
     example = Example(ids, 29, teacher=ids, taught=1.0)
     prefix = no_prompt.clone().requires_grad_()
-    teacher = Teacher(base.model, no_prompt)
-    loss, total = step_loss(base.model, prefix, [example], TuningConfig(), teacher)
+    teacher = Teacher(base.model, PrefixKV(no_prompt))
+    loss, total = step_loss(base.model, PrefixKV(prefix), [example], TuningConfig(), teacher)
     loss.backward()
     assert total == 29
     assert abs(loss.item()) < 1e-3
@@ -109,12 +113,12 @@ def test_a_taught_prompt_comes_nearer_to_its_teacher(base: BaseModel) -> None:
     no_prompt = kv_of_ids(base.model, [0])
     shown = [60, 61, 62, 63]
     example = Example([9, 30, 31, 32, 33], 3, teacher=[*shown, 9, 30, 31, 32, 33], taught=1.0)
-    teacher = Teacher(base.model, no_prompt)
+    teacher = Teacher(base.model, PrefixKV(no_prompt))
     prefix = kv_of_ids(base.model, [0, *reversed(shown)]).requires_grad_()
     optimiser = torch.optim.Adam([prefix], lr=0.1)
     losses = []
     for _ in range(60):
-        loss, _ = step_loss(base.model, prefix, [example], TuningConfig(), teacher)
+        loss, _ = step_loss(base.model, PrefixKV(prefix), [example], TuningConfig(), teacher)
         loss.backward()
         optimiser.step()
         optimiser.zero_grad()
@@ -123,7 +127,7 @@ def test_a_taught_prompt_comes_nearer_to_its_teacher(base: BaseModel) -> None:
 
 
 def test_the_teacher_is_asked_once(base: BaseModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    teacher = Teacher(base.model, kv_of_ids(base.model, [0]))
+    teacher = Teacher(base.model, PrefixKV(kv_of_ids(base.model, [0])))
     example = Example([9, 30, 31], 2, teacher=[5, 9, 30, 31], taught=0.5)
     first = teacher.expects(example)
     monkeypatch.setattr("tuning.objective.hidden_states", None)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from code_model.llama import Attention
+from code_model.llama import Attention, PrefixKV, unrotate
 from code_model.loading import BaseModel, load_model
 from code_model.soft_prompt import kv_of_ids
 from tuning.config import TuningConfig
@@ -36,18 +36,22 @@ def documents(base: BaseModel) -> list[list[int]]:
     return [torch.randint(size, (40,), generator=generator).tolist() for _ in range(6)]
 
 
-def test_the_first_token_and_the_first_layer_stay_real_code(
-    base: BaseModel, text: Tensor, documents: list[list[int]]
+@pytest.mark.parametrize("positions", [False, True])
+def test_the_first_token_stays_and_with_positions_the_first_layer(
+    base: BaseModel, text: Tensor, documents: list[list[int]], positions: bool
 ) -> None:
     before, shares = text.clone(), list[float]()
-    found = clustered(base.model, text, documents, seed=1, progress=shares.append)
+    found = clustered(
+        base.model, text, documents, seed=1, progress=shares.append, positions=positions
+    )
     assert shares == sorted(shares)
     assert shares[-1] == 1.0
     assert text.equal(before)
     assert found.shape == text.shape
-    assert found[0].equal(text[0])
     assert found[:, :, :, 0].equal(text[:, :, :, 0])
-    assert not torch.isclose(found[1:, :, :, 1:], text[1:, :, :, 1:]).any(dim=-1).all()
+    stays = torch.isclose(found[..., 1:, :], text[..., 1:, :]).all(dim=-1)
+    assert stays[0].all() == positions
+    assert not stays[int(positions) :].any()
     assert found.isfinite().all()
 
 
@@ -72,29 +76,35 @@ def test_the_virtual_tokens_of_a_head_get_their_share_of_attention() -> None:
     alone = found[0, :, :, :1]
 
     for ids in documents:
-        places = torch.arange(len(ids)) + VIRTUAL
-        cos, sin = base.model.cos[places], base.model.sin[places]
+        places = torch.arange(len(ids)) + 1
+        turn = base.model.cos[places], base.model.sin[places]
         layer = 0
 
         def attend(
-            attention: Attention, q: Tensor, k: Tensor, v: Tensor, length: int = len(ids)
+            attention: Attention,
+            q: Tensor,
+            k: Tensor,
+            v: Tensor,
+            turn: tuple[Tensor, Tensor] = turn,
         ) -> Tensor:
             nonlocal layer
             front = alone if layer == 0 else found[1]
             layer += 1
-            keys, values = torch.cat((front[0][None], k), 2), torch.cat((front[1][None], v), 2)
-            virtual = front.shape[2]
-            mask = torch.ones(length, virtual + length, dtype=torch.bool).tril(virtual)
+            unrotated = unrotate(q, *turn)
             if layer == 2:
-                every = keys.repeat_interleave(attention.heads // attention.kv_heads, 1)
-                weights = q @ every.transpose(-1, -2) * attention.head_dim**-0.5
-                weights = weights.masked_fill(~mask, -torch.inf).softmax(-1)
-                shares.append(weights[0, :, :, 1:virtual].sum(-1))
-            return attention.attend(q, keys, values, mask)
+                group = attention.heads // attention.kv_heads
+                sink, virtual, own = (
+                    asked @ keys.repeat_interleave(group, -3).mT * attention.head_dim**-0.5
+                    for asked, keys in ((q, front[0, :, :1]), (unrotated, front[0, :, 1:]), (q, k))
+                )
+                own = own.masked_fill(torch.ones_like(own, dtype=torch.bool).triu(1), -torch.inf)
+                weights = torch.cat((virtual, sink, own), -1).softmax(-1)
+                shares.append(weights[0, :, :, : VIRTUAL - 1].sum(-1))
+            return attention.attend_behind(front, q, k, v, unrotated)
 
         x = base.model.model.embed_tokens(torch.tensor(ids))[None]
         for block in list(base.model.blocks)[:2]:
-            x = block(x, cos, sin, attend)
+            x = block(x, *turn, attend)
     by_head = torch.cat(shares, dim=1)
     by_kv_head = by_head.reshape(found.shape[2], -1).mean(1)
     assert by_kv_head.median().item() == pytest.approx(MASS, abs=0.01)
@@ -106,9 +116,12 @@ def test_what_is_read_changes_little(
 ) -> None:
     """Values are what attention gives these queries anyway: less moves than behind real code."""
     examples = [Example(ids, 20) for ids in documents]
-    none = middle_nats(base.model, text[:, :, :, :1], examples)
+    none = middle_nats(base.model, PrefixKV(text[:, :, :, :1]), examples)
     found = clustered(base.model, text, documents, seed=1, progress=ignored)
-    moved = [abs(middle_nats(base.model, one, examples) - none).mean() for one in (found, text)]
+    moved = [
+        abs(middle_nats(base.model, one, examples) - none).mean()
+        for one in (PrefixKV(found, positions=False), PrefixKV(text))
+    ]
     assert moved[0] < moved[1]
 
 

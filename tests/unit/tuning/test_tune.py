@@ -48,7 +48,7 @@ def test_a_run_measures_and_writes(base: BaseModel, git_repository: Path) -> Non
     assert report.written is not None
     prompt = read_prompt(report.written)
     manifest = prompt.manifest
-    assert (manifest.num_virtual_tokens, manifest.form) == (16, "kv")
+    assert (manifest.num_virtual_tokens, manifest.form) == (16, "kv-nope")
     assert len(manifest.commit or "") == 40
     assert manifest.proven == report.proven
     assert json.loads(json.dumps(report.to_json(), allow_nan=False))["files"] == report.files
@@ -261,7 +261,7 @@ def test_prompts_of_others_are_compared_with(base: BaseModel, repository: Path) 
     assert proof.specificity in (None, 0.0)
 
 
-@pytest.mark.parametrize("form", ["kv", "embedding"])
+@pytest.mark.parametrize("form", ["kv-nope", "kv", "embedding"])
 def test_a_prompt_for_some_files_says_so(base: BaseModel, repository: Path, form: Form) -> None:
     config = replace(CONFIG, include=("package/file_*.py", "!package/file_3.py"), form=form)
     report = tune(base, collect(repository), None, config, quiet)
