@@ -8,7 +8,8 @@ import typer
 
 from attune.around import Repository, is_given
 from attune.output import PROBLEM, Json, print_json, say
-from tuning.config import Form, Task
+from prompts.manifest import Form
+from tuning.config import Task
 
 if TYPE_CHECKING:
     from prompts.file import PromptFile

@@ -3,12 +3,11 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Form = Literal["kv-nope", "kv", "embedding"]
+from prompts.manifest import Form
+
 Task = Literal["completion", "docstring"]
 MAX_SEED = 2**32 - 1
 MIN_TOKENS, MAX_TOKENS = 32, 1024
-# an AdamW step moves each number by about the rate times its scale (tuning.prefix)
-LEARNING_RATES: dict[Form, float] = {"kv-nope": 0.1, "kv": 0.1, "embedding": 0.1}
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,8 @@ class TuningConfig:
     num_virtual_tokens: int = 256
     minutes: float = 4.0
     steps: int | None = None
-    learning_rate: float | None = None
+    # an AdamW step moves each number by about the rate times its scale (tuning.prefix)
+    learning_rate: float = 0.1
     warmup: float = 0.05
     clip: float = 1.0
     examples_per_step: int = 4
@@ -49,8 +49,3 @@ class TuningConfig:
     include: tuple[str, ...] = ()
     task: Task = "completion"
     seed: int = 1
-
-    @property
-    def peak_rate(self) -> float:
-        """The learning rate, the form's own unless one is given."""
-        return LEARNING_RATES[self.form] if self.learning_rate is None else self.learning_rate

@@ -11,7 +11,8 @@ from code_context.syntax import language_of, parse
 from code_model.llama import Attention, Llama, PrefixKV
 from code_model.loading import BaseModel
 from code_model.soft_prompt import kv_of_ids, kv_to_rows, rows_to_kv
-from tuning.config import Form, TuningConfig
+from prompts.manifest import Form
+from tuning.config import TuningConfig
 from tuning.corpus import SourceFile
 from tuning.examples import TrainingExamples
 from tuning.query_clusters import DOCUMENTS, clustered
@@ -88,7 +89,8 @@ FORMS: dict[Form, type[Prefix]] = {
 
 
 def initial_prefix(base: BaseModel, form: Form, ids: Sequence[int]) -> Prefix:
-    """A prefix of either form that begins as the given tokens."""
+    """A prefix whose rows are those of the given tokens; in the form kv-nope their keys then count
+    as if they had no positions."""
     if form != "embedding":
         return FORMS[form](kv_to_rows(kv_of_ids(base.model, ids)))
     return EmbeddingPrefix(base.model.model.embed_tokens(torch.tensor(ids, dtype=torch.long)))

@@ -108,7 +108,7 @@ class _Run:
     def to_its_end(self) -> Tuned:
         config = self.config
         self.optimiser = torch.optim.AdamW(
-            self.prefix.parameters(), lr=config.peak_rate, betas=(0.9, 0.95), weight_decay=0.0
+            self.prefix.parameters(), lr=config.learning_rate, betas=(0.9, 0.95), weight_decay=0.0
         )
         size = sum(parameter.numel() for parameter in self.model.parameters())
         self.recompute = size >= RECOMPUTE_FROM
@@ -189,7 +189,7 @@ class _Run:
         gradient /= sums[1]
         torch.nn.utils.clip_grad_norm_([delta], config.clip)
         for parameters in self.optimiser.param_groups:
-            parameters["lr"] = config.peak_rate * share
+            parameters["lr"] = config.learning_rate * share
         self.optimiser.step()
         return float(sums[0] / sums[1])
 

@@ -329,7 +329,7 @@ def _recipe(config: TuningConfig) -> dict[str, Any]:
     told = asdict(config)
     for key in ("form", "num_virtual_tokens", "minutes", "steps", "include", "task"):
         del told[key]
-    return {**told, "learning_rate": config.peak_rate}
+    return told
 
 
 def _look(phase: str, fraction: float, tuned: Tuned) -> Look:

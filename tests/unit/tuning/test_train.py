@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from code_context.syntax import Hole
 from code_model.loading import BaseModel, weights_hash
 from code_model.soft_prompt import kv_of_ids
+from prompts.manifest import Form
 from tuning.checkpoint import unfinished_path
-from tuning.config import Form, TuningConfig
+from tuning.config import TuningConfig
 from tuning.corpus import SourceFile
 from tuning.evaluate import Gain, middle_nats, paired_gain
 from tuning.examples import Example, HeldOutHole

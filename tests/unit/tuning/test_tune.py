@@ -12,10 +12,11 @@ import pytest
 from code_model.loading import BaseModel, weights_hash
 from prompts.errors import IncompatiblePrompt, PromptWriteError
 from prompts.file import DEFAULT_PROMPT, read_prompt, sha256_of, write_prompt
+from prompts.manifest import Form
 from prompts.repository import RepositoryPrompts, unproven_path
 from tuning import job as job_module
 from tuning import tune as tune_module
-from tuning.config import Form, TuningConfig
+from tuning.config import TuningConfig
 from tuning.corpus import CorpusError, collect
 from tuning.evaluate import Gain
 from tuning.tune import Look, Report, evaluate, tune
