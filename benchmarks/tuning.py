@@ -18,6 +18,7 @@ package: that is to be done once for every new default model, before anything el
 import argparse
 import json
 import math
+import os
 import shutil
 import statistics
 import subprocess
@@ -28,6 +29,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # before torch loads, as the command does
 
 import numpy as np
 import platformdirs

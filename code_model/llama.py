@@ -226,16 +226,22 @@ class Attention(nn.Module):
         with; None: `q`. That is why attention is spelled out; under autocast to bfloat16 it is
         twice as quick as torch's own, else as quick (docs/experiments.md).
         """
-        virtual = kv.shape[2]
-        sink, rest = self._for_each_head(kv[0]).tensor_split((1,), dim=1)
-        keys, values = self._for_each_head(k), self._for_each_head(v)
+        batch, tokens = q.shape[0], q.shape[2]
+        every = (batch, -1, -1, -1)
+        sink, others = self._for_each_head(kv[0]).tensor_split((1,), dim=1)
+        sunk, told = self._for_each_head(kv[1]).tensor_split((1,), dim=1)
+        # the sink is looked at like one more token of the text
+        keys = torch.cat((sink.expand(every), self._for_each_head(k)), dim=2).flatten(0, 1)
+        values = torch.cat((told.expand(every), sunk.expand(every), self._for_each_head(v)), dim=2)
         q = q * self.head_dim**-0.5
-        others = q if unrotated is None else unrotated * self.head_dim**-0.5
-        later = torch.ones(q.shape[2], q.shape[2], dtype=torch.bool, device=q.device).triu(1)
-        own = (q @ keys.mT).masked_fill(later, -torch.inf)
-        shares = torch.cat((q @ sink.mT, others @ rest.mT, own), dim=-1).softmax(-1)
-        out = shares[..., :virtual] @ self._for_each_head(kv[1]) + shares[..., virtual:] @ values
-        return self._projected(out)
+        asking = q if unrotated is None else unrotated * self.head_dim**-0.5
+        later = torch.full((tokens, keys.shape[1]), -torch.inf, device=q.device)
+        later = later.triu(1 + sink.shape[1]).expand(len(keys), -1, -1)
+        text = torch.baddbmm(later, q.flatten(0, 1), keys.mT).view(*q.shape[:3], -1)
+        scores = torch.cat((asking @ others.mT, text), dim=-1)
+        with torch.autocast(q.device.type, enabled=False):  # it sums in float32 by itself
+            shares = scores.softmax(-1)
+        return self._projected(shares @ values)
 
     def _for_each_head(self, x: Tensor) -> Tensor:
         """Keys or values (…, G, T, D) as the heads use them: (…, H, T, D)."""

@@ -5,6 +5,8 @@ from functools import cache
 
 import torch
 
+from code_model.llama import Llama
+
 
 @cache
 def bfloat16_wins(device: str = "cpu", width: int = 256) -> bool:
@@ -15,6 +17,17 @@ def bfloat16_wins(device: str = "cpu", width: int = 256) -> bool:
     if device != "cpu":
         return True
     return _seconds(torch.bfloat16, width) < _seconds(torch.float32, width)
+
+
+def in_bfloat16(model: Llama) -> Llama:
+    """A copy whose matrices are in bfloat16, as autocast would have them at every single use; it
+    computes under autocast, which leaves the rest in float32."""
+    low = Llama(model.config)
+    values = model.state_dict().items()
+    low.load_state_dict(
+        {name: one.bfloat16() if one.ndim == 2 else one for name, one in values}, assign=True
+    )
+    return low.requires_grad_(False).eval()
 
 
 def _seconds(dtype: torch.dtype, width: int) -> float:

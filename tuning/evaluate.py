@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from code_model.completion import complete
 from code_model.engine import Engine
 from code_model.llama import Llama, PrefixKV
 from tuning.examples import Example, HeldOutHole, middle_of, without_middle
+from tuning.lanes import lanes_of, side_by_side
 from tuning.packed import hidden_states, pack
 
 BATCH = 8
@@ -77,21 +79,22 @@ class DecodedScores:
     samples: tuple[Decoded, ...]
 
 
-@torch.no_grad()  # inference mode would spoil the layers that FSDP2 gathers
 def middle_nats(model: Llama, prefix: PrefixKV, examples: Sequence[Example]) -> NDArray[np.float64]:
     """Nats of each example's middle behind the prefix, in serving's float32."""
-    nats = np.zeros(len(examples))
-    for first in range(0, len(examples), BATCH):
-        batch = examples[first : first + BATCH]
-        packed = pack(
-            [one.ids for one in batch],
-            [[0.0] * (len(one.ids) - 1 - one.scored) + [1.0] * one.scored for one in batch],
-        )
-        hidden = hidden_states(model, packed, prefix)[packed.scored]
-        each = F.cross_entropy(model.logits(hidden), packed.targets, reduction="none")
-        sums = [part.sum().item() for part in torch.split(each, [one.scored for one in batch])]
-        nats[first : first + len(batch)] = sums
-    return nats
+    batches = [examples[first : first + BATCH] for first in range(0, len(examples), BATCH)]
+    nats = side_by_side(partial(_nats, model, prefix), batches, lanes_of(model))
+    return np.array([each for batch in nats for each in batch], dtype=np.float64)
+
+
+@torch.no_grad()  # inference mode would spoil the layers that FSDP2 gathers
+def _nats(model: Llama, prefix: PrefixKV, batch: Sequence[Example]) -> list[float]:
+    packed = pack(
+        [one.ids for one in batch],
+        [[0.0] * (len(one.ids) - 1 - one.scored) + [1.0] * one.scored for one in batch],
+    )
+    hidden = hidden_states(model, packed, prefix)[packed.scored]
+    each = F.cross_entropy(model.logits(hidden), packed.targets, reduction="none")
+    return [part.sum().item() for part in torch.split(each, [one.scored for one in batch])]
 
 
 def bits_per_byte(nats: NDArray[np.float64], holes: Sequence[HeldOutHole]) -> float:

@@ -18,7 +18,7 @@ from torch.utils.checkpoint import checkpoint
 
 from code_model.llama import Attention, Block, Llama, PrefixKV, unrotate
 
-CHUNK = 256  # scored tokens whose logits exist at the same time
+CHUNK = 64
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def hidden_states(
     places = torch.cat([torch.arange(length) for length in packed.lengths])
     places = (places + prefix.tokens - prefix.nope).to(packed.ids.device)
     cos, sin = model.cos[places], model.sin[places]
-    x = model.model.embed_tokens(packed.ids)[None]
+    x = model.model.embed_tokens(packed.ids)[None].float()
     for layer, kv in zip(model.blocks, prefix.kv, strict=True):
         arguments = (layer, x, kv, cos, sin, packed.lengths, prefix.nope > 0)
         if recompute and torch.is_grad_enabled():
@@ -120,23 +120,23 @@ _known_gradient = cast(Callable[[Tensor, Tensor, Tensor], Tensor], _KnownGradien
 
 
 def loss_over_logits(
-    model: Llama, hidden: Tensor, loss_of: Callable[[Tensor, slice], Tensor]
+    model: Llama, hidden: Tensor, loss_of: Callable[[Tensor, slice], tuple[Tensor, Tensor]]
 ) -> Tensor:
-    """Sum of `loss_of(logits (m, V), which rows)` over chunks of `hidden` (M, d).
+    """Sum of the losses over chunks of `hidden` (M, d), differentiable in it.
 
-    The logits of one chunk exist at a time: its gradient in `hidden` is taken at once, which needs
-    no other memory than the result, whatever the vocabulary.
+    `loss_of(logits (m, V), which rows)` returns a chunk's loss and its gradient in the logits. The
+    logits of one chunk exist at a time, whatever the vocabulary.
     """
     total, gradients = torch.zeros((), device=hidden.device), list[Tensor]()
+    learning = torch.is_grad_enabled() and hidden.requires_grad
     for start in range(0, len(hidden), CHUNK):
         rows = slice(start, min(start + CHUNK, len(hidden)))
-        if not (torch.is_grad_enabled() and hidden.requires_grad):
-            total = total + loss_of(model.logits(hidden[rows]).float(), rows)
-            continue
-        chunk = hidden[rows].detach().requires_grad_()
-        loss = loss_of(model.logits(chunk).float(), rows)
-        gradients += torch.autograd.grad(loss, chunk)
-        total = total + loss.detach()
+        chunk = hidden[rows].detach().requires_grad_(learning)
+        logits = model.logits(chunk)
+        loss, gradient = loss_of(logits.detach().float(), rows)
+        total = total + loss
+        if learning:
+            gradients += torch.autograd.grad(logits, chunk, gradient.to(logits.dtype))
     if not gradients:
         return total
     return _known_gradient(hidden, total, torch.cat(gradients))

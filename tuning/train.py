@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from code_model.llama import Llama
-from code_model.precision import bfloat16_wins
+from code_model.precision import bfloat16_wins, in_bfloat16
 from tuning import checkpoint
 from tuning.config import TuningConfig
 from tuning.distributed import Group, is_sharded
 from tuning.evaluate import Gain
 from tuning.examples import Example
-from tuning.objective import Teacher, step_loss
+from tuning.objective import Teacher, step_gradient
 from tuning.prefix import Prefix
 
 SAVE_SECONDS = 5.0
@@ -121,6 +121,9 @@ class _Run:
         if tuned.bfloat16 is None:  # decided once: another precision would end at other bytes
             tuned.bfloat16 = bool(self.group.told(bfloat16_wins()))
         self.bfloat16 = tuned.bfloat16
+        self.learning = self.model
+        if self.bfloat16 and not is_sharded(self.model):
+            self.learning = in_bfloat16(self.model)
         before, saved = tuned.seconds, began
         fraction, measuring = self._fraction(tuned, 0.0), 0.0
         try:
@@ -159,34 +162,27 @@ class _Run:
         """One update; returns the loss in nats per weight (a scored token weighs 1)."""
         config, group = self.config, self.group
         first = step * config.examples_per_step
-        drawn = [
-            self.examples[number]
-            for number in range(first, first + config.examples_per_step)
-            if number % group.size == group.rank
-        ]
+        numbers = range(first, first + config.examples_per_step)
+        drawn = [self.examples[n] for n in numbers if n % group.size == group.rank]
         idle = not drawn
         if idle and is_sharded(self.model):  # the others need this process's share of the layers
             drawn = [self.examples[first]]
-        delta = self.prefix.delta
-        sums = torch.zeros(2)
-        delta.grad = torch.zeros_like(delta)
-        if drawn:
-            with torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16):
-                loss, weight = step_loss(
-                    self.model,
-                    self.prefix.kv(self.model),
-                    drawn,
-                    config,
-                    self.teacher,
-                    recompute=self.recompute,
-                )
-            loss.backward()  # type: ignore[no-untyped-call]
-            sums = torch.tensor([loss.item(), weight])
+        loss, weight, gradient = step_gradient(
+            self.learning,
+            self.prefix,
+            drawn,
+            config,
+            self.teacher,
+            bfloat16=self.bfloat16,
+            recompute=self.recompute,
+        )
+        sums = torch.tensor([loss, weight])
         if idle:
             sums.zero_()
-            delta.grad.zero_()
-        sums, gradient = group.summed(sums), group.summed(delta.grad)
-        gradient /= sums[1]
+            gradient.zero_()
+        sums, gradient = group.summed(sums), group.summed(gradient)
+        delta = self.prefix.delta
+        delta.grad = gradient / sums[1]
         torch.nn.utils.clip_grad_norm_([delta], config.clip)
         for parameters in self.optimiser.param_groups:
             parameters["lr"] = config.learning_rate * share

@@ -32,13 +32,14 @@ def plain_loss(base: BaseModel, prefix: PrefixKV, example: Example, weight: floa
 
 @given(
     st.lists(st.lists(st.integers(0, 300), min_size=2, max_size=20), min_size=1, max_size=5),
+    st.integers(0, 3),
     st.booleans(),
 )
 @QUICK
 def test_a_packed_document_is_what_it_is_alone(
-    base: BaseModel, documents: list[list[int]], positions: bool
+    base: BaseModel, documents: list[list[int]], virtual: int, positions: bool
 ) -> None:
-    prefix = PrefixKV(kv_of_ids(base.model, [0, 5, 6]), positions)
+    prefix = PrefixKV(kv_of_ids(base.model, [0, 5, 6][:virtual]), positions)
     packed = pack(documents, [[1.0] * (len(one) - 1) for one in documents])
     together = hidden_states(base.model, packed, prefix)
     apart = [base.model(torch.tensor([one[:-1]]), prefix)[0] for one in documents]
@@ -79,9 +80,9 @@ def test_nothing_is_computed_for_tokens_that_do_not_count(base: BaseModel) -> No
     assert packed.weights.tolist() == [1.0, 2.0]
     seen: list[int] = []
 
-    def loss_of(logits: torch.Tensor, rows: slice) -> torch.Tensor:
+    def loss_of(logits: torch.Tensor, rows: slice) -> tuple[torch.Tensor, torch.Tensor]:
         seen.append(len(logits))
-        return logits.sum()
+        return logits.sum(), torch.ones_like(logits)
 
     hidden = hidden_states(base.model, packed, PrefixKV(kv_of_ids(base.model, [0])))
     loss_over_logits(base.model, hidden[packed.scored], loss_of)
@@ -124,6 +125,28 @@ def test_a_taught_prompt_comes_nearer_to_its_teacher(base: BaseModel) -> None:
         optimiser.zero_grad()
         losses.append(loss.item())
     assert 0 <= losses[-1] < 0.5 * losses[0]
+
+
+def test_the_gradient_of_a_taught_example_is_that_of_plain_autograd(base: BaseModel) -> None:
+    """Half cross-entropy, half divergence from the teacher's distribution."""
+    ids, shown = [9, 30, 31, 32, 33], [60, 61]
+    example = Example(ids, 3, teacher=[*shown, *ids], taught=0.5)
+    teacher = Teacher(base.model, PrefixKV(kv_of_ids(base.model, [0])))
+    config = TuningConfig(context_weight=0.3)
+    one = kv_of_ids(base.model, [0, 5, 6]).requires_grad_()
+    loss, total = step_loss(base.model, PrefixKV(one), [example], config, teacher)
+    loss.backward()
+    other = one.detach().clone().requires_grad_()
+    logits = base.model.logits(base.model(torch.tensor([ids[:-1]]), PrefixKV(other)))[0]
+    nats = F.cross_entropy(logits, torch.tensor(ids[1:]), reduction="none")
+    top, expected = teacher.expects(example)
+    own = with_rest(logits[-3:].log_softmax(-1).gather(-1, top))
+    divergence = (expected.exp() * (expected - own)).sum()
+    plain = 0.3 * nats[0] + 0.5 * nats[1:].sum() + 0.5 * divergence
+    plain.backward()
+    assert total == pytest.approx(3.3)
+    torch.testing.assert_close(loss, plain, atol=1e-3, rtol=1e-5)
+    torch.testing.assert_close(one.grad, other.grad, atol=1e-3, rtol=1e-3)
 
 
 def test_the_teacher_is_asked_once(base: BaseModel, monkeypatch: pytest.MonkeyPatch) -> None:
