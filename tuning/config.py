@@ -33,6 +33,11 @@ class TuningConfig:
     # an AdamW step moves each number by about the rate times its scale (tuning.prefix)
     learning_rate: float = 0.1
     warmup: float = 0.05
+    # towards the start, by this share of the rate in every step; with files of a million characters
+    # to tune on, and with others in inverse proportion (tuning.job)
+    weight_decay: float = 0.025
+    # the offsets of step t count t ** averaging in the mean that is measured and written
+    averaging: float = 4.0
     clip: float = 1.0
     examples_per_step: int = 4
     max_tokens: int = 512

@@ -30,6 +30,8 @@ from tuning.split import Split, included, split
 from tuning.strata import stratum_of
 from tuning.train import Resumable, Tuned, train
 
+LEAST_CHARACTERS = 250_000
+
 
 @dataclass(frozen=True)
 class Job:
@@ -186,12 +188,22 @@ def train_job(
         prefix,
         job.examples,
         validate,
-        config,
+        replace(config, weight_decay=_decay(job)),
         report,
         teacher=Teacher(base.model, no_prompt),
         resumable=resumable,
         group=group,
     )
+
+
+def _decay(job: Job) -> float:
+    """The recipe's weight decay for this repository.
+
+    It stands for a prior, which weighs the less the more is known; below `LEAST_CHARACTERS` it
+    would leave nothing to learn.
+    """
+    characters = sum(len(file.text) for file in job.split.train)
+    return job.config.weight_decay * 1e6 / max(LEAST_CHARACTERS, characters)
 
 
 def validation_holes(job: Job) -> list[HeldOutHole]:

@@ -38,9 +38,11 @@ class Prefix(nn.Module):
         self.register_buffer("scale", self.start.square().mean(dim=0, keepdim=True).sqrt())
         self.delta = nn.Parameter(torch.zeros_like(self.start[1:]))
 
-    def rows(self) -> Tensor:
-        """What the prompt file holds, (P, width), differentiable in the offsets."""
-        return torch.cat((self.start[:1], self.start[1:] + self.scale * self.delta))
+    def rows(self, delta: Tensor | None = None) -> Tensor:
+        """What the prompt file holds, (P, width), differentiable in the offsets; `delta` are other
+        ones."""
+        moved = self.scale * (self.delta if delta is None else delta)
+        return torch.cat((self.start[:1], self.start[1:] + moved))
 
     def kv(self, model: Llama) -> PrefixKV:
         """The prefix, differentiable in the offsets."""

@@ -108,16 +108,20 @@ class _Run:
     def to_its_end(self) -> Tuned:
         config = self.config
         self.optimiser = torch.optim.AdamW(
-            self.prefix.parameters(), lr=config.learning_rate, betas=(0.9, 0.95), weight_decay=0.0
+            self.prefix.parameters(),
+            lr=config.learning_rate,
+            betas=(0.9, 0.95),
+            weight_decay=config.weight_decay,
         )
+        self.mean = self.prefix.delta.detach().clone()
         size = sum(parameter.numel() for parameter in self.model.parameters())
         self.recompute = size >= RECOMPUTE_FROM
         began = time.monotonic()
         tuned = self._taken_up()
         if tuned is None:
-            gain = self.validate(self.prefix.rows().detach())
-            check = Check(0.0, 0, 0.0, 0.0, gain)
-            tuned = Tuned(rows_now(self.prefix), check, [check])
+            rows = self._rows()
+            check = Check(0.0, 0, 0.0, 0.0, self.validate(rows))
+            tuned = Tuned(rows, check, [check])
         if tuned.bfloat16 is None:  # decided once: another precision would end at other bytes
             tuned.bfloat16 = bool(self.group.told(bfloat16_wins()))
         self.bfloat16 = tuned.bfloat16
@@ -187,10 +191,20 @@ class _Run:
         for parameters in self.optimiser.param_groups:
             parameters["lr"] = config.learning_rate * share
         self.optimiser.step()
+        self.mean.lerp_(delta.detach(), 1 - (step / (step + 1)) ** (config.averaging + 1))
         return float(sums[0] / sums[1])
 
+    def _rows(self) -> Tensor:
+        """What would be written now: the mean of the offsets, most of it of the latest ones.
+
+        A power-function moving average (Karras et al. 2024, arXiv 2312.02696), whose memory grows
+        with the run, so that it suits every time budget.
+        """
+        with torch.no_grad():
+            return self.prefix.rows(self.mean)
+
     def _check(self, tuned: Tuned, fraction: float, loss: float) -> None:
-        rows = rows_now(self.prefix)
+        rows = self._rows()
         gain = self.validate(rows)
         check = Check(fraction, tuned.steps, tuned.seconds, loss, gain)
         tuned.checks.append(check)
@@ -212,6 +226,7 @@ class _Run:
             "delta": self.prefix.delta.detach(),
             "exp_avg": moments["exp_avg"],
             "exp_avg_sq": moments["exp_avg_sq"],
+            "mean": self.mean,
             "rows": tuned.rows,
         }
         checkpoint.save(self.resumable.path, self.resumable.run, state, tensors)
@@ -226,6 +241,7 @@ class _Run:
         state, tensors = loaded
         with torch.no_grad():
             self.prefix.delta.copy_(tensors["delta"])
+            self.mean.copy_(tensors["mean"])
         self.optimiser.state[self.prefix.delta] = {
             "step": torch.tensor(float(state["steps"])),
             "exp_avg": tensors["exp_avg"],
@@ -236,8 +252,3 @@ class _Run:
         return Tuned(
             tensors["rows"], best, checks, state["steps"], state["seconds"], state["bfloat16"]
         )
-
-
-def rows_now(prefix: Prefix) -> Tensor:
-    """The rows as they are now."""
-    return prefix.rows().detach().clone()
