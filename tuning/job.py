@@ -188,7 +188,7 @@ def train_job(
         prefix,
         job.examples,
         validate,
-        replace(config, weight_decay=_decay(job)),
+        replace(config, weight_decay=decay_of(job)),
         report,
         teacher=Teacher(base.model, no_prompt),
         resumable=resumable,
@@ -196,7 +196,7 @@ def train_job(
     )
 
 
-def _decay(job: Job) -> float:
+def decay_of(job: Job) -> float:
     """The recipe's weight decay for this repository.
 
     It stands for a prior, which weighs the less the more is known; below `LEAST_CHARACTERS` it

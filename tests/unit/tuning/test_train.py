@@ -79,6 +79,37 @@ def test_the_same_seed_gives_the_same_bytes(base: BaseModel) -> None:
     assert tuned_on_examples(base)[1].rows.equal(tuned_on_examples(base)[1].rows)
 
 
+def test_what_is_measured_and_kept_is_the_mean_of_the_steps(base: BaseModel) -> None:
+    """With an exponent of zero, every step counts the same."""
+    config = replace(CONFIG, averaging=0.0, checks=1)
+    prefix = initial_prefix(base, config.form, START)
+    offsets: list[torch.Tensor] = []
+    measured: list[torch.Tensor] = []
+
+    def validate(rows: torch.Tensor) -> Gain:
+        measured.append(rows)
+        return Gain(float(len(measured)), 0.0, 0.0)
+
+    def report(share: float, tuned: Tuned) -> None:
+        offsets.append(prefix.delta.detach().clone())
+
+    tuned = train(base.model, prefix, Cycle(), validate, config, report)
+    mean = prefix.start[1:] + prefix.scale * torch.stack(offsets).mean(dim=0)
+    torch.testing.assert_close(measured[-1][1:], mean.detach(), atol=1e-5, rtol=1e-4)
+    assert tuned.rows.equal(measured[-1])
+    assert not tuned.rows.equal(prefix.rows()), "not the last offsets alone"
+
+
+def test_decay_leads_back_to_the_start(base: BaseModel) -> None:
+    def moved(decay: float) -> float:
+        start, tuned = tuned_on_examples(
+            base, replace(CONFIG, weight_decay=decay), lambda rows: Gain(rows.norm(), 0.0, 0.0)
+        )
+        return float((tuned.rows - start).norm())
+
+    assert moved(2.0) < 0.8 * moved(0.0)
+
+
 def test_ctrl_c_keeps_the_best_so_far(base: BaseModel) -> None:
     gains = iter([0.0, 0.3, 0.1])
     stopped = replace(CONFIG, steps=9)

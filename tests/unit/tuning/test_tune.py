@@ -17,8 +17,9 @@ from prompts.repository import RepositoryPrompts, unproven_path
 from tuning import job as job_module
 from tuning import tune as tune_module
 from tuning.config import TuningConfig
-from tuning.corpus import CorpusError, collect
+from tuning.corpus import CorpusError, SourceFile, collect
 from tuning.evaluate import Gain
+from tuning.job import decay_of, new_job
 from tuning.tune import Look, Report, evaluate, tune
 
 CONFIG = TuningConfig(
@@ -64,6 +65,19 @@ def test_a_run_measures_and_writes(base: BaseModel, git_repository: Path) -> Non
     ]
     again = evaluate(base, collect(git_repository), prompt, quiet)
     assert again.gain.mean == pytest.approx(report.proof.gain.mean, abs=1e-6)
+
+
+def test_the_less_there_is_to_learn_from_the_more_decays(base: BaseModel, repository: Path) -> None:
+    job = new_job(base, collect(repository), TuningConfig(num_virtual_tokens=16), None)
+
+    def decay(characters: int) -> float:
+        train = [SourceFile("a.py", "x" * characters)]
+        return decay_of(replace(job, split=replace(job.split, train=train)))
+
+    assert decay(1_000_000) == pytest.approx(TuningConfig().weight_decay)
+    assert decay(4_000_000) == pytest.approx(decay(1_000_000) / 4)
+    assert decay(500_000) == pytest.approx(decay(1_000_000) * 2)
+    assert decay(10) == decay(250_000), "something must be left to learn"
 
 
 def test_the_same_run_gives_the_same_bytes(base: BaseModel, repository: Path) -> None:
