@@ -32,3 +32,9 @@ def log_to_stderr() -> None:
         logging.getLogger(name).setLevel(logging.INFO)
     # below that it warns of every cancellation that comes too late
     logging.getLogger("pygls.protocol").setLevel(logging.ERROR)
+    # it calls a watch that ends while it reads an error
+    logging.getLogger("watchdog.observers.inotify").addFilter(_is_no_ended_watch)
+
+
+def _is_no_ended_watch(record: logging.LogRecord) -> bool:
+    return record.funcName != "queue_events"

@@ -1,6 +1,7 @@
 """What may stand in the log."""
 
 import logging
+import subprocess
 import sys
 
 import pytest
@@ -26,3 +27,22 @@ def test_foreign_message_is_not(name):
         line = CodeFreeFormatter().format(record(name, "%r", "secret", exc_info=sys.exc_info()))
     assert "secret" not in line
     assert line.startswith(f"ERROR {name}: problem in _handle (KeyError in test_log.py:")
+
+
+INACTIVE = """\
+import logging, queue
+from watchdog.observers.api import ObservedWatch
+from watchdog.observers.inotify import InotifyEmitter
+from lsp_server.log import log_to_stderr
+log_to_stderr()
+InotifyEmitter(queue.Queue(), ObservedWatch(".", recursive=False)).queue_events(0.1)
+logging.getLogger("watchdog.observers.inotify").error("another")
+"""
+
+
+def test_a_watch_that_ends_while_it_reads_is_no_error():
+    """The library says so at the level of an error; its other errors are shown."""
+    done = subprocess.run([sys.executable, "-c", INACTIVE], capture_output=True, text=True)
+    assert done.stderr.splitlines() == [
+        "ERROR watchdog.observers.inotify: problem in <module>",
+    ]
