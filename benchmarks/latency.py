@@ -8,7 +8,6 @@ import argparse
 import copy
 import gc
 import json
-import os
 import random
 import statistics
 import tempfile
@@ -19,8 +18,6 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
-
-os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # before torch loads, as the command does
 
 import torch
 from rich.console import Console

@@ -18,7 +18,6 @@ package: that is to be done once for every new default model, before anything el
 import argparse
 import json
 import math
-import os
 import shutil
 import statistics
 import subprocess
@@ -29,8 +28,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-
-os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # before torch loads, as the command does
 
 import numpy as np
 import platformdirs

@@ -10,14 +10,11 @@ to `benchmarks/results/tuning_studies.json`; `python -m benchmarks.tuning_plot` 
 
 import argparse
 import json
-import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-
-os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # before torch loads, as the command does
 
 from rich.console import Console
 from rich.table import Table

@@ -9,13 +9,10 @@ ratio is the median over the rounds.
 
 import argparse
 import json
-import os
 import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
-
-os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # before torch loads, as the command does
 
 import torch
 

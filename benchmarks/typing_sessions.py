@@ -15,7 +15,6 @@ says is what the default model says there: as many tokens, stops, silences and h
 import argparse
 import asyncio
 import json
-import os
 import random
 import string
 import time
@@ -24,8 +23,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # before torch loads, as the command does
 
 import numpy as np
 from rapidfuzz.distance import Prefix

@@ -36,15 +36,17 @@ class Teacher:
         Computed alone, not in a batch, so that they are the same bits however often.
         """
         key = (example.scored, *example.teacher)
-        if key not in self._cached:
+        known = self._cached.get(key)
+        if known is None:
             packed = pack([example.teacher], [[1.0] * (len(example.teacher) - 1)])
             hidden = hidden_states(self._model, packed, self._no_prompt)[-example.scored :]
             logs = self._model.logits(hidden).float().log_softmax(-1)
             top = logs.topk(TOP_K)
-            if len(self._cached) >= MAX_CACHED:
+            known = (top.indices, with_rest(top.values))
+            if len(self._cached) >= MAX_CACHED:  # another lane may clear it at any time
                 self._cached.clear()
-            self._cached[key] = (top.indices, with_rest(top.values))
-        return self._cached[key]
+            self._cached[key] = known
+        return known
 
 
 def with_rest(logs: Tensor) -> Tensor:

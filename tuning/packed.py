@@ -18,7 +18,7 @@ from torch.utils.checkpoint import checkpoint
 
 from code_model.llama import Attention, Block, Llama, PrefixKV, unrotate
 
-CHUNK = 64
+CHUNK = 64  # scored tokens whose logits exist at the same time in a lane
 
 
 @dataclass(frozen=True)

@@ -155,3 +155,14 @@ def test_the_teacher_is_asked_once(base: BaseModel, monkeypatch: pytest.MonkeyPa
     first = teacher.expects(example)
     monkeypatch.setattr("tuning.objective.hidden_states", None)
     assert teacher.expects(example)[0].equal(first[0])
+
+
+def test_a_teacher_answers_while_another_lane_clears_its_cache(base: BaseModel) -> None:
+    class Cleared(dict[object, object]):
+        def __setitem__(self, key: object, value: object) -> None:
+            """What was put here is gone at once."""
+
+    teacher = Teacher(base.model, PrefixKV(kv_of_ids(base.model, [0])))
+    teacher._cached = Cleared()
+    example = Example([9, 30, 31], 2, teacher=[5, 9, 30, 31], taught=0.5)
+    assert teacher.expects(example)[0].equal(teacher.expects(example)[0])
