@@ -25,6 +25,8 @@ from lsp_server.protocol import Status
 
 logger = logging.getLogger(__name__)
 
+END_SECONDS = 5.0  # it needs half of one
+
 Hear = Callable[[dict[str, object]], None]
 
 
@@ -127,7 +129,11 @@ def _listen(stdout: IO[bytes], follow: Callable[[], Hear | None]) -> None:
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
-    """It ends by itself when its stdin does."""
+    """It ends by itself when its stdin does; one that does not is killed, as it may be anywhere."""
     if process.stdin is not None:
         process.stdin.close()
-    process.wait()
+    try:
+        process.wait(END_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

@@ -1,5 +1,8 @@
 """The other files while serving: from an index that another process keeps, with open documents."""
 
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from queue import Queue
@@ -8,6 +11,7 @@ import pytest
 
 from code_context.indexing import index_file, may_be_indexed
 from code_context.syntax import parse
+from lsp_server import neighbours as module
 from lsp_server.answers import CompletionRequest
 from lsp_server.neighbours import Neighbours
 from lsp_server.protocol import Status
@@ -85,3 +89,11 @@ def test_a_home_or_a_disk_is_no_project(tmp_path: Path, monkeypatch: pytest.Monk
     assert not may_be_indexed(tmp_path / "none")
     (tmp_path / "project").mkdir()
     assert may_be_indexed(tmp_path / "project")
+
+
+def test_a_process_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for ever when the server ends."""
+    monkeypatch.setattr(module, "END_SECONDS", 0.1)
+    deaf = subprocess.Popen([sys.executable, "-c", "while True: pass"], stdin=subprocess.PIPE)
+    module._end(deaf)
+    assert deaf.returncode == -signal.SIGKILL
