@@ -10,6 +10,7 @@ to `benchmarks/results/tuning_studies.json`; `python -m benchmarks.tuning_plot` 
 
 import argparse
 import json
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -42,6 +43,8 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "virtual tokens with positions (form kv)": {"form": "kv"},
     "form embedding": {"form": "embedding"},
     "128 virtual tokens": {"num_virtual_tokens": 128},
+    "the latest offsets, no mean": {"averaging": math.inf},
+    "no decay": {"weight_decay": 0.0},
     "a third of the learning rate": {"learning_rate": 0.033},
 }
 PARTS: dict[str, dict[str, Any]] = {
