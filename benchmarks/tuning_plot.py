@@ -128,7 +128,7 @@ def _fitting(axes: Axes, packages: dict[str, Any]) -> None:
         "bits saved on a file's own text, %: below 0 the prompt is left out",
         fontsize=10,
     )
-    axes.legend(fontsize=8, loc="lower left")
+    axes.legend(fontsize=8, loc="center right")
     axes.spines[["top", "right"]].set_visible(False)
 
 
