@@ -127,8 +127,11 @@ def compile_library() -> Path | None:
                 made.unlink(missing_ok=True)
 
             atexit.register(end)  # who leaves meanwhile need not wait
-            failed = running.wait(COMPILE_SECONDS) != 0
-            atexit.unregister(end)
+            try:
+                failed = running.wait(COMPILE_SECONDS) != 0
+            finally:
+                running.kill()  # else the end of `with` waits for a compiler that takes too long
+                atexit.unregister(end)
         if not failed:
             made.replace(file)
             _remove_leftovers(file.parent)

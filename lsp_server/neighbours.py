@@ -129,7 +129,7 @@ def _listen(stdout: IO[bytes], follow: Callable[[], Hear | None]) -> None:
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
-    """It ends by itself when its stdin does; one that does not is killed, as it may be anywhere."""
+    """It ends by itself when its stdin does; one that does not is killed, which harms no index."""
     if process.stdin is not None:
         process.stdin.close()
     try:
