@@ -213,7 +213,8 @@ class Attention(nn.Module):
             with torch.autocast("cpu", enabled=False):
                 q, k, v = q.float(), k.float(), v.float()
                 out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)
-        else:
+        else:  # rotating leaves queries and keys in float32 under autocast
+            q, k = q.to(v.dtype), k.to(v.dtype)
             out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)
         return self._projected(out)
 
@@ -228,20 +229,24 @@ class Attention(nn.Module):
         """
         batch, tokens = q.shape[0], q.shape[2]
         every = (batch, -1, -1, -1)
-        sink, others = self._for_each_head(kv[0]).tensor_split((1,), dim=1)
-        sunk, told = self._for_each_head(kv[1]).tensor_split((1,), dim=1)
+        sink, others = kv[0].tensor_split((1,), dim=1)
+        sunk, told = kv[1].tensor_split((1,), dim=1)
         # the sink is looked at like one more token of the text
-        keys = torch.cat((sink.expand(every), self._for_each_head(k)), dim=2).flatten(0, 1)
-        values = torch.cat((told.expand(every), sunk.expand(every), self._for_each_head(v)), dim=2)
-        q = q * self.head_dim**-0.5
-        asking = q if unrotated is None else unrotated * self.head_dim**-0.5
+        keys = torch.cat((sink.expand(every), k), dim=2).flatten(0, 1)
+        values = torch.cat((told.expand(every), sunk.expand(every), v), dim=2)
+        # queries of heads that share keys stand one after another: nothing is repeated
+        grouped = (batch, self.kv_heads, -1, self.head_dim)
+        q = (q * self.head_dim**-0.5).reshape(grouped)
+        asking = q
+        if unrotated is not None:
+            asking = (unrotated * self.head_dim**-0.5).reshape(grouped)
         later = torch.full((tokens, keys.shape[1]), -torch.inf, device=q.device)
-        later = later.triu(1 + sink.shape[1]).expand(len(keys), -1, -1)
-        text = torch.baddbmm(later, q.flatten(0, 1), keys.mT).view(*q.shape[:3], -1)
-        scores = torch.cat((asking @ others.mT, text), dim=-1)
+        later = later.triu(1 + sink.shape[1]).repeat(self.heads // self.kv_heads, 1)
+        text = torch.baddbmm(later.expand(len(keys), -1, -1), q.flatten(0, 1), keys.mT)
+        scores = torch.cat((asking @ others.mT, text.view(*q.shape[:3], -1)), dim=-1)
         with torch.autocast(q.device.type, enabled=False):  # it sums in float32 by itself
             shares = scores.softmax(-1)
-        return self._projected(shares @ values)
+        return self._projected((shares @ values).view(batch, self.heads, tokens, -1))
 
     def _for_each_head(self, x: Tensor) -> Tensor:
         """Keys or values (…, G, T, D) as the heads use them: (…, H, T, D)."""

@@ -4,9 +4,11 @@ Rows for training and the evaluation choose by the same rule: files that share r
 with the text around the cursor, and of these the lines around where such a name stands.
 """
 
+import itertools
 import math
 import random
 import re
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Sequence
 
@@ -23,22 +25,22 @@ DEFINED = 2.0  # a name's definition is worth as much as two of its uses
 
 
 class Retrieval:
-    """An index of one package's identifiers, made when it is first asked."""
+    """An index of one package's identifiers, made when it is first asked if none is given."""
 
     def __init__(self, documents: Sequence[Document]) -> None:
         self.documents = documents
-        self._holders: dict[str, list[int]] | None = None
+        self.holders: dict[str, list[int]] | None = None
 
     def chosen(self, near: str, path: str, rng: random.Random, count: int) -> list[Snippet]:
         """At most `count` chunks of other files for the text `near` a cursor of the file `path`.
 
         Best first; fewer, or none, when no other file shares a rare name.
         """
-        holders = self._index()
+        holders = self.holders = self.index() if self.holders is None else self.holders
         weights = {
             name: math.log(len(self.documents) / len(holders[name]))
             for name in set(IDENTIFIER.findall(near))
-            if 1 <= len(holders.get(name, ())) <= MAX_HOLDERS
+            if name in holders
         }
         scores: Counter[int] = Counter()
         for name, weight in sorted(weights.items()):
@@ -54,13 +56,13 @@ class Retrieval:
                 kept.append(snippet)
         return kept
 
-    def _index(self) -> dict[str, list[int]]:
-        if self._holders is None:
-            self._holders = {}
-            for index, document in enumerate(self.documents):
-                for name in set(IDENTIFIER.findall(document.text)):
-                    self._holders.setdefault(name, []).append(index)
-        return self._holders
+    def index(self) -> dict[str, list[int]]:
+        """Numbers of the documents that have a name, for every name that is rare enough to tell."""
+        holders: dict[str, list[int]] = {}
+        for index, document in enumerate(self.documents):
+            for name in set(IDENTIFIER.findall(document.text)):
+                holders.setdefault(name, []).append(index)
+        return {name: held for name, held in holders.items() if len(held) <= MAX_HOLDERS}
 
     def _chunks(
         self, index: int, weights: dict[str, float], rng: random.Random
@@ -68,12 +70,10 @@ class Retrieval:
         """Chunks of one file that begin at or shortly before a wanted name, with their scores."""
         document = self.documents[index]
         lines = document.text.splitlines(keepends=True)
+        begins = [0, *itertools.accumulate(map(len, lines))]
         starts: set[int] = set()
-        for name in sorted(weights, key=lambda name: (-weights[name], name)):
-            places = (number for number, line in enumerate(lines) if name in line)
-            starts |= {
-                max(0, number - 2) for number, _ in zip(places, range(MAX_PLACES), strict=False)
-            }
+        for name in weights:
+            starts |= {max(0, number - 2) for number in _places(document.text, begins, name)}
         found = []
         for start in sorted(starts)[:24]:
             text = "".join(lines[start : start + rng.randint(*CHUNK_LINES)])
@@ -84,6 +84,16 @@ class Retrieval:
             score += (DEFINED - 1) * sum(weights[name] for name in sorted(defined))
             found.append((score, Snippet(document.path, text)))
         return found
+
+
+def _places(text: str, begins: Sequence[int], name: str) -> list[int]:
+    """Numbers of the first lines that hold a name; `begins`: offsets of all lines, and the end."""
+    found: list[int] = []
+    at = text.find(name)
+    while at >= 0 and len(found) < MAX_PLACES:
+        found.append(bisect_right(begins, at) - 1)
+        at = text.find(name, begins[found[-1] + 1])
+    return found
 
 
 def random_chunk(document: Document, rng: random.Random) -> Snippet:

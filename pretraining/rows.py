@@ -4,6 +4,7 @@ Row number i of a seed is always the same row, so that training resumes where it
 is full (no padding); a short example is followed by whole files of the same package.
 """
 
+import multiprocessing
 import os
 import random
 from collections.abc import Iterator
@@ -21,7 +22,9 @@ from pretraining.retrieval import Retrieval, random_chunk
 
 IGNORED = -100
 NEAR = (500, 300)  # characters before and behind the hole that say what is wanted
+MAX_CHARACTERS = 6  # of code in a token, so that what is encoded fills a row
 MAX_PARSED = 12_000  # characters; what is farther away is cut from the windows anyway
+PARSED = 16  # characters for each token of a row, if that is less
 
 
 class Rows:
@@ -42,6 +45,15 @@ class Rows:
         self.weights = [sum(len(d.text) for d in package) ** 0.5 for package in self.packages]
         self.inner = [[len(d.text) ** 0.5 for d in package] for package in self.packages]
         self.retrieval = {package[0].package: Retrieval(package) for package in self.packages}
+
+    def index(self, workers: int) -> None:
+        """Make every package's index now, the packages shared out among processes."""
+        indexes = list(self.retrieval.values())
+        fork = multiprocessing.get_context("fork")  # so that no process is sent the corpus
+        with fork.Pool(workers, _keep, (indexes,)) as pool:
+            made = pool.imap(_index, range(len(indexes)))
+            for retrieval, holders in zip(indexes, made, strict=True):
+                retrieval.holders = holders
 
     def row(self, index: int, length: int) -> tuple[list[int], list[int]]:
         """Ids and labels, `length` + 1 each; labels of what cannot be predicted are ignored."""
@@ -68,7 +80,8 @@ class Rows:
         ids, labels = row
         ids, labels = self.encoder.beginning_ids + ids, self.encoder.beginning_ids + labels
         while len(ids) <= length:
-            more, _ = self._left_to_right(rng, package, rng.choice(package), length)
+            wanted = length - len(ids)
+            more, _ = self._left_to_right(rng, package, rng.choice(package), wanted)
             more = [self.encoder.end_ids[0], *more]
             ids, labels = ids + more, labels + more
         return ids[: length + 1], labels[: length + 1]
@@ -80,7 +93,7 @@ class Rows:
         if len(text) > 4 * length and rng.random() < 0.7:
             cut = rng.randrange(len(text) - 3 * length)
             text = text[text.find("\n", cut) + 1 :]
-        ids = self.encoder.encode_file(document.path, text[: 8 * length])
+        ids = self.encoder.encode_file(document.path, text[: MAX_CHARACTERS * length])
         return ids, ids
 
     def _copy_random(
@@ -132,9 +145,10 @@ class Rows:
         self, rng: random.Random, package: list[Document], document: Document, length: int
     ) -> tuple[list[int], list[int]]:
         text = document.text
-        if len(text) > MAX_PARSED:
-            cut = rng.randrange(len(text) - MAX_PARSED)
-            text = text[text.find("\n", cut) + 1 :][:MAX_PARSED]
+        most = min(MAX_PARSED, PARSED * length)
+        if len(text) > most:
+            cut = rng.randrange(len(text) - most)
+            text = text[text.find("\n", cut) + 1 :][:most]
         tree = parse(text, "python")
         found = holes(tree) if rng.random() < 0.75 else ()
         if found:
@@ -175,6 +189,17 @@ class Rows:
         return ids, ids
 
 
+_indexes: list[Retrieval] = []  # in a process that makes some of them
+
+
+def _keep(indexes: list[Retrieval]) -> None:
+    _indexes[:] = indexes
+
+
+def _index(number: int) -> dict[str, list[int]]:
+    return _indexes[number].index()
+
+
 class Batches(Dataset[tuple[Tensor, Tensor]]):
     """Batch number i: inputs and labels, (count, length) each, of rows `first` + i·count and on."""
 
@@ -194,6 +219,7 @@ def stream(rows: Rows, first: int, count: int, length: int) -> Iterator[tuple[Te
     workers = max(1, (os.cpu_count() or 1) - 1)
     batches = Batches(rows, first, count, length)
     ahead: DataLoader[tuple[Tensor, Tensor]] = DataLoader(
-        batches, batch_size=None, sampler=range(10**9), num_workers=workers, prefetch_factor=4
-    )
+        batches, batch_size=None, sampler=range(10**9), num_workers=workers, prefetch_factor=4,
+        pin_memory=torch.cuda.is_available(),
+    )  # fmt: skip
     return iter(ahead)

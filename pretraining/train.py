@@ -29,9 +29,11 @@ class CheckpointError(Exception):
     """The checkpoint cannot be read; the message says what to do."""
 
 
-def loss_of(model: Llama, ids: Tensor, labels: Tensor) -> Tensor:
-    """Mean cross-entropy in nats over the labels that are not ignored."""
-    hidden = model(ids)
+LOG_SECONDS = 1.0  # between looks at the losses; each look waits for the device
+
+
+def loss_of(model: Llama, hidden: Tensor, labels: Tensor) -> Tensor:
+    """Mean cross-entropy in nats over the labels (B, T) that are not ignored."""
     logits = model.logits(hidden).float()
     return F.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED)
 
@@ -109,6 +111,7 @@ def train(
     encoder = FimEncoder(Tokenizer(out / "tokenizer.json"), ATTUNE)
     rows = Rows(corpus.read(folder, "train"), encoder, config["data"], settings["seed"])
     rows.vocab_size = config["tokenizer"]["vocab_size"]
+    rows.index(os.cpu_count() or 1)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = build_model(config)
     model.init_weights(torch.Generator().manual_seed(settings["seed"]))
@@ -131,11 +134,14 @@ def train(
     if state is not None:
         for one, saved in zip(optimisers, state["optimisers"], strict=True):
             one.load_state_dict(saved)
+    for block in model.blocks:  # one after the other: all share one compilation
+        block.compile(dynamic=False)
     computed_loss = torch.compile(loss_of, dynamic=False)
     fast = bfloat16_wins(device.type, config["model"]["hidden_size"])
     shape = (0, 0)
     batches: Iterator[tuple[Tensor, Tensor]] = iter(())
     budget = 60.0 * settings["minutes"]
+    log = _Log(out / "log.jsonl")
     last_save = called = time.monotonic()
     with _progress_bar() as bar:
         task = bar.add_task("training", total=1.0, loss=float("nan"))
@@ -150,9 +156,9 @@ def train(
             )
             if (length, count) != shape:
                 shape, batches = (length, count), stream(rows, progress["row"], count, length)
-            ids, labels = next(batches)
+            ids, labels = (one.to(device, non_blocking=True) for one in next(batches))
             with torch.autocast(device.type, torch.bfloat16, enabled=fast):
-                loss = computed_loss(model, ids.to(device), labels.to(device))
+                loss = computed_loss(model, model(ids), labels)
             loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(model.parameters(), settings["clip"])
             for one in optimisers:
@@ -163,17 +169,45 @@ def train(
             progress["step"] += 1
             progress["row"] += count
             progress["tokens"] += count * length
+            recent = log.add({**progress, "length": length}, loss.detach())
             progress["seconds"] += time.monotonic() - began
-            entry = {**progress, "length": length, "loss": round(loss.item(), 4)}
-            with (out / "log.jsonl").open("a", encoding="utf-8") as log:
-                log.write(json.dumps(entry) + "\n")
-            bar.update(task, completed=min(1.0, progress["seconds"] / budget), loss=entry["loss"])
+            if recent is not None:
+                bar.update(task, completed=min(1.0, progress["seconds"] / budget), loss=recent)
             if time.monotonic() - last_save > 60 * settings["checkpoint_minutes"]:
+                log.write()
                 _checkpoint(checkpoint, model, optimisers, progress)
                 export.export(model, out / "tokenizer.json", out / "export")
                 last_save = time.monotonic()
+    log.write()
     _checkpoint(checkpoint, model, optimisers, progress)
     export.export(model, out / "tokenizer.json", out / "export")
+
+
+class _Log:
+    """One line of JSON a step, written in batches so that the device need not wait for the log."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.entries: list[dict[str, Any]] = []
+        self.losses: list[Tensor] = []
+        self.written = time.monotonic()
+
+    def add(self, entry: dict[str, Any], loss: Tensor) -> float | None:
+        """Take a step's entry and loss; the loss as a number, whenever it is time to write."""
+        self.entries.append(entry)
+        self.losses.append(loss)
+        if time.monotonic() - self.written < LOG_SECONDS:
+            return None
+        return self.write()
+
+    def write(self) -> float | None:
+        """Write what has come; the newest loss, None if nothing has come."""
+        losses = torch.stack(self.losses).tolist() if self.losses else []
+        with self.path.open("a", encoding="utf-8") as out:
+            for entry, loss in zip(self.entries, losses, strict=True):
+                out.write(json.dumps({**entry, "loss": round(loss, 4)}) + "\n")
+        self.entries, self.losses, self.written = [], [], time.monotonic()
+        return losses[-1] if losses else None
 
 
 def _progress_bar() -> Progress:

@@ -2,10 +2,11 @@
 
 Behind real code a query finds little that is near it in some heads, so that their virtual tokens
 learn next to nothing, while others spend half of their attention on it. Here each virtual token of
-a head stands for a cluster of the queries that the code to tune on asks there. Its key is the
-cluster's centre, as long as it takes for all of them to get a share of the attention; its value is
-what attention without a prompt gives these queries in the mean, so that little changes before the
-first step. docs/experiments.md has what that gains.
+a head stands for a cluster of the queries that the code to tune on asks there. Its key points at
+the cluster's centre. How long it is, and how far it is moved along what a head's queries have in
+common, leaves all virtual tokens together a share of the attention. Its value is what attention
+without a prompt gives these queries in the mean, so that little changes before the first step.
+docs/experiments.md has what that gains.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,6 +22,8 @@ MASS = 0.1  # share of a head's attention that the virtual tokens get together, 
 ROUNDS = 12  # of Lloyd's algorithm
 SAMPLE = 4096  # queries to measure the mass by
 BISECTIONS = 30
+REACH = 2.0  # times the largest level: the shifts that are searched
+RIDGE = 0.01  # of the queries' mean square
 LEAST = 1.0  # of log weight: a key of length zero would have no scale to move by
 
 
@@ -103,23 +106,35 @@ def _tokens(
     nearest = torch.cdist(queries, centres).argmin(1)
     values = _means(answers, nearest, answers.mean(0).expand(count, -1))
     level = _means(levels[:, None], nearest, levels.mean().expand(count, 1))
-    unit = centres / centres.square().sum(1, keepdim=True).clamp_min(1e-6) * centres.shape[1] ** 0.5
+    size = centres.shape[1] ** 0.5  # what products are divided by in attention
+    unit = centres / centres.square().sum(1, keepdim=True).clamp_min(1e-6) * size
+    alike = _alike_to_all(queries) * size
 
     def keys(shift: Tensor) -> Tensor:
-        """A key of unit · w has the weight exp(w) for its cluster's centre."""
-        found: Tensor = unit * (level + shift).clamp_min(LEAST)
+        """A key of unit · w has the log weight w for its cluster's centre; a negative shift makes
+        it both shorter and less alike to all queries."""
+        found: Tensor = unit * (level + shift).clamp_min(LEAST) + shift * alike
         return found
 
     sample = torch.arange(0, len(queries), max(1, len(queries) // SAMPLE))
-    low, high = -levels.abs().max(), levels.abs().max()
+    low, high = -REACH * levels.abs().max(), REACH * levels.abs().max()
     for _ in range(BISECTIONS):
         middle = (low + high) / 2
-        own = (queries[sample] @ keys(middle).T * centres.shape[1] ** -0.5).logsumexp(1)
+        own = (queries[sample] @ keys(middle).T / size).logsumexp(1)
         if torch.sigmoid(own - levels[sample]).mean() > MASS:
             high = middle
         else:
             low = middle
     return keys(low), values
+
+
+def _alike_to_all(queries: Tensor) -> Tensor:
+    """The vector (D) whose products with queries (N, D) are nearest to 1, by ridge regression; a
+    short one where they have no direction in common."""
+    products = queries.T @ queries / len(queries)
+    ridge = RIDGE * products.diagonal().mean() * torch.eye(len(products))
+    found: Tensor = torch.linalg.solve(products + ridge, queries.mean(0))
+    return found
 
 
 def _means(rows: Tensor, cluster: Tensor, otherwise: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ FOLDER = Path(train.__file__).parent
 SHIPPED_BYTES = 48 * 2**20  # of bfloat16 weights, in the wheel
 
 
-@pytest.mark.parametrize("name", ["config.toml", "gpu.toml"])
+@pytest.mark.parametrize("name", ["config.toml", "cpu.toml"])
 def test_a_recipe_fits_the_wheel_and_its_rows_the_model(name: str) -> None:
     config = tomllib.loads((FOLDER / name).read_text(encoding="utf-8"))
     with torch.device("meta"):

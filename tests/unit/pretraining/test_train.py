@@ -74,6 +74,14 @@ def test_rows_are_full_and_repeatable(folder: Path, config: dict[str, Any]) -> N
         assert rows.row(index, LENGTH) == (ids, labels)
 
 
+def test_an_index_made_ahead_changes_no_row(folder: Path, config: dict[str, Any]) -> None:
+    ahead, late = rows_in(folder, config), rows_in(folder, config)
+    ahead.index(workers=2)
+    assert all(one.holders for one in ahead.retrieval.values())
+    for index in range(40):
+        assert ahead.row(index, LENGTH) == late.row(index, LENGTH)
+
+
 def test_both_orders_and_other_files_occur(folder: Path, config: dict[str, Any]) -> None:
     rows = rows_in(folder, config)
     encoder = rows.encoder

@@ -107,8 +107,7 @@ def test_the_virtual_tokens_of_a_head_get_their_share_of_attention() -> None:
             x = block(x, *turn, attend)
     by_head = torch.cat(shares, dim=1)
     by_kv_head = by_head.reshape(found.shape[2], -1).mean(1)
-    assert by_kv_head.median().item() == pytest.approx(MASS, abs=0.01)
-    assert (by_kv_head > MASS - 0.01).all(), "more where every key gets more"
+    assert by_kv_head.tolist() == pytest.approx([MASS] * len(by_kv_head), abs=0.01)
 
 
 def test_what_is_read_changes_little(
