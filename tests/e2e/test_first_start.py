@@ -18,7 +18,7 @@ class Reader:
         self.encoding = encoding
         $0
 """
-TYPED = "self"
+TYPED = "self."
 
 
 @pytest.fixture(scope="module")

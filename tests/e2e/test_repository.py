@@ -86,7 +86,7 @@ def test_untrusted_workspace(play, workspace, prompt_file, tmp_path):
         workspace.write("main.py", READER),
         {"attune.pythonPath": sys.executable},
         {"statusSays": "Ready without a prompt"},
-        {"type": "self"},
+        {"type": "self."},
         {"ghost": True},
         {"press": "Escape"},
         untrusted=True,
