@@ -24,12 +24,11 @@ from code_model.tokenizer import Tokenizer
 from pretraining import corpus, export, optimiser
 from pretraining.rows import IGNORED, Rows, stream
 
+LOG_SECONDS = 1.0  # between looks at the losses; each look waits for the device
+
 
 class CheckpointError(Exception):
     """The checkpoint cannot be read; the message says what to do."""
-
-
-LOG_SECONDS = 1.0  # between looks at the losses; each look waits for the device
 
 
 def loss_of(model: Llama, hidden: Tensor, labels: Tensor) -> Tensor:
