@@ -28,10 +28,12 @@ try: $(VENV)/installed
 	@# exit code 1 is an answer too: the prompt did not prove itself
 	$(VENV)/bin/attune tune "$(REPO)" --minutes $(MINUTES) || [ $$? -eq 1 ]
 
-# Every check and every test, those in a real browser included.
-test: check e2e-install
+# Every check and every test, those in a real browser included. Installing what those need takes
+# minutes, in which the checks and the tests that take seconds run.
+test:
+	$(MAKE) --jobs=2 e2e-install check fast
 	cd vscode-client && npm run --silent check
-	$(VENV)/bin/python -m pytest -m "" --durations=8
+	$(VENV)/bin/python -m pytest -m "slow or e2e" --durations=8
 
 check: $(VENV)/installed-dev
 	$(VENV)/bin/ruff check .
@@ -43,7 +45,7 @@ check: $(VENV)/installed-dev
 fast: $(VENV)/installed-dev
 	$(VENV)/bin/python -m pytest
 
-e2e-install:
+e2e-install: | $(VENV)/bin/python
 	vscode-client/e2e/install.sh
 
 clean:
