@@ -29,9 +29,12 @@ def main() -> None:
     PICTURE.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(PICTURE, dpi=150)
     figure = Figure(figsize=(11, 3.6), layout="constrained")
-    grid = figure.add_gridspec(1, 2, width_ratios=(1, 1.5))
-    _beside_lora(figure.add_subplot(grid[0]), packages)
-    _fitting(figure.add_subplot(grid[1]), packages)
+    if any(has_lora(one) for one in packages.values()):
+        grid = figure.add_gridspec(1, 2, width_ratios=(1, 1.5))
+        _beside_lora(figure.add_subplot(grid[0]), packages)
+        _fitting(figure.add_subplot(grid[1]), packages)
+    else:
+        _fitting(figure.add_subplot(), packages)
     figure.savefig(FITTING, dpi=150)
 
 

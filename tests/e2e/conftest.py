@@ -24,8 +24,8 @@ CACHE = Path(os.environ.get("ATTUNE_E2E_CACHE", REPOSITORY / ".cache" / "e2e")).
 INSTALL_FIRST = "Run vscode-client/e2e/install.sh first: "
 
 # After the first the driver ends by itself; the second is for a driver that does not.
-SCENARIO_TIMEOUT_S = 360
-DRIVER_TIMEOUT_S = SCENARIO_TIMEOUT_S + 60
+SCENARIO_TIMEOUT_S = 240
+DRIVER_TIMEOUT_S = SCENARIO_TIMEOUT_S + 40
 
 # What could change the text beside the completion is off, and what could cover it in the picture.
 EDITOR_SETTINGS = {
