@@ -149,6 +149,8 @@ def test_grey_text_follows_the_suggestion_list(play, workspace, scripted):
         {"press": "ArrowDown"},
         {"selected": "beta_second"},
         {"ghostIs": ""},
+        # the answer is there: while it is waited for, VS Code asks nothing for the next entry
+        {"statusSays": "adds nothing here"},
         {"press": "ArrowUp"},
         {"selected": "beta_first"},
         {"ghostIs": "ta_first(x)"},
