@@ -44,6 +44,7 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "form embedding": {"form": "embedding"},
     "128 virtual tokens": {"num_virtual_tokens": 128},
     "the latest offsets, no mean": {"averaging": math.inf},
+    "all of the way": {"interpolation": 1.0},
     "no decay": {"weight_decay": 0.0},
     "a third of the learning rate": {"learning_rate": 0.033},
 }

@@ -110,6 +110,7 @@ def tuned_on(
         learning_rate=float(_number(recipe.get("learning_rate"), 1e-5, 1.0, 0.03)),
         examples_per_step=_number(recipe.get("examples_per_step"), 1, 256, 4),
         max_tokens=_number(recipe.get("max_tokens"), 64, 4096, 512),
+        interpolation=float(_number(recipe.get("interpolation"), 0.0, 1.0, 1.0)),
         checks=1,
         seed=_number(recipe.get("seed"), 0, 2**32 - 1, 1),
     )
@@ -121,7 +122,7 @@ def tuned_on(
         base.model,
         prefix,
         examples,
-        lambda rows: next(looks),
+        lambda rows, model: next(looks),
         config,
         lambda fraction, _: progress(fraction),
         teacher=Teacher(base.model, prefix_kv(base, None)),

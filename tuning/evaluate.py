@@ -17,6 +17,7 @@ from code_context.retrieval import Repository
 from code_model.completion import complete
 from code_model.engine import Engine
 from code_model.llama import Llama, PrefixKV
+from code_model.precision import autocast_of
 from tuning.examples import Example, HeldOutHole, middle_of, without_middle
 from tuning.lanes import lanes_of, side_by_side
 from tuning.packed import hidden_states, pack
@@ -80,7 +81,8 @@ class DecodedScores:
 
 
 def middle_nats(model: Llama, prefix: PrefixKV, examples: Sequence[Example]) -> NDArray[np.float64]:
-    """Nats of each example's middle behind the prefix, in serving's float32."""
+    """Nats of each example's middle behind the prefix, in the model's own precision (serving's is
+    float32)."""
     batches = [examples[first : first + BATCH] for first in range(0, len(examples), BATCH)]
     nats = side_by_side(partial(_nats, model, prefix), batches, lanes_of(model))
     return np.array([each for batch in nats for each in batch], dtype=np.float64)
@@ -92,8 +94,10 @@ def _nats(model: Llama, prefix: PrefixKV, batch: Sequence[Example]) -> list[floa
         [one.ids for one in batch],
         [[0.0] * (len(one.ids) - 1 - one.scored) + [1.0] * one.scored for one in batch],
     )
-    hidden = hidden_states(model, packed, prefix)[packed.scored]
-    each = F.cross_entropy(model.logits(hidden), packed.targets, reduction="none")
+    with autocast_of(model):
+        hidden = hidden_states(model, packed, prefix)[packed.scored]
+        logits = model.logits(hidden)
+    each = F.cross_entropy(logits.float(), packed.targets, reduction="none")
     return [part.sum().item() for part in torch.split(each, [one.scored for one in batch])]
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property, partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from code_context.context import ContextConfig
 from code_context.retrieval import Repository
+from code_model.llama import Llama
 from code_model.loading import BaseModel
 from code_model.soft_prompt import context_of, prefix_kv
 from prompts.file import PromptFile, check_compatible, read_prompt, sha256_of
@@ -173,15 +174,14 @@ def train_job(
                 "kv prompts without a teacher are tuned; start fewer processes on this machine."
             )
         distributed.shard(base.model, group)
-    without = middle_nats(base.model, no_prompt, measured_by)
+    without = cache(partial(middle_nats, prefix=no_prompt, examples=measured_by))
     as_prefix = FORMS[config.form]
 
-    def validate(rows: Tensor) -> Gain:
+    def validate(rows: Tensor, model: Llama) -> Gain:
         with torch.no_grad():
             kv = as_prefix(rows).kv(base.model)
-        return paired_gain(
-            without, middle_nats(base.model, kv, measured_by), validation, config.seed
-        )
+        nats = middle_nats(model, kv, measured_by)
+        return paired_gain(without(model), nats, validation, config.seed)
 
     return train(
         base.model,

@@ -23,6 +23,9 @@ SAVE_SECONDS = 5.0
 RECOMPUTE_FROM = 300_000_000  # parameters; below, activations are small and memory is cheap
 
 
+Validate = Callable[[Tensor, Llama], Gain]  # rows, and the model to measure behind
+
+
 class Examples(Protocol):
     """Examples by number, without end."""
 
@@ -50,7 +53,7 @@ class Tuned:
     checks: list[Check] = field(default_factory=list)
     steps: int = 0
     seconds: float = 0.0
-    bfloat16: bool | None = None
+    bfloat16: bool = False
     interrupted: bool = False
 
 
@@ -71,7 +74,7 @@ def train(
     model: Llama,
     prefix: Prefix,
     examples: Examples,
-    validate: Callable[[Tensor], Gain],
+    validate: Validate,
     config: TuningConfig,
     report: Callable[[float, "Tuned"], None],
     *,
@@ -82,11 +85,12 @@ def train(
     """Tune `prefix`; returns the best rows seen.
 
     `validate` scores rows on the validation files, before the first step and `config.checks` times
-    after; training stops early when `config.patience` checks in a row were not the best. `report`
-    hears the share done and the state after every step. Ctrl-C ends the loop at once and keeps
-    what was best until then. With `resumable`, the state is kept every `SAVE_SECONDS`, and a run
-    that was killed goes on from there; with `config.steps` it ends at the same bytes. Several
-    processes (`group`) share the examples of every step.
+    after, behind the model in the precision that it learns in: bfloat16 where that is faster.
+    Training stops early when `config.patience` checks in a row were not the best. `report` hears
+    the share done and the state after every step. Ctrl-C ends the loop at once and keeps what was
+    best until then. With `resumable`, the state is kept every `SAVE_SECONDS`, and a run that was
+    killed goes on from there; with `config.steps` it ends at the same bytes. Several processes
+    (`group`) share the examples of every step.
     """
     return _Run(
         model, prefix, examples, validate, config, report, teacher, resumable, group or Group()
@@ -98,7 +102,7 @@ class _Run:
     model: Llama
     prefix: Prefix
     examples: Examples
-    validate: Callable[[Tensor], Gain]
+    validate: Validate
     config: TuningConfig
     report: Callable[[float, Tuned], None]
     teacher: Teacher | None
@@ -118,16 +122,16 @@ class _Run:
         self.recompute = size >= RECOMPUTE_FROM
         began = time.monotonic()
         tuned = self._taken_up()
+        # decided once: another precision would end at other bytes
+        low = tuned.bfloat16 if tuned else bool(self.group.told(bfloat16_wins()))
+        self.bfloat16 = low
+        self.learning = (
+            in_bfloat16(self.model) if low and not is_sharded(self.model) else self.model
+        )
         if tuned is None:
             rows = self._rows()
-            check = Check(0.0, 0, 0.0, 0.0, self.validate(rows))
-            tuned = Tuned(rows, check, [check])
-        if tuned.bfloat16 is None:  # decided once: another precision would end at other bytes
-            tuned.bfloat16 = bool(self.group.told(bfloat16_wins()))
-        self.bfloat16 = tuned.bfloat16
-        self.learning = self.model
-        if self.bfloat16 and not is_sharded(self.model):
-            self.learning = in_bfloat16(self.model)
+            check = Check(0.0, 0, 0.0, 0.0, self.validate(rows, self.learning))
+            tuned = Tuned(rows, check, [check], bfloat16=low)
         before, saved = tuned.seconds, began
         fraction, measuring = self._fraction(tuned, 0.0), 0.0
         try:
@@ -195,17 +199,19 @@ class _Run:
         return float(sums[0] / sums[1])
 
     def _rows(self) -> Tensor:
-        """What would be written now: the mean of the offsets, most of it of the latest ones.
+        """What would be written now: part of the way from the start to the mean of the offsets,
+        most of it of the latest ones.
 
         A power-function moving average (Karras et al. 2024, arXiv 2312.02696), whose memory grows
-        with the run, so that it suits every time budget.
+        with the run, so that it suits every time budget. All of the way costs in code that is
+        unlike what was tuned on, unseen files of the same repository among it.
         """
         with torch.no_grad():
-            return self.prefix.rows(self.mean)
+            return self.prefix.rows(self.config.interpolation * self.mean)
 
     def _check(self, tuned: Tuned, fraction: float, loss: float) -> None:
         rows = self._rows()
-        gain = self.validate(rows)
+        gain = self.validate(rows, self.learning)
         check = Check(fraction, tuned.steps, tuned.seconds, loss, gain)
         tuned.checks.append(check)
         if gain.mean > tuned.best.gain.mean:

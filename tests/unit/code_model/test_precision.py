@@ -4,7 +4,7 @@ import torch
 
 from code_model.llama import Llama, LlamaConfig, PrefixKV
 from code_model.loading import BaseModel, weights_hash
-from code_model.precision import in_bfloat16
+from code_model.precision import _quicker, autocast_of, in_bfloat16
 from code_model.soft_prompt import kv_of_ids
 
 
@@ -13,7 +13,9 @@ def test_the_copy_says_what_autocast_says(base: BaseModel) -> None:
     low = in_bfloat16(base.model)
     prefix = PrefixKV(kv_of_ids(base.model, [0, 5, 6]))
     ids = torch.tensor([[9, 30, 31, 32]])
-    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+    with torch.no_grad(), autocast_of(base.model):
+        assert not torch.is_autocast_enabled("cpu")
+    with torch.no_grad(), autocast_of(low):
         expected = base.model.logits(base.model(ids, prefix))
         said = low.logits(low(ids, prefix, embeddings=base.model.model.embed_tokens(ids)))
     torch.testing.assert_close(said, expected)
@@ -38,3 +40,9 @@ def test_a_head_of_its_own_is_copied_too() -> None:
     assert low.lm_head.weight.dtype == torch.bfloat16
     assert low.lm_head.weight.float().equal(model.lm_head.weight.bfloat16().float())
     assert not any(one.requires_grad for one in low.parameters())
+
+
+def test_the_probe_tells_little_work_from_much() -> None:
+    little, much = torch.ones(32, 32), torch.ones(1024, 1024)
+    assert _quicker(little, much)
+    assert not _quicker(much, little)
