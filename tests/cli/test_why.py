@@ -1,9 +1,9 @@
 """`attune why` as people run it."""
 
-import configparser
 import inspect
 import json
 import shutil
+import stringprep
 from pathlib import Path
 
 import pytest
@@ -53,11 +53,11 @@ def test_terminal(repository: Path, tiny_model: Path) -> None:
 
 
 def test_a_prompt_that_does_not_fit_the_file_is_left_out(repository: Path) -> None:
-    """The shipped prompt that was tuned on networkx, in front of the standard library's code."""
+    """The shipped prompt that was tuned on networkx, in front of tables of characters."""
     prompt = repository / DEFAULT_PROMPT
     prompt.parent.mkdir()
     shutil.copy(controls.FOLDER / f"networkx{SUFFIX}", prompt)
-    text = inspect.getsource(configparser.RawConfigParser.read_dict)
+    text = inspect.getsource(stringprep)
     (repository / "main.py").write_text(text)
     place = f"{repository / 'main.py'}:{text.count(chr(10)) // 2}:1"
     serving = [

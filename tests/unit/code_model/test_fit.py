@@ -1,5 +1,6 @@
 """Whether a prompt fits a file: the same nats that tuning measures, of its own text."""
 
+import statistics
 from pathlib import Path
 
 import pytest
@@ -64,7 +65,7 @@ def test_it_ends_at_the_next_layer_when_cancelled(base):
         gain_on(base, prompt_of(base), "a.py", TEXT, cancel)
 
 
-def test_a_prompt_fits_its_own_repository_and_no_other_wherever_the_file_lies():
+def test_a_prompt_fits_its_own_repository_and_little_else_wherever_the_file_lies():
     """A prompt knows its repository's paths too, which must not speak for the text."""
     base = load_model()
     own, other = (
@@ -73,10 +74,9 @@ def test_a_prompt_fits_its_own_repository_and_no_other_wherever_the_file_lies():
     files = generic.sample()[:10]
     for folder in ("", "networkx/algorithms/"):
         gains = [gain_on(base, other, folder + file.path, file.text) for file in files]
-        assert all(misfit(other, gain) is not None for gain in gains)
+        assert sum(misfit(other, gain) is not None for gain in gains) >= 0.6 * len(gains)
+        assert max(gains) < 0.02, "where it serves another's file, it says little there"
     modules = sorted(Path(rich.__file__).parent.glob("[a-c]*.py"))
-    fitting = [
-        misfit(own, gain_on(base, own, f"rich/{one.name}", one.read_text("utf-8"))) is None
-        for one in modules
-    ]
-    assert sum(fitting) > 0.8 * len(modules)
+    gains = [gain_on(base, own, f"rich/{one.name}", one.read_text("utf-8")) for one in modules]
+    assert sum(misfit(own, gain) is None for gain in gains) > 0.8 * len(modules)
+    assert statistics.median(gains) > 0.02

@@ -1,9 +1,9 @@
 """Which prompt serves, what is said about it, and that a changed file counts at once."""
 
-import configparser
 import dataclasses
 import inspect
 import queue
+import stringprep
 from pathlib import Path
 
 import numpy as np
@@ -309,8 +309,8 @@ def test_a_real_prompt_leaves_out_code_of_another_kind(tmp_path, default, told):
     base = load_model()
     default.write_bytes((controls.FOLDER / "networkx.attune.safetensors").read_bytes())
     model = AttunedModel(base, None, tmp_path, told.append)
-    text = inspect.getsource(configparser)
-    request = CompletionRequest(text, "vendored/configparser.py", len(text) // 2)
+    text = inspect.getsource(stringprep)  # tables of characters
+    request = CompletionRequest(text, "vendored/stringprep.py", len(text) // 2)
     assert model.complete(request, Run()).prompt is not None
     model.weigh(request, Run())
     assert "does not fit this file" in told[-1].message
