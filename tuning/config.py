@@ -38,8 +38,8 @@ class TuningConfig:
     weight_decay: float = 0.025
     # the offsets of step t count t ** averaging in the mean that is measured and written
     averaging: float = 4.0
-    # of that mean is measured and written, by interpolation between start and tuned weights
-    # (WiSE-FT, Wortsman et al. 2022, arXiv 2109.01903)
+    # the share of that mean that is measured and written: interpolation between start and tuned
+    # weights (WiSE-FT, Wortsman et al. 2022, arXiv 2109.01903)
     interpolation: float = 0.8
     clip: float = 1.0
     examples_per_step: int = 4

@@ -22,7 +22,6 @@ from tuning.prefix import Prefix
 SAVE_SECONDS = 5.0
 RECOMPUTE_FROM = 300_000_000  # parameters; below, activations are small and memory is cheap
 
-
 Validate = Callable[[Tensor, Llama], Gain]  # rows, and the model to measure behind
 
 

@@ -101,6 +101,26 @@ def test_what_is_measured_and_kept_is_part_of_the_mean_of_the_steps(base: BaseMo
     assert not tuned.rows.equal(prefix.rows()), "not the last offsets alone"
 
 
+def test_looks_are_behind_the_model_as_it_learns(
+    base: BaseModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In bfloat16 where that is faster, and what they say is what float32 says, nearly."""
+    monkeypatch.setattr("tuning.train.bfloat16_wins", lambda: True)
+    seen = []
+
+    def validate(rows: torch.Tensor, model: Llama) -> Gain:
+        with torch.no_grad():
+            kv = FORMS[CONFIG.form](rows).kv(base.model)
+        low, full = (middle_nats(one, kv, EXAMPLES) for one in (model, base.model))
+        np.testing.assert_allclose(low, full, rtol=0.02)
+        seen.append(model.model.embed_tokens.weight.dtype)
+        return Gain(0.0, 0.0, 0.0)
+
+    _, tuned = tuned_on_examples(base, CONFIG, validate)
+    assert tuned.bfloat16
+    assert seen == [torch.bfloat16] * 4
+
+
 def test_decay_leads_back_to_the_start(base: BaseModel) -> None:
     def moved(decay: float) -> float:
         start, tuned = tuned_on_examples(
