@@ -6,13 +6,13 @@
 Every package of `pretraining/packages.toml` that was held out whole is fetched with pip as its
 source distribution, which is the repository with its tests, and tuned on. Each prompt is proved on
 its package's unseen files beside no prompt, prompts of two other packages, a generic one,
-retrieval, both, and with `--lora` LoRA by PEFT at equal wall time (the best of three learning
-rates, chosen by the validation files; the prompt has one). Also measured are bits per byte of whole
-unseen files, left to right, and what the prompt costs in another package, used there always or only
-where it fits the file, as the server does. Results are kept in DIR after every step; run again, it
-goes on from there, and when all packages are through, it writes them to
-`benchmarks/results/tuning.json`. `--controls` tunes the controls anew and puts them into the
-package: that is to be done once for every new default model, before anything else.
+retrieval, both, and with `--lora` LoRA by PEFT at equal wall time. Also measured are bits per byte
+of whole unseen files, left to right, and what the prompt costs in another package, used there
+always or only where it fits the file, as the server does. Results are kept in DIR after every step;
+run again, it goes on from there. A package that is through takes its place in
+`benchmarks/results/tuning.json`, which is replaced when all are through and it was of another
+model or time. `--controls` tunes the controls anew and puts them into the package: that is to be
+done once for every new default model, before anything else.
 """
 
 import argparse
@@ -108,6 +108,7 @@ def tuned_on(
     return {
         "prompt": str(report.written),
         "bytes": report.written.stat().st_size,
+        "machine": _machine(prompt),
         "steps": report.steps,
         "seconds": round(report.checks[-1].seconds, 1),
         "curve": [[round(seconds, 1), round(gain, 5)] for seconds, gain in gains],
@@ -117,6 +118,13 @@ def tuned_on(
         "files_bits_per_byte": whole,
         "files_gain": round(1 - whole["this prompt"] / whole["no prompt"], 5),
     }
+
+
+def _machine(prompt: PromptFile) -> str:
+    """What a prompt was tuned on: the processor, its widest vectors, and the precision."""
+    precision = "bfloat16" if prompt.manifest.recipe["bfloat16"] else "float32"
+    name = torch.cpu.get_capabilities()["cpu_name"]
+    return f"{name}, {torch.backends.cpu.get_cpu_capability()}, {precision}"
 
 
 def make_controls(base: BaseModel, found: dict[str, Path], config: TuningConfig) -> None:
@@ -180,38 +188,36 @@ def own(base: BaseModel, repository: Path, prompt: PromptFile) -> dict[str, Any]
 
 
 def lora_on(
-    base: BaseModel, repository: Path, elsewhere: Path, config: TuningConfig, rate: float
-) -> dict[str, float]:
-    """What LoRA saves, tuned at a learning rate for the time of the prompt: on the validation
-    files, on the unseen files and on those of `elsewhere`."""
+    base: BaseModel, repository: Path, elsewhere: Path, config: TuningConfig
+) -> dict[str, Any]:
+    """What LoRA saves, tuned for the time of the prompt: on the validation files, on the unseen
+    files and on those of `elsewhere`.
+
+    Each of `LORA_RATES` gets a third of that time first, and the validation files choose among
+    them; the prompt has one rate.
+    """
     job = new_job(base, collect(repository), config, None)
     sides = {
         "validation": validation_holes(job),
         "gain": holes_of(job),
         "unrelated": holes_of(new_job(base, collect(elsewhere), TuningConfig(), None)),
     }
-    tuned = tune_lora(base, job.examples, config, learning_rate=rate)
     none = prefix_kv(base, None)
-    found = {}
-    for side, holes in sides.items():
-        examples = [hole.example for hole in holes]
+
+    def on(side: str, tuned: BaseModel) -> float:
+        examples = [hole.example for hole in sides[side]]
         before, after = (middle_nats(one.model, none, examples).sum() for one in (base, tuned))
-        found[side] = round(1 - float(after / before), 5)
-    return found
+        return round(1 - float(after / before), 5)
 
-
-def has_lora(measured: dict[str, Any]) -> bool:
-    """Whether LoRA was tuned on this package."""
-    return any(key.startswith("lora ") for key in measured)
-
-
-def best_lora(measured: dict[str, Any]) -> dict[str, float]:
-    """Of the learning rates that were tried on this package, what did best on the validation files.
-
-    Raises `ValueError` without any.
-    """
-    tried = [measured[key] for key in measured if key.startswith("lora ")]
-    return max(tried, key=lambda one: one["validation"])
+    third = replace(config, minutes=config.minutes / 3)
+    tried = {
+        rate: on("validation", tune_lora(base, job.examples, third, learning_rate=rate))
+        for rate in LORA_RATES
+    }
+    best = max(tried, key=tried.__getitem__)
+    tuned = tune_lora(base, job.examples, config, learning_rate=best)
+    measured: dict[str, Any] = {side: on(side, tuned) for side in sides}
+    return {"rate": best, "tried": {f"{rate:g}": gain for rate, gain in tried.items()}, **measured}
 
 
 def files_bits_per_byte(
@@ -281,32 +287,35 @@ def main() -> None:
             lambda prompt=prompt, elsewhere=elsewhere: unrelated(base, found[elsewhere], prompt),
         )
         keep(name, "own", lambda name=name, prompt=prompt: own(base, found[name], prompt))
-        for rate in LORA_RATES if given.lora else ():
+        if given.lora:
             keep(
                 name,
-                f"lora {rate:g}",
-                lambda name=name, elsewhere=elsewhere, rate=rate: lora_on(
-                    base, found[name], found[elsewhere], config, rate
+                "lora",
+                lambda name=name, elsewhere=elsewhere: lora_on(
+                    base, found[name], found[elsewhere], config
                 ),
             )
     show(results, names)
-    if all(name in results for name in packages()[1]):
-        RESULTS.write_text(json.dumps(_told(results, given.minutes, base), indent=1) + "\n")
-        print(RESULTS)
+    record(results, given.minutes, base)
 
 
-def _told(results: dict[str, Any], minutes: float, base: BaseModel) -> dict[str, Any]:
-    """What the results file says: without this machine's paths."""
+def record(results: dict[str, Any], minutes: float, base: BaseModel) -> None:
+    """Put the packages into the results file, without this machine's paths, if it is of the same
+    model, time and number of threads, or if all of them are there to replace it."""
+    of: dict[str, Any] = {
+        "minutes": minutes,
+        "threads": torch.get_num_threads(),
+        "model_fingerprint": base.model_fingerprint[:12],
+    }
+    kept = json.loads(RESULTS.read_text())
+    others = kept["packages"] if of.items() <= kept.items() else {}
     told = {
         name: {**one, "tuned": {**one["tuned"], "prompt": Path(one["tuned"]["prompt"]).name}}
         for name, one in results.items()
     }
-    return {
-        "minutes": minutes,
-        "threads": torch.get_num_threads(),
-        "model_fingerprint": base.model_fingerprint[:12],
-        "packages": told,
-    }
+    if (others | told).keys() >= set(packages()[1]):
+        RESULTS.write_text(json.dumps({**of, "packages": others | told}, indent=1) + "\n")
+        print(RESULTS)
 
 
 def show(results: dict[str, Any], names: Sequence[str]) -> None:
@@ -327,8 +336,8 @@ def show(results: dict[str, Any], names: Sequence[str]) -> None:
         "as served": lambda one: one["own"]["served"][0],
         "elsewhere": lambda one: one["unrelated"]["always"][0],
         "elsewhere as served": lambda one: one["unrelated"]["served"][0],
-        "LoRA": lambda one: best_lora(one)["gain"],
-        "LoRA elsewhere": lambda one: best_lora(one)["unrelated"],
+        "LoRA": lambda one: one["lora"]["gain"],
+        "LoRA elsewhere": lambda one: one["lora"]["unrelated"],
     }
     table = Table(title="Share of bits saved on unseen files")
     table.add_column("package")
@@ -340,7 +349,7 @@ def show(results: dict[str, Any], names: Sequence[str]) -> None:
         for title, read in columns.items():
             try:
                 value = read(results[name])
-            except (KeyError, TypeError, ValueError):
+            except (KeyError, TypeError):
                 value = None
             if value is not None:
                 gathered[title].append(value)

@@ -8,8 +8,6 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmarks.tuning import best_lora, has_lora
-
 RESULTS = Path("benchmarks/results")
 PICTURE = Path("docs/images/tuning.png")
 FITTING = Path("docs/images/fitting.png")
@@ -29,7 +27,7 @@ def main() -> None:
     PICTURE.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(PICTURE, dpi=150)
     figure = Figure(figsize=(11, 3.6), layout="constrained")
-    if any(has_lora(one) for one in packages.values()):
+    if any("lora" in one for one in packages.values()):
         grid = figure.add_gridspec(1, 2, width_ratios=(1, 1.5))
         _beside_lora(figure.add_subplot(grid[0]), packages)
         _fitting(figure.add_subplot(grid[1]), packages)
@@ -101,11 +99,11 @@ def _by_models(axes: Axes, studies: dict[str, Any]) -> None:
 
 
 def _beside_lora(axes: Axes, packages: dict[str, Any]) -> None:
-    both = [(name, one) for name, one in packages.items() if has_lora(one)]
+    both = [(name, one) for name, one in packages.items() if "lora" in one]
     for row, (_, one) in enumerate(both):
         bars = (
             ("this prompt", OWN, one["tuned"]["proof"]["gain"]),
-            ("LoRA, the same time", LORA, best_lora(one)["gain"]),
+            ("LoRA, the same time", LORA, one["lora"]["gain"]),
         )
         for number, (label, color, value) in enumerate(bars):
             axes.barh(row + 0.18 - 0.36 * number, 100 * value, 0.34, color=color,

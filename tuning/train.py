@@ -1,5 +1,6 @@
 """The training loop: only the prompt learns; the model behind it stays as it is."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -20,6 +21,7 @@ from tuning.objective import Teacher, step_gradient
 from tuning.prefix import Prefix
 
 SAVE_SECONDS = 5.0
+LOOKS_SHARE = 0.15  # of a time budget, at most, for looks at the validation files
 RECOMPUTE_FROM = 300_000_000  # parameters; below, activations are small and memory is cheap
 
 Validate = Callable[[Tensor, Llama], Gain]  # rows, and the model to measure behind
@@ -84,7 +86,8 @@ def train(
     """Tune `prefix`; returns the best rows seen.
 
     `validate` scores rows on the validation files, before the first step and `config.checks` times
-    after, behind the model in the precision that it learns in: bfloat16 where that is faster.
+    after (less often where a look takes long), behind the model in the precision that it learns in:
+    bfloat16 where that is faster.
     Training stops early when `config.patience` checks in a row were not the best. `report` hears
     the share done and the state after every step. Ctrl-C ends the loop at once and keeps what was
     best until then. With `resumable`, the state is kept every `SAVE_SECONDS`, and a run that was
@@ -133,17 +136,19 @@ class _Run:
             tuned = Tuned(rows, check, [check], bfloat16=low)
         before, saved = tuned.seconds, began
         fraction, measuring = self._fraction(tuned, 0.0), 0.0
+        due = self._next_look(tuned, measuring)
         try:
             while fraction < 1.0 and not self._is_long_past(tuned):
                 loss = self._step(tuned.steps, max(rate(fraction, config.warmup), 1e-3))
                 tuned.steps += 1
                 tuned.seconds = before + time.monotonic() - began
                 fraction = self._fraction(tuned, measuring)
-                checked = fraction >= len(tuned.checks) / config.checks or fraction >= 1.0
+                checked = fraction >= due
                 if checked:
                     started = time.monotonic()
                     self._check(tuned, fraction, loss)
                     measuring = time.monotonic() - started
+                    due = self._next_look(tuned, measuring)
                 self.report(fraction, tuned)
                 now = time.monotonic()
                 if self.group.leads and (checked or now - saved > SAVE_SECONDS):
@@ -161,6 +166,18 @@ class _Run:
             return min(1.0, tuned.steps / self.config.steps)
         spent = (tuned.seconds + measuring) / (60.0 * self.config.minutes)
         return self.group.told(min(1.0, spent))
+
+    def _next_look(self, tuned: Tuned, measuring: float) -> float:
+        """The share done at which to look again: the next of `config.checks` even ones, or so much
+        later, and so far from the end, that looks of `measuring` seconds take no more than their
+        share of the time."""
+        last, looks = tuned.checks[-1].fraction, self.config.checks
+        even = (math.floor(last * looks + 1e-9) + 1) / looks - 1e-9
+        if self.config.steps is not None:
+            return even
+        apart = measuring / (60.0 * self.config.minutes * LOOKS_SHARE)
+        due = max(even, last + apart)
+        return self.group.told(due if due + apart <= 1.0 else 1.0)
 
     def _is_long_past(self, tuned: Tuned) -> bool:
         return len(tuned.checks) - 1 - tuned.checks.index(tuned.best) >= self.config.patience

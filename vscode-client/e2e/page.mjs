@@ -4,7 +4,7 @@ import { copyFile, readFile, rename } from "node:fs/promises";
 import { createRequire } from "node:module";
 import path from "node:path";
 import { readLog } from "./logs.mjs";
-import { descendants } from "./processes.mjs";
+import { descendants, kill } from "./processes.mjs";
 
 const STATUS = ".statusbar-item[id*='attune.status']";
 const HURRY_MS = 1000 / 12;
@@ -225,7 +225,7 @@ export const actions = {
     const ids = await descendants();
     const servers = (await Promise.all(ids.map(isServer))).flatMap((is, index) => (is ? [ids[index][0]] : []));
     if (servers.length === 0) throw new Error("there is no server to kill");
-    for (const id of servers) process.kill(id, "SIGKILL");
+    servers.forEach(kill);
   },
   async copy(page, [from, to]) {
     await copyFile(from, `${to}.new`);

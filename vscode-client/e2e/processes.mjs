@@ -21,10 +21,19 @@ export async function descendants() {
   return [...all].filter(([id]) => id !== process.pid && isOurs(id)).map(([id, { started }]) => [id, started]);
 }
 
+/** Kill a process that may end by itself at any moment. */
+export function kill(id) {
+  try {
+    process.kill(id, "SIGKILL");
+  } catch (error) {
+    if (error.code !== "ESRCH") throw error;
+  }
+}
+
 export async function killRemaining(recorded) {
   const all = await processes();
   for (const [id, started] of recorded) {
     const now = all.get(id);
-    if (now?.started === started && now.state !== "Z") process.kill(id, "SIGKILL");
+    if (now?.started === started && now.state !== "Z") kill(id);
   }
 }

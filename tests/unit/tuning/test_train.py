@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ from tuning.corpus import SourceFile
 from tuning.evaluate import Gain, middle_nats, paired_gain
 from tuning.examples import Example, HeldOutHole
 from tuning.prefix import FORMS, initial_ids, initial_prefix
-from tuning.train import Resumable, Tuned, Validate, rate, train
+from tuning.train import LOOKS_SHARE, Resumable, Tuned, Validate, rate, train
 
 CONFIG = TuningConfig(
     num_virtual_tokens=8, steps=12, learning_rate=0.15, examples_per_step=4, checks=3, seed=1
@@ -119,6 +120,38 @@ def test_looks_are_behind_the_model_as_it_learns(
     _, tuned = tuned_on_examples(base, CONFIG, validate)
     assert tuned.bfloat16
     assert seen == [torch.bfloat16] * 4
+
+
+@pytest.mark.parametrize(("look_seconds", "looks"), [(0.5, 8), (12.0, 3)])
+def test_looks_take_a_small_share_of_the_minutes(
+    base: BaseModel, monkeypatch: pytest.MonkeyPatch, look_seconds: float, looks: int
+) -> None:
+    """By a clock that only examples (a second each) and looks move on."""
+    now = 0.0
+
+    class Slow(Cycle):
+        def __getitem__(self, number: int) -> Example:
+            nonlocal now
+            now += 1.0
+            return super().__getitem__(number)
+
+    def validate(rows: torch.Tensor, model: Llama) -> Gain:
+        nonlocal now
+        now += look_seconds
+        return Gain(now, 0.0, 0.0)
+
+    monkeypatch.setattr("tuning.train.time", SimpleNamespace(monotonic=lambda: now))
+    config = replace(CONFIG, steps=None, minutes=4.0, checks=8)
+    prefix = initial_prefix(base, config.form, START)
+    shares: list[float] = []
+    tuned = train(
+        base.model, prefix, Slow(), validate, config, lambda share, tuned: shares.append(share)
+    )
+    assert len(tuned.checks) == 1 + looks
+    assert tuned.checks[-1].fraction == 1.0
+    assert tuned.checks[-1].step == tuned.steps
+    assert now <= 240.0 + 2 * 4.0, "the budget is kept, but for the last step"
+    assert looks * look_seconds <= LOOKS_SHARE * 240.0 + look_seconds
 
 
 def test_decay_leads_back_to_the_start(base: BaseModel) -> None:
