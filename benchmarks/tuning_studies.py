@@ -82,9 +82,9 @@ def gains(
     return {
         **measured,
         "steps": found.steps,
-        "best_step": found.best.step,
+        "best_step": found.taken.step,
         "seconds": round(found.seconds, 1),
-        "validation": round(found.best.gain.mean, 5),
+        "validation": round(found.taken.gain.mean, 5),
         "files": job.split.sizes,
         "holes": len(holes),
     }

@@ -41,6 +41,12 @@ class Gain:
         """Whether the interval excludes zero."""
         return self.low > 0.0
 
+    @property
+    def standard_error(self) -> float:
+        """As far as the interval tells, as if it were normal; 0 without an interval."""
+        bounded = math.isfinite(self.low) and math.isfinite(self.high)
+        return (self.high - self.low) / (2 * 1.96) if bounded else 0.0
+
     def to_json(self) -> dict[str, float | None]:
         """The figures; no interval comes from a single file."""
         bounded = math.isfinite(self.low)

@@ -47,10 +47,10 @@ class Check:
 
 @dataclass
 class Tuned:
-    """The best rows (P, width) so far by validation gain, and how they came about."""
+    """The rows (P, width) of the look that is taken so far, and how they came about."""
 
     rows: Tensor
-    best: Check
+    taken: Check
     checks: list[Check] = field(default_factory=list)
     steps: int = 0
     seconds: float = 0.0
@@ -83,16 +83,17 @@ def train(
     resumable: Resumable | None = None,
     group: Group | None = None,
 ) -> Tuned:
-    """Tune `prefix`; returns the best rows seen.
+    """Tune `prefix`; returns the rows of the last look that is as good as any.
 
     `validate` scores rows on the validation files, before the first step and `config.checks` times
     after (less often where a look takes long), behind the model in the precision that it learns in:
     bfloat16 where that is faster.
-    Training stops early when `config.patience` checks in a row were not the best. `report` hears
-    the share done and the state after every step. Ctrl-C ends the loop at once and keeps what was
-    best until then. With `resumable`, the state is kept every `SAVE_SECONDS`, and a run that was
-    killed goes on from there; with `config.steps` it ends at the same bytes. Several processes
-    (`group`) share the examples of every step.
+    Few files cannot tell looks apart that differ by less than a standard error, and the later one
+    has learnt longer. Training stops early when `config.patience` looks in a row were worse than
+    that. `report` hears the share done and the state after every step. Ctrl-C ends the loop at once
+    and keeps what was taken until then. With `resumable`, the state is kept every `SAVE_SECONDS`,
+    and a run that was killed goes on from there; with `config.steps` it ends at the same bytes.
+    Several processes (`group`) share the examples of every step.
     """
     return _Run(
         model, prefix, examples, validate, config, report, teacher, resumable, group or Group()
@@ -180,7 +181,7 @@ class _Run:
         return self.group.told(due if due + apart <= 1.0 else 1.0)
 
     def _is_long_past(self, tuned: Tuned) -> bool:
-        return len(tuned.checks) - 1 - tuned.checks.index(tuned.best) >= self.config.patience
+        return len(tuned.checks) - 1 - tuned.checks.index(tuned.taken) >= self.config.patience
 
     def _step(self, step: int, share: float) -> float:
         """One update; returns the loss in nats per weight (a scored token weighs 1)."""
@@ -230,8 +231,10 @@ class _Run:
         gain = self.validate(rows, self.learning)
         check = Check(fraction, tuned.steps, tuned.seconds, loss, gain)
         tuned.checks.append(check)
-        if gain.mean > tuned.best.gain.mean:
-            tuned.rows, tuned.best = rows, check
+        top = max((one.gain for one in tuned.checks), key=lambda one: one.mean)
+        better = gain.mean > tuned.checks[0].gain.mean
+        if better and gain.mean >= top.mean - top.standard_error:
+            tuned.rows, tuned.taken = rows, check
 
     def _save(self, tuned: Tuned) -> None:
         if self.resumable is None:
@@ -241,7 +244,7 @@ class _Run:
             "steps": tuned.steps,
             "seconds": tuned.seconds,
             "bfloat16": tuned.bfloat16,
-            "best": tuned.checks.index(tuned.best),
+            "taken": tuned.checks.index(tuned.taken),
             "checks": [asdict(check) for check in tuned.checks],
         }
         tensors = {
@@ -270,7 +273,7 @@ class _Run:
             "exp_avg_sq": tensors["exp_avg_sq"],
         }
         checks = [Check(**{**one, "gain": Gain(**one["gain"])}) for one in state["checks"]]
-        best = checks[state["best"]]
+        taken = checks[state["taken"]]
         return Tuned(
-            tensors["rows"], best, checks, state["steps"], state["seconds"], state["bfloat16"]
+            tensors["rows"], taken, checks, state["steps"], state["seconds"], state["bfloat16"]
         )

@@ -167,7 +167,7 @@ def tune(
             job = replace(job, base=base)
         draft = _prompt_file(job, tuned.rows, tuned, measured={})
         proof = None
-        found = job.present is None or tuned.best.step > 0  # else that one stays
+        found = job.present is None or tuned.taken.step > 0  # else that one stays
         if found and not tuned.interrupted and group.leads:
             ways = {NO_PROMPT: Way(base)}
             if job.present is None:
@@ -187,7 +187,7 @@ def tune(
         proven = _serves(proof, tuned)
         written = None
         if group.leads and found and (proof is not None or proven):
-            measured = proof.to_json() if proof else _validated(tuned.best.gain)
+            measured = proof.to_json() if proof else _validated(tuned.taken.gain)
             measured |= {"proven": proven, "curve": _curve(tuned.checks)}
             if searched is not None:
                 measured["context"] = searched.to_json()
@@ -287,7 +287,7 @@ def _with_retrieval(base: BaseModel, prompt: PromptFile) -> dict[str, Way]:
 def _serves(proof: Proof | None, tuned: Tuned) -> bool:
     """Whether the prompt may serve: proven, and after a refresh no worse than before it."""
     if proof is None:
-        return tuned.best.gain.proven
+        return tuned.taken.gain.proven
     before = [arm.gain.mean for arm in proof.arms if arm.name == PRESENT]
     return proof.proven and all(proof.gain.mean >= mean for mean in before)
 
@@ -310,7 +310,7 @@ def _prompt_file(job: Job, rows: Tensor, tuned: Tuned, measured: dict[str, Any])
         commit=commit_of(job.read.root),
         recipe={
             **_recipe(config),
-            "steps": tuned.best.step,
+            "steps": tuned.taken.step,
             "bfloat16": bool(tuned.bfloat16),
             "validation_files": [digest(file.path) for file in job.split.validation],
             "test_files": [digest(file.path) for file in job.split.test],

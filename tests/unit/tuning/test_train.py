@@ -69,7 +69,7 @@ def test_the_prompt_learns_and_the_model_stays_frozen(base: BaseModel, form: For
     before = weights_hash(base.model)
     start, tuned = tuned_on_examples(base, replace(CONFIG, form=form))
     assert weights_hash(base.model) == before
-    assert tuned.best.gain.mean > 0.1
+    assert tuned.taken.gain.mean > 0.1
     assert tuned.steps == 12
     assert [check.step for check in tuned.checks] == [0, 4, 8, 12]
     assert tuned.rows.shape == start.shape
@@ -178,7 +178,7 @@ def test_ctrl_c_keeps_the_best_so_far(base: BaseModel) -> None:
         base, stopped, lambda rows, model: Gain(next(gains), 0.0, 0.0), report
     )
     assert tuned.interrupted
-    assert (tuned.best.step, tuned.best.gain.mean) == (3, 0.3)
+    assert (tuned.taken.step, tuned.taken.gain.mean) == (3, 0.3)
 
 
 class Killed(Exception):
@@ -229,11 +229,44 @@ def test_the_state_of_another_run_is_not_taken_up(base: BaseModel, tmp_path: Pat
     assert seen[0] == 1, "a damaged state is no state"
 
 
+@pytest.mark.parametrize(
+    ("last", "taken"), [(0.31, 3), (0.29, 3), (0.25, 3), (0.23, 2), (0.0, 2), (-0.1, 2)]
+)
+def test_of_looks_within_a_standard_error_of_the_best_the_last_is_taken(
+    base: BaseModel, last: float, taken: int
+) -> None:
+    """0.3 with an interval of ± 0.1: a standard error is 0.051."""
+    gains = iter([0.0, 0.1, 0.3, last])
+    doubt = 0.1
+
+    def validate(rows: torch.Tensor, model: Llama) -> Gain:
+        mean = next(gains)
+        return Gain(mean, mean - doubt, mean + doubt)
+
+    _, tuned = tuned_on_examples(base, CONFIG, validate)
+    assert tuned.checks.index(tuned.taken) == taken
+
+
+def test_a_look_no_better_than_the_start_is_not_taken_for_its_doubt(base: BaseModel) -> None:
+    gains = itertools.chain([0.05], itertools.repeat(0.04))
+    start, tuned = tuned_on_examples(base, CONFIG, lambda rows, model: Gain(next(gains), -1.0, 1.0))
+    assert tuned.rows.equal(start)
+
+
+def test_without_an_interval_the_best_is_taken(base: BaseModel) -> None:
+    """One validation file gives none."""
+    gains = iter([0.0, 0.2, 0.3, 0.29])
+    _, tuned = tuned_on_examples(
+        base, CONFIG, lambda rows, model: Gain(next(gains), -math.inf, math.inf)
+    )
+    assert tuned.checks.index(tuned.taken) == 2
+
+
 def test_training_stops_early_when_the_best_is_long_past(base: BaseModel) -> None:
     gains = itertools.chain([0.0, 0.3], itertools.repeat(0.2))
     config = replace(CONFIG, steps=40, examples_per_step=2, checks=10, patience=3)
     _, tuned = tuned_on_examples(base, config, lambda rows, model: Gain(next(gains), 0.0, 0.0))
-    assert (tuned.best.step, tuned.steps) == (4, 16)
+    assert (tuned.taken.step, tuned.steps) == (4, 16)
     assert not tuned.interrupted
 
 
