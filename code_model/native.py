@@ -14,6 +14,7 @@ import logging
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Sequence
@@ -119,18 +120,26 @@ def compile_library() -> Path | None:
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
         ) as running:
 
+            def kill() -> None:
+                if running.poll() is None:  # with what the compiler has started
+                    os.killpg(running.pid, signal.SIGKILL)
+
             def end() -> None:
-                running.kill()
+                kill()
                 made.unlink(missing_ok=True)
 
             atexit.register(end)  # who leaves meanwhile need not wait
             try:
                 failed = running.wait(COMPILE_SECONDS) != 0
             finally:
-                running.kill()  # else the end of `with` waits for a compiler that takes too long
+                kill()  # else the end of `with` waits for a compiler that takes too long
                 atexit.unregister(end)
         if not failed:
             made.replace(file)
