@@ -32,6 +32,16 @@ typedef float Four __attribute__((vector_size(16), aligned(4), may_alias));
 typedef int32_t Ints __attribute__((vector_size(64), aligned(4), may_alias));
 typedef uint16_t Halves __attribute__((vector_size(32), aligned(2), may_alias));
 
+// What one register holds, and how many sums of a product stay in registers beside its weights.
+#ifdef __AVX512F__
+typedef Floats Register;
+constexpr int kSums = 24;
+#else
+typedef Eight Register;
+constexpr int kSums = 12;
+#endif
+constexpr int kParts = sizeof(Floats) / sizeof(Register);
+
 inline Floats widen(const float* from) { return *reinterpret_cast<const Floats*>(from); }
 
 inline Floats widen(const uint16_t* from) {  // bfloat16 is the upper half of a float
@@ -247,21 +257,31 @@ struct Step {
 
 inline int64_t tiles(int64_t rows) { return (rows + kTile - 1) / kTile; }
 
+// Vectors of rows whose sums for N tokens fit into registers
+constexpr int together(int tokens) {
+  const int most = kSums / (kParts * tokens);
+  return most >= kVectors ? kVectors : most >= 2 ? 2 : 1;
+}
+
 // `out[t]` = 64 rows of a matrix times the token's vector, for N tokens
 template <int N, class Weight>
 inline void multiply(const Weight* tile, const float* x, int64_t width, Floats out[][kVectors]) {
-  Floats sums[N][kVectors] = {};
-  for (int64_t c = 0; c < width; ++c) {
-    // a step waits for memory: ahead of what the processor would fetch, across the page's end
-    for (size_t i = 0; i < kTile * sizeof(Weight); i += kLine)
-      __builtin_prefetch(reinterpret_cast<const char*>(tile + c * kTile) + kAhead + i);
-    Floats weight[kVectors];
-    for (int j = 0; j < kVectors; ++j) weight[j] = widen(tile + c * kTile + j * kLanes);
-    for (int t = 0; t < N; ++t)
-      for (int j = 0; j < kVectors; ++j) sums[t][j] += weight[j] * x[t * width + c];
+  constexpr int some = together(N), registers = some * kParts;
+  for (int first = 0; first < kVectors; first += some) {
+    Register sums[N][registers] = {};
+    for (int64_t c = 0; c < width; ++c) {
+      // a step waits for memory: ahead of what the processor would fetch, across the page's end
+      if (first == 0)
+        for (size_t i = 0; i < kTile * sizeof(Weight); i += kLine)
+          __builtin_prefetch(reinterpret_cast<const char*>(tile + c * kTile) + kAhead + i);
+      Floats weight[some];
+      for (int j = 0; j < some; ++j) weight[j] = widen(tile + c * kTile + (first + j) * kLanes);
+      const auto* weights = reinterpret_cast<const Register*>(weight);
+      for (int t = 0; t < N; ++t)
+        for (int j = 0; j < registers; ++j) sums[t][j] += weights[j] * x[t * width + c];
+    }
+    for (int t = 0; t < N; ++t) std::memcpy(&out[t][first], sums[t], some * sizeof(Floats));
   }
-  for (int t = 0; t < N; ++t)
-    for (int j = 0; j < kVectors; ++j) out[t][j] = sums[t][j];
 }
 
 template <class Weight>

@@ -1,6 +1,7 @@
 """The compiled step against torch, for both ways to hold weights."""
 
 import os
+import subprocess
 import sys
 
 import pytest
@@ -148,6 +149,33 @@ def test_without_a_working_compiler_torch_goes_on(monkeypatch, tmp_path, caplog,
     assert native.compile_library() is None
     assert "torch does its work" in caplog.text
     assert not list((tmp_path / "cache" / "attune").iterdir())
+
+
+ENDS_WHEN_TOLD = """
+import sys, threading
+from code_model.native import compile_library
+threading.Thread(target=compile_library, daemon=True).start()
+sys.stdin.read()
+"""
+
+
+def test_what_a_compiler_has_started_ends_with_who_wanted_it(tmp_path) -> None:
+    """A compiler's driver has others do its work; they would go on for a minute, for nobody."""
+    held, driver = tmp_path / "held", tmp_path / "c++"
+    os.mkfifo(held)
+    driver.write_text(f"#!/bin/sh\n(echo begun; exec sleep 100000) > {held} &\nwait\n")
+    driver.chmod(0o755)
+    environment = os.environ | {"CXX": str(driver), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    with (
+        subprocess.Popen(
+            [sys.executable, "-c", ENDS_WHEN_TOLD], stdin=subprocess.PIPE, env=environment
+        ) as process,
+        held.open() as stream,
+    ):
+        assert stream.readline() == "begun\n"
+        process.communicate()
+        assert stream.read() == "", "at the end, nobody holds the pipe any more"
+    assert process.returncode == 0
 
 
 def test_joined_weights_stay_the_models_own() -> None:
