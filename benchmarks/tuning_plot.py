@@ -91,9 +91,11 @@ def _by_models(axes: Axes, studies: dict[str, Any]) -> None:
                 gains = [100 * row[key][0] for row in rows.values()]
                 axes.plot(known, gains, "o-", label=f"{label}, {title.removeprefix('models: ')}")
             for name, x, y in zip(rows, known, gains, strict=True):
-                axes.annotate(name, (x, y), (0, -12), textcoords="offset points", fontsize=7)
+                axes.annotate(name.split()[0], (x, y), (0, -13), textcoords="offset points",
+                              ha="center", fontsize=7)  # fmt: skip
             axes.invert_xaxis()  # better models to the right
-    axes.set_title("bits saved, %, by the base model's bits per byte", fontsize=10)
+    axes.margins(y=0.2)
+    axes.set_title("bits saved, %, by the base model's bits per byte (with tokens)", fontsize=10)
     axes.legend(fontsize=8)
     axes.spines[["top", "right"]].set_visible(False)
 

@@ -47,6 +47,11 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "all of the way": {"interpolation": 1.0},
     "no decay": {"weight_decay": 0.0},
     "a third of the learning rate": {"learning_rate": 0.033},
+    "twice the learning rate": {"learning_rate": 0.2},
+    "all of the way, twice the learning rate": {"interpolation": 1.0, "learning_rate": 0.2},
+    "the rest weighs 0.6": {"context_weight": 0.6},
+    "hardly any clipping": {"clip": 10.0},
+    "examples of up to 1,024 tokens": {"max_tokens": 1024},
 }
 PARTS: dict[str, dict[str, Any]] = {
     "algorithms": {"include": ("networkx/algorithms/**",)},
