@@ -257,7 +257,7 @@ struct Step {
 
 inline int64_t tiles(int64_t rows) { return (rows + kTile - 1) / kTile; }
 
-// Vectors of rows whose sums for N tokens fit into registers
+// Vectors of rows whose sums for N tokens fit into registers: a divisor of kVectors
 constexpr int together(int tokens) {
   const int most = kSums / (kParts * tokens);
   return most >= kVectors ? kVectors : most >= 2 ? 2 : 1;
