@@ -17,7 +17,7 @@ from attune.why import why
 
 # errors that are answers: one sentence, and the exit code that it deserves
 EXPECTED = {
-    "attune.place": {"PlaceError": BAD_INPUT},
+    "attune.cursor": {"PlaceError": BAD_INPUT},
     "code_context.positions": {"PositionError": BAD_INPUT},
     "code_model.loading": {"ModelLoadError": BAD_INPUT},
     "tuning.corpus": {"CorpusError": BAD_INPUT},
@@ -65,7 +65,7 @@ def complete(
     as_json: Json = False,
 ) -> None:
     """Complete at a place in a file and print the text to insert."""
-    from attune.place import read_place
+    from attune.cursor import read_place
     from attune.repository import other_files
     from attune.serving import choice_at
     from attune.show import waiting
@@ -75,10 +75,10 @@ def complete(
         _say(at.notice)
     neighbours = other_files(at.root)
     with waiting("Loading the model and completing…"):
-        from code_model.completion import complete as complete_at
-        from code_model.engine import Engine
+        from code_model.decoder.session import Engine
         from code_model.loading import load_model
-        from code_model.reasons import REASONS
+        from completion.pipeline import complete as complete_at
+        from completion.reasons import REASONS
 
         base = load_model()
         choice = choice_at(at, prompt, base)

@@ -14,7 +14,7 @@ def is_given(context: typer.Context, name: str) -> bool:
 
 def _around(context: typer.Context, parameter: typer.CallbackParam, value: Path) -> Path:
     """The nearest folder above with `.git` or `.attune`, unless a folder was named."""
-    from attune.place import repository_root
+    from attune.cursor import repository_root
 
     if is_given(context, parameter.name or ""):
         return value

@@ -34,11 +34,11 @@ def examine(repository: Path) -> list[Finding]:
 
 
 def _model_and_prompt(repository: Path) -> list[Finding]:
-    from code_model.completion import complete
-    from code_model.engine import Engine
+    from code_model.decoder.precision import bfloat16_wins
+    from code_model.decoder.session import Engine
+    from code_model.decoder.soft_prompt import prefix_kv
     from code_model.loading import ModelLoadError, load_model
-    from code_model.precision import bfloat16_wins
-    from code_model.soft_prompt import prefix_kv
+    from completion.pipeline import complete
     from prompts.repository import RepositoryPrompts
 
     try:

@@ -114,7 +114,7 @@ def use(
 def diff(one: Reference, other: Reference, root: Root = Path(), as_json: Json = False) -> None:
     """Show in what two prompts differ: what they say, and their numbers."""
     from attune.show_prompts import show_difference
-    from prompts.comparison import compare
+    from prompts.diff import compare
     from prompts.file import read_prompt
     from prompts.workspace import resolve
 
@@ -146,8 +146,8 @@ def verify(prompt: Reference, root: Root = Path(), as_json: Json = False) -> Non
     except PromptError as error:
         checks.append(("signature", False, str(error)))
     with waiting("Loading the model…"):
+        from code_model.decoder.soft_prompt import prefix_kv
         from code_model.loading import load_model
-        from code_model.soft_prompt import prefix_kv
 
         try:
             base = load_model()

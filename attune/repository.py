@@ -5,12 +5,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from attune.place import is_repository
+from attune.cursor import is_repository
 from code_context.indexing import open_index
-from code_context.retrieval import Repository
+from code_context.retrieval import Retriever
 
 
-def other_files(root: Path) -> Repository | None:
+def other_files(root: Path) -> Retriever | None:
     """The repository's index, brought up to date; None outside of a repository.
 
     Shows progress, and what was not as it should be, on stderr.
@@ -28,4 +28,4 @@ def other_files(root: Path) -> Repository | None:
         opened = open_index(root, show)
     for notice in opened.notices:
         console.print(f"attune: {notice}", highlight=False)
-    return Repository(opened.index)
+    return Retriever(opened.index)

@@ -4,7 +4,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from attune.place import Place
+from attune.cursor import Place
 
 if TYPE_CHECKING:
     from code_model.loading import BaseModel
@@ -18,8 +18,8 @@ def choice_at(at: Place, named: str | None, base: "BaseModel") -> "Choice":
     Raises `prompts.errors.PromptError` for a named file that cannot be read.
     """
     from code_context.languages import language_of
+    from code_model.decoder.soft_prompt import prefix_kv
     from code_model.fit import gain_on, misfit
-    from code_model.soft_prompt import prefix_kv
     from prompts.file import read_prompt
     from prompts.repository import Choice, RepositoryPrompts
 

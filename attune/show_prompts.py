@@ -10,7 +10,7 @@ from rich.text import Text
 from attune.show import gain_words, shortened
 
 if TYPE_CHECKING:
-    from prompts.comparison import Comparison
+    from prompts.diff import Comparison
     from tuning.audit import Audit
 
 

@@ -10,8 +10,8 @@ import typer
 from attune.output import PROBLEM, Json, print_json, say
 
 if TYPE_CHECKING:
-    from attune.place import Place
-    from code_model.explanation import Explanation
+    from attune.cursor import Place
+    from completion.explanation import Explanation
 
 # what each source is called, and its colour on the page (light background, dark text)
 SOURCES = {
@@ -53,7 +53,7 @@ def why(
     as_json: Json = False,
 ) -> None:
     """Show what the model is given at a place, what it makes of it, and why."""
-    from attune.place import read_place
+    from attune.cursor import read_place
     from attune.repository import other_files
     from attune.serving import choice_at
     from attune.show import waiting
@@ -61,10 +61,10 @@ def why(
     at = read_place(place)
     neighbours = other_files(at.root)
     with waiting("Loading the model and asking it…"):
-        from code_model.engine import Engine
-        from code_model.explanation import explain
+        from code_model.decoder.session import Engine
         from code_model.loading import load_model
-        from code_model.reasons import REASONS
+        from completion.explanation import explain
+        from completion.reasons import REASONS
 
         base = load_model()
         choice = choice_at(at, prompt, base)

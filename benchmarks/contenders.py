@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import torch
 
-from code_model.engine import Engine
+from code_model.decoder.session import Engine
 from code_model.loading import BaseModel
 
 

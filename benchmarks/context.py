@@ -40,12 +40,12 @@ from code_context.chunks import IDENTIFIER
 from code_context.context import ContextConfig, Snippet
 from code_context.index import RepositoryIndex
 from code_context.indexing import index_file
-from code_context.retrieval import Repository
+from code_context.retrieval import Retriever
 from code_context.syntax import OpenTrees, SyntaxTree, parse
-from code_model.completion import complete, context_at
-from code_model.engine import Engine
+from code_model.decoder.session import Engine
+from code_model.decoder.soft_prompt import prefix_kv
 from code_model.loading import BaseModel, load_model
-from code_model.soft_prompt import prefix_kv
+from completion.pipeline import complete, context_at
 from pretraining import corpus
 from tuning.corpus import SourceFile
 from tuning.evaluate import middle_nats
@@ -62,7 +62,7 @@ Seconds = tuple[float, float]
 TYPED = "    value = compute(first, second)\n"
 
 
-class RandomCode(Repository):
+class RandomCode(Retriever):
     """A control: chunks of other files, drawn without looking at the cursor."""
 
     def __init__(self, files: Sequence[SourceFile]) -> None:
@@ -183,15 +183,15 @@ def _holes(base: BaseModel, files: Sequence[SourceFile], count: int) -> list[Hel
     return held_out_holes(base, drawn, config=PLAIN, room=512, count=count, seed=SEED)[:count]
 
 
-def _indexed(files: Sequence[SourceFile]) -> Repository:
+def _indexed(files: Sequence[SourceFile]) -> Retriever:
     index = RepositoryIndex()
     for file in files:
         index.put(file.path, file.text)
-    return Repository(index)
+    return Retriever(index)
 
 
 def _exact(
-    engine: Engine, one: HeldOutHole, config: ContextConfig, repository: Repository | None
+    engine: Engine, one: HeldOutHole, config: ContextConfig, repository: Retriever | None
 ) -> bool:
     text = without_middle(one.file, one.hole)
     answer = complete(
@@ -298,7 +298,7 @@ def _index(name: str, root: Path) -> list[dict[str, object]]:
 def _assembly(name: str, root: Path) -> list[dict[str, object]]:
     """The context of a cursor where none was before, and of the keystrokes that follow there."""
     base = load_model()
-    repository = Repository(RepositoryIndex(index_file(root), read_only=True))
+    repository = Retriever(RepositoryIndex(index_file(root), read_only=True))
     rng = random.Random(SEED)
     files = [path for path in sorted(root.rglob("*.py")) if 2_000 < path.stat().st_size < 200_000]
     first: list[Seconds] = []

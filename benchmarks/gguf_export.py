@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from code_model.llama import Llama
+from code_model.decoder.llama import Llama
 
 
 def export_gguf(model: Llama, path: Path) -> None:

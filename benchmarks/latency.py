@@ -36,13 +36,13 @@ from benchmarks.gguf_export import export_gguf
 from benchmarks.shape import random_base, transformers_twin
 from code_context.context import ContextConfig
 from code_context.syntax import language_of, parse
-from code_model import native
 from code_model.cancel import Cancel
-from code_model.completion import model_input
-from code_model.engine import Engine
+from code_model.decoder import native
+from code_model.decoder.native import NativeForward
+from code_model.decoder.session import Engine
+from code_model.decoder.soft_prompt import kv_of_ids, kv_to_rows
 from code_model.loading import BaseModel, load_model
-from code_model.native import NativeForward
-from code_model.soft_prompt import kv_of_ids, kv_to_rows
+from completion.pipeline import model_input
 from prompts.file import PromptFile, read_prompt, write_prompt
 from prompts.manifest import Manifest
 

@@ -21,9 +21,9 @@ from queue import SimpleQueue
 import numpy as np
 
 from code_model.loading import BaseModel, load_model
+from completion.status import Status
 from lsp_server.model import AttunedModel
 from lsp_server.prompt_watch import PromptWatch
-from lsp_server.protocol import Status
 from prompts.file import DEFAULT_PROMPT, PromptFile, encode_prompt, read_prompt, write_prompt
 from prompts.manifest import Manifest
 from prompts.registry import open_registry

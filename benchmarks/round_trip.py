@@ -20,8 +20,8 @@ from pygls.lsp.client import LanguageClient
 
 SERVER = """
 from lsp_server import server
-from lsp_server.answers import Answer
-from lsp_server.protocol import Status
+from completion.request import Answer
+from completion.status import Status
 
 class Script:
     def complete(self, request, run):

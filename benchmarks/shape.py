@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 
-from code_model import native
 from code_model.cancel import Cancel
-from code_model.forward import BestForward, Forward
-from code_model.llama import KVCache, Llama, LlamaConfig
+from code_model.decoder import native
+from code_model.decoder.forward import BestForward, Forward
+from code_model.decoder.llama import KVCache, Llama, LlamaConfig
 from code_model.loading import BaseModel
 
 CONFIG = LlamaConfig(
@@ -56,7 +56,7 @@ class SpokenFor:
     def step(
         self, ids: Sequence[int], cache: KVCache, scored: int, cancel: Cancel | None = None
     ) -> tuple[list[int], list[float]]:
-        """See `code_model.forward.Forward.step`."""
+        """See `code_model.decoder.forward.Forward.step`."""
         self._cache.length = cache.length
         self._computes.forward.step(ids, self._cache, scored, cancel)
         return self._speaks.step(ids, cache, scored, cancel)

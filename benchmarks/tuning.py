@@ -35,10 +35,10 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from code_model.decoder.llama import PrefixKV
+from code_model.decoder.soft_prompt import prefix_kv
 from code_model.fit import gain_on, misfit
-from code_model.llama import PrefixKV
 from code_model.loading import BaseModel, load_model
-from code_model.soft_prompt import prefix_kv
 from pretraining.corpus import packages
 from prompts.file import SUFFIX, PromptFile, read_prompt, write_prompt
 from tuning import controls, generic

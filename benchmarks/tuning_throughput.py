@@ -16,8 +16,8 @@ from pathlib import Path
 
 import torch
 
+from code_model.decoder.precision import bfloat16_wins, in_bfloat16
 from code_model.loading import load_model
-from code_model.precision import bfloat16_wins, in_bfloat16
 from tuning.config import TuningConfig
 from tuning.corpus import collect
 from tuning.examples import Example, TrainingExamples

@@ -30,8 +30,8 @@ from rich.progress import Progress
 
 from benchmarks.files import read_files
 from code_context.syntax import language_of, parse
-from lsp_server.answers import Answer, CompletionRequest
-from lsp_server.engine import CompletionModel, OpenEngine, Run, Tell
+from completion.request import CompletionRequest, CompletionResult
+from completion.scheduler import CompletionModel, OpenEngine, Run, Tell
 from lsp_server.server import create_server
 from lsp_server.settings import Settings
 
@@ -105,7 +105,7 @@ class Counted:
         """The latest requests of the editor; all others are made ahead."""
         self.warm, self.version = model.warm, model.version
 
-    def complete(self, request: CompletionRequest, run: Run) -> Answer:
+    def complete(self, request: CompletionRequest, run: Run) -> CompletionResult:
         """Answer one request."""
         answer = self._model.complete(request, run)
         if answer.prefilled is not None:
@@ -135,15 +135,15 @@ class Editor:
         self.text, self.offset, self.uri = "", 0, ""
         self.suggestion = ""
         server.protocol.set_writer(self, include_headers=False)
-        self._answered_by: dict[int, Answer] = {}
+        self._answered_by: dict[int, CompletionResult] = {}
         complete = server.engine.complete
 
-        async def recorded(request: CompletionRequest, *rest: Any) -> Answer:
+        async def recorded(request: CompletionRequest, *rest: Any) -> CompletionResult:
             self._model.asked.append(request)
             self._last_answer = answer = await complete(request, *rest)
             return answer
 
-        self._last_answer = Answer("")
+        self._last_answer = CompletionResult("")
         server.engine.complete = recorded  # type: ignore[method-assign]
 
     def write(self, data: bytes) -> None:

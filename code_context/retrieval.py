@@ -36,7 +36,7 @@ DEFINES = 1.0  # a wanted name that a chunk defines counts that much more
 DEFINING = re.compile(r"\b(?:def|class|function|func|fn|struct|interface|trait|enum|type)\s+(\w+)")
 
 
-class Repository:
+class Retriever:
     """The other files of a repository: an index, and above it the documents open in an editor.
 
     Not thread-safe: one thread owns it. If the index fails, `problem` says why, and there are no

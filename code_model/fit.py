@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 
 from code_model.cancel import Cancel, StepCancelledError
-from code_model.llama import KVCache, PrefixKV
+from code_model.decoder.llama import KVCache, PrefixKV
+from code_model.decoder.soft_prompt import prefix_kv
 from code_model.loading import BaseModel
-from code_model.soft_prompt import prefix_kv
 from prompts.file import PromptFile
 
 TOKENS = 768  # 384 judge a file by too small a part of it (docs/experiments.md)

@@ -11,9 +11,9 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from code_model.decoder.forward import BestForward
+from code_model.decoder.llama import Llama, LlamaConfig, UnsupportedModelError
 from code_model.fim import ATTUNE, LAYOUTS, QWEN_CODER, FimEncoder, FimLayout, LayoutError
-from code_model.forward import BestForward
-from code_model.llama import Llama, LlamaConfig, UnsupportedModelError
 from code_model.tokenizer import Tokenizer
 from prompts.manifest import ModelIdentity
 

@@ -2,10 +2,10 @@
 
 import logging
 
-from lsp_server.engine import describe
+from completion.scheduler import describe
 
 # Their messages are written here or hold addresses only; pygls.protocol quotes whole documents.
-SAFE = ("lsp_server", "pygls.server")
+SAFE = ("lsp_server", "completion", "pygls.server")
 
 
 class CodeFreeFormatter(logging.Formatter):
@@ -16,7 +16,7 @@ class CodeFreeFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """One line."""
-        safe = record.name in SAFE or record.name.startswith("lsp_server.")
+        safe = record.name in SAFE or record.name.startswith(("lsp_server.", "completion."))
         message = record.getMessage() if safe else f"problem in {record.funcName}"
         error = record.exc_info[1] if record.exc_info else None
         reason = "" if error is None else f" ({describe(error)})"

@@ -11,18 +11,18 @@ from threading import Lock
 from weakref import WeakMethod
 
 from code_context.indexing import may_be_indexed
-from code_context.retrieval import Repository
+from code_context.retrieval import Retriever
 from code_context.syntax import OpenTrees, language_of
 from code_model.cancel import StepCancelledError
-from code_model.completion import Completion, complete, warm
-from code_model.engine import Engine
+from code_model.decoder.session import Engine
 from code_model.loading import BaseModel, ModelLoadError, load_model
-from lsp_server.answers import Answer, CompletionRequest
-from lsp_server.engine import CompletionModel, EngineError, Run, Tell
-from lsp_server.fitting import Fitting
-from lsp_server.neighbours import Neighbours
+from completion.pipeline import Completion, complete, warm
+from completion.prompt_fit import PromptFitCheck
+from completion.request import CompletionRequest, CompletionResult
+from completion.scheduler import CompletionModel, EngineError, Run, Tell
+from completion.status import Status
+from lsp_server.index_client import WorkspaceIndexClient
 from lsp_server.prompt_watch import PromptWatch
-from lsp_server.protocol import Status
 from lsp_server.settings import Settings
 from prompts.file import PromptFile
 from prompts.manifest import Manifest
@@ -42,7 +42,9 @@ def open_engine(settings: Settings, root: Path | None, tell: Tell) -> Completion
     except ModelLoadError as error:
         raise EngineError(str(error)) from error
     base.forward.compile()
-    neighbours = Neighbours(root, tell) if root is not None and may_be_indexed(root) else None
+    neighbours = (
+        WorkspaceIndexClient(root, tell) if root is not None and may_be_indexed(root) else None
+    )
     model = AttunedModel(
         base,
         None if settings.without_prompt else settings.prompt,
@@ -75,7 +77,7 @@ class AttunedModel:
         *,
         trusted: bool = True,
         without: str | None = None,
-        neighbours: Neighbours | None = None,
+        neighbours: WorkspaceIndexClient | None = None,
     ) -> None:
         """In a workspace that is not `trusted`, its prompts need the user's consent.
 
@@ -84,7 +86,7 @@ class AttunedModel:
         """
         self._without = without
         self._weighs = named is None and without is None
-        self._fitting = Fitting(base)
+        self._fitting = PromptFitCheck(base)
         self._misfits = 0  # counts the times that a prompt ceased or began to serve a document
         self._neighbours = neighbours
         self._trees = OpenTrees()
@@ -117,7 +119,7 @@ class AttunedModel:
         not to fit a document."""
         return self._misfits, self._prompts.stamp()
 
-    def complete(self, request: CompletionRequest, run: Run) -> Answer:
+    def complete(self, request: CompletionRequest, run: Run) -> CompletionResult:
         """The text to insert at the cursor, or why there is none."""
         with self._lock:
             chosen = self._prompt_for(request)
@@ -128,7 +130,7 @@ class AttunedModel:
                 texts = () if chosen is None else (self._completed(second, request, run).text,)
                 others = tuple(text for text in texts if text not in ("", found.text))
         prefilled = found.generation.prefilled if found.generation else None
-        return Answer(
+        return CompletionResult(
             found.text,
             found.reason,
             prefilled=prefilled,
@@ -182,7 +184,7 @@ class AttunedModel:
         if changed:
             self.warm(request, run)
 
-    def _other_files(self, request: CompletionRequest) -> Repository | None:
+    def _other_files(self, request: CompletionRequest) -> Retriever | None:
         return None if self._neighbours is None else self._neighbours.repository(request)
 
     def _prompt_for(self, request: CompletionRequest) -> PromptFile | None:

@@ -26,7 +26,7 @@ from watchdog.events import (
 from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver, ObservedWatch
 
-from lsp_server.engine import describe
+from completion.scheduler import describe
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,8 @@ written for that one needs no changes. vscode-client/src/protocol.ts mirrors thi
 from dataclasses import dataclass
 from typing import Literal
 
-from code_model import reasons
+from completion import reasons
+from completion.status import Status
 
 DID_CHANGE_STATUS = "attune/didChangeStatus"
 """Notification from server to client whose params are a `Status`."""
@@ -39,23 +40,6 @@ document, null if there was none."""
 
 DID_STAY_SILENT = "attune/didStaySilent"
 """Notification from server to client whose params are a `Silence`."""
-
-StatusKind = Literal["Normal", "Warning", "Error", "Inactive"]
-
-
-@dataclass(frozen=True)
-class Status:
-    """What an editor shows of the server: sent when it changes, never for a keystroke.
-
-    `message` is for people: what is the case and, where it helps, what to do. `prompt` is the
-    prompt that serves, as its name, an @ and the first digits of its hash; None if none does.
-    """
-
-    kind: StatusKind
-    busy: bool
-    message: str
-    prompt: str | None = None
-
 
 LOADING = Status("Normal", True, "Loading the model…")
 OFF = Status("Inactive", False, "Off by the client's settings.")

@@ -15,17 +15,17 @@ from lsprotocol import types
 from pygls.lsp.server import LanguageServer
 
 from code_context.positions import code_points
-from lsp_server.comparison import Comparer
-from lsp_server.documents import LARGE, Edit, Utf16Protocol, folders, snapshot
-from lsp_server.engine import (
+from completion.scheduler import (
     CompletionModel,
     EngineThread,
     OpenEngine,
     Tell,
     describe,
 )
+from completion.status import Status
+from lsp_server.ab_test import AbTest
+from lsp_server.documents import LARGE, Edit, Utf16Protocol, folders, snapshot
 from lsp_server.log import log_to_stderr
-from lsp_server.offers import Offer, Offers, Place, offers
 from lsp_server.outcomes import Kept, Outcomes, Settled
 from lsp_server.protocol import (
     DID_ACCEPT,
@@ -42,12 +42,12 @@ from lsp_server.protocol import (
     STATISTICS,
     WHY,
     Silence,
-    Status,
     Why,
     WorthlessPrompt,
 )
 from lsp_server.settings import Settings, parse_settings
 from lsp_server.statistics import Statistics, Summary
+from lsp_server.suggestions import Place, Suggestion, Suggestions, offers
 from prompts.user import user_folder
 
 logger = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ class AttuneServer(LanguageServer):
         self.prompt: str | None = None
         self.shutdown_requested = False
         self.statistics = Statistics(None)
-        self.comparer = Comparer(0, b"", time.monotonic)
+        self.comparer = AbTest(0, b"", time.monotonic)
         self._found_worthless: set[str] = set()
         self.outcomes = Outcomes(
             self._settled,
@@ -187,7 +187,7 @@ def _initialize(ls: AttuneServer, params: types.InitializeParams) -> None:
     if ls.settings.statistics:
         ls.statistics = Statistics(user_folder() / STATISTICS_FILE)
     share = ls.settings.comparison_share if ls.settings.statistics else 0
-    ls.comparer = Comparer(share, os.urandom(16), time.monotonic)
+    ls.comparer = AbTest(share, os.urandom(16), time.monotonic)
 
 
 def _initialized(ls: AttuneServer, params: types.InitializedParams) -> None:
@@ -229,7 +229,7 @@ async def _completion(ls: AttuneServer, params: types.CompletionParams) -> types
     )
 
 
-def _list_entry(offer: Offer) -> types.CompletionItem:
+def _list_entry(offer: Suggestion) -> types.CompletionItem:
     first_line = offer.text.strip().partition("\n")[0].rstrip()
     return types.CompletionItem(
         label=first_line,
@@ -245,14 +245,14 @@ def _list_entry(offer: Offer) -> types.CompletionItem:
     )
 
 
-async def _offers(ls: AttuneServer, place: Place) -> tuple[Offer, ...]:
+async def _offers(ls: AttuneServer, place: Place) -> tuple[Suggestion, ...]:
     """What to offer; nothing after an error, which is logged. Tells a change of silence."""
     try:
         without_prompt = ls.comparer.is_without_prompt(place.uri)
         found = await offers(place, ls.workspace, ls.engine, ls.outcomes, without_prompt)
     except Exception as error:
         logger.error("A completion failed (%s).", describe(error))
-        found = Offers(reason="error")
+        found = Suggestions(reason="error")
     if found.reason not in ("cancelled", "stale"):
         ls.tell_silence(found.reason)
     return found.items

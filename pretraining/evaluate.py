@@ -21,11 +21,11 @@ from rapidfuzz import fuzz
 
 from code_context.context import ContextConfig, Snippet, build_context
 from code_context.syntax import Hole, holes, parse
-from code_model.completion import complete
-from code_model.engine import Engine
+from code_model.decoder.llama import Llama
+from code_model.decoder.session import Engine
 from code_model.fim import FimEncoder
-from code_model.llama import Llama
 from code_model.loading import BaseModel, load_model
+from completion.pipeline import complete
 from pretraining import corpus
 from pretraining.retrieval import Retrieval, random_chunk
 

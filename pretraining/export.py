@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
+from code_model.decoder.llama import Llama
 from code_model.fim import ATTUNE
-from code_model.llama import Llama
 
 
 def export(model: Llama, tokenizer: Path, out: Path, name: str = "attune-default") -> None:

@@ -16,10 +16,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
+from code_model.decoder.llama import Llama, LlamaConfig
+from code_model.decoder.precision import bfloat16_wins
 from code_model.fim import ATTUNE, FimEncoder
-from code_model.llama import Llama, LlamaConfig
 from code_model.loading import ModelLoadError, load_model
-from code_model.precision import bfloat16_wins
 from code_model.tokenizer import Tokenizer
 from pretraining import corpus, export, optimiser
 from pretraining.rows import IGNORED, Rows, stream

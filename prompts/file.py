@@ -14,7 +14,7 @@ import safetensors.numpy
 from numpy.typing import NDArray
 
 from prompts import strict_json
-from prompts.durable import replace_file
+from prompts.atomic_write import replace_file
 from prompts.errors import (
     CorruptPrompt,
     IncompatiblePrompt,

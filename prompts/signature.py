@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from prompts.durable import replace_file
+from prompts.atomic_write import replace_file
 from prompts.errors import PromptError, PromptWriteError, UntrustedPrompt
 
 NAMESPACE = "attune-prompt"

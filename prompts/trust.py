@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from prompts import strict_json
-from prompts.durable import replace_file
+from prompts.atomic_write import replace_file
 from prompts.errors import PromptError, PromptWriteError, UntrustedPrompt
 from prompts.signature import available, principal_of, read_signature, signer_of
 from prompts.user import user_folder

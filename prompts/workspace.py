@@ -9,7 +9,7 @@ from typing import Any
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
-from prompts.durable import replace_file
+from prompts.atomic_write import replace_file
 from prompts.errors import ConfigurationError, PromptError, StoreError
 from prompts.file import SUFFIX, PromptFile, install_prompt
 from prompts.routing import DIGEST, FILE_NAME, FOLDER, read_configuration

@@ -11,7 +11,7 @@ import pytest
 import torch
 from hypothesis import settings
 
-from code_model.llama import Llama, LlamaConfig
+from code_model.decoder.llama import Llama, LlamaConfig
 from code_model.loading import MODEL_VARIABLE, BaseModel, load_model
 from pretraining import export, tokenizer
 from pretraining.corpus import Document

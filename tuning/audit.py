@@ -14,9 +14,9 @@ from math import comb
 import torch
 
 from code_context.secrets import secret_in
-from code_model.engine import Engine
+from code_model.decoder.session import Engine
+from code_model.decoder.soft_prompt import prefix_kv
 from code_model.loading import BaseModel
-from code_model.soft_prompt import prefix_kv
 from prompts.file import PromptFile
 from prompts.strict_json import JSON
 from tuning.canaries import CanaryScores, canary_scores

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from code_model.llama import PrefixKV
+from code_model.decoder.llama import PrefixKV
+from code_model.decoder.soft_prompt import prefix_kv
 from code_model.loading import BaseModel
-from code_model.soft_prompt import prefix_kv
 from prompts.manifest import Manifest
 from tuning.config import TuningConfig
 from tuning.corpus import SourceFile

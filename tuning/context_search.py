@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from code_context.context import ContextConfig, Snippet, Source
-from code_context.retrieval import Repository
+from code_context.retrieval import Retriever
 from code_context.syntax import SyntaxTree, language_of, parse
-from code_model.completion import MAX_NEW_TOKENS, context_with
+from code_model.decoder.soft_prompt import prefix_kv
 from code_model.loading import BaseModel
-from code_model.soft_prompt import prefix_kv
+from completion.pipeline import MAX_NEW_TOKENS, context_with
 from tuning.corpus import SourceFile
 from tuning.evaluate import Gain, middle_nats, paired_gain
 from tuning.examples import Example, HeldOutHole, held_out_holes, without_middle
@@ -127,7 +127,7 @@ class ContextFound:
 def search_context(
     base: BaseModel,
     files: Sequence[SourceFile],
-    others: Repository,
+    others: Retriever,
     *,
     room: int,
     seed: int,
@@ -192,7 +192,7 @@ class _Place:
 
 
 def _places(
-    base: BaseModel, files: Sequence[SourceFile], others: Repository, count: int, seed: int
+    base: BaseModel, files: Sequence[SourceFile], others: Retriever, count: int, seed: int
 ) -> list[_Place]:
     drawn = random.Random(seed).sample(files, min(len(files), count // HOLES_OF_FILE))
     holes = held_out_holes(base, drawn, config=DEFAULT, room=256, count=count, seed=seed)[:count]

@@ -10,7 +10,7 @@ from pathlib import Path
 from code_model.loading import BaseModel
 from prompts.file import SUFFIX, PromptFile, read_prompt
 from prompts.manifest import ModelIdentity
-from tuning.proof import GENERIC, OTHER, Way
+from tuning.proof import GENERIC, OTHER, EvaluationCondition
 
 FOLDER = Path(__file__).with_name("controls")
 GENERIC_NAME = "standard-library"
@@ -24,14 +24,14 @@ def shipped(identity: ModelIdentity) -> tuple[PromptFile, ...]:
 
 def control_ways(
     base: BaseModel, repository: str, against: Sequence[PromptFile] = ()
-) -> dict[str, Way]:
+) -> dict[str, EvaluationCondition]:
     """By arm: the prompts `against` that somebody names, then those shipped, but for one of a
     repository of the same name."""
-    ways = {OTHER + one.manifest.name: Way(base, one) for one in against}
+    ways = {OTHER + one.manifest.name: EvaluationCondition(base, one) for one in against}
     for one in shipped(base.identity):
         name = one.manifest.name
         if name == GENERIC_NAME:
-            ways[GENERIC] = Way(base, one)
+            ways[GENERIC] = EvaluationCondition(base, one)
         elif name != repository:
-            ways.setdefault(OTHER + name, Way(base, one))
+            ways.setdefault(OTHER + name, EvaluationCondition(base, one))
     return ways

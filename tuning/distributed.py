@@ -13,7 +13,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from code_model.llama import Llama
+from code_model.decoder.llama import Llama
 
 COPIES_SHARE = 0.5  # of a machine's memory; the rest is for activations and everybody else
 

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from code_model.decoder.soft_prompt import context_of, prefix_kv
 from code_model.loading import BaseModel
-from code_model.soft_prompt import context_of, prefix_kv
 from prompts.file import PromptFile
 from prompts.manifest import Manifest
 from tuning.config import TuningConfig

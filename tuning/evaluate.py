@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from rapidfuzz import fuzz
 
 from code_context.context import ContextConfig
-from code_context.retrieval import Repository
-from code_model.completion import complete
-from code_model.engine import Engine
-from code_model.llama import Llama, PrefixKV
-from code_model.precision import autocast_of
+from code_context.retrieval import Retriever
+from code_model.decoder.llama import Llama, PrefixKV
+from code_model.decoder.precision import autocast_of
+from code_model.decoder.session import Engine
+from completion.pipeline import complete
 from tuning.examples import Example, HeldOutHole, middle_of, without_middle
-from tuning.lanes import lanes_of, side_by_side
 from tuning.packed import hidden_states, pack
+from tuning.worker_threads import lanes_of, side_by_side
 
 BATCH = 8
 RESAMPLES = 4_000
@@ -141,7 +141,7 @@ def paired_gain(
 def decoded_scores(
     engine: Engine,
     holes: Sequence[HeldOutHole],
-    others: Repository | None = None,
+    others: Retriever | None = None,
     context: ContextConfig | None = None,
 ) -> DecodedScores:
     """Complete the holes of whole and half lines as the editor would, and compare first lines.

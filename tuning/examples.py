@@ -9,16 +9,16 @@ from functools import cache, partial
 from code_context.context import ContextConfig
 from code_context.index import RepositoryIndex
 from code_context.positions import LineIndex
-from code_context.retrieval import Repository
+from code_context.retrieval import Retriever
 from code_context.syntax import Hole, HoleKind, SyntaxTree, holes, language_of, parse
-from code_model.completion import model_input
 from code_model.loading import BaseModel
+from completion.pipeline import model_input
 from tuning.config import Task, TuningConfig
 from tuning.corpus import SourceFile
 
 MAX_MIDDLE_TOKENS = 96
 QUOTED = re.compile(r"""([rRuU]*(?:\"{3}|'{3}|\"|'))(.*?)(?:\"{3}|'{3}|\"|')""", re.DOTALL)
-RESERVE = 64  # what the layout itself takes of the room, as code_model.completion has it
+RESERVE = 64  # what the layout itself takes of the room, as completion.pipeline has it
 MIN_HOLE = 4  # characters; shorter holes say nothing about a code base
 # how often each kind is hidden: what people let complete most comes most often
 KIND_SHARES: dict[HoleKind, float] = {
@@ -75,7 +75,7 @@ def fim_example(
     hole: Hole,
     config: ContextConfig,
     room: int,
-    others: Repository | None = None,
+    others: Retriever | None = None,
 ) -> Example:
     """The example of a hole; a middle that is too long is cut and then has no end token.
 
@@ -96,19 +96,19 @@ def fim_example(
 def with_snippets(room: int, config: ContextConfig) -> int:
     """The room in which the open file gets what it has in `room` without snippets.
 
-    `code_model.completion` shrinks all budgets alike when they do not fit.
+    `completion.pipeline` shrinks all budgets alike when they do not fit.
     """
     local = config.max_prefix_tokens + config.max_suffix_tokens + config.max_header_tokens
     share = min(1.0, max(0, room - RESERVE) / local)
     return room + round(share * config.max_snippet_tokens)
 
 
-def indexed(files: Sequence[SourceFile]) -> Repository:
+def indexed(files: Sequence[SourceFile]) -> Retriever:
     """Retrieval from these files, as serving does it from all of a repository."""
     index = RepositoryIndex()
     for file in files:
         index.put(file.path, file.text)
-    return Repository(index)
+    return Retriever(index)
 
 
 class TrainingExamples:
@@ -134,7 +134,7 @@ class TrainingExamples:
         room: int,
         generic: Sequence[SourceFile] = (),
         changed: Collection[str] = (),
-        others: Repository | None = None,
+        others: Retriever | None = None,
         context: ContextConfig | None = None,
     ) -> None:
         self._base, self._files, self._room, self._config = base, files, room, config
@@ -188,7 +188,7 @@ def held_out_holes(
     seed: int,
     task: Task = "completion",
     newest: Mapping[str, Collection[int]] | None = None,
-    others: Repository | None = None,
+    others: Retriever | None = None,
 ) -> list[HeldOutHole]:
     """About `count` holes, spread evenly over the files; kinds are drawn by their shares.
 

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from code_context.context import ContextConfig
-from code_context.retrieval import Repository
-from code_model.llama import Llama
+from code_context.retrieval import Retriever
+from code_model.decoder.llama import Llama
+from code_model.decoder.soft_prompt import context_of, prefix_kv
 from code_model.loading import BaseModel
-from code_model.soft_prompt import context_of, prefix_kv
 from prompts.file import PromptFile, check_compatible, read_prompt, sha256_of
 from prompts.manifest import Manifest
 from tuning import checkpoint, distributed, generic
@@ -25,7 +25,7 @@ from tuning.examples import HeldOutHole, TrainingExamples, held_out_holes, index
 from tuning.history import changed_since, newest_lines
 from tuning.objective import Teacher
 from tuning.prefix import FORMS, Prefix, start_prefix
-from tuning.proof import Proof, Way, prove
+from tuning.proof import EvaluationCondition, Proof, prove
 from tuning.recorded import recorded, recorded_split
 from tuning.split import Split, included, split
 from tuning.strata import stratum_of
@@ -228,7 +228,7 @@ def _changed(job: Job) -> set[str]:
     return set(changed_since(job.read.root, commit) or ())
 
 
-def holes_of(job: Job, others: Repository | None = None) -> list[HeldOutHole]:
+def holes_of(job: Job, others: Retriever | None = None) -> list[HeldOutHole]:
     """The holes of the proof. Another seed than the validation's, so that nothing is shared."""
     return held_out_holes(
         job.base,
@@ -245,7 +245,7 @@ def holes_of(job: Job, others: Repository | None = None) -> list[HeldOutHole]:
 
 def proof_of(
     job: Job,
-    ways: Mapping[str, Way],
+    ways: Mapping[str, EvaluationCondition],
     progress: Callable[[float], None],
 ) -> Proof:
     """Score the ways to serve on the test files; `progress` hears the share done."""

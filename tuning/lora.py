@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch.nn.utils.rnn import pad_sequence
 
-from code_model.llama import Llama
+from code_model.decoder.llama import Llama
+from code_model.decoder.precision import bfloat16_wins
 from code_model.loading import BaseModel
-from code_model.precision import bfloat16_wins
 from tuning.config import TuningConfig
 from tuning.corpus import CorpusError
 from tuning.examples import Example

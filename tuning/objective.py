@@ -10,12 +10,12 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from code_model.llama import Llama, PrefixKV
+from code_model.decoder.llama import Llama, PrefixKV
 from tuning.config import TuningConfig
 from tuning.examples import Example
-from tuning.lanes import dealt, lanes_of, side_by_side
 from tuning.packed import Packed, hidden_states, loss_over_logits, pack
 from tuning.prefix import Prefix
+from tuning.worker_threads import dealt, lanes_of, side_by_side
 
 TOP_K = 24
 MAX_CACHED = 4096

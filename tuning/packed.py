@@ -4,7 +4,7 @@ Documents of different lengths stand one after another in a single row. Each tok
 prefix and the tokens of its own document up to itself; positions start again behind the prefix in
 each document. So everything but attention runs over N real tokens, and a document's loss is what
 it is alone (a test compares). Shapes: N tokens of all documents together, P prefix tokens, M scored
-tokens; the rest as in `code_model.llama`.
+tokens; the rest as in `code_model.decoder.llama`.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
-from code_model.llama import Attention, Block, Llama, PrefixKV, unrotate
+from code_model.decoder.llama import Attention, Block, Llama, PrefixKV, unrotate
 
 CHUNK = 64  # scored tokens whose logits exist at the same time in a lane
 

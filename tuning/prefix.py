@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from code_context.syntax import language_of, parse
-from code_model.llama import Attention, Llama, PrefixKV
+from code_model.decoder.llama import Attention, Llama, PrefixKV
+from code_model.decoder.soft_prompt import kv_of_ids, kv_to_rows, rows_to_kv
 from code_model.loading import BaseModel
-from code_model.soft_prompt import kv_of_ids, kv_to_rows, rows_to_kv
 from prompts.manifest import Form
 from tuning.config import TuningConfig
 from tuning.corpus import SourceFile

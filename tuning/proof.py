@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from code_context.context import ContextConfig
-from code_context.retrieval import Repository
-from code_model.engine import Engine
+from code_context.retrieval import Retriever
+from code_model.decoder.session import Engine
+from code_model.decoder.soft_prompt import prefix_kv
 from code_model.loading import BaseModel
-from code_model.soft_prompt import prefix_kv
 from prompts.file import PromptFile
 from tuning.evaluate import (
     LINE_KINDS,
@@ -39,7 +39,7 @@ DECODED_LINES = 40
 
 
 @dataclass(frozen=True)
-class Way:
+class EvaluationCondition:
     """One way to serve: which model behind which prompt, with code of other files or without.
 
     `base` is the frozen model, but for LoRA.
@@ -51,7 +51,7 @@ class Way:
 
 
 @dataclass(frozen=True)
-class Arm:
+class EvaluationResult:
     """Scores of one way to serve the held-out holes; `gain` is against no prompt.
 
     `strata` holds bits per byte by stratum, and of the newest commits' lines as "newest".
@@ -77,13 +77,13 @@ class Proof:
     files: int
     holes: int
     decoded_lines: int
-    arms: tuple[Arm, ...]
+    arms: tuple[EvaluationResult, ...]
     gain: Gain
     over_retrieval: Gain | None
     specificity: float | None
     strata: Mapping[str, int]
 
-    def arm(self, name: str) -> Arm:
+    def arm(self, name: str) -> EvaluationResult:
         """The arm of that name."""
         return next(arm for arm in self.arms if arm.name == name)
 
@@ -95,7 +95,7 @@ class Proof:
         return self.gain.proven and (over is None or over.mean > 0)
 
     @property
-    def this(self) -> Arm:
+    def this(self) -> EvaluationResult:
         """The arm of the prompt that is to be proved."""
         return self.arm(THIS_PROMPT)
 
@@ -129,10 +129,10 @@ class Proof:
 def prove(
     holes: Sequence[HeldOutHole],
     strata: Sequence[str],
-    ways: Mapping[str, Way],
+    ways: Mapping[str, EvaluationCondition],
     seed: int,
     progress: Callable[[float], None],
-    others: Repository | None = None,
+    others: Retriever | None = None,
     context: ContextConfig | None = None,
 ) -> Proof:
     """Score every way by name, of which `NO_PROMPT` comes first and `THIS_PROMPT` is one.
@@ -143,7 +143,7 @@ def prove(
     """
     lines = [hole for hole in holes if hole.hole.kind in LINE_KINDS][:DECODED_LINES]
     parts = _parts(holes, strata)
-    arms: list[Arm] = []
+    arms: list[EvaluationResult] = []
     measured: dict[str, NDArray[np.float64]] = {}
     for done, (name, way) in enumerate(ways.items()):
         progress(done / len(ways))
@@ -152,7 +152,7 @@ def prove(
         nats = measured[name] = middle_nats(way.base.model, prefix, examples)
         progress((done + 0.5) / len(ways))
         arms.append(
-            Arm(
+            EvaluationResult(
                 name,
                 bits_per_byte(nats, holes),
                 paired_gain(measured[NO_PROMPT], nats, holes, seed),

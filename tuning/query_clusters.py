@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from code_model.llama import Attention, Llama, lower_right_mask, unrotate
+from code_model.decoder.llama import Attention, Llama, lower_right_mask, unrotate
 
 DOCUMENTS = 48
 POSITIONS = 128  # of each document, evenly spaced

@@ -8,7 +8,7 @@ prompt, and is measured where the prompt was chosen: on its validation files, no
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from code_model.engine import Engine
+from code_model.decoder.session import Engine
 from tuning.evaluate import decoded_scores
 from tuning.examples import HeldOutHole
 

@@ -10,8 +10,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from code_model.llama import Llama
-from code_model.precision import bfloat16_wins, in_bfloat16
+from code_model.decoder.llama import Llama
+from code_model.decoder.precision import bfloat16_wins, in_bfloat16
 from tuning import checkpoint
 from tuning.config import TuningConfig
 from tuning.distributed import Group, is_sharded
@@ -35,7 +35,7 @@ class Examples(Protocol):
 
 
 @dataclass(frozen=True)
-class Check:
+class Evaluation:
     """One look at the validation files while training. `seconds` are of training so far."""
 
     fraction: float
@@ -50,8 +50,8 @@ class Tuned:
     """The rows (P, width) of the look that is taken so far, and how they came about."""
 
     rows: Tensor
-    taken: Check
-    checks: list[Check] = field(default_factory=list)
+    taken: Evaluation
+    checks: list[Evaluation] = field(default_factory=list)
     steps: int = 0
     seconds: float = 0.0
     bfloat16: bool = False
@@ -133,7 +133,7 @@ class _Run:
         )
         if tuned is None:
             rows = self._rows()
-            check = Check(0.0, 0, 0.0, 0.0, self.validate(rows, self.learning))
+            check = Evaluation(0.0, 0, 0.0, 0.0, self.validate(rows, self.learning))
             tuned = Tuned(rows, check, [check], bfloat16=low)
         before, saved = tuned.seconds, began
         fraction, measuring = self._fraction(tuned, 0.0), 0.0
@@ -229,7 +229,7 @@ class _Run:
     def _check(self, tuned: Tuned, fraction: float, loss: float) -> None:
         rows = self._rows()
         gain = self.validate(rows, self.learning)
-        check = Check(fraction, tuned.steps, tuned.seconds, loss, gain)
+        check = Evaluation(fraction, tuned.steps, tuned.seconds, loss, gain)
         tuned.checks.append(check)
         top = max((one.gain for one in tuned.checks), key=lambda one: one.mean)
         better = gain.mean > tuned.checks[0].gain.mean
@@ -272,7 +272,7 @@ class _Run:
             "exp_avg": tensors["exp_avg"],
             "exp_avg_sq": tensors["exp_avg_sq"],
         }
-        checks = [Check(**{**one, "gain": Gain(**one["gain"])}) for one in state["checks"]]
+        checks = [Evaluation(**{**one, "gain": Gain(**one["gain"])}) for one in state["checks"]]
         taken = checks[state["taken"]]
         return Tuned(
             tensors["rows"], taken, checks, state["steps"], state["seconds"], state["bfloat16"]

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from code_context.languages import language_of
 from code_context.parameters import described
-from code_model.engine import Engine
+from code_model.decoder.session import Engine
+from code_model.decoder.soft_prompt import prefix_kv
 from code_model.loading import BaseModel, load_model
-from code_model.soft_prompt import prefix_kv
 from prompts.errors import PromptWriteError
 from prompts.file import DEFAULT_PROMPT, SUFFIX, PromptFile, write_prompt
 from prompts.manifest import Manifest, layout_with
@@ -48,12 +48,12 @@ from tuning.proof import (
     RETRIEVAL,
     THIS_PROMPT,
     UNTRAINED,
+    EvaluationCondition,
     Proof,
-    Way,
 )
 from tuning.split import digest
 from tuning.threshold import calibrated
-from tuning.train import Check, Resumable, Tuned
+from tuning.train import Evaluation, Resumable, Tuned
 
 # what a run may have on disk at once, in sizes of its rows: the prompt, and two checkpoints of
 # offsets, their two moments and the best rows
@@ -69,7 +69,7 @@ class Look:
     fraction: float
     steps: int = 0
     seconds: float = 0.0
-    checks: tuple[Check, ...] = ()
+    checks: tuple[Evaluation, ...] = ()
 
 
 Progress = Callable[[Look], None]
@@ -87,7 +87,7 @@ class Report:
     steps: int
     seconds: float
     interrupted: bool
-    checks: tuple[Check, ...]
+    checks: tuple[Evaluation, ...]
     proof: Proof | None
     proven: bool
     written: Path | None
@@ -169,11 +169,13 @@ def tune(
         proof = None
         found = job.present is None or tuned.taken.step > 0  # else that one stays
         if found and not tuned.interrupted and group.leads:
-            ways = {NO_PROMPT: Way(base)}
+            ways = {NO_PROMPT: EvaluationCondition(base)}
             if job.present is None:
-                ways[UNTRAINED] = Way(base, _prompt_file(job, untrained, tuned, measured={}))
+                ways[UNTRAINED] = EvaluationCondition(
+                    base, _prompt_file(job, untrained, tuned, measured={})
+                )
             else:
-                ways[PRESENT] = Way(base, job.present)
+                ways[PRESENT] = EvaluationCondition(base, job.present)
             ways |= control_ways(base, read.root.name, against)
             ways |= _with_retrieval(base, draft)
             try:
@@ -232,7 +234,7 @@ def evaluate(
     Raises `tuning.corpus.CorpusError` for too few files or a prompt that does not say which files
     it held out, and `prompts.errors.IncompatiblePrompt`.
     """
-    ways = {NO_PROMPT: Way(base)}
+    ways = {NO_PROMPT: EvaluationCondition(base)}
     ways |= control_ways(base, read.root.name, against)
     ways |= _with_retrieval(base, prompt)
     for way in ways.values():
@@ -243,7 +245,7 @@ def evaluate(
 
         progress(Look("Tuning LoRA", 0.0))
         config = replace(job.config, minutes=lora_minutes)
-        ways[LORA] = Way(tune_lora(base, job.examples, config))
+        ways[LORA] = EvaluationCondition(tune_lora(base, job.examples, config))
     return proof_of(job, ways, lambda fraction: progress(Look("Measuring", fraction)))
 
 
@@ -275,12 +277,12 @@ def _with_context(job: Job, group: Group, progress: Progress) -> tuple[Job, Cont
     return replace(job, config=config, context=config_at((told[0], told[1], told[2]))), found
 
 
-def _with_retrieval(base: BaseModel, prompt: PromptFile) -> dict[str, Way]:
+def _with_retrieval(base: BaseModel, prompt: PromptFile) -> dict[str, EvaluationCondition]:
     """The prompt and code of other files, each alone and both together."""
     return {
-        THIS_PROMPT: Way(base, prompt),
-        RETRIEVAL: Way(base, None, retrieval=True),
-        BOTH: Way(base, prompt, retrieval=True),
+        THIS_PROMPT: EvaluationCondition(base, prompt),
+        RETRIEVAL: EvaluationCondition(base, None, retrieval=True),
+        BOTH: EvaluationCondition(base, prompt, retrieval=True),
     }
 
 
@@ -336,7 +338,7 @@ def _look(phase: str, fraction: float, tuned: Tuned) -> Look:
     return Look(phase, fraction, tuned.steps, tuned.seconds, tuple(tuned.checks))
 
 
-def _curve(checks: Sequence[Check]) -> list[dict[str, float]]:
+def _curve(checks: Sequence[Evaluation]) -> list[dict[str, float]]:
     """Without seconds, which differ between runs that end at the same bytes."""
     return [
         {

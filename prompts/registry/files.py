@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Any, Protocol
 
-from prompts.durable import create_file
+from prompts.atomic_write import create_file
 from prompts.errors import RegistryError
 
 EXTRAS = {"s3": "s3", "http": "http", "https": "http", "hf": "hub"}

@@ -10,8 +10,8 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from attune.__main__ import app
+from code_model.decoder.soft_prompt import kv_of_ids, kv_to_rows
 from code_model.loading import BaseModel
-from code_model.soft_prompt import kv_of_ids, kv_to_rows
 from prompts.errors import PromptError, PromptWriteError, RegistryError, UntrustedPrompt
 from prompts.file import DEFAULT_PROMPT, SUFFIX, PromptFile, read_prompt, write_prompt
 from prompts.manifest import Manifest

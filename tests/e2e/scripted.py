@@ -9,10 +9,10 @@ import json
 import os
 from pathlib import Path
 
+from completion.request import CompletionRequest, CompletionResult
+from completion.scheduler import Run, Tell
+from completion.status import Status
 from lsp_server import server
-from lsp_server.answers import Answer, CompletionRequest
-from lsp_server.engine import Run, Tell
-from lsp_server.protocol import Status
 from lsp_server.settings import Settings
 
 PROMPT = os.environ.get("PROMPT")
@@ -24,7 +24,7 @@ class Script:
     def __init__(self, entries: list[list[str]]) -> None:
         self._entries = entries
 
-    def complete(self, request: CompletionRequest, run: Run) -> Answer:
+    def complete(self, request: CompletionRequest, run: Run) -> CompletionResult:
         """The rest of the first entry that the line begins; a longer one is typed through."""
         before = request.text[: request.offset]
         left = before[max(before.rfind("\n"), before.rfind("\r")) + 1 :].lstrip()
@@ -33,8 +33,8 @@ class Script:
             rest = [line[len(left) :] for line in lines if line.startswith(left)]
             if left.startswith(start) and rest and rest[0]:
                 others = tuple(rest[1:]) if request.explicit else None
-                return Answer(rest[0], prompt=PROMPT, alternatives=others)
-        return Answer("", "nothing_to_add")
+                return CompletionResult(rest[0], prompt=PROMPT, alternatives=others)
+        return CompletionResult("", "nothing_to_add")
 
     def warm(self, request: CompletionRequest, run: Run) -> None:
         """Nothing to compute ahead."""

@@ -6,8 +6,8 @@ import sys
 import numpy as np
 import pytest
 
+from code_model.decoder.soft_prompt import kv_of_ids, kv_to_rows
 from code_model.loading import load_model
-from code_model.soft_prompt import kv_of_ids, kv_to_rows
 from prompts.file import DEFAULT_PROMPT, PromptFile, write_prompt
 from prompts.manifest import Manifest
 

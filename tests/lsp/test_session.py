@@ -7,8 +7,8 @@ import pytest
 from lsprotocol import types
 from pygls.exceptions import JsonRpcRequestCancelled
 
-from code_model.completion import complete
-from code_model.engine import Engine
+from code_model.decoder.session import Engine
+from completion.pipeline import complete
 from prompts.file import DEFAULT_PROMPT
 
 pytestmark = pytest.mark.slow

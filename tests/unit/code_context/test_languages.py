@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from code_context.completion_kind import decide
 from code_context.index import RepositoryIndex
 from code_context.languages import language_of, languages
-from code_context.retrieval import Repository
+from code_context.retrieval import Retriever
 from code_context.symbols import symbols
 from code_context.syntax import enclosing_scopes, holes, parse
 from tests.conftest import cursor
@@ -477,7 +477,7 @@ def test_a_name_leads_to_its_definition(other: str, text: str, path: str, marked
     index.put(other, text)
     at = cursor(marked)
     tree = parse(at.text, language_of(path))
-    found = Repository(index).snippets(tree, path, at.offset)
+    found = Retriever(index).snippets(tree, path, at.offset)
     assert [one.path for one in found if one.source == "definition"] == [other]
 
 

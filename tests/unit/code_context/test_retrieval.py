@@ -7,7 +7,7 @@ import pytest
 from code_context.context import Context, ContextConfig, Snippet, build_context
 from code_context.index import RepositoryIndex
 from code_context.resolve import Resolver
-from code_context.retrieval import Repository
+from code_context.retrieval import Retriever
 from code_context.syntax import parse
 from tests.conftest import cursor
 
@@ -40,7 +40,7 @@ def index() -> RepositoryIndex:
 
 def found(index: RepositoryIndex, marked: str, path: str = "main.py") -> list[Snippet]:
     at = cursor(marked)
-    return Repository(index).snippets(parse(at.text, "python"), path, at.offset)
+    return Retriever(index).snippets(parse(at.text, "python"), path, at.offset)
 
 
 def defined(index: RepositoryIndex, marked: str, path: str = "main.py") -> dict[str, str]:
@@ -141,7 +141,7 @@ def test_same_state_same_context(index: RepositoryIndex) -> None:
 
 
 def test_an_open_document_counts_before_the_file(index: RepositoryIndex) -> None:
-    repository = Repository(index)
+    repository = Retriever(index)
     at = cursor("from shop.cart import Cart\n\nx = Cart($0")
     tree = parse(at.text, "python")
 
@@ -159,7 +159,7 @@ def test_an_open_document_counts_before_the_file(index: RepositoryIndex) -> None
 
 
 def test_an_open_document_with_a_secret_is_not_shown_elsewhere(index: RepositoryIndex) -> None:
-    repository = Repository(index)
+    repository = Retriever(index)
     key = "AKIA" + "QYLPMN5HFIQR7XYA"
     text = f"def unsaved_key():\n    return '{key}'\n"
     repository.attend({"keys.py": text}, "main.py", 0)
@@ -168,13 +168,13 @@ def test_an_open_document_with_a_secret_is_not_shown_elsewhere(index: Repository
     assert repository.snippets(parse(at.text, "python"), "main.py", at.offset) == []
 
 
-def recent(repository: Repository, path: str) -> list[tuple[str, str]]:
+def recent(repository: Retriever, path: str) -> list[tuple[str, str]]:
     found = repository.snippets(parse("x = 1\n", "python"), path, 0)
     return [(one.path, one.text) for one in found if one.source == "recent" and one.path != path]
 
 
 def test_what_was_edited_elsewhere_is_shown_as_it_is_now(index: RepositoryIndex) -> None:
-    repository = Repository(index)
+    repository = Retriever(index)
     lines = [f"line_{n} = {n}\n" for n in range(60)]
     before = {"a.py": "".join(lines), "b.py": "b = 1\n"}
     repository.attend(before, "b.py", 0)
@@ -196,7 +196,7 @@ def test_what_was_edited_elsewhere_is_shown_as_it_is_now(index: RepositoryIndex)
 def test_what_was_edited_in_the_same_file_is_shown_where_the_window_does_not(
     index: RepositoryIndex,
 ) -> None:
-    repository = Repository(index)
+    repository = Retriever(index)
     lines = [f"line_{n} = {n}\n" for n in range(400)]
     repository.attend({"a.py": "".join(lines)}, "a.py", 20)
     lines[20] = "changed = 1\n"
@@ -221,7 +221,7 @@ def test_what_was_edited_in_the_same_file_is_shown_where_the_window_does_not(
 
 
 def test_edits_nearby_are_one_region(index: RepositoryIndex) -> None:
-    repository = Repository(index)
+    repository = Retriever(index)
     text = "x = 1\n" * 40
     for n in range(5):
         repository.attend({"a.py": text}, "b.py", 0)
@@ -230,7 +230,7 @@ def test_edits_nearby_are_one_region(index: RepositoryIndex) -> None:
 
 
 def test_a_broken_index_means_no_snippets_and_a_reason(index: RepositoryIndex) -> None:
-    repository = Repository(index)
+    repository = Retriever(index)
     index.close()
     assert repository.snippets(parse("x = f(", "python"), "main.py", 6) == []
     assert "cannot be read" in (repository.problem or "")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from code_model import native
+from code_model.decoder import native
 
 
 @pytest.fixture(scope="session")

@@ -8,9 +8,9 @@ import rich
 
 from code_model import fit
 from code_model.cancel import Cancel, StepCancelledError
+from code_model.decoder.soft_prompt import prefix_kv
 from code_model.fit import LEAST_TOKENS, TOKENS, gain_on, misfit
 from code_model.loading import load_model
-from code_model.soft_prompt import prefix_kv
 from prompts.file import read_prompt
 from tests.unit.lsp_server.test_model import prompt_of
 from tuning import controls, generic

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from lsp_server.answers import Answer, CompletionRequest
-from lsp_server.protocol import Status
+from completion.request import CompletionRequest, CompletionResult
+from completion.status import Status
 from lsp_server.server import create_server
 
 READY = Status("Normal", False, "Ready.")
@@ -55,7 +55,7 @@ class FakeEngine:
         assert self.scales.wait(60)
         self.weighing_stopped.append(run.cancelled())
 
-    def complete(self, request, run) -> Answer:
+    def complete(self, request, run) -> CompletionResult:
         self.requests.append(request)
         run.said(self.says)
         self._begun.release()
@@ -63,10 +63,10 @@ class FakeEngine:
         try:
             if run.cancelled():
                 self.stopped.append(request)
-                return Answer("", "cancelled")
+                return CompletionResult("", "cancelled")
             text = self.answer(request)
             reason = None if text else "nothing_to_add"
-            return Answer(
+            return CompletionResult(
                 text, reason, prompt=self.prompt, alternatives=self.alternatives, ends=self.ends
             )
         finally:

@@ -8,7 +8,7 @@ def test_event_loop_never_imports_torch(tmp_path):
     """`initialize` is answered without waiting for torch; only the engine thread loads it."""
     code = (
         "import sys, lsp_server.server as s; s.create_server(); "
-        "print({'torch', 'tree_sitter', 'numpy', 'code_model.engine'} & set(sys.modules))"
+        "print({'torch', 'tree_sitter', 'numpy', 'code_model.decoder.session'} & set(sys.modules))"
     )
     ran = subprocess.run(
         [sys.executable, "-I", "-c", code],

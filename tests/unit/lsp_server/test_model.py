@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from code_model.completion import complete
-from code_model.engine import Engine
+from code_model.decoder.session import Engine
+from code_model.decoder.soft_prompt import kv_of_ids, kv_to_rows
 from code_model.loading import MODEL_VARIABLE, load_model
-from code_model.soft_prompt import kv_of_ids, kv_to_rows
-from lsp_server import fitting
-from lsp_server.answers import CompletionRequest
-from lsp_server.engine import EngineError, Run
+from completion import prompt_fit as fitting
+from completion.pipeline import complete
+from completion.request import CompletionRequest
+from completion.scheduler import EngineError, Run
+from completion.status import Status
 from lsp_server.model import AttunedModel, open_engine
-from lsp_server.protocol import Status
 from lsp_server.settings import Settings
 from prompts.file import DEFAULT_PROMPT, PromptFile, read_prompt, write_prompt
 from prompts.manifest import Manifest

@@ -5,8 +5,8 @@ import re
 from dataclasses import fields
 from pathlib import Path
 
-from code_model import filters
-from lsp_server import completion_cache, protocol
+from completion import cache, filters
+from lsp_server import protocol
 from lsp_server.settings import Settings, camel_case
 
 ROOT = Path(__file__).parents[3]
@@ -29,12 +29,13 @@ def test_every_reason_is_on_the_page_with_its_words():
 
 def test_every_reason_that_the_code_gives_has_words():
     given = re.compile(
-        r'(?:Answer\("", |Completion\("", [^)]*?, |kept, reason = "", |reason=|Kind.NONE, )"(\w+)"'
+        r'(?:Completion(?:Result)?\("", (?:[^)]*?, )?|kept, reason = "", |reason=|Kind.NONE, )'
+        r'"(\w+)"'
     )
-    sources = [one for room in ("lsp_server", "code_model", "code_context") for one in
+    sources = [one for room in ("lsp_server", "completion", "code_context") for one in
                (ROOT / room).glob("*.py")]  # fmt: skip
     found = {code for one in sources for code in given.findall(one.read_text(encoding="utf-8"))}
-    named = {rule.__name__ for rule in filters.RULES} | set(completion_cache.LASTING)
+    named = {rule.__name__ for rule in filters.RULES} | set(cache.LASTING)
     assert len(found) > 8
     assert found | named == set(protocol.REASONS)
 

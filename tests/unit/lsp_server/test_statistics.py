@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lsp_server import statistics
-from lsp_server.comparison import PERIOD_S, Comparer
+from lsp_server.ab_test import PERIOD_S, AbTest
 from lsp_server.outcomes import Kept, Settled, Source
 from lsp_server.statistics import ENOUGH, Statistics, compare
 
@@ -116,7 +116,7 @@ def test_few_suggestions_tell_nothing():
 @given(share=st.floats(0, 0.5), uri=st.text(), seed=st.binary(max_size=16))
 def test_a_document_stays_on_one_side_for_a_period(share, uri, seed):
     now = 0.0
-    comparer = Comparer(share, seed, lambda: now)
+    comparer = AbTest(share, seed, lambda: now)
     first = comparer.is_without_prompt(uri)
     now = PERIOD_S - 1
     assert comparer.is_without_prompt(uri) == first
@@ -124,11 +124,11 @@ def test_a_document_stays_on_one_side_for_a_period(share, uri, seed):
 
 def test_the_share_is_kept():
     now = 0.0
-    comparer = Comparer(0.25, b"seed", lambda: now)
+    comparer = AbTest(0.25, b"seed", lambda: now)
     drawn = 0
     for period in range(4000):
         now = period * PERIOD_S
         drawn += comparer.is_without_prompt("file:///a.py")
     assert abs(drawn - 1000) < 120  # more than four standard deviations
-    never = Comparer(0, b"", lambda: now)
+    never = AbTest(0, b"", lambda: now)
     assert not any(never.is_without_prompt(str(number)) for number in range(100))

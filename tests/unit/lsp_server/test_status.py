@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lsp_server.engine import EngineError
+from completion.scheduler import EngineError
 from lsp_server.settings import MAX_COMPARISON_SHARE, Settings, camel_case, parse_settings
 
 LOADING = {"kind": "Normal", "busy": True, "message": "Loading the model…", "prompt": None}

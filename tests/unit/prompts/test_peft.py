@@ -9,8 +9,8 @@ import pytest
 import safetensors.numpy
 import torch
 
+from code_model.decoder.soft_prompt import kv_of_ids, kv_to_rows, prefix_kv
 from code_model.loading import BaseModel
-from code_model.soft_prompt import kv_of_ids, kv_to_rows, prefix_kv
 from prompts.errors import (
     CorruptPrompt,
     IncompatiblePrompt,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from prompts.comparison import compare
+from prompts.diff import compare
 from prompts.errors import ConfigurationError, CorruptPrompt, StoreError
 from prompts.file import SUFFIX, PromptFile, encode_prompt, read_prompt, write_prompt
 from prompts.routing import FILE_NAME, FOLDER, Route, read_configuration

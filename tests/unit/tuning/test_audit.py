@@ -6,8 +6,8 @@ import math
 import numpy as np
 import pytest
 
+from code_model.decoder.soft_prompt import kv_of_ids, kv_to_rows, prefix_kv
 from code_model.loading import BaseModel
-from code_model.soft_prompt import kv_of_ids, kv_to_rows, prefix_kv
 from prompts.file import PromptFile
 from prompts.manifest import Manifest
 from tests.conftest import TEXT

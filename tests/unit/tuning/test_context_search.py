@@ -11,10 +11,10 @@ from code_context.completion_kind import CompletionKind, decide
 from code_context.context import ContextConfig
 from code_context.parameters import described
 from code_context.syntax import parse
-from code_model.completion import MAX_NEW_TOKENS, complete
-from code_model.engine import Engine
+from code_model.decoder.session import Engine
+from code_model.decoder.soft_prompt import context_of, prefix_kv
 from code_model.loading import BaseModel
-from code_model.soft_prompt import context_of, prefix_kv
+from completion.pipeline import MAX_NEW_TOKENS, complete
 from prompts.errors import IncompatiblePrompt
 from prompts.file import PromptFile, read_prompt
 from tests.unit.tuning.conftest import FILE

@@ -4,8 +4,8 @@ import pytest
 
 from code_context.context import ContextConfig
 from code_context.syntax import parse
-from code_model.completion import model_input
 from code_model.loading import BaseModel
+from completion.pipeline import model_input
 from tests.unit.tuning.conftest import FILE
 from tuning.config import TuningConfig
 from tuning.corpus import SourceFile

@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from code_model.llama import PrefixKV
+from code_model.decoder.llama import PrefixKV
+from code_model.decoder.soft_prompt import kv_of_ids
 from code_model.loading import BaseModel
-from code_model.soft_prompt import kv_of_ids
 from tuning.config import TuningConfig
 from tuning.examples import Example
 from tuning.objective import Teacher, step_loss, weights_of, with_rest

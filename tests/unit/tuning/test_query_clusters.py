@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from code_model.llama import Attention, PrefixKV, unrotate
+from code_model.decoder.llama import Attention, PrefixKV, unrotate
+from code_model.decoder.soft_prompt import kv_of_ids
 from code_model.loading import BaseModel, load_model
-from code_model.soft_prompt import kv_of_ids
 from tuning.config import TuningConfig
 from tuning.corpus import collect
 from tuning.evaluate import middle_nats

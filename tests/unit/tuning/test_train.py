@@ -14,9 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from code_context.syntax import Hole
-from code_model.llama import Llama
+from code_model.decoder.llama import Llama
+from code_model.decoder.soft_prompt import kv_of_ids
 from code_model.loading import BaseModel, weights_hash
-from code_model.soft_prompt import kv_of_ids
 from prompts.manifest import Form
 from tuning.checkpoint import unfinished_path
 from tuning.config import TuningConfig

@@ -1,0 +1,174 @@
+"""One step of the frozen model over cached keys and values: by torch, or compiled.
+
+Torch is always there; the compiled step (`code_model.decoder.native`) takes over when it is ready.
+"""
+
+import threading
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from code_model.cancel import Cancel, StepCancelledError
+from code_model.decoder.llama import KVCache, Llama, lower_right_mask, rotate
+from code_model.decoder.native import NativeForward, compile_library, compiled_library
+
+# More tokens at once are a matter of arithmetic, at which torch's matrix products are better.
+NATIVE_TOKENS = 24
+
+PACKED_AT_ONCE = 50_000_000  # weights; more would be waited for, and are packed by `compile`
+
+
+class Forward(Protocol):
+    """Computes tokens behind a cache."""
+
+    def step(
+        self, ids: Sequence[int], cache: KVCache, scored: int, cancel: Cancel | None = None
+    ) -> tuple[list[int], list[float]]:
+        """Compute `ids` behind the cache, which grows by them.
+
+        Returns the most likely id after each of the last `scored` tokens, and its log-probability
+        in nats. Raises `ValueError` if the cache or the model's positions are too short, and
+        `StepCancelledError` when a layer would begin after `cancel` was raised.
+        """
+
+
+class TorchForward:
+    """Eager torch with joined projections. The joined weights replace the model's own in memory."""
+
+    def __init__(self, model: Llama) -> None:
+        self.model = model
+        self._qkv = [
+            _joined([a.q_proj.weight, a.k_proj.weight, a.v_proj.weight])
+            for a in (block.self_attn for block in model.blocks)
+        ]
+        self._qkv_bias = [
+            None
+            if a.q_proj.bias is None
+            else torch.cat((a.q_proj.bias, a.k_proj.bias, a.v_proj.bias)).detach()
+            for a in (block.self_attn for block in model.blocks)
+        ]
+        self._gate_up = [
+            _joined([block.mlp.gate_proj.weight, block.mlp.up_proj.weight])
+            for block in model.blocks
+        ]
+
+    @torch.inference_mode()
+    def step(
+        self, ids: Sequence[int], cache: KVCache, scored: int, cancel: Cancel | None = None
+    ) -> tuple[list[int], list[float]]:
+        """See `Forward.step`."""
+        embedded = self.model.model.embed_tokens.weight[torch.tensor(ids)]
+        hidden = self.hidden(embedded, cache, cancel)
+        if not scored:
+            return [], []
+        scores = self.model.logits(hidden[-scored:])
+        best, chosen = scores.max(-1)
+        return chosen.tolist(), (best - scores.logsumexp(-1)).tolist()
+
+    @torch.inference_mode()
+    def hidden(self, embeddings: Tensor, cache: KVCache, cancel: Cancel | None = None) -> Tensor:
+        """Hidden states (T, d) of input embeddings (T, d) behind the cache, which grows by T."""
+        x, tokens, start = embeddings, len(embeddings), cache.length
+        config, end = self.model.config, cache.length + tokens
+        if end > min(cache.capacity, config.max_position_embeddings):
+            raise ValueError(f"{end} tokens do not fit a cache of {cache.capacity}")
+        heads, kv_heads, size = (
+            config.num_attention_heads, config.num_key_value_heads, config.head_dim
+        )  # fmt: skip
+        places = slice(start - cache.nope, end - cache.nope)
+        cos, sin = self.model.cos[places, None], self.model.sin[places, None]
+        causal = start == 0 and tokens > 1
+        mask = None if start == 0 or tokens == 1 else lower_right_mask(tokens, start, x.device)
+        for index, block in enumerate(self.model.blocks):
+            if cancel is not None and cancel():
+                raise StepCancelledError
+            normed = block.input_layernorm(x)
+            qkv = F.linear(normed, self._qkv[index], self._qkv_bias[index]).view(tokens, -1, size)
+            turned = rotate(qkv[:, : heads + kv_heads], cos, sin)
+            cache.keys[index, :, start:end] = turned[:, heads:].transpose(0, 1)
+            cache.values[index, :, start:end] = qkv[:, heads + kv_heads :].transpose(0, 1)
+            q, unrotated = (one[:, :heads].transpose(0, 1) for one in (turned, qkv))
+            keys, values = (one[index, :, :end].float() for one in (cache.keys, cache.values))
+            if cache.nope:
+                attended = _beside_nope(q, unrotated, keys, values, cache.nope, mask)
+            else:
+                attended = F.scaled_dot_product_attention(
+                    q[None], keys[None], values[None],
+                    attn_mask=mask, is_causal=causal, enable_gqa=heads != kv_heads,
+                )[0]  # fmt: skip
+            attended = attended.transpose(0, 1).reshape(tokens, -1)
+            x = x + F.linear(attended, block.self_attn.o_proj.weight)
+            gate, up = F.linear(block.post_attention_layernorm(x), self._gate_up[index]).chunk(2, 1)
+            x = x + F.linear(F.silu(gate) * up, block.mlp.down_proj.weight)
+        cache.length = end
+        final: Tensor = self.model.model.norm(x)
+        return final
+
+
+class BestForward:
+    """The compiled step for few tokens where there is one, torch for the rest."""
+
+    def __init__(self, model: Llama) -> None:
+        self.torch = TorchForward(model)
+        self.native: NativeForward | None = None
+        self._model = model
+        size = sum(parameter.numel() for parameter in model.parameters())
+        if size <= PACKED_AT_ONCE and (library := compiled_library()) is not None:
+            self.native = NativeForward(model, library)
+
+    def compile(self) -> None:
+        """Compile if need be, pack the weights, and take over when done; returns at once."""
+        if self.native is None:
+            threading.Thread(target=self._compile, name="attune-compile", daemon=True).start()
+
+    def step(
+        self, ids: Sequence[int], cache: KVCache, scored: int, cancel: Cancel | None = None
+    ) -> tuple[list[int], list[float]]:
+        """See `Forward.step`."""
+        native = self.native
+        chosen: Forward = self.torch if native is None or len(ids) > NATIVE_TOKENS else native
+        return chosen.step(ids, cache, scored, cancel)
+
+    def _compile(self) -> None:
+        library = compile_library()
+        if library is not None:
+            self.native = NativeForward(self._model, library)
+
+
+def _beside_nope(
+    q: Tensor, unrotated: Tensor, keys: Tensor, values: Tensor, nope: int, mask: Tensor | None
+) -> Tensor:
+    """Attention (H, T, D) of queries (H, T, D) over keys and values (G, N, D), of which the keys 1
+    to `nope` are compared with unrotated queries; mask (T, N), None: all are seen."""
+    heads, tokens, size = q.shape
+    by_head = (len(keys), -1, size)  # the queries that share a key's head stand together
+    q, unrotated = (one.reshape(by_head) * size**-0.5 for one in (q, unrotated))
+    sink, virtual, rest = keys.tensor_split((1, 1 + nope), dim=1)
+    weights = q @ rest.mT
+    if mask is not None:  # of what is cached already, everything is seen
+        new = weights.view(heads, tokens, -1)[:, :, -tokens:]
+        new.masked_fill_(~mask[:, -tokens:], -torch.inf)
+    shares = torch.cat((q @ sink.mT, unrotated @ virtual.mT, weights), dim=-1).softmax(-1)
+    attended: Tensor = (shares @ values).view(heads, tokens, size)
+    return attended
+
+
+def _joined(parameters: list[Tensor]) -> Tensor:
+    """The matrices one below the other; the parameters become parts of it, so nothing is twice."""
+    first = parameters[0]
+    end, following = first.data_ptr(), True
+    for one in parameters:
+        following = following and one.data_ptr() == end and one.is_contiguous()
+        end = one.data_ptr() + one.nbytes
+    rows = sum(len(one) for one in parameters)
+    if following and first.untyped_storage().nbytes() >= rows * first.shape[1] * 4:
+        return first.detach().as_strided((rows, first.shape[1]), (first.shape[1], 1))
+    joined = torch.cat(parameters).detach()
+    start = 0
+    for one in parameters:
+        one.data = joined[start : start + len(one)]
+        start += len(one)
+    return joined

@@ -1,0 +1,1 @@
+"""From text and cursor to a suggestion: pipeline, filters, cache, debouncing, scheduling."""

@@ -1,0 +1,160 @@
+"""What the model is given at a cursor, piece by piece, and what it makes of it.
+
+The pieces come from the functions that serve: put together, their ids are `model_input`'s.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from code_context.completion_kind import decide
+from code_context.context import Considered, Context, ContextConfig
+from code_context.retrieval import Retriever
+from code_context.selection import reason_to_leave_out
+from code_context.syntax import SyntaxTree, language_of, parse
+from code_model.decoder.session import Engine
+from completion.pipeline import MAX_NEW_TOKENS, Completion, complete, context_at, model_input
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Consecutive ids of the input. `source` is "recent", "similar" or "definition" for code of
+    other files, "header", "suffix", "prefix" or "middle" for the open one. `line` counts from 0.
+    """
+
+    source: str
+    path: str
+    line: int
+    score: float | None
+    ids: tuple[int, ...]
+    text: str
+
+
+@dataclass(frozen=True)
+class Token:
+    """A new token and its probability (0 to 1)."""
+
+    text: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """All that decides a completion. `notes` are sentences about what is missing and why.
+
+    `next_letter` counts the tokens that one more typed letter would have computed: all the rest
+    would come from the cache.
+    """
+
+    kind: str
+    reason: str | None
+    pieces: tuple[Piece, ...]
+    left_out: tuple[Considered, ...]
+    completion: Completion
+    tokens: tuple[Token, ...]
+    prompt_tokens: int
+    next_letter: int
+    notes: tuple[str, ...]
+
+    @property
+    def input_tokens(self) -> int:
+        """Tokens of all pieces."""
+        return sum(len(piece.ids) for piece in self.pieces)
+
+
+def explain(
+    engine: Engine,
+    text: str,
+    path: str,
+    offset: int,
+    *,
+    config: ContextConfig | None = None,
+    repository: Retriever | None = None,
+) -> Explanation:
+    """Explain what would be suggested, unasked, at `offset` (code points) of the file `path`."""
+    config = config or engine.context
+    tree = parse(text, language_of(path))
+    decision = decide(tree, offset)
+    room = engine.room(MAX_NEW_TOKENS.get(decision.kind, max(MAX_NEW_TOKENS.values())))
+    context = context_at(
+        engine.base, tree, path, offset, config=config, room=room, repository=repository
+    )
+    ids = engine.base.encoder.encode(context)
+    typed = parse(text[:offset] + "x" + text[offset:], tree.language)
+    further = model_input(
+        engine.base, typed, path, offset + 1, config=config, room=room, repository=repository
+    )
+    found = complete(engine, text, path, offset, config=config, repository=repository)
+    said = found.generation
+    return Explanation(
+        kind=decision.kind.value,
+        reason=found.reason,
+        pieces=tuple(_pieces(engine, context, tree, offset)),
+        left_out=tuple(one for one in context.considered if one.reason is not None),
+        completion=found,
+        tokens=tuple(
+            Token(engine.base.tokenizer.decode([one]), _probability(logprob))
+            for one, logprob in zip(said.ids, said.logprobs, strict=True)
+        )
+        if said is not None
+        else (),
+        prompt_tokens=engine.prefix_tokens,
+        next_letter=len(further) - _shared(ids, further),
+        notes=tuple(_notes(tree, path, repository)),
+    )
+
+
+def _pieces(engine: Engine, context: Context, tree: SyntaxTree, offset: int) -> Iterator[Piece]:
+    """In the order of the input."""
+    encoder = engine.base.encoder
+    for snippet in context.snippets:
+        ids = encoder.encode_file(snippet.path, snippet.text)
+        yield Piece(
+            snippet.source, snippet.path, snippet.line, snippet.score, tuple(ids), snippet.text
+        )
+    header = tuple(encoder.encode_file(context.path, context.header))
+    yield Piece("header", context.path, 0, None, header, context.header)
+    here = tree.lines.line_of(offset)
+    first = tree.lines.line_of(offset - len(context.prefix))
+    before = (encoder.prefix_id, *encoder.tokenizer.encode(context.prefix))
+    behind = (encoder.suffix_id, *encoder.tokenizer.encode(context.suffix))
+    around = [
+        Piece("suffix", context.path, here, None, behind, context.suffix),
+        Piece("prefix", context.path, first, None, before, context.prefix),
+    ]
+    yield from around if encoder.layout.order == "spm" else reversed(around)
+    yield Piece("middle", context.path, here, None, (encoder.middle_id,), "")
+
+
+def _notes(tree: SyntaxTree, path: str, repository: Retriever | None) -> Iterator[str]:
+    if tree.language is None:
+        known = language_of(path)
+        yield (
+            "The file is too large to be parsed: only the plain window is given."
+            if known is not None
+            else "No grammar knows this kind of file: only the plain window is given."
+        )
+    hidden = reason_to_leave_out(tree.text)
+    if hidden is not None:
+        yield f"Other files never see this one ({hidden.reason})."
+    if repository is None:
+        yield "The file lies in no repository: no other file is given."
+        return
+    if repository.problem is not None:
+        yield f"No other file is given: {repository.problem}."
+        return
+    for reason, count in sorted(repository.left_out().items()):
+        yield f"{count} file{'s are' if count > 1 else ' is'} left out: {reason}."
+
+
+def _probability(logprob: float) -> float:
+    return math.exp(min(0.0, logprob))
+
+
+def _shared(one: list[int], other: list[int]) -> int:
+    count = 0
+    for mine, theirs in zip(one, other, strict=False):
+        if mine != theirs:
+            break
+        count += 1
+    return count

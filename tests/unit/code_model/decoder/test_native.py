@@ -1,0 +1,191 @@
+"""The compiled step against torch, for both ways to hold weights."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from code_model.cancel import Cancel, StepCancelledError
+from code_model.decoder import native
+from code_model.decoder.forward import BestForward, TorchForward
+from code_model.decoder.llama import KVCache, Llama, LlamaConfig, PrefixKV
+
+pytestmark = pytest.mark.skipif(native.find_compiler() is None, reason="no C++ compiler")
+
+IDS = [5 + (n * 37) % 290 for n in range(23)]
+
+
+def random_model(*, heads: int, kv_heads: int, bias: bool, tied: bool, bf16: bool) -> Llama:
+    """Sizes that no tile or vector divides."""
+    config = LlamaConfig(
+        vocab_size=301, hidden_size=72, intermediate_size=100, num_hidden_layers=2,
+        num_attention_heads=heads, num_key_value_heads=kv_heads, head_dim=18,
+        max_position_embeddings=64, attention_bias=bias, tie_word_embeddings=tied,
+    )  # fmt: skip
+    model = Llama(config)
+    model.init_weights(torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(6.0).add_(torch.randn_like(parameter) * 0.1)
+            if bf16:
+                parameter.copy_(parameter.bfloat16())
+    return model.requires_grad_(False)
+
+
+@pytest.mark.parametrize("bf16", [True, False], ids=["bfloat16", "float32"])
+@pytest.mark.parametrize(
+    ("heads", "kv_heads", "bias", "tied"), [(4, 4, False, True), (4, 2, True, False)]
+)
+@pytest.mark.parametrize("virtual", [0, 19], ids=["alone", "behind virtual tokens"])
+def test_native_equals_torch(library, virtual, heads, kv_heads, bias, tied, bf16) -> None:
+    torch.manual_seed(0)
+    model = random_model(heads=heads, kv_heads=kv_heads, bias=bias, tied=tied, bf16=bf16)
+    caches = [KVCache(model.config, 60) for _ in range(2)]
+    forwards = (TorchForward(model), native.NativeForward(model, library))
+    start = 0
+    if virtual:
+        start = virtual
+        kv = torch.randn(2, 2, kv_heads, virtual, 18)
+        for cache in caches:
+            cache.load_prefix(PrefixKV(kv, positions=False))
+    for size, scored in ((9, 0), (1, 1), (7, 7), (6, 2)):
+        ids = IDS[start - virtual : start - virtual + size]
+        start += size
+        (expected, logprobs), (chosen, found) = (
+            forward.step(ids, cache, scored)
+            for forward, cache in zip(forwards, caches, strict=True)
+        )
+        assert chosen == expected
+        assert len(chosen) == scored
+        assert found == pytest.approx(logprobs, abs=2e-4)
+        for one, other in ((caches[0].keys, caches[1].keys), (caches[0].values, caches[1].values)):
+            # two float16 that are neighbours may be the same number, rounded
+            torch.testing.assert_close(one[:, :, :start], other[:, :, :start], atol=2e-4, rtol=2e-3)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_native_is_the_same_bit_for_bit_however_ids_are_divided(library, threads) -> None:
+    """What makes drafts exact: a token checked in a step of several is as if computed alone."""
+    model = random_model(heads=4, kv_heads=2, bias=False, tied=True, bf16=True)
+    forward = native.NativeForward(model, library, threads)
+    whole, single = (KVCache(model.config, 64) for _ in range(2))
+    kv = torch.randn(2, 2, 2, 37, 18)
+    for cache in (whole, single):
+        cache.load_prefix(PrefixKV(kv, positions=False))
+    expected = forward.step(IDS, whole, len(IDS))
+    one_by_one = [forward.step([token], single, 1) for token in IDS]
+    assert ([c for (c,), _ in one_by_one], [p for _, (p,) in one_by_one]) == expected
+    end = 37 + len(IDS)
+    assert torch.equal(whole.keys[:, :, :end], single.keys[:, :, :end])
+    assert torch.equal(whole.values[:, :, :end], single.values[:, :, :end])
+
+
+def test_it_is_compiled_once_for_this_user(library) -> None:
+    made = library.stat()
+    assert native.compiled_library() == native.compile_library() == library
+    assert (library.stat().st_ino, library.stat().st_mtime_ns) == (made.st_ino, made.st_mtime_ns)
+
+
+def test_what_a_killed_compilation_left_is_removed_by_the_next(monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr(native, "cache_folder", lambda: tmp_path)
+    killed, running = tmp_path / "decode-0123456789abcdef.17", tmp_path / "decode-fedcba98.18"
+    for file in (killed, running):
+        file.write_bytes(b"half")
+    os.utime(killed, (1.0, 1.0))
+    library = native.compile_library()
+    assert library is not None
+    assert set(tmp_path.iterdir()) == {library, running}
+
+
+def test_a_full_cache_is_refused_and_left_alone(library) -> None:
+    model = random_model(heads=4, kv_heads=4, bias=False, tied=True, bf16=True)
+    cache = KVCache(model.config, 5)
+    with pytest.raises(ValueError, match="do not fit a cache of 5"):
+        native.NativeForward(model, library).step(IDS, cache, 1)
+    assert cache.length == 0
+
+
+@pytest.mark.parametrize("kind", ["torch", "native"])
+def test_a_cancelled_step_leaves_the_cache_alone(library, kind: str) -> None:
+    model = random_model(heads=4, kv_heads=2, bias=False, tied=True, bf16=True)
+    forward = TorchForward(model) if kind == "torch" else native.NativeForward(model, library)
+    cache, cancel = KVCache(model.config, 40), Cancel()
+    forward.step(IDS[:5], cache, 0, cancel)
+    cancel.set()
+    with pytest.raises(StepCancelledError):
+        forward.step(IDS[5:9], cache, 1, cancel)
+    assert cache.length == 5
+    fresh = KVCache(model.config, 40)
+    forward.step(IDS[:5], fresh, 0)
+    assert forward.step(IDS[5:9], cache, 1) == forward.step(IDS[5:9], fresh, 1)
+
+
+def test_it_takes_over_when_it_is_compiled(library, monkeypatch) -> None:
+    """Until then torch computes, and the answers are the same."""
+    monkeypatch.setattr(native, "compiled_library", lambda: None)
+    monkeypatch.setattr("code_model.decoder.forward.compiled_library", lambda: None)
+    monkeypatch.setattr("code_model.decoder.forward.compile_library", lambda: library)
+    model = random_model(heads=4, kv_heads=4, bias=False, tied=True, bf16=True)
+    forward = BestForward(model)
+    before = forward.step(IDS[:5], KVCache(model.config, 40), 2)
+    assert forward.native is None
+    forward._compile()
+    assert forward.native is not None
+    assert forward.step(IDS[:5], KVCache(model.config, 40), 2)[0] == before[0]
+
+
+@pytest.mark.parametrize("does", ["raise SystemExit(1)", "while True: pass"])
+def test_without_a_working_compiler_torch_goes_on(monkeypatch, tmp_path, caplog, does) -> None:
+    if does == "while True: pass":
+        monkeypatch.setattr(native, "COMPILE_SECONDS", 0.1)
+    broken = tmp_path / "c++"
+    broken.write_text(f"#!{sys.executable}\n{does}\n")
+    broken.chmod(0o755)
+    monkeypatch.setenv("CXX", str(broken))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert native.find_compiler() == str(broken)
+    assert native.compile_library() is None
+    assert "torch does its work" in caplog.text
+    assert not list((tmp_path / "cache" / "attune").iterdir())
+
+
+ENDS_WHEN_TOLD = """
+import sys, threading
+from code_model.decoder.native import compile_library
+threading.Thread(target=compile_library, daemon=True).start()
+sys.stdin.read()
+"""
+
+
+def test_what_a_compiler_has_started_ends_with_who_wanted_it(tmp_path) -> None:
+    """A compiler's driver has others do its work; they would go on for a minute, for nobody."""
+    held, driver = tmp_path / "held", tmp_path / "c++"
+    os.mkfifo(held)
+    driver.write_text(f"#!/bin/sh\n(echo begun; exec sleep 100000) > {held} &\nwait\n")
+    driver.chmod(0o755)
+    environment = os.environ | {"CXX": str(driver), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    with (
+        subprocess.Popen(
+            [sys.executable, "-c", ENDS_WHEN_TOLD], stdin=subprocess.PIPE, env=environment
+        ) as process,
+        held.open() as stream,
+    ):
+        assert stream.readline() == "begun\n"
+        process.communicate()
+        assert stream.read() == "", "at the end, nobody holds the pipe any more"
+    assert process.returncode == 0
+
+
+def test_joined_weights_stay_the_models_own() -> None:
+    """Nothing is held twice, and joining again finds what is there."""
+    model = random_model(heads=4, kv_heads=2, bias=True, tied=True, bf16=False)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    first, second = TorchForward(model), TorchForward(model)
+    for one, other in zip(first._qkv, second._qkv, strict=True):
+        assert one.data_ptr() == other.data_ptr()
+        assert one.data_ptr() in {
+            block.self_attn.q_proj.weight.data_ptr() for block in model.blocks
+        }
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())

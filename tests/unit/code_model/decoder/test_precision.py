@@ -1,0 +1,48 @@
+"""The copy in bfloat16 computes what autocast makes of the original, which stays as it is."""
+
+import torch
+
+from code_model.decoder.llama import Llama, LlamaConfig, PrefixKV
+from code_model.decoder.precision import _quicker, autocast_of, in_bfloat16
+from code_model.decoder.soft_prompt import kv_of_ids
+from code_model.loading import BaseModel, weights_hash
+
+
+def test_the_copy_says_what_autocast_says(base: BaseModel) -> None:
+    before = weights_hash(base.model)
+    low = in_bfloat16(base.model)
+    prefix = PrefixKV(kv_of_ids(base.model, [0, 5, 6]))
+    ids = torch.tensor([[9, 30, 31, 32]])
+    with torch.no_grad(), autocast_of(base.model):
+        assert not torch.is_autocast_enabled("cpu")
+    with torch.no_grad(), autocast_of(low):
+        expected = base.model.logits(base.model(ids, prefix))
+        said = low.logits(low(ids, prefix, embeddings=base.model.model.embed_tokens(ids)))
+    torch.testing.assert_close(said, expected)
+    assert weights_hash(base.model) == before
+    assert low.model.norm.weight.dtype == torch.float32
+
+
+def test_a_head_of_its_own_is_copied_too() -> None:
+    config = LlamaConfig(
+        vocab_size=32,
+        hidden_size=16,
+        intermediate_size=24,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=8,
+        tie_word_embeddings=False,
+    )
+    model = Llama(config)
+    model.init_weights(torch.Generator().manual_seed(1))
+    low = in_bfloat16(model)
+    assert low.lm_head.weight.dtype == torch.bfloat16
+    assert low.lm_head.weight.float().equal(model.lm_head.weight.bfloat16().float())
+    assert not any(one.requires_grad for one in low.parameters())
+
+
+def test_the_probe_tells_little_work_from_much() -> None:
+    little, much = torch.ones(32, 32), torch.ones(1024, 1024)
+    assert _quicker(little, much)
+    assert not _quicker(much, little)
