@@ -89,12 +89,11 @@ def why(
 
 def write_page(file: Path, content: str) -> None:
     """Write the page in one step. Raises `typer.BadParameter` if it cannot be written."""
-    temporary = file.with_name(file.name + ".tmp")
+    from prompts.atomic_write import replace_file
+
     try:
-        temporary.write_text(content, encoding="utf-8", errors="replace")
-        temporary.replace(file)
+        replace_file(file, content.encode(errors="replace"))
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise typer.BadParameter(f"{file} cannot be written ({error.strerror})") from error
 
 

@@ -23,6 +23,7 @@ from code_model.loading import ModelLoadError, load_model
 from code_model.tokenizer import Tokenizer
 from pretraining import corpus, export, optimiser
 from pretraining.rows import IGNORED, Rows, stream
+from prompts.atomic_write import replacement
 
 LOG_SECONDS = 1.0  # between looks at the losses; each look waits for the device
 
@@ -54,14 +55,10 @@ def stage(stages: list[list[float]], fraction: float) -> tuple[int, int]:
 
 def save(path: Path, state: dict[str, Any]) -> None:
     """Write a checkpoint whole or not at all; the one before stays beside it as `.previous`."""
-    partial = path.with_suffix(".partial")
-    with partial.open("wb") as out:
+    with replacement(path) as out:
         torch.save(state, out)
-        out.flush()
-        os.fsync(out.fileno())
-    if path.exists():
-        path.replace(path.with_suffix(".previous"))
-    partial.replace(path)
+        if path.exists():
+            path.replace(path.with_suffix(".previous"))
 
 
 def load(path: Path) -> dict[str, Any]:

@@ -1,4 +1,8 @@
-"""Path patterns as in `.gitignore`, matched without backtracking, because strangers write them."""
+"""Path patterns as in `.gitignore`: which files a prompt is tuned on and which ones it serves.
+
+Patterns may come from a stranger's file, so they are matched without backtracking. pathspec, which
+reads ignore files, translates them to regular expressions that need exponential time on some.
+"""
 
 import fnmatch
 from collections.abc import Sequence
@@ -7,48 +11,52 @@ _ANY_DEPTH = "**"
 
 
 def matches(path: str, globs: Sequence[str]) -> bool:
-    """Whether the last of `globs` that matches `path` takes it in; `!` before a glob puts it out.
+    """Whether the last of `globs` that matches `path` includes it; `!` before a glob excludes.
 
     `path` starts at the repository's root and has forward slashes. docs/prompt-sharing.md holds
     the rules. The time is proportional to the parts of the path times those of the globs.
     """
     parts = path.split("/")
-    inside = False
+    included = False
     for glob in globs:
         if _matches(parts, glob.removeprefix("!")):
-            inside = not glob.startswith("!")
-    return inside
+            included = not glob.startswith("!")
+    return included
 
 
 def _matches(parts: list[str], glob: str) -> bool:
+    """Run the glob's parts as a nondeterministic automaton over the path's parts.
+
+    A state is the index of the next part of the pattern; one past the end is a match.
+    """
     pattern = glob.strip("/").split("/")
     if "/" not in glob.rstrip("/"):
         pattern.insert(0, _ANY_DEPTH)
     if pattern[-1] == _ANY_DEPTH:
         pattern.append("*")  # what is inside a folder, not the folder itself
-    reached = _past_any_depth({0}, pattern)
+    states = _skip_any_depth({0}, pattern)
     for n_parts, part in enumerate(parts, 1):
         # fnmatch's own expressions do not backtrack within one part.
-        reached = _past_any_depth(
+        states = _skip_any_depth(
             {
-                place if pattern[place] == _ANY_DEPTH else place + 1
-                for place in reached
-                if place < len(pattern)
-                and (pattern[place] == _ANY_DEPTH or fnmatch.fnmatchcase(part, pattern[place]))
+                state if pattern[state] == _ANY_DEPTH else state + 1
+                for state in states
+                if state < len(pattern)
+                and (pattern[state] == _ANY_DEPTH or fnmatch.fnmatchcase(part, pattern[state]))
             },
             pattern,
         )
-        # A folder that matches takes in everything below it.
-        if len(pattern) in reached and (n_parts < len(parts) or not glob.endswith("/")):
+        # A folder that matches includes everything below it.
+        if len(pattern) in states and (n_parts < len(parts) or not glob.endswith("/")):
             return True
     return False
 
 
-def _past_any_depth(places: set[int], pattern: list[str]) -> set[int]:
-    """`places`, and those behind each `**` that stands for nothing."""
-    reached = set(places)
-    for place in sorted(places):
-        while place < len(pattern) and pattern[place] == _ANY_DEPTH:
-            place += 1
-            reached.add(place)
+def _skip_any_depth(states: set[int], pattern: list[str]) -> set[int]:
+    """`states`, and those behind each `**`, which may match no part at all."""
+    reached = set(states)
+    for state in sorted(states):
+        while state < len(pattern) and pattern[state] == _ANY_DEPTH:
+            state += 1
+            reached.add(state)
     return reached

@@ -1,9 +1,7 @@
 """A run that was stopped goes on where it was: everything it needs, in one file without pickle."""
 
-import contextlib
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ import safetensors.torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from prompts.atomic_write import replace_file
 from prompts.errors import PromptWriteError
 from prompts.file import SUFFIX
 from prompts.routing import FOLDER
@@ -38,21 +37,13 @@ def save(path: Path, run: str, state: dict[str, Any], tensors: dict[str, Tensor]
     """
     described = json.dumps({"run": run, "state": state}, sort_keys=True, allow_nan=True)
     held = {name: tensor.contiguous() for name, tensor in tensors.items()}
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         _keep_out_of_git(path.parent)
-        with temporary.open("wb") as stream:
-            stream.write(safetensors.torch.save(held, {KEY: described}))
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, path)
+        replace_file(path, safetensors.torch.save(held, {KEY: described}))
     except OSError as error:
         raise PromptWriteError(
             f"{path} could not be written ({error.strerror or error}); check the free space."
         ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
 
 
 def _keep_out_of_git(folder: Path) -> None:

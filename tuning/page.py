@@ -1,11 +1,11 @@
 """One self-contained page about a prompt: how it was tuned, and what it gained beside controls."""
 
-import os
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
 
+from prompts.atomic_write import replace_file
 from prompts.errors import PromptWriteError
 from prompts.manifest import Manifest
 
@@ -26,12 +26,9 @@ def write_page(path: Path, manifest: Manifest, sha256: str) -> None:
 
     Raises `prompts.errors.PromptWriteError` if it cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_text(page(manifest, sha256), encoding="utf-8")
-        os.replace(temporary, path)
+        replace_file(path, page(manifest, sha256).encode())
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise PromptWriteError(
             f"{path} could not be written ({error.strerror or error}); choose another place."
         ) from error

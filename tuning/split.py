@@ -6,10 +6,8 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-import pathspec
-
-from code_context.selection import is_pattern
 from code_context.shingles import shingles
+from prompts import globs
 from tuning.corpus import CorpusError, SourceFile
 
 MIN_FILES = 4
@@ -68,20 +66,16 @@ def split(files: tuple[SourceFile, ...], seed: int, newest: Collection[str] = ()
     )
 
 
-def included(files: Sequence[SourceFile], globs: Sequence[str]) -> tuple[SourceFile, ...]:
-    """The files that gitignore's patterns name; without patterns, all.
+def included(files: Sequence[SourceFile], patterns: Sequence[str]) -> tuple[SourceFile, ...]:
+    """The files that a prompt with these globs serves; without patterns, all.
 
-    Raises `CorpusError` if there are none, or a pattern is none.
+    Raises `CorpusError` if no file matches.
     """
-    if not globs:
+    if not patterns:
         return tuple(files)
-    for glob in globs:
-        if not is_pattern(glob):
-            raise CorpusError(f"{glob} is not a pattern of .gitignore's kind, such as 'tests/**'.")
-    spec = pathspec.GitIgnoreSpec.from_lines(globs)
-    chosen = tuple(file for file in files if spec.match_file(file.path))
+    chosen = tuple(file for file in files if globs.matches(file.path, patterns))
     if not chosen:
-        raise CorpusError(f"No file matches {' '.join(globs)}; give a pattern that some do.")
+        raise CorpusError(f"No file matches {' '.join(patterns)}; give a pattern that some do.")
     return chosen
 
 
