@@ -1,5 +1,7 @@
 """The FIM layout: golden order of pieces, and text that never becomes a special token."""
 
+from dataclasses import fields, replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -66,8 +68,12 @@ def test_a_tokenizer_without_the_tokens_is_refused() -> None:
         FimEncoder(Bare(), ATTUNE)
 
 
-def test_the_fingerprint_binds_the_template() -> None:
-    from dataclasses import replace
-
-    assert ATTUNE.fingerprint() == ATTUNE.fingerprint()
-    assert replace(ATTUNE, order="psm").fingerprint() != ATTUNE.fingerprint()
+def test_the_fingerprint_binds_every_field_of_the_template() -> None:
+    """Prompt files hold the fingerprint: another value would refuse every prompt tuned so far."""
+    assert ATTUNE.fingerprint() == (
+        "327df6dffdd7f408e49fa44ee96e440d95614af5780eada8b379d3522122094d"
+    )
+    for field in fields(ATTUNE):
+        value = getattr(ATTUNE, field.name)
+        changed = replace(ATTUNE, **{field.name: value[1:] if value else "<|x|>"})
+        assert changed.fingerprint() != ATTUNE.fingerprint(), field.name

@@ -36,10 +36,21 @@ def test_the_nats_are_those_that_tuning_measures(base):
     )
 
 
-@pytest.mark.parametrize("text", ["", "x = 1\n"])
-def test_little_text_tells_nothing(base, text):
-    assert LEAST_TOKENS > 1
-    assert gain_on(base, prompt_of(base), "a.py", text) is None
+def test_too_little_text_gives_no_gain(base):
+    digits = "1" * LEAST_TOKENS
+    assert len(base.tokenizer.encode(digits)) == LEAST_TOKENS
+    assert gain_on(base, prompt_of(base), "a.py", digits) is not None
+    for text in (digits[1:], "x = 1\n", ""):
+        assert gain_on(base, prompt_of(base), "a.py", text) is None
+
+
+def test_a_prompt_misfits_exactly_where_it_costs(base):
+    prompt = prompt_of(base)
+    for gain in (None, 0.0, 0.1):
+        assert misfit(prompt, gain) is None
+    assert misfit(prompt, -0.0314) == (
+        "prompt space does not fit this file: with it, what is written there takes 3.1 % more bits"
+    )
 
 
 def test_a_long_text_is_read_in_its_middle(base):
@@ -49,13 +60,21 @@ def test_a_long_text_is_read_in_its_middle(base):
         gain_on(base, prompt, "a.py", end + middle + end)
         for end in ("", "x\n" * 40, "y = 1\n" * 200)
     }
+    assert None not in gains
     assert len(gains) == 1
 
 
 def test_a_prompt_that_fills_the_positions_leaves_room_for_less(base, monkeypatch):
     positions = base.model.config.max_position_embeddings
+    prompt = prompt_of(base)
+    room = positions - prompt.manifest.num_virtual_tokens
+    room -= len(base.encoder.encode_file("a.py", ""))
+    text = (TEXT * 40)[: 6 * room]  # short enough to be read whole, were there positions for it
+    assert len(base.tokenizer.encode(text)) > positions
+    monkeypatch.setattr(fit, "TOKENS", room)
+    expected = gain_on(base, prompt, "a.py", text)
     monkeypatch.setattr(fit, "TOKENS", 2 * positions)
-    assert gain_on(base, prompt_of(base), "a.py", TEXT * 40) is not None
+    assert gain_on(base, prompt, "a.py", text) == expected is not None
 
 
 def test_it_ends_at_the_next_layer_when_cancelled(base):
