@@ -13,7 +13,6 @@ from rich.table import Table
 from rich.text import Text
 
 from attune.show import interval, percent
-from attune.show_context import show_context
 
 if TYPE_CHECKING:
     from tuning.drift import Drift
@@ -114,8 +113,6 @@ def show_report(report: "Report") -> None:
     if report.left_out:
         parts = ", ".join(f"{count} {why}" for why, count in sorted(report.left_out.items()))
         console.print(f"Left out: {parts}.", highlight=False)
-    if report.context is not None:
-        show_context(console, report.context)
     if report.proof is not None:
         files = report.files
         best = max(report.checks, key=lambda check: check.gain.mean)

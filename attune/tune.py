@@ -48,13 +48,6 @@ def tune(
         bool,
         typer.Option("--refresh", help="Tune the present prompt on what changed."),
     ] = False,
-    context: Annotated[
-        bool,
-        typer.Option(
-            "--context",
-            help="Also search the context that suits the repository; takes 30 % of the minutes.",
-        ),
-    ] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Do not take up a killed run.")] = False,
     against: Against = None,
     seed: Annotated[
@@ -70,7 +63,7 @@ def tune(
     from tuning.corpus import collect
 
     if refresh:
-        for name in ("include", "form", "tokens", "task", "seed", "context"):
+        for name in ("include", "form", "tokens", "task", "seed"):
             if is_given(parsed, name):
                 raise typer.BadParameter(f"--refresh keeps the prompt's own; leave out --{name}")
     leads = os.environ.get("RANK", "0") == "0"  # torchrun starts several processes: one speaks
@@ -103,7 +96,6 @@ def tune(
                 against=others,
                 present=present,
                 fresh=fresh,
-                search=context,
             )
     except KeyboardInterrupt:
         say("stopped by Ctrl-C before anything was tuned; nothing was written.")

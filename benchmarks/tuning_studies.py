@@ -24,7 +24,7 @@ from benchmarks.tuning import CACHE, UNRELATED, files_bits_per_byte, repositorie
 from code_model.loading import BaseModel, load_model
 from tuning.config import TuningConfig
 from tuning.corpus import collect
-from tuning.distributed import Group
+from tuning.distributed import ProcessGroup
 from tuning.examples import HeldOutHole, indexed
 from tuning.job import Job, holes_of, new_job, start_of, train_job
 from tuning.prefix import FORMS
@@ -34,23 +34,21 @@ RESULTS = Path("benchmarks/results/tuning_studies.json")
 SIZES = (5, 20, 80)
 ABLATIONS: dict[str, dict[str, Any]] = {
     "the recipe": {},
-    "half distillation": {"distillation": 0.5},
-    "an eighth of anchor": {"anchor": 0.125},
     "no retrieved code in the examples": {"retrieved": 0.0},
     "loss on the hole alone": {"context_weight": 0.0},
     "all tokens weigh the same": {"context_weight": 1.0},
-    "holes only, nothing left to right": {"left_to_right": 0.0},
+    "holes only, nothing left to right": {"causal_fraction": 0.0},
     "virtual tokens with positions (form kv)": {"form": "kv"},
     "form embedding": {"form": "embedding"},
     "128 virtual tokens": {"num_virtual_tokens": 128},
-    "the latest offsets, no mean": {"averaging": math.inf},
-    "all of the way": {"interpolation": 1.0},
+    "the latest offsets, no mean": {"ema_power": math.inf},
+    "all of the way": {"wise_ft_alpha": 1.0},
     "no decay": {"weight_decay": 0.0},
     "a third of the learning rate": {"learning_rate": 0.033},
     "twice the learning rate": {"learning_rate": 0.2},
-    "all of the way, twice the learning rate": {"interpolation": 1.0, "learning_rate": 0.2},
+    "all of the way, twice the learning rate": {"wise_ft_alpha": 1.0, "learning_rate": 0.2},
     "the rest weighs 0.6": {"context_weight": 0.6},
-    "hardly any clipping": {"clip": 10.0},
+    "hardly any clipping": {"max_grad_norm": 10.0},
     "examples of up to 1,024 tokens": {"max_tokens": 1024},
 }
 PARTS: dict[str, dict[str, Any]] = {
@@ -63,7 +61,7 @@ Row = dict[str, Any]
 def tuned(job: Job) -> Tuned:
     """The best prompt of a job."""
     return train_job(
-        job, start_of(job, lambda share: None), lambda fraction, so_far: None, None, Group()
+        job, start_of(job, lambda share: None), lambda fraction, so_far: None, None, ProcessGroup()
     )
 
 

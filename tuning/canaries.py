@@ -20,7 +20,6 @@ from tuning.config import TuningConfig
 from tuning.corpus import SourceFile
 from tuning.evaluate import Gain, middle_nats
 from tuning.examples import Example, TrainingExamples
-from tuning.objective import Teacher
 from tuning.prefix import start_prefix
 from tuning.train import Tuned, train
 
@@ -110,8 +109,8 @@ def tuned_on(
         learning_rate=float(_number(recipe.get("learning_rate"), 1e-5, 1.0, 0.03)),
         examples_per_step=_number(recipe.get("examples_per_step"), 1, 256, 4),
         max_tokens=_number(recipe.get("max_tokens"), 64, 4096, 512),
-        interpolation=float(_number(recipe.get("interpolation"), 0.0, 1.0, 1.0)),
-        checks=1,
+        wise_ft_alpha=float(_number(recipe.get("interpolation"), 0.0, 1.0, 1.0)),
+        n_evaluations=1,
         seed=_number(recipe.get("seed"), 0, 2**32 - 1, 1),
     )
     room = base.model.config.max_position_embeddings - config.num_virtual_tokens
@@ -125,7 +124,6 @@ def tuned_on(
         lambda rows, model: next(looks),
         config,
         lambda fraction, _: progress(fraction),
-        teacher=Teacher(base.model, prefix_kv(base, None)),
     )
     if tuned.interrupted:
         raise KeyboardInterrupt

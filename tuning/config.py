@@ -14,10 +14,9 @@ MIN_TOKENS, MAX_TOKENS = 32, 1024
 class TuningConfig:
     """The recipe. `steps`, where given, replaces the time budget and makes runs repeatable.
 
-    Shares are of the examples: `left_to_right` windows without a hole, `retrieved` holes with code
-    of other files in front, `anchor` generic code on which the prompt shall change nothing. The
-    loss of a hole is (1 - distillation) · cross-entropy + distillation · the divergence from the
-    frozen model that sees retrieved code. A token outside of the hole weighs `context_weight`.
+    Shares are of the examples: `causal_fraction` windows without a hole, `retrieved` holes with
+    code of other files in front. The loss is cross-entropy, in which a token outside of the hole
+    weighs `context_weight`.
 
     Examples to learn from are at most `max_tokens` long, those to measure by `held_out_tokens`,
     about as long as serving's. `include` (gitignore's patterns) names the files that the prompt is
@@ -36,21 +35,19 @@ class TuningConfig:
     # towards the start, by this share of the rate in every step; with files of a million characters
     # to tune on, and with others in inverse proportion (tuning.job)
     weight_decay: float = 0.025
-    # the offsets of step t count t ** averaging in the mean that is measured and written
-    averaging: float = 4.0
+    # the offsets of step t count t ** ema_power in the mean that is measured and written
+    ema_power: float = 4.0
     # the share of that mean that is measured and written: interpolation between start and tuned
     # weights (WiSE-FT, Wortsman et al. 2022, arXiv 2109.01903)
-    interpolation: float = 0.8
-    clip: float = 1.0
+    wise_ft_alpha: float = 0.8
+    max_grad_norm: float = 1.0
     examples_per_step: int = 4
     max_tokens: int = 512
     held_out_tokens: int = 512
-    left_to_right: float = 0.25
+    causal_fraction: float = 0.25
     context_weight: float = 0.3
     retrieved: float = 0.5
-    distillation: float = 0.0
-    anchor: float = 0.0
-    checks: int = 8
+    n_evaluations: int = 8
     patience: int = 4
     validation_holes: int = 80
     test_holes: int = 160

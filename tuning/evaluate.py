@@ -20,7 +20,7 @@ from code_model.decoder.session import Engine
 from completion.pipeline import complete
 from tuning.examples import Example, HeldOutHole, middle_of, without_middle
 from tuning.packed import hidden_states, pack
-from tuning.worker_threads import lanes_of, side_by_side
+from tuning.worker_threads import map_in_threads
 
 BATCH = 8
 RESAMPLES = 4_000
@@ -90,11 +90,11 @@ def middle_nats(model: Llama, prefix: PrefixKV, examples: Sequence[Example]) -> 
     """Nats of each example's middle behind the prefix, in the model's own precision (serving's is
     float32)."""
     batches = [examples[first : first + BATCH] for first in range(0, len(examples), BATCH)]
-    nats = side_by_side(partial(_nats, model, prefix), batches, lanes_of(model))
+    nats = map_in_threads(partial(_nats, model, prefix), batches, torch.get_num_threads())
     return np.array([each for batch in nats for each in batch], dtype=np.float64)
 
 
-@torch.no_grad()  # inference mode would spoil the layers that FSDP2 gathers
+@torch.inference_mode()
 def _nats(model: Llama, prefix: PrefixKV, batch: Sequence[Example]) -> list[float]:
     packed = pack(
         [one.ids for one in batch],

@@ -3,8 +3,8 @@
 import random
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cache, partial
+from dataclasses import dataclass
+from functools import cache
 
 from code_context.context import ContextConfig
 from code_context.index import RepositoryIndex
@@ -33,16 +33,10 @@ KIND_SHARES: dict[HoleKind, float] = {
 
 @dataclass(frozen=True)
 class Example:
-    """Token ids of one example; the last `scored` of them are the hidden middle with its end.
-
-    The share `taught` of its loss is the divergence from what the frozen model without a prompt
-    expects after the ids of `teacher`, which end in the same `scored` ones.
-    """
+    """Token ids of one example; the last `scored` of them are the hidden middle with its end."""
 
     ids: list[int]
     scored: int
-    teacher: list[int] = field(default_factory=list)
-    taught: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -119,10 +113,9 @@ class TrainingExamples:
     longest example in tokens; each may take a third of it to all of it, because a prompt that has
     learnt from short contexts only does harm in front of long ones (docs/experiments.md).
 
-    A share of the examples are windows of `generic` code, on which nothing shall change. Half of
-    the others come from the files of `changed`, if any of them is here. `others` is where code is
-    retrieved from, for the share `retrieved` of the holes and for the teacher; `context` is what
-    the prompt will be served with.
+    Half of the examples come from the files of `changed`, if any of them is here. `others` is where
+    code is retrieved from, for the share `retrieved` of the holes; `context` is what the prompt
+    will be served with.
     """
 
     def __init__(
@@ -132,15 +125,12 @@ class TrainingExamples:
         *,
         config: TuningConfig,
         room: int,
-        generic: Sequence[SourceFile] = (),
         changed: Collection[str] = (),
         others: Retriever | None = None,
         context: ContextConfig | None = None,
     ) -> None:
         self._base, self._files, self._room, self._config = base, files, room, config
-        self._generic, self._others = generic, others
-        self._context = context or ContextConfig()
-        self._anchor = config.anchor if generic else 0.0
+        self._others, self._context = others, context or ContextConfig()
         self._weights = [len(file.text) ** 0.5 for file in files]
         dwelt = sum(w for file, w in zip(files, self._weights, strict=True) if file.path in changed)
         if 0 < dwelt < sum(self._weights) / 2:
@@ -153,29 +143,22 @@ class TrainingExamples:
         """The example of that number, from 0 on without end."""
         rng = random.Random(f"{self._config.seed}/{number}")
         room = rng.randint(self._room // 3, self._room)
-        if rng.random() < self._anchor:
-            return self._plain(rng, rng.choice(self._generic), room, taught=True)
         file = rng.choices(self._files, self._weights)[0]
         kinds = self._by_kind(file, self._config.task)
-        if not kinds or rng.random() < self._config.left_to_right:
-            return self._plain(rng, file, room, taught=False)
+        if not kinds or rng.random() < self._config.causal_fraction:
+            return self._window(rng, file, room)
         kind = rng.choices(list(kinds), [KIND_SHARES[kind] for kind in kinds])[0]
         hole = rng.choice(kinds[kind])
         if rng.random() < 0.5:  # the cursor is seldom at the very start of what is to come
             start = rng.randrange(hole.start, hole.end)
             hole = Hole(hole.kind, start, hole.end)
-        plain = partial(fim_example, self._base, file, hole, self._context, room)
-        if self._others is None:
-            return plain()
-        if rng.random() < self._config.retrieved:
-            return plain(self._others)
-        if not self._config.distillation:
-            return plain()
-        return replace(plain(), teacher=plain(self._others).ids, taught=self._config.distillation)
+        with_retrieval = self._others is not None and rng.random() < self._config.retrieved
+        others = self._others if with_retrieval else None
+        return fim_example(self._base, file, hole, self._context, room, others)
 
-    def _plain(self, rng: random.Random, file: SourceFile, room: int, *, taught: bool) -> Example:
+    def _window(self, rng: random.Random, file: SourceFile, room: int) -> Example:
         ids = self._base.encoder.encode_file(file.path, _window(rng, file.text, room))[:room]
-        return Example(ids, len(ids) - 1, ids if taught else [], float(taught))
+        return Example(ids, len(ids) - 1)
 
 
 def held_out_holes(

@@ -16,14 +16,13 @@ from code_model.decoder.soft_prompt import context_of, prefix_kv
 from code_model.loading import BaseModel
 from prompts.file import PromptFile, check_compatible, read_prompt, sha256_of
 from prompts.manifest import Manifest
-from tuning import checkpoint, distributed, generic
+from tuning import checkpoint
 from tuning.config import Task, TuningConfig
-from tuning.corpus import Corpus, CorpusError
-from tuning.distributed import Group
+from tuning.corpus import Corpus
+from tuning.distributed import ProcessGroup
 from tuning.evaluate import Gain, middle_nats, paired_gain
 from tuning.examples import HeldOutHole, TrainingExamples, held_out_holes, indexed
 from tuning.history import changed_since, newest_lines
-from tuning.objective import Teacher
 from tuning.prefix import FORMS, Prefix, start_prefix
 from tuning.proof import EvaluationCondition, Proof, prove
 from tuning.recorded import recorded, recorded_split
@@ -66,10 +65,9 @@ class Job:
             self.split.train,
             config=config,
             room=self.room_for(config.max_tokens),
-            generic=generic.sample() if config.anchor else (),
             changed=_changed(self),
             # of the files to tune on only: what is held out must not be seen before a hole either
-            others=(indexed(self.split.train) if config.retrieved or config.distillation else None),
+            others=indexed(self.split.train) if config.retrieved else None,
             context=self.context,
         )
 
@@ -155,7 +153,7 @@ def train_job(
     prefix: Prefix,
     report: Callable[[float, Tuned], None],
     resumable: Resumable | None,
-    group: Group,
+    group: ProcessGroup,
 ) -> Tuned:
     """Tune `prefix` on the job's files, measured on its validation files.
 
@@ -167,13 +165,6 @@ def train_job(
         (row % 2 and hole.retrieved) or hole.example for row, hole in enumerate(validation)
     ]
     no_prompt = prefix_kv(base, None)
-    if group.size > 1 and not distributed.fits(base.model, group):
-        if config.form == "embedding" or config.distillation or config.anchor:
-            raise CorpusError(
-                "The model does not fit once for each process, and with its layers spread only "
-                "kv prompts without a teacher are tuned; start fewer processes on this machine."
-            )
-        distributed.shard(base.model, group)
     without = cache(partial(middle_nats, prefix=no_prompt, examples=measured_by))
     as_prefix = FORMS[config.form]
 
@@ -190,7 +181,6 @@ def train_job(
         validate,
         replace(config, weight_decay=decay_of(job)),
         report,
-        teacher=Teacher(base.model, no_prompt),
         resumable=resumable,
         group=group,
     )

@@ -59,7 +59,7 @@ def tune_lora(
         with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16_wins()):
             loss = padded_loss(tuned, drawn, config, base.encoder.beginning_ids)
         loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(trained, config.clip)
+        torch.nn.utils.clip_grad_norm_(trained, config.max_grad_norm)
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
         step += 1

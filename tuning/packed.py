@@ -18,7 +18,7 @@ from torch.utils.checkpoint import checkpoint
 
 from code_model.decoder.llama import Attention, Block, Llama, PrefixKV, unrotate
 
-CHUNK = 64  # scored tokens whose logits exist at the same time in a lane
+CHUNK = 64  # scored tokens whose logits exist at the same time in a worker thread
 
 
 @dataclass(frozen=True)

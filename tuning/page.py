@@ -56,9 +56,6 @@ def page(manifest: Manifest, sha256: str) -> str:
         parts += ["<h2>Bits saved on unseen files, with 95 % intervals</h2>", _bars(arms)]
         parts += [_table(arms), "<h2>Bits per byte, by what the hidden text asks for</h2>"]
         parts += [_strata(arms, _object(measured.get("strata")))]
-    context = _object(measured.get("context"))
-    if context:
-        parts += [f"<h2>Context</h2><p>{_context(context)}</p>", _sections(context)]
     if len(curve) > 1:
         parts += ["<h2>Bits saved on validation files while tuning</h2>", _curve(curve)]
     return (
@@ -173,30 +170,6 @@ def _strata(arms: Mapping[str, Mapping[str, Any]], counts: Mapping[str, Any]) ->
         bits = [_number(_object(arm.get("strata")).get(name)) for name in names]
         rows.append([arm_name, *("" if one is None else f"{one:.3f}" for one in bits)])
     return _html_table(rows)
-
-
-def _context(context: Mapping[str, Any]) -> str:
-    """What `attune tune --context` found."""
-    tried, gain = _number(context.get("tried")), _object(context.get("gain"))
-    said = "" if tried is None else f"{tried} contexts were tried. "
-    if context.get("taken") is True:
-        return f"{said}One saves {_gain(gain)} against the default and is used."
-    if _number(gain.get("gain")) is None:
-        return f"{said}None was better than the default, which is used."
-    return f"{said}The best one saves {_gain(gain)}: not proven, so the default is used."
-
-
-def _sections(context: Mapping[str, Any]) -> str:
-    rows = [["part of the context", "bits saved, by leaving it out"]]
-    for name, gain in _object(context.get("sections")).items():
-        rows.append([str(name), _gain(_object(gain))])
-    return _html_table(rows) if len(rows) > 1 else ""
-
-
-def _gain(gain: Mapping[str, Any]) -> str:
-    mean, low, high = (_number(gain.get(f"gain{end}")) for end in ("", "_low", "_high"))
-    said = "?" if mean is None else f"{mean:+.1%}"
-    return said if low is None or high is None else f"{said} ({low:+.1%} to {high:+.1%})"
 
 
 def _html_table(rows: Sequence[Sequence[str]]) -> str:

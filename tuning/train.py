@@ -14,10 +14,10 @@ from code_model.decoder.llama import Llama
 from code_model.decoder.precision import bfloat16_wins, in_bfloat16
 from tuning import checkpoint
 from tuning.config import TuningConfig
-from tuning.distributed import Group, is_sharded
+from tuning.distributed import ProcessGroup
 from tuning.evaluate import Gain
 from tuning.examples import Example
-from tuning.objective import Teacher, step_gradient
+from tuning.objective import step_gradient
 from tuning.prefix import Prefix
 
 SAVE_SECONDS = 5.0
@@ -79,15 +79,14 @@ def train(
     config: TuningConfig,
     report: Callable[[float, "Tuned"], None],
     *,
-    teacher: Teacher | None = None,
     resumable: Resumable | None = None,
-    group: Group | None = None,
+    group: ProcessGroup | None = None,
 ) -> Tuned:
     """Tune `prefix`; returns the rows of the last look that is as good as any.
 
-    `validate` scores rows on the validation files, before the first step and `config.checks` times
-    after (less often where a look takes long), behind the model in the precision that it learns in:
-    bfloat16 where that is faster.
+    `validate` scores rows on the validation files, before the first step and
+    `config.n_evaluations` times after (less often where an evaluation takes long), behind the model
+    in the precision of training: bfloat16 where that is faster.
     Few files cannot tell looks apart that differ by less than a standard error, and the later one
     has learnt longer. Training stops early when `config.patience` looks in a row were worse than
     that. `report` hears the share done and the state after every step. Ctrl-C ends the loop at once
@@ -96,7 +95,7 @@ def train(
     Several processes (`group`) share the examples of every step.
     """
     return _Run(
-        model, prefix, examples, validate, config, report, teacher, resumable, group or Group()
+        model, prefix, examples, validate, config, report, resumable, group or ProcessGroup()
     ).to_its_end()
 
 
@@ -108,9 +107,8 @@ class _Run:
     validate: Validate
     config: TuningConfig
     report: Callable[[float, Tuned], None]
-    teacher: Teacher | None
     resumable: Resumable | None
-    group: Group
+    group: ProcessGroup
 
     def to_its_end(self) -> Tuned:
         config = self.config
@@ -126,11 +124,9 @@ class _Run:
         began = time.monotonic()
         tuned = self._taken_up()
         # decided once: another precision would end at other bytes
-        low = tuned.bfloat16 if tuned else bool(self.group.told(bfloat16_wins()))
+        low = tuned.bfloat16 if tuned else bool(self.group.broadcast(bfloat16_wins()))
         self.bfloat16 = low
-        self.learning = (
-            in_bfloat16(self.model) if low and not is_sharded(self.model) else self.model
-        )
+        self.learning = in_bfloat16(self.model) if low else self.model
         if tuned is None:
             rows = self._rows()
             check = Evaluation(0.0, 0, 0.0, 0.0, self.validate(rows, self.learning))
@@ -152,7 +148,7 @@ class _Run:
                     due = self._next_look(tuned, measuring)
                 self.report(fraction, tuned)
                 now = time.monotonic()
-                if self.group.leads and (checked or now - saved > SAVE_SECONDS):
+                if self.group.is_main_process and (checked or now - saved > SAVE_SECONDS):
                     tuned.seconds = before + now - began
                     self._save(tuned)
                     saved = now
@@ -166,19 +162,19 @@ class _Run:
         if self.config.steps is not None:
             return min(1.0, tuned.steps / self.config.steps)
         spent = (tuned.seconds + measuring) / (60.0 * self.config.minutes)
-        return self.group.told(min(1.0, spent))
+        return self.group.broadcast(min(1.0, spent))
 
     def _next_look(self, tuned: Tuned, measuring: float) -> float:
-        """The share done at which to look again: the next of `config.checks` even ones, or so much
-        later, and so far from the end, that looks of `measuring` seconds take no more than their
-        share of the time."""
-        last, looks = tuned.checks[-1].fraction, self.config.checks
+        """The share done at which to evaluate again: the next of `config.n_evaluations` even ones,
+        or so much later, and so far from the end, that evaluations of `measuring` seconds take no
+        more than their share of the time."""
+        last, looks = tuned.checks[-1].fraction, self.config.n_evaluations
         even = (math.floor(last * looks + 1e-9) + 1) / looks - 1e-9
         if self.config.steps is not None:
             return even
         apart = measuring / (60.0 * self.config.minutes * LOOKS_SHARE)
         due = max(even, last + apart)
-        return self.group.told(due if due + apart <= 1.0 else 1.0)
+        return self.group.broadcast(due if due + apart <= 1.0 else 1.0)
 
     def _is_long_past(self, tuned: Tuned) -> bool:
         return len(tuned.checks) - 1 - tuned.checks.index(tuned.taken) >= self.config.patience
@@ -189,30 +185,22 @@ class _Run:
         first = step * config.examples_per_step
         numbers = range(first, first + config.examples_per_step)
         drawn = [self.examples[n] for n in numbers if n % group.size == group.rank]
-        idle = not drawn
-        if idle and is_sharded(self.model):  # the others need this process's share of the layers
-            drawn = [self.examples[first]]
         loss, weight, gradient = step_gradient(
             self.learning,
             self.prefix,
             drawn,
             config,
-            self.teacher,
             bfloat16=self.bfloat16,
             recompute=self.recompute,
         )
-        sums = torch.tensor([loss, weight])
-        if idle:
-            sums.zero_()
-            gradient.zero_()
-        sums, gradient = group.summed(sums), group.summed(gradient)
+        sums, gradient = group.all_reduce(torch.tensor([loss, weight])), group.all_reduce(gradient)
         delta = self.prefix.delta
         delta.grad = gradient / sums[1]
-        torch.nn.utils.clip_grad_norm_([delta], config.clip)
+        torch.nn.utils.clip_grad_norm_([delta], config.max_grad_norm)
         for parameters in self.optimiser.param_groups:
             parameters["lr"] = config.learning_rate * share
         self.optimiser.step()
-        self.mean.lerp_(delta.detach(), 1 - (step / (step + 1)) ** (config.averaging + 1))
+        self.mean.lerp_(delta.detach(), 1 - (step / (step + 1)) ** (config.ema_power + 1))
         return float(sums[0] / sums[1])
 
     def _rows(self) -> Tensor:
@@ -224,7 +212,7 @@ class _Run:
         unlike what was tuned on, unseen files of the same repository among it.
         """
         with torch.no_grad():
-            return self.prefix.rows(self.config.interpolation * self.mean)
+            return self.prefix.rows(self.config.wise_ft_alpha * self.mean)
 
     def _check(self, tuned: Tuned, fraction: float, loss: float) -> None:
         rows = self._rows()

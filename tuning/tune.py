@@ -16,19 +16,17 @@ from code_context.languages import language_of
 from code_context.parameters import described
 from code_model.decoder.session import Engine
 from code_model.decoder.soft_prompt import prefix_kv
-from code_model.loading import BaseModel, load_model
+from code_model.loading import BaseModel
 from prompts.errors import PromptWriteError
 from prompts.file import DEFAULT_PROMPT, SUFFIX, PromptFile, write_prompt
 from prompts.manifest import Manifest, layout_with
 from prompts.repository import unproven_path
 from tuning import checkpoint
 from tuning.config import TuningConfig
-from tuning.context_search import START, ContextFound, config_at, room_of, search_context
 from tuning.controls import control_ways
 from tuning.corpus import Corpus
-from tuning.distributed import Group, is_sharded, joined
+from tuning.distributed import init_process_group
 from tuning.evaluate import Gain
-from tuning.examples import indexed
 from tuning.history import commit_of
 from tuning.job import (
     Job,
@@ -58,7 +56,6 @@ from tuning.train import Evaluation, Resumable, Tuned
 # what a run may have on disk at once, in sizes of its rows: the prompt, and two checkpoints of
 # offsets, their two moments and the best rows
 FILES_OF_ROWS = 9
-SEARCH_SHARE = 0.3  # of the minutes, for the context
 
 
 @dataclass(frozen=True)
@@ -78,8 +75,7 @@ Progress = Callable[[Look], None]
 @dataclass(frozen=True)
 class Report:
     """What a run found. `proof` is None when Ctrl-C came before it. `written` is None when nothing
-    was written: then too, and when a refresh found nothing better than the present prompt.
-    `context` is None when no other context was looked for."""
+    was written: then too, and when a refresh found nothing better than the present prompt."""
 
     repository: str
     files: dict[str, int]
@@ -92,7 +88,6 @@ class Report:
     proven: bool
     written: Path | None
     resumable: bool = False
-    context: ContextFound | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The figures, without samples of code."""
@@ -109,7 +104,6 @@ class Report:
             ],
             "proof": None if self.proof is None else self.proof.to_json(),
             "proven": self.proven,
-            "context": None if self.context is None else self.context.to_json(),
             "written": None if self.written is None else str(self.written),
         }
 
@@ -124,14 +118,12 @@ def tune(
     against: Sequence[PromptFile] = (),
     present: Path | None = None,
     fresh: bool = False,
-    search: bool = False,
 ) -> Report:
     """Tune a prompt on a repository; write it to `out` if the test files prove it, else beside.
 
     `against` are prompts of other repositories to compare with, beside those that are shipped for
     the default model (`tuning.controls`). `present` is the repository's
     prompt to start from (a refresh). A run that was killed goes on where it was unless `fresh`.
-    With `search`, a share of the time goes to the context that suits the repository best.
     Ctrl-C ends the run at once: the best prompt so far is kept only if the validation files had
     proved it already.
 
@@ -140,15 +132,12 @@ def tune(
     time is spent.
     """
     began = time.monotonic()
-    group = joined()
+    group = init_process_group()
     target = out or read.root / DEFAULT_PROMPT
     for prompt in against:
         prefix_kv(base, prompt)  # refuse a prompt of another model before the time is spent
     job = new_job(base, read, config, present)
-    searched = None
-    with _writable(target) if group.leads else nullcontext():
-        if search:
-            job, searched = _with_context(job, group, progress)
+    with _writable(target) if group.is_main_process else nullcontext():
         start = start_of(job, lambda done: progress(Look("Choosing where to start", done)))
         untrained = start.rows().detach().clone()
         _check_free_space(target.parent, FILES_OF_ROWS * untrained.nbytes)
@@ -162,13 +151,10 @@ def tune(
             resumable,
             group,
         )
-        if group.leads and is_sharded(base.model):  # the rest is the leading process's alone
-            base = load_model(base.folder)
-            job = replace(job, base=base)
         draft = _prompt_file(job, tuned.rows, tuned, measured={})
         proof = None
         found = job.present is None or tuned.taken.step > 0  # else that one stays
-        if found and not tuned.interrupted and group.leads:
+        if found and not tuned.interrupted and group.is_main_process:
             ways = {NO_PROMPT: EvaluationCondition(base)}
             if job.present is None:
                 ways[UNTRAINED] = EvaluationCondition(
@@ -188,18 +174,16 @@ def tune(
                 tuned.interrupted = True
         proven = _serves(proof, tuned)
         written = None
-        if group.leads and found and (proof is not None or proven):
+        if group.is_main_process and found and (proof is not None or proven):
             measured = proof.to_json() if proof else _validated(tuned.taken.gain)
             measured |= {"proven": proven, "curve": _curve(tuned.checks)}
-            if searched is not None:
-                measured["context"] = searched.to_json()
             if not tuned.interrupted and config.task == "completion":
                 measured |= calibrated(Engine(base, draft), validation_holes(job))
             written = target if proven else unproven_path(target)
             write_prompt(
                 written, replace(draft, manifest=replace(draft.manifest, measured=measured))
             )
-        if group.leads and not tuned.interrupted:
+        if group.is_main_process and not tuned.interrupted:
             resumable.path.unlink(missing_ok=True)
     return Report(
         repository=read.root.name,
@@ -213,7 +197,6 @@ def tune(
         proven=proven,
         written=written,
         resumable=tuned.interrupted and resumable.path.exists(),
-        context=searched,
     )
 
 
@@ -247,34 +230,6 @@ def evaluate(
         config = replace(job.config, minutes=lora_minutes)
         ways[LORA] = EvaluationCondition(tune_lora(base, job.examples, config))
     return proof_of(job, ways, lambda fraction: progress(Look("Measuring", fraction)))
-
-
-def _with_context(job: Job, group: Group, progress: Progress) -> tuple[Job, ContextFound | None]:
-    """The job with the context that suits its repository best, and what the search found.
-
-    It takes `SEARCH_SHARE` of the minutes. Of several processes one searches and tells the others.
-    """
-    config, began = job.config, time.monotonic()
-    seconds = 60.0 * SEARCH_SHARE * config.minutes
-
-    def spent() -> float:  # steps are for runs that end at the same bytes, whatever the time
-        return 0.0 if config.steps is not None else (time.monotonic() - began) / seconds
-
-    found, point = None, START
-    if group.leads:
-        found = search_context(
-            job.base,
-            job.split.train,
-            indexed(job.split.train),
-            room=room_of(job.base, config.num_virtual_tokens),
-            seed=config.seed,
-            progress=lambda done: progress(Look("Choosing the context", done)),
-            spent=spent,
-        )
-        point = found.point
-    told = [int(group.told(value)) for value in point]
-    config = replace(config, minutes=config.minutes * (1 - SEARCH_SHARE))
-    return replace(job, config=config, context=config_at((told[0], told[1], told[2]))), found
 
 
 def _with_retrieval(base: BaseModel, prompt: PromptFile) -> dict[str, EvaluationCondition]:

@@ -1,7 +1,7 @@
-"""Lanes: threads that compute side by side, each with its share of the work and of the cores.
+"""Worker threads that compute parts of a batch at the same time, each with its share of the cores.
 
-Two threads inside of one small matrix product make it a fifth quicker; with a batch of documents
-each they do half as much again or more (docs/experiments.md).
+Two intra-op threads make one small matrix product a fifth faster; two worker threads with a batch
+of documents each gain half as much again or more (docs/experiments.md).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -11,48 +11,44 @@ from typing import TypeVar
 
 import torch
 
-from code_model.decoder.llama import Llama
-from tuning.distributed import is_sharded
 from tuning.examples import Example
 
 Part = TypeVar("Part")
 Result = TypeVar("Result")
 
 
-def dealt(examples: Sequence[Example], lanes: int) -> list[list[Example]]:
-    """The examples in at most `lanes` parts of about as many tokens.
+def partition(examples: Sequence[Example], n_parts: int) -> list[list[Example]]:
+    """At most `n_parts` non-empty parts of the examples, of about as many tokens each.
 
-    The longest first, each to the part that has the fewest tokens so far.
+    Greedy: the longest example first, each to the part that has the fewest tokens so far.
     """
-    parts = [list[Example]() for _ in range(min(lanes, len(examples)))]
+    parts = [list[Example]() for _ in range(min(n_parts, len(examples)))]
     tokens = [0] * len(parts)
-    for example in sorted(examples, key=lambda one: -len(one.ids)):
-        least = tokens.index(min(tokens))
-        parts[least].append(example)
-        tokens[least] += len(example.ids)
+    for example in sorted(examples, key=lambda example: -len(example.ids)):
+        smallest = tokens.index(min(tokens))
+        parts[smallest].append(example)
+        tokens[smallest] += len(example.ids)
     return parts
 
 
-def lanes_of(model: Llama) -> int:
-    """How many lanes a model can be used in: layers that processes gather together leave one."""
-    return 1 if is_sharded(model) else torch.get_num_threads()
-
-
-def side_by_side(
-    work: Callable[[Part], Result], parts: Sequence[Part], lanes: int
+def map_in_threads(
+    work: Callable[[Part], Result], parts: Sequence[Part], n_threads: int
 ) -> Iterator[Result]:
-    """What `work` makes of each part, in their order; what it raises is raised.
+    """The results of `work` for each part, in the order of the parts; exceptions are raised.
 
-    Modes of torch are a thread's own: `work` has to enter autocast or `no_grad` itself.
+    torch's modes are per thread: `work` has to enter autocast or `no_grad` itself.
     """
-    lanes = min(lanes, len(parts))
-    if lanes < 2:
+    n_threads = min(n_threads, len(parts))
+    if n_threads < 2:
         return map(work, parts)
-    return _threads(lanes, torch.get_num_threads() // lanes).map(work, parts)
+    return _pool(n_threads, torch.get_num_threads() // n_threads).map(work, parts)
 
 
 @cache
-def _threads(lanes: int, threads_of_each: int) -> ThreadPoolExecutor:
+def _pool(n_threads: int, intra_op_threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(
-        lanes, "lane", initializer=torch.set_num_threads, initargs=(max(1, threads_of_each),)
+        n_threads,
+        "tuning-worker",
+        initializer=torch.set_num_threads,
+        initargs=(max(1, intra_op_threads),),
     )

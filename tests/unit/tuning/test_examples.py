@@ -56,7 +56,7 @@ def test_the_hidden_middle_is_not_in_the_context(base: BaseModel) -> None:
 
 
 def examples(base: BaseModel, **options) -> TrainingExamples:
-    config = TuningConfig(left_to_right=0.3, **options)
+    config = TuningConfig(causal_fraction=0.3, **options)
     return TrainingExamples(base, FILES, config=config, room=ROOM, changed=["package/2.py"])
 
 
@@ -78,15 +78,6 @@ def test_half_of_the_examples_dwell_on_what_changed(base: BaseModel) -> None:
     texts = [base.tokenizer.decode(examples(base)[number].ids) for number in range(200)]
     share = sum("package/2.py" in text for text in texts) / len(texts)
     assert 0.4 < share < 0.6
-
-
-def test_generic_code_is_taught_not_learnt(base: BaseModel) -> None:
-    config = TuningConfig(anchor=1.0)
-    other = [SourceFile("generic.py", FILE.format(n=7))]
-    stream = TrainingExamples(base, FILES, config=config, room=ROOM, generic=other)
-    one = stream[0]
-    assert "generic.py" in base.tokenizer.decode(one.ids)
-    assert (one.taught, one.teacher) == (1.0, one.ids)
 
 
 def test_docstrings_are_hidden_for_their_task(base: BaseModel) -> None:
@@ -148,18 +139,9 @@ def test_retrieved_code_comes_on_top_of_what_the_file_says(base: BaseModel) -> N
     assert longer > len(found) / 2
 
 
-def test_the_teacher_sees_what_the_student_does_not(base: BaseModel) -> None:
-    config = TuningConfig(left_to_right=0.0, retrieved=0.0, distillation=0.5)
-    stream = TrainingExamples(base, PAIRS, config=config, room=WIDE, others=indexed(PAIRS))
-    taught = [stream[number] for number in range(20)]
-    assert {one.taught for one in taught} == {0.5}
-    assert all(one.teacher[-one.scored :] == one.ids[-one.scored :] for one in taught)
-    assert sum(len(one.teacher) > len(one.ids) for one in taught) > 10
-
-
 def test_a_share_of_the_holes_has_retrieved_code_in_front(base: BaseModel) -> None:
     def drawn(share: float) -> list[int]:
-        config = TuningConfig(left_to_right=0.0, retrieved=share)
+        config = TuningConfig(causal_fraction=0.0, retrieved=share)
         stream = TrainingExamples(base, PAIRS, config=config, room=WIDE, others=indexed(PAIRS))
         return [len(stream[number].ids) for number in range(20)]
 

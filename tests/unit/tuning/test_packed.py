@@ -1,7 +1,5 @@
 """Packed documents: each is what it is alone, and the loss is what plain autograd says."""
 
-from dataclasses import replace
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -13,7 +11,7 @@ from code_model.decoder.soft_prompt import kv_of_ids
 from code_model.loading import BaseModel
 from tuning.config import TuningConfig
 from tuning.examples import Example
-from tuning.objective import Teacher, step_loss, weights_of, with_rest
+from tuning.objective import step_loss, weights_of
 from tuning.packed import hidden_states, loss_over_logits, pack
 
 DOCUMENTS = [[9, 30, 31, 32], [9, 40, 41, 42, 43, 44, 45], [7, 8]]
@@ -47,10 +45,7 @@ def test_a_packed_document_is_what_it_is_alone(
 
 
 def test_what_is_scored_weighs_one_and_the_rest_less() -> None:
-    """A taught example has nothing but its middle."""
-    example = Example([9, 30, 31, 32, 33], 2)
-    assert weights_of(example, 0.3) == [0.3, 0.3, 1.0, 1.0]
-    assert weights_of(replace(example, taught=1.0), 0.3) == [0.0, 0.0, 1.0, 1.0]
+    assert weights_of(Example([9, 30, 31, 32, 33], 2), 0.3) == [0.3, 0.3, 1.0, 1.0]
 
 
 @pytest.mark.parametrize("recompute", [False, True])
@@ -87,82 +82,3 @@ def test_nothing_is_computed_for_tokens_that_do_not_count(base: BaseModel) -> No
     hidden = hidden_states(base.model, packed, PrefixKV(kv_of_ids(base.model, [0])))
     loss_over_logits(base.model, hidden[packed.scored], loss_of)
     assert seen == [2]
-
-
-def test_the_rest_makes_a_distribution() -> None:
-    logs = torch.randn(4, 30).log_softmax(-1)
-    whole = with_rest(logs.topk(5).values)
-    torch.testing.assert_close(whole.exp().sum(-1), torch.ones(4))
-
-
-def test_a_student_that_is_the_teacher_has_nothing_to_learn(base: BaseModel) -> None:
-    """The anchor's divergence is zero, with zero gradient, for a prompt that changes nothing."""
-    no_prompt = kv_of_ids(base.model, [0])
-    ids = list(range(20, 50))
-    example = Example(ids, 29, teacher=ids, taught=1.0)
-    prefix = no_prompt.clone().requires_grad_()
-    teacher = Teacher(base.model, PrefixKV(no_prompt))
-    loss, total = step_loss(base.model, PrefixKV(prefix), [example], TuningConfig(), teacher)
-    loss.backward()
-    assert total == 29
-    assert abs(loss.item()) < 1e-3
-    assert prefix.grad is not None
-    assert prefix.grad.abs().max() < 1e-3
-
-
-def test_a_taught_prompt_comes_nearer_to_its_teacher(base: BaseModel) -> None:
-    no_prompt = kv_of_ids(base.model, [0])
-    shown = [60, 61, 62, 63]
-    example = Example([9, 30, 31, 32, 33], 3, teacher=[*shown, 9, 30, 31, 32, 33], taught=1.0)
-    teacher = Teacher(base.model, PrefixKV(no_prompt))
-    prefix = kv_of_ids(base.model, [0, *reversed(shown)]).requires_grad_()
-    optimiser = torch.optim.Adam([prefix], lr=0.1)
-    losses = []
-    for _ in range(60):
-        loss, _ = step_loss(base.model, PrefixKV(prefix), [example], TuningConfig(), teacher)
-        loss.backward()
-        optimiser.step()
-        optimiser.zero_grad()
-        losses.append(loss.item())
-    assert 0 <= losses[-1] < 0.5 * losses[0]
-
-
-def test_the_gradient_of_a_taught_example_is_that_of_plain_autograd(base: BaseModel) -> None:
-    """Half cross-entropy, half divergence from the teacher's distribution."""
-    ids, shown = [9, 30, 31, 32, 33], [60, 61]
-    example = Example(ids, 3, teacher=[*shown, *ids], taught=0.5)
-    teacher = Teacher(base.model, PrefixKV(kv_of_ids(base.model, [0])))
-    config = TuningConfig(context_weight=0.3)
-    one = kv_of_ids(base.model, [0, 5, 6]).requires_grad_()
-    loss, total = step_loss(base.model, PrefixKV(one), [example], config, teacher)
-    loss.backward()
-    other = one.detach().clone().requires_grad_()
-    logits = base.model.logits(base.model(torch.tensor([ids[:-1]]), PrefixKV(other)))[0]
-    nats = F.cross_entropy(logits, torch.tensor(ids[1:]), reduction="none")
-    top, expected = teacher.expects(example)
-    own = with_rest(logits[-3:].log_softmax(-1).gather(-1, top))
-    divergence = (expected.exp() * (expected - own)).sum()
-    plain = 0.3 * nats[0] + 0.5 * nats[1:].sum() + 0.5 * divergence
-    plain.backward()
-    assert total == pytest.approx(3.3)
-    torch.testing.assert_close(loss, plain, atol=1e-3, rtol=1e-5)
-    torch.testing.assert_close(one.grad, other.grad, atol=1e-3, rtol=1e-3)
-
-
-def test_the_teacher_is_asked_once(base: BaseModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    teacher = Teacher(base.model, PrefixKV(kv_of_ids(base.model, [0])))
-    example = Example([9, 30, 31], 2, teacher=[5, 9, 30, 31], taught=0.5)
-    first = teacher.expects(example)
-    monkeypatch.setattr("tuning.objective.hidden_states", None)
-    assert teacher.expects(example)[0].equal(first[0])
-
-
-def test_a_teacher_answers_while_another_lane_clears_its_cache(base: BaseModel) -> None:
-    class Cleared(dict[object, object]):
-        def __setitem__(self, key: object, value: object) -> None:
-            """What was put here is gone at once."""
-
-    teacher = Teacher(base.model, PrefixKV(kv_of_ids(base.model, [0])))
-    teacher._cached = Cleared()
-    example = Example([9, 30, 31], 2, teacher=[5, 9, 30, 31], taught=0.5)
-    assert teacher.expects(example)[0].equal(teacher.expects(example)[0])

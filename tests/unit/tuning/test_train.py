@@ -27,7 +27,7 @@ from tuning.prefix import FORMS, initial_ids, initial_prefix
 from tuning.train import LOOKS_SHARE, Resumable, Tuned, Validate, rate, train
 
 CONFIG = TuningConfig(
-    num_virtual_tokens=8, steps=12, learning_rate=0.15, examples_per_step=4, checks=3, seed=1
+    num_virtual_tokens=8, steps=12, learning_rate=0.15, examples_per_step=4, n_evaluations=3, seed=1
 )
 EXAMPLES = [Example([9, 30, 31, 32, 33, 34 + n], 3) for n in range(4)]
 START = list(range(5, 13))
@@ -83,7 +83,7 @@ def test_the_same_seed_gives_the_same_bytes(base: BaseModel) -> None:
 
 def test_what_is_measured_and_kept_is_part_of_the_mean_of_the_steps(base: BaseModel) -> None:
     """With an exponent of zero, every step counts the same."""
-    config = replace(CONFIG, averaging=0.0, interpolation=0.5, checks=1)
+    config = replace(CONFIG, ema_power=0.0, wise_ft_alpha=0.5, n_evaluations=1)
     prefix = initial_prefix(base, config.form, START)
     offsets: list[torch.Tensor] = []
     measured: list[torch.Tensor] = []
@@ -141,7 +141,7 @@ def test_looks_take_a_small_share_of_the_minutes(
         return Gain(now, 0.0, 0.0)
 
     monkeypatch.setattr("tuning.train.time", SimpleNamespace(monotonic=lambda: now))
-    config = replace(CONFIG, steps=None, minutes=4.0, checks=8)
+    config = replace(CONFIG, steps=None, minutes=4.0, n_evaluations=8)
     prefix = initial_prefix(base, config.form, START)
     tuned = train(base.model, prefix, Slow(), validate, config, lambda share, tuned: None)
     assert len(tuned.checks) == 1 + looks
@@ -261,7 +261,7 @@ def test_without_an_interval_the_best_is_taken(base: BaseModel) -> None:
 
 def test_training_stops_early_when_the_best_is_long_past(base: BaseModel) -> None:
     gains = itertools.chain([0.0, 0.3], itertools.repeat(0.2))
-    config = replace(CONFIG, steps=40, examples_per_step=2, checks=10, patience=3)
+    config = replace(CONFIG, steps=40, examples_per_step=2, n_evaluations=10, patience=3)
     _, tuned = tuned_on_examples(base, config, lambda rows, model: Gain(next(gains), 0.0, 0.0))
     assert (tuned.taken.step, tuned.steps) == (4, 16)
     assert not tuned.interrupted

@@ -29,7 +29,7 @@ CONFIG = TuningConfig(
     examples_per_step=4,
     max_tokens=128,
     held_out_tokens=160,
-    checks=2,
+    n_evaluations=2,
     validation_holes=4,
     test_holes=8,
 )
