@@ -97,7 +97,7 @@ def complete(
         _print_json(
             {
                 "text": answer.text,
-                "kind": answer.kind.value,
+                "kind": None if answer.kind is None else answer.kind.value,
                 "reason": answer.reason,
                 "prompt": None if choice.prompt is None else choice.prompt.manifest.name,
                 "new_tokens": len(generation.ids) if generation else 0,

@@ -20,24 +20,24 @@ from pygls.lsp.client import LanguageClient
 
 SERVER = """
 from lsp_server import server
-from completion.request import Answer
+from completion.request import CompletionResult
 from completion.status import Status
 
 class Script:
     def complete(self, request, run):
-        return Answer(f"answer_{request.offset}")
+        return CompletionResult(f"answer_{request.offset}")
     def warm(self, request, run):
         pass
-    def weigh(self, request, run):
+    def check_fit(self, request, run):
         pass
     def version(self):
         return 0
 
-def open_engine(settings, root, tell):
-    tell(Status("Normal", False, "Ready."))
+def open_model(settings, root, report):
+    report(Status("Normal", False, "Ready."))
     return Script()
 
-server._open_engine = open_engine
+server._open_model = open_model
 server.serve()
 """
 ECHO = """

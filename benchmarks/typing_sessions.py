@@ -19,7 +19,7 @@ import random
 import string
 import time
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,9 +30,10 @@ from rich.progress import Progress
 
 from benchmarks.files import read_files
 from code_context.syntax import language_of, parse
+from completion.completion_model import CompletionModel, Computation
 from completion.request import CompletionRequest, CompletionResult
-from completion.scheduler import CompletionModel, OpenEngine, Run, Tell
-from lsp_server.server import create_server
+from completion.status import StatusListener
+from lsp_server.server import OpenModel, create_server
 from lsp_server.settings import Settings
 
 ROOT = Path("/project")
@@ -95,7 +96,7 @@ class Record:
         }
 
 
-class Counted:
+class Counted(CompletionModel):
     """The model, with every call of it counted."""
 
     def __init__(self, model: CompletionModel, record: Record) -> None:
@@ -103,11 +104,22 @@ class Counted:
         self._record = record
         self.asked: deque[CompletionRequest] = deque(maxlen=16)
         """The latest requests of the editor; all others are made ahead."""
-        self.warm, self.version = model.warm, model.version
 
-    def complete(self, request: CompletionRequest, run: Run) -> CompletionResult:
+    def version(self) -> Hashable:
+        """The model's."""
+        return self._model.version()
+
+    def warm(self, request: CompletionRequest, computation: Computation) -> None:
+        """Not counted."""
+        self._model.warm(request, computation)
+
+    def check_fit(self, request: CompletionRequest, computation: Computation) -> None:
+        """Not counted."""
+        self._model.check_fit(request, computation)
+
+    def complete(self, request: CompletionRequest, computation: Computation) -> CompletionResult:
         """Answer one request."""
-        answer = self._model.complete(request, run)
+        answer = self._model.complete(request, computation)
         if answer.prefilled is not None:
             if any(one is request for one in self.asked):
                 self._record.calls += 1
@@ -119,11 +131,11 @@ class Counted:
 class Editor:
     """One document and its requests, over the server's own protocol objects."""
 
-    def __init__(self, open_engine: OpenEngine) -> None:
+    def __init__(self, open_model: OpenModel) -> None:
         self.record = Record()
 
-        def open_counted(settings: Settings, root: Path | None, tell: Tell) -> Counted:
-            self._model = Counted(open_engine(settings, root, tell), self.record)
+        def open_counted(settings: Settings, root: Path | None, report: StatusListener) -> Counted:
+            self._model = Counted(open_model(settings, root, report), self.record)
             return self._model
 
         self.server = server = create_server(open_counted)
@@ -136,7 +148,7 @@ class Editor:
         self.suggestion = ""
         server.protocol.set_writer(self, include_headers=False)
         self._answered_by: dict[int, CompletionResult] = {}
-        complete = server.engine.complete
+        complete = server.scheduler.complete
 
         async def recorded(request: CompletionRequest, *rest: Any) -> CompletionResult:
             self._model.asked.append(request)
@@ -144,7 +156,7 @@ class Editor:
             return answer
 
         self._last_answer = CompletionResult("")
-        server.engine.complete = recorded  # type: ignore[method-assign]
+        server.scheduler.complete = recorded  # type: ignore[method-assign]
 
     def write(self, data: bytes) -> None:
         """A message from the server."""
@@ -310,9 +322,9 @@ async def _gap(person: random.Random, median_s: float) -> None:
     await asyncio.sleep(person.lognormvariate(0, 0.45) * median_s)
 
 
-async def replay(files: dict[str, str], open_engine: OpenEngine) -> dict[str, Any]:
+async def replay(files: dict[str, str], open_model: OpenModel) -> dict[str, Any]:
     """All sessions, one after the other."""
-    editor = Editor(open_engine)
+    editor = Editor(open_model)
     await editor.start(ROOT)
     began = time.process_time()
     with Progress(transient=True) as progress:
@@ -348,18 +360,18 @@ def main() -> None:
     out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
-def _open(settings: Settings, root: Path | None, tell: Tell) -> CompletionModel:
-    from lsp_server.model import open_engine
+def _open(settings: Settings, root: Path | None, report: StatusListener) -> CompletionModel:
+    from lsp_server.model import open_model
 
-    return open_engine(settings, root, tell)
+    return open_model(settings, root, report)
 
 
-def _open_large(settings: Settings, root: Path | None, tell: Tell) -> CompletionModel:
+def _open_large(settings: Settings, root: Path | None, report: StatusListener) -> CompletionModel:
     from benchmarks.shape import spoken_for
     from code_model.loading import load_model
     from lsp_server.model import AttunedModel
 
-    return AttunedModel(spoken_for(load_model()), settings.prompt, root, tell)
+    return AttunedModel(spoken_for(load_model()), settings.prompt, root, report)
 
 
 if __name__ == "__main__":

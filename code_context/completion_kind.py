@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Literal
 
 from code_context.languages import Language, languages
 from code_context.syntax import SyntaxTree
@@ -20,10 +21,10 @@ class CompletionKind(Enum):
 
 @dataclass(frozen=True)
 class Decision:
-    """A kind, and a reason (a short code) when it is NONE."""
+    """A kind, and the reason when it is NONE."""
 
     kind: CompletionKind
-    reason: str | None = None
+    reason: Literal["inside_word", "in_string", "in_comment"] | None = None
 
 
 def decide(tree: SyntaxTree, offset: int, *, explicit: bool = False) -> Decision:
@@ -36,7 +37,7 @@ def decide(tree: SyntaxTree, offset: int, *, explicit: bool = False) -> Decision
         return Decision(CompletionKind.NONE, "inside_word")
     where = tree.not_code(offset)
     if where is not None and not explicit:
-        return Decision(CompletionKind.NONE, f"in_{where}")
+        return Decision(CompletionKind.NONE, "in_string" if where == "string" else "in_comment")
     language = languages().get(tree.language or "")
     open_end = where is None and not right.strip()
     if language is not None and open_end and _body_waits(tree, language, line, left):

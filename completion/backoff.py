@@ -1,36 +1,36 @@
-"""A word that contradicts what was suggested for it mostly goes on to do so at its next letters.
+"""Back-off: after a mismatch the next suggestions are usually wrong too, so request fewer.
 
-Until enough of it is known, the model is asked only where the user pauses.
+For the next letters of the same word a request waits until the user pauses.
 """
 
 import re
 from dataclasses import dataclass
 
-ENOUGH = 4
-"""Letters from the first contradiction on, its own counted, after which the model is asked at every
-letter again. docs/experiments.md has what other numbers save and lose."""
+MAX_LETTERS = 4
+"""Letters, from the first mismatch on, after which every letter is requested again.
+docs/experiments.md compares other values."""
 
 LETTERS = re.compile(r"\w+")
 
 
 @dataclass
 class _Word:
-    said: str = ""
-    letters: int = 0
-    """Since it first contradicted what was said; 0 if it has not."""
+    suggestion: str = ""
+    letters_since_mismatch: int = 0
+    """Including the mismatched letter; 0 without a mismatch."""
 
 
 class Backoff:
-    """The word that is being typed in each file, and whether it has contradicted the model."""
+    """For each file, whether the word at the cursor has contradicted its suggestion."""
 
     def __init__(self) -> None:
         self._words: dict[str, _Word] = {}
 
     def typed(self, path: str, before: str, typed: str | None) -> None:
-        """`typed` stands at the cursor, behind `before`, since the last request in the file; None:
-        the text has changed in another way.
+        """Record what was typed behind `before` since the last request in the file.
 
-        A word ends where something else than letters, digits and underscores comes.
+        `typed` is None if the text has changed in another way. A word ends at anything but a
+        letter, digit or underscore.
         """
         word = self._words.get(path)
         if word is None or typed is None or (typed and not LETTERS.fullmatch(typed)):
@@ -39,16 +39,17 @@ class Backoff:
         if not typed:
             return
         if not LETTERS.match(before[-1:]):
-            word.letters = 0
-        if word.letters or (word.said and not word.said.startswith(typed)):
-            word.letters += len(typed)
-        word.said = ""
+            word.letters_since_mismatch = 0
+        mismatch = word.suggestion and not word.suggestion.startswith(typed)
+        if word.letters_since_mismatch or mismatch:
+            word.letters_since_mismatch += len(typed)
+        word.suggestion = ""
 
-    def said(self, path: str, text: str) -> None:
-        """The model has said `text` at the cursor, shown or withheld."""
-        self._words.setdefault(path, _Word()).said = text
+    def suggested(self, path: str, text: str) -> None:
+        """Record the model's text at the cursor, shown or withheld."""
+        self._words.setdefault(path, _Word()).suggestion = text
 
-    def doubts(self, path: str) -> bool:
-        """Whether to ask only if the user pauses."""
+    def is_active(self, path: str) -> bool:
+        """Whether a request should wait until the user pauses."""
         word = self._words.get(path)
-        return word is not None and 0 < word.letters < ENOUGH
+        return word is not None and 0 < word.letters_since_mismatch < MAX_LETTERS

@@ -1,168 +1,187 @@
-"""Answers that are already known: typing through one, deleting back to one, accepting one.
+"""Cache of completion results: typing through one, deleting back to one, accepting one.
 
-A radix tree over file and text before the cursor. On the way to a request's own text lie the states
-in which it was asked before: the same state answers again, and an earlier one whose text goes on
-with what was typed since answers with the rest of it. Words typed on in a string or a comment leave
-it one.
+A radix tree over the file's path and the text before the cursor. The nodes on the way to a
+request's text are its earlier states: the same state gives the same result, and an earlier state
+whose result begins with what was typed since gives the rest of it.
 """
 
 import re
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field, replace
 
 from code_context.brackets import CLOSERS, QUOTES
 from completion.edit_range import replaced_length
 from completion.request import CompletionRequest, CompletionResult
 
-MAX_ANSWERS = 512
-MAX_CHARACTERS = 4_000_000  # of the texts that tell states apart
-LASTING = ("in_string", "in_comment")
-# no language ends a string or a comment, or goes to code, by these
-WORDS = re.compile(r"[\w \t.,:;-]*")
-CLOSED_BY_EDITOR = 3  # brackets and quotes that typing may have put behind the cursor
+MAX_RESULTS = 512
+MAX_CHARACTERS = 4_000_000
+"""Characters of all labels in the tree."""
+TEXT_REASONS = ("in_string", "in_comment")
+TEXT_TYPING = re.compile(r"[\w \t.,:;-]*")
+"""What can be typed in a string or a comment without ending it, in every language."""
+MAX_AUTO_CLOSERS = 3
+"""Brackets and quotes that an editor may have inserted behind the cursor while typing."""
 
 
 @dataclass(eq=False)
 class _Node:
-    """`label` leads here from `above`; `answers` by the hash of the text behind the cursor."""
+    """Reached from `parent` by `label`. `results` by the hash of the text behind the cursor."""
 
     label: str
-    above: "_Node | None"
-    below: dict[str, "_Node"] = field(default_factory=dict)
-    answers: dict[int, CompletionResult] = field(default_factory=dict)
+    parent: "_Node | None"
+    children: dict[str, "_Node"] = field(default_factory=dict)
+    """By the first character of their labels."""
+    results: dict[int, CompletionResult] = field(default_factory=dict)
 
 
 class CompletionCache:
-    """The least recently used answers go first."""
+    """Results of one version of the model; the least recently used are dropped first."""
 
     def __init__(self) -> None:
         self._root = _Node("", None)
         self._order: OrderedDict[tuple[_Node, int], None] = OrderedDict()
         self._characters = 0
+        self._version: Hashable = None
 
     def __len__(self) -> int:
         return len(self._order)
 
     def clear(self) -> None:
-        """Forget everything."""
-        self.__init__()  # type: ignore[misc]
+        """Drop all results."""
+        self._root = _Node("", None)
+        self._order.clear()
+        self._characters = 0
 
-    def add(self, request: CompletionRequest, answer: CompletionResult) -> None:
-        """Remember the answer to a request."""
-        node, behind = self._node_for(_key(request)), hash(request.text[request.offset :])
-        node.answers[behind] = answer
-        self._order[node, behind] = None
-        self._order.move_to_end((node, behind))
-        while len(self._order) > MAX_ANSWERS or self._characters > MAX_CHARACTERS:
-            (oldest, old_behind), _ = self._order.popitem(last=False)
-            del oldest.answers[old_behind]
-            self._prune(oldest)
+    def add(
+        self, request: CompletionRequest, result: CompletionResult, version: Hashable = None
+    ) -> None:
+        """Store the result of a request, unless it was computed by another `version` of the model.
 
-    def find(self, request: CompletionRequest) -> CompletionResult | None:
-        """What is known for this state, None if the model has to be asked.
-
-        An empty answer stands for the very state it was given in, and for those that only type
-        what was withheld. Inside of a string or a comment silence lasts while words are typed. An
-        explicit request wants alternatives, and silence does not satisfy it.
+        If the text ends its syntax unit, the state after accepting it has nothing to add; that is
+        stored too.
         """
-        key, behind = _key(request), request.text[request.offset :]
-        places = [(added, hash(behind[added:])) for added in _added_closers(behind)]
+        if version != self._version:
+            return
+        self._add(request, result)
+        if result.text and result.ends and not result.text.endswith((":", "{")):
+            accepted = request.after_accepting(result.text)
+            if self.find(accepted, version) is None:
+                self._add(accepted, CompletionResult("", "nothing_to_add"))
+
+    def find(self, request: CompletionRequest, version: Hashable = None) -> CompletionResult | None:
+        """The result for a state, None if the model has to be run; a new `version` clears all.
+
+        An empty result holds for its own state, and while the text that was withheld is typed. In a
+        string or a comment it also holds while words are typed. It does not hold for an explicit
+        request, and neither does a result without alternatives.
+        """
+        if version != self._version:
+            self.clear()
+            self._version = version
+        key, after = _key(request), request.text[request.offset :]
+        suffixes = [(added, hash(after[added:])) for added in _auto_closers(after)]
         for node, depth in reversed(list(self._path(key))):
-            for added, place in places:
-                answer = node.answers.get(place)
-                if answer is None or (request.explicit and answer.alternatives is None):
+            for added, suffix in suffixes:
+                result = node.results.get(suffix)
+                if result is None or (request.explicit and result.alternatives is None):
                     continue
                 typed = key[depth:]
-                rest = _rest(answer.text, typed)
-                if not rest and (answer.text or added or request.explicit):
+                rest = result.text[len(typed) :] if result.text.startswith(typed) else ""
+                if not rest and (result.text or added or request.explicit):
                     continue
-                if not rest and not _lasts(answer, typed):
+                if not rest and not _stays_empty(result, typed):
                     continue
-                if replaced_length(rest, behind[:added]) < added:
+                if replaced_length(rest, after[:added]) < added:
                     continue
-                self._order.move_to_end((node, place))
-                return answer.after(typed) if rest else replace(answer, text=rest)
+                self._order.move_to_end((node, suffix))
+                return result.after(typed) if rest else replace(result, text="")
         return None
 
+    def _add(self, request: CompletionRequest, result: CompletionResult) -> None:
+        node, suffix = self._node_for(_key(request)), hash(request.text[request.offset :])
+        node.results[suffix] = result
+        self._order[node, suffix] = None
+        self._order.move_to_end((node, suffix))
+        while len(self._order) > MAX_RESULTS or self._characters > MAX_CHARACTERS:
+            (oldest, oldest_suffix), _ = self._order.popitem(last=False)
+            del oldest.results[oldest_suffix]
+            self._prune(oldest)
+
     def _path(self, key: str) -> Iterator[tuple[_Node, int]]:
-        """The nodes that `key` leads through, with the length of the text before each."""
+        """The nodes with results on the way to `key`, each with the length of its text."""
         node, depth = self._root, 0
         while True:
-            if node.answers:
+            if node.results:
                 yield node, depth
-            following = node.below.get(key[depth : depth + 1])
-            if following is None or not key.startswith(following.label, depth):
+            child = node.children.get(key[depth : depth + 1])
+            if child is None or not key.startswith(child.label, depth):
                 return
-            node, depth = following, depth + len(following.label)
+            node, depth = child, depth + len(child.label)
 
     def _node_for(self, key: str) -> _Node:
+        """The node of `key`, inserted if necessary."""
         node, depth = self._root, 0
         while depth < len(key):
-            following = node.below.get(key[depth])
-            if following is None:
-                following = _Node(key[depth:], node)
-                node.below[key[depth]] = following
-                self._characters += len(following.label)
-            elif not key.startswith(following.label, depth):
-                following = _split(following, _common(following.label, key[depth:]))
-            node, depth = following, depth + len(following.label)
+            child = node.children.get(key[depth])
+            if child is None:
+                child = _Node(key[depth:], node)
+                node.children[key[depth]] = child
+                self._characters += len(child.label)
+            elif not key.startswith(child.label, depth):
+                child = _split(child, _common_length(child.label, key[depth:]))
+            node, depth = child, depth + len(child.label)
         return node
 
     def _prune(self, node: _Node) -> None:
-        """Take away what leads to no answer, and join what forks no more."""
-        while node.above is not None and not node.answers and not node.below:
-            del node.above.below[node.label[0]]
+        """Remove nodes that lead to no result, and merge a node that no longer branches."""
+        while node.parent is not None and not node.results and not node.children:
+            del node.parent.children[node.label[0]]
             self._characters -= len(node.label)
-            node = node.above
-        if node.above is not None and not node.answers and len(node.below) == 1:
-            (child,) = node.below.values()
+            node = node.parent
+        if node.parent is not None and not node.results and len(node.children) == 1:
+            (child,) = node.children.values()
             child.label = node.label + child.label
-            child.above = node.above
-            node.above.below[child.label[0]] = child
+            child.parent = node.parent
+            node.parent.children[child.label[0]] = child
 
 
 def _key(request: CompletionRequest) -> str:
-    side = "without" if request.without_prompt else "with"
-    return f"{request.path}\0{side}\0{request.text[: request.offset]}"
+    condition = "without" if request.without_prompt else "with"
+    return f"{request.path}\0{condition}\0{request.text[: request.offset]}"
 
 
-def _rest(text: str, typed: str) -> str:
-    return text[len(typed) :] if text.startswith(typed) else ""
-
-
-def _lasts(answer: CompletionResult, typed: str) -> bool:
-    """Whether silence goes on behind `typed`."""
-    if answer.reason in LASTING and WORDS.fullmatch(typed):
+def _stays_empty(result: CompletionResult, typed: str) -> bool:
+    if result.reason in TEXT_REASONS and TEXT_TYPING.fullmatch(typed):
         return True
-    return answer.stays_silent(typed)
+    return result.stays_empty(typed)
 
 
-def _added_closers(behind: str) -> Iterator[int]:
-    """How many characters behind the cursor typing may have added there."""
+def _auto_closers(after: str) -> Iterator[int]:
+    """The numbers of characters behind the cursor that the editor may have inserted."""
     yield 0
-    for added, one in enumerate(behind[:CLOSED_BY_EDITOR], start=1):
-        if one not in CLOSERS and one not in QUOTES:
+    for count, character in enumerate(after[:MAX_AUTO_CLOSERS], start=1):
+        if character not in CLOSERS and character not in QUOTES:
             return
-        yield added
+        yield count
 
 
-def _split(node: _Node, at: int) -> _Node:
-    """A new node in the middle of the label that leads to `node`."""
-    above = node.above
-    assert above is not None  # noqa: S101 (the root has no label to split)
-    middle = _Node(node.label[:at], above, {node.label[at]: node})
-    above.below[middle.label[0]] = middle
-    node.label, node.above = node.label[at:], middle
+def _split(node: _Node, length: int) -> _Node:
+    """Insert a node after the first `length` characters of the label of `node`; return it."""
+    parent = node.parent
+    assert parent is not None  # noqa: S101 (the root has no label to split)
+    middle = _Node(node.label[:length], parent, {node.label[length]: node})
+    parent.children[middle.label[0]] = middle
+    node.label, node.parent = node.label[length:], middle
     return middle
 
 
-def _common(one: str, other: str) -> int:
-    """Length of the common beginning, by halving."""
-    low, high = 0, min(len(one), len(other))
+def _common_length(first: str, second: str) -> int:
+    """Length of the common beginning, by binary search: slices compare faster than characters."""
+    low, high = 0, min(len(first), len(second))
     while low < high:
         middle = (low + high + 1) // 2
-        if one[low:middle] == other[low:middle]:
+        if first[low:middle] == second[low:middle]:
             low = middle
         else:
             high = middle - 1

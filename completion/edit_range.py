@@ -4,10 +4,10 @@ from code_context.brackets import QUOTES, end_of_string, scan
 
 
 def replaced_length(completion: str, right: str) -> int:
-    """Code points of `right`, the rest of the cursor's line, that `completion` writes again.
+    """Code points at the start of `right`, the rest of the cursor's line, to be replaced.
 
-    An editor has put closing brackets and quotes there by itself; a completion that closes them
-    too must take their place, or they would stand twice.
+    Editors insert closing brackets and quotes automatically. A completion that closes them itself
+    must replace them, or they would be there twice.
     """
     right = right.rstrip()
     quote = right[:1] if right[:1] in QUOTES and right[:1] else ""
@@ -15,8 +15,8 @@ def replaced_length(completion: str, right: str) -> int:
     if end < 0:
         return 0
     replaced = len(quote)
-    for place in scan(completion[end:])[0]:
-        if right[replaced : replaced + 1] != completion[end + place]:
+    for closer in scan(completion[end:])[0]:
+        if right[replaced : replaced + 1] != completion[end + closer]:
             break
         replaced += 1
     return replaced

@@ -13,7 +13,9 @@ from code_context.retrieval import Retriever
 from code_context.selection import reason_to_leave_out
 from code_context.syntax import SyntaxTree, language_of, parse
 from code_model.decoder.session import Engine
-from completion.pipeline import MAX_NEW_TOKENS, Completion, complete, context_at, model_input
+from completion.pipeline import MAX_NEW_TOKENS, complete, context_at, model_input
+from completion.reasons import Reason
+from completion.request import CompletionResult
 
 
 @dataclass(frozen=True)
@@ -47,10 +49,10 @@ class Explanation:
     """
 
     kind: str
-    reason: str | None
+    reason: Reason | None
     pieces: tuple[Piece, ...]
     left_out: tuple[Considered, ...]
-    completion: Completion
+    completion: CompletionResult
     tokens: tuple[Token, ...]
     prompt_tokens: int
     next_letter: int

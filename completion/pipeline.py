@@ -1,7 +1,7 @@
 """One completion, from text and cursor to the text to insert: the path of every front end."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from code_context.brackets import CLOSERS, scan
 from code_context.completion_kind import CompletionKind, decide
@@ -11,27 +11,10 @@ from code_context.syntax import OpenTrees, SyntaxTree, language_of, parse
 from code_model.decoder.session import Engine, Generation
 from code_model.loading import BaseModel
 from completion import filters
+from completion.reasons import Reason
+from completion.request import CompletionResult
 
 MAX_NEW_TOKENS = {CompletionKind.LINE: 48, CompletionKind.BLOCK: 112}
-
-
-@dataclass(frozen=True)
-class Completion:
-    """The text to insert at the cursor; when it is empty, `reason` is a key of
-    `completion.reasons.REASONS`.
-
-    `generation` is None when the model was not asked; `logprob` is the log-probability (nats) of
-    its first line, which the show threshold is compared with. `ends`: nothing was to follow.
-    `withheld` is what a filter left nothing of.
-    """
-
-    text: str
-    kind: CompletionKind
-    reason: str | None = None
-    generation: Generation | None = None
-    logprob: float = 0.0
-    ends: bool = False
-    withheld: str = ""
 
 
 def model_input(
@@ -103,7 +86,7 @@ def complete(
     trees: OpenTrees | None = None,
     cancelled: Callable[[], bool] = lambda: False,
     progress: Callable[[str], None] = lambda text: None,
-) -> Completion:
+) -> CompletionResult:
     """Complete `text` of the file `path` (relative to its repository) at `offset` (code points).
 
     Without a `config`, the context is the one that the engine's prompt was tuned with.
@@ -114,7 +97,7 @@ def complete(
     tree = _tree(text, path, trees)
     decision = decide(tree, offset, explicit=explicit)
     if decision.kind is CompletionKind.NONE:
-        return Completion("", decision.kind, decision.reason)
+        return CompletionResult("", decision.reason, decision.kind)
     limit = MAX_NEW_TOKENS[decision.kind]
     ids = model_input(
         engine.base,
@@ -133,8 +116,10 @@ def complete(
 
     generation = engine.generate(ids, max_new_tokens=limit, stop=stop, cancelled=cancelled)
     if generation.finish_reason == "cancelled":
-        return Completion("", decision.kind, "cancelled", generation)
-    unit, reason = _cut(decision.kind, generation, tree, offset), None
+        return CompletionResult("", "cancelled", decision.kind, generation)
+    unit = _cut(decision.kind, generation, tree, offset)
+    kept: str
+    reason: Reason | None
     logprob = _first_line_logprob(engine.base, generation)
     if not unit:
         kept, reason = "", "nothing_to_add"
@@ -146,7 +131,7 @@ def complete(
     if "\r\n" in text:
         kept = kept.replace("\n", "\r\n")
     withheld = unit if reason not in (None, "below_threshold") else ""
-    return Completion(kept, decision.kind, reason, generation, logprob, ends, withheld)
+    return CompletionResult(kept, reason, decision.kind, generation, logprob, ends, withheld)
 
 
 def warm(

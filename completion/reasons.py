@@ -1,6 +1,35 @@
-"""Why a completion is empty, in words. The server has more reasons (`lsp_server.protocol`)."""
+"""The closed list of reasons for an empty completion, with their messages.
 
-REASONS = {
+docs/protocol.md lists them for clients. Every reason in the code has the type `Reason`, so that
+mypy refuses one that is not in the list.
+"""
+
+from collections.abc import Mapping
+from typing import Literal
+
+Reason = Literal[
+    "inside_word",
+    "in_string",
+    "in_comment",
+    "nothing_to_add",
+    "cancelled",
+    "repeats_suffix",
+    "repeats_left",
+    "joins_word",
+    "unbalanced_brackets",
+    "wrong_indentation",
+    "repetition_loop",
+    "breaks_parse",
+    "below_threshold",
+    "rejected",
+    "echo_of_deletion",
+    "no_engine",
+    "not_open",
+    "stale",
+    "error",
+]
+
+REASONS: Mapping[Reason, str] = {
     "inside_word": "the cursor stands inside a word",
     "in_string": "the cursor stands in a string",
     "in_comment": "the cursor stands in a comment",
@@ -8,10 +37,16 @@ REASONS = {
     "cancelled": "the request was cancelled",
     "repeats_suffix": "the suggestion repeats what follows",
     "repeats_left": "the suggestion repeats what stands before it",
-    "joins_word": "the suggestion would grow together with the word behind it",
+    "joins_word": "the suggestion would run into the word behind it",
     "unbalanced_brackets": "the suggestion closes a bracket that nothing has opened",
     "wrong_indentation": "the suggestion is indented unlike the file",
-    "repetition_loop": "the suggestion goes round in circles",
+    "repetition_loop": "the suggestion repeats itself",
     "breaks_parse": "the suggestion would add a syntax error",
     "below_threshold": "the model is too unsure",
+    "rejected": "this suggestion was dismissed here before",
+    "echo_of_deletion": "the suggestion brings back what was just deleted",
+    "no_engine": "the model is not loaded",
+    "not_open": "the document is not open",
+    "stale": "the document has changed since the request",
+    "error": "an error occurred; the log has its type and place",
 }

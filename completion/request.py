@@ -1,18 +1,26 @@
-"""What is asked of the engine and what it answers."""
+"""A completion request and its result."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+from completion.edit_range import replaced_length
+from completion.reasons import Reason
+
+if TYPE_CHECKING:  # the event loop imports this module, but neither torch nor tree-sitter
+    from code_context.completion_kind import CompletionKind
+    from code_model.decoder.session import Generation
+
+Source = Literal["model", "cache", "adopted"]
 
 
 @dataclass(frozen=True)
 class CompletionRequest:
-    """A text as it was when the request came.
+    """A document and a cursor as they were when the request arrived.
 
-    `path` is relative to the workspace folder, `offset` counts code points; `explicit`: the user
-    asked for the completion, and wants alternatives too; `without_prompt`: for comparison.
-    `documents` holds the texts of all open documents of the folder by path, None where nothing new
-    is known of them. `uri` is the document's.
+    `path` is relative to the workspace folder, `offset` counts code points. `explicit`: the user
+    invoked it, and wants alternatives. `without_prompt`: serve with the bare model, for an A/B
+    comparison. `documents`: texts of the folder's open documents by path; None if unchanged.
     """
 
     text: str
@@ -23,37 +31,61 @@ class CompletionRequest:
     documents: Mapping[str, str] | None = field(default=None, compare=False)
     uri: str = ""
 
+    def after_accepting(self, completion: str) -> "CompletionRequest":
+        """The automatic request that an editor sends once `completion` is inserted."""
+        right = self.text[self.offset : line_end(self.text, self.offset)]
+        after = self.text[self.offset + replaced_length(completion, right) :]
+        before = self.text[: self.offset] + completion
+        return replace(self, text=before + after, offset=len(before), explicit=False)
+
 
 @dataclass(frozen=True)
 class CompletionResult:
-    """The text to insert at the cursor; when it is empty, `reason` is a short code that says why.
+    """The text to insert at the cursor. If it is empty, `reason` says why.
 
-    `number` tells answers of one server apart: what the editor knows of an answer's fate it says
-    to `EngineThread.accepted` and `EngineThread.rejected` under this number. `source`: computed for
-    this request, known before, or the end of a decode that an earlier request began. `prefilled`
-    counts the tokens that the model computed before the first new one, None if it was not asked.
-    `prompt` is that of the document, used or left out for comparison. `alternatives` are other
-    texts, None if nobody wanted any. `ends`: the model has nothing to add behind the text.
-    `withheld` is what the model said and a filter left nothing of.
+    `kind` is None if the syntax was not examined, `generation` None if the model was not run.
+    `logprob`: log-probability (nats) of the first line, compared with the show threshold. `ends`:
+    nothing follows the text in its syntax unit. `withheld`: text that a filter removed entirely.
+    `alternatives`: further texts for an explicit request, None if none were requested.
+    `prompt`: the document's prompt, used or left out for comparison.
+    `source`: computed for this request, cached, or taken over from an earlier request's decode.
+    `number` identifies the result when acceptance or rejection is reported.
     """
 
     text: str
-    reason: str | None = None
-    number: int = 0
-    source: Literal["model", "cache", "adopted"] = "model"
-    prefilled: int | None = None
-    prompt: str | None = None
-    alternatives: tuple[str, ...] | None = None
+    reason: Reason | None = None
+    kind: "CompletionKind | None" = None
+    generation: "Generation | None" = None
+    logprob: float = 0.0
     ends: bool = False
     withheld: str = ""
+    alternatives: tuple[str, ...] | None = None
+    prompt: str | None = None
+    source: Source = "model"
+    number: int = 0
 
-    def stays_silent(self, typed: str) -> bool:
-        """Whether an empty answer holds behind `typed` too: that only begins what was withheld."""
+    @property
+    def prefilled(self) -> int | None:
+        """Tokens computed for this request before the first new one; None if none were needed."""
+        if self.generation is None or self.source != "model":
+            return None
+        return self.generation.prefilled
+
+    def stays_empty(self, typed: str) -> bool:
+        """Whether an empty result also holds after `typed`: only the withheld text was typed."""
         return not typed or (self.withheld.startswith(typed) and self.withheld != typed)
 
     def after(self, typed: str) -> "CompletionResult":
-        """What is left of it once the user has typed `typed`, which it begins with."""
-        rest = self.alternatives and tuple(
-            one[len(typed) :] for one in self.alternatives if one.startswith(typed) and one != typed
+        """The rest of this result once the user has typed `typed`, a beginning of its text."""
+        alternatives = self.alternatives and tuple(
+            text[len(typed) :]
+            for text in self.alternatives
+            if text.startswith(typed) and text != typed
         )
-        return replace(self, text=self.text[len(typed) :], alternatives=rest)
+        return replace(self, text=self.text[len(typed) :], alternatives=alternatives)
+
+
+def line_end(text: str, offset: int) -> int:
+    """Offset of the next line break, or the length of the text."""
+    ends = [end for mark in "\r\n" if (end := text.find(mark, offset)) >= 0]
+    return min(ends, default=len(text))

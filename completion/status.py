@@ -1,5 +1,6 @@
-"""What an editor shows about the model and the prompt that serve."""
+"""The state of the model and its prompt, as an editor shows it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -8,13 +9,17 @@ StatusKind = Literal["Normal", "Warning", "Error", "Inactive"]
 
 @dataclass(frozen=True)
 class Status:
-    """What an editor shows of the server: sent when it changes, never for a keystroke.
+    """Sent to the editor when it changes, never per keystroke.
 
-    `message` is for people: what is the case and, where it helps, what to do. `prompt` is the
-    prompt that serves, as its name, an @ and the first digits of its hash; None if none does.
+    `message` tells the user the state and, where it helps, what to do. `prompt` identifies the
+    prompt in use: its name, an @ and the first digits of its hash; None without a prompt.
     """
 
     kind: StatusKind
     busy: bool
     message: str
     prompt: str | None = None
+
+
+StatusListener = Callable[[Status], None]
+"""Receives a new status; may be called from any thread."""

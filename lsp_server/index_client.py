@@ -20,8 +20,7 @@ from code_context.indexing import index_file
 from code_context.positions import LineIndex
 from code_context.retrieval import Retriever
 from completion.request import CompletionRequest
-from completion.scheduler import Tell
-from completion.status import Status
+from completion.status import Status, StatusListener
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +35,7 @@ class WorkspaceIndexClient:
     The engine thread owns it; `tell` may be called from any thread.
     """
 
-    def __init__(self, root: Path, tell: Tell) -> None:
+    def __init__(self, root: Path, tell: StatusListener) -> None:
         """`tell` hears every status, with the progress of the first index behind its message."""
         self._file = index_file(root)
         self._tell = tell

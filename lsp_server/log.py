@@ -2,7 +2,7 @@
 
 import logging
 
-from completion.scheduler import describe
+from completion.errors import describe
 
 # Their messages are written here or hold addresses only; pygls.protocol quotes whole documents.
 SAFE = ("lsp_server", "completion", "pygls.server")

@@ -6,6 +6,7 @@ It imports torch, so only the engine thread imports this module.
 import weakref
 from collections import OrderedDict
 from collections.abc import Hashable
+from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 from weakref import WeakMethod
@@ -16,11 +17,12 @@ from code_context.syntax import OpenTrees, language_of
 from code_model.cancel import StepCancelledError
 from code_model.decoder.session import Engine
 from code_model.loading import BaseModel, ModelLoadError, load_model
-from completion.pipeline import Completion, complete, warm
+from completion.completion_model import CompletionModel, Computation
+from completion.errors import ModelUnavailableError
+from completion.pipeline import complete, warm
 from completion.prompt_fit import PromptFitCheck
 from completion.request import CompletionRequest, CompletionResult
-from completion.scheduler import CompletionModel, EngineError, Run, Tell
-from completion.status import Status
+from completion.status import Status, StatusListener
 from lsp_server.index_client import WorkspaceIndexClient
 from lsp_server.prompt_watch import PromptWatch
 from lsp_server.settings import Settings
@@ -32,15 +34,16 @@ WARM_ENGINES = 3
 """Engines that keep their caches: a few documents with different prompts, in turns."""
 
 
-def open_engine(settings: Settings, root: Path | None, tell: Tell) -> CompletionModel:
+def open_model(settings: Settings, root: Path | None, tell: StatusListener) -> CompletionModel:
     """Load the model and the prompt that the settings name, else the one of the folder `root`.
 
-    Raises `EngineError` if the model cannot be loaded; a prompt that cannot be used is told.
+    Raises `ModelUnavailableError` if the model cannot be loaded; a prompt that cannot be used is
+    reported.
     """
     try:
         base = load_model()
     except ModelLoadError as error:
-        raise EngineError(str(error)) from error
+        raise ModelUnavailableError(str(error)) from error
     base.forward.compile()
     neighbours = (
         WorkspaceIndexClient(root, tell) if root is not None and may_be_indexed(root) else None
@@ -61,7 +64,7 @@ def open_engine(settings: Settings, root: Path | None, tell: Tell) -> Completion
     return model
 
 
-class AttunedModel:
+class AttunedModel(CompletionModel):
     """Completes each document with the prompt that is for it, as the files are at that moment.
 
     A prompt that nobody named in the settings leaves out files that it does not fit. Its lock lets
@@ -73,7 +76,7 @@ class AttunedModel:
         base: BaseModel,
         named: Path | None,
         root: Path | None,
-        tell: Tell,
+        tell: StatusListener,
         *,
         trusted: bool = True,
         without: str | None = None,
@@ -119,30 +122,23 @@ class AttunedModel:
         not to fit a document."""
         return self._misfits, self._prompts.stamp()
 
-    def complete(self, request: CompletionRequest, run: Run) -> CompletionResult:
+    def complete(self, request: CompletionRequest, computation: Computation) -> CompletionResult:
         """The text to insert at the cursor, or why there is none."""
         with self._lock:
             chosen = self._prompt_for(request)
             first, second = (None, chosen) if request.without_prompt else (chosen, None)
-            found = self._completed(first, request, run)
+            found = self._completed(first, request, computation)
             others: tuple[str, ...] | None = None
             if request.explicit and found.reason != "cancelled":
-                texts = () if chosen is None else (self._completed(second, request, run).text,)
+                texts = (
+                    () if chosen is None else (self._completed(second, request, computation).text,)
+                )
                 others = tuple(text for text in texts if text not in ("", found.text))
-        prefilled = found.generation.prefilled if found.generation else None
-        return CompletionResult(
-            found.text,
-            found.reason,
-            prefilled=prefilled,
-            prompt=_identity(chosen),
-            alternatives=others,
-            ends=found.ends,
-            withheld=found.withheld,
-        )
+        return replace(found, prompt=_identity(chosen), alternatives=others)
 
     def _completed(
-        self, prompt: PromptFile | None, request: CompletionRequest, run: Run
-    ) -> Completion:
+        self, prompt: PromptFile | None, request: CompletionRequest, computation: Computation
+    ) -> CompletionResult:
         return complete(
             self._engine(prompt),
             request.text,
@@ -151,11 +147,11 @@ class AttunedModel:
             explicit=request.explicit,
             repository=self._other_files(request),
             trees=self._trees,
-            cancelled=run.cancelled,
-            progress=run.said,
+            cancelled=computation.cancelled,
+            progress=computation.update,
         )
 
-    def warm(self, request: CompletionRequest, run: Run) -> None:
+    def warm(self, request: CompletionRequest, computation: Computation) -> None:
         """Compute the keys and values of the place's context."""
         with self._lock:
             warm(
@@ -165,24 +161,24 @@ class AttunedModel:
                 request.offset,
                 repository=self._other_files(request),
                 trees=self._trees,
-                cancelled=run.cancelled,
+                cancelled=computation.cancelled,
             )
 
-    def weigh(self, request: CompletionRequest, run: Run) -> None:
+    def check_fit(self, request: CompletionRequest, computation: Computation) -> None:
         """Find out whether the document's prompt fits it, unless that is known."""
         with self._lock:
             prompt = self._choice(request, asked_anew=True).prompt
             if not self._weighs or prompt is None or not self._fitting.is_due(prompt, request):
                 return
             try:
-                changed = self._fitting.look(prompt, request, run.cancelled)
+                changed = self._fitting.look(prompt, request, computation.cancelled)
             except StepCancelledError:
                 return
             if changed:
                 self._misfits += 1
                 self._prompt_for(request)
         if changed:
-            self.warm(request, run)
+            self.warm(request, computation)
 
     def _other_files(self, request: CompletionRequest) -> Retriever | None:
         return None if self._neighbours is None else self._neighbours.repository(request)

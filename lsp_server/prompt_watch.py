@@ -26,7 +26,7 @@ from watchdog.events import (
 from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver, ObservedWatch
 
-from completion.scheduler import describe
+from completion.errors import describe
 
 logger = logging.getLogger(__name__)
 

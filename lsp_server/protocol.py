@@ -7,7 +7,7 @@ written for that one needs no changes. vscode-client/src/protocol.ts mirrors thi
 from dataclasses import dataclass
 from typing import Literal
 
-from completion import reasons
+from completion.reasons import Reason
 from completion.status import Status
 
 DID_CHANGE_STATUS = "attune/didChangeStatus"
@@ -45,26 +45,14 @@ LOADING = Status("Normal", True, "Loading the model…")
 OFF = Status("Inactive", False, "Off by the client's settings.")
 
 
-REASONS = {
-    **reasons.REASONS,
-    "rejected": "this suggestion was dismissed here before",
-    "echo_of_deletion": "the suggestion brings back what was just deleted",
-    "no_engine": "the model is not loaded",
-    "not_open": "the document is not open",
-    "stale": "the document has changed meanwhile",
-    "error": "something went wrong, as the log tells",
-}
-"""Every reason for offering nothing, with its words; docs/protocol.md lists them."""
-
-
 @dataclass(frozen=True)
 class Silence:
-    """Why the latest request offered nothing: a key of `REASONS` and its words; None: it did.
+    """Why the latest request offered nothing: a reason and its words; None: it did.
 
     Sent when it changes, never for a keystroke.
     """
 
-    reason: str | None
+    reason: Reason | None
     message: str | None
 
 
@@ -86,5 +74,5 @@ class Why:
 
     source: Literal["model", "cache", "adopted"]
     computed: int | None
-    reason: str | None
+    reason: Reason | None
     message: str

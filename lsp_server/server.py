@@ -6,7 +6,9 @@ import logging
 import os
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -15,14 +17,11 @@ from lsprotocol import types
 from pygls.lsp.server import LanguageServer
 
 from code_context.positions import code_points
-from completion.scheduler import (
-    CompletionModel,
-    EngineThread,
-    OpenEngine,
-    Tell,
-    describe,
-)
-from completion.status import Status
+from completion.completion_model import CompletionModel
+from completion.errors import describe
+from completion.reasons import REASONS, Reason
+from completion.scheduler import CompletionScheduler
+from completion.status import Status, StatusListener
 from lsp_server.ab_test import AbTest
 from lsp_server.documents import LARGE, Edit, Utf16Protocol, folders, snapshot
 from lsp_server.log import log_to_stderr
@@ -38,7 +37,6 @@ from lsp_server.protocol import (
     DID_STAY_SILENT,
     LOADING,
     OFF,
-    REASONS,
     STATISTICS,
     WHY,
     Silence,
@@ -47,10 +45,16 @@ from lsp_server.protocol import (
 )
 from lsp_server.settings import Settings, parse_settings
 from lsp_server.statistics import Statistics, Summary
-from lsp_server.suggestions import Place, Suggestion, Suggestions, offers
+from lsp_server.suggestions import CompletionPosition, Suggestion, Suggestions, suggest
 from prompts.user import user_folder
 
 logger = logging.getLogger(__name__)
+
+OpenModel = Callable[[Settings, Path | None, StatusListener], CompletionModel]
+"""Loads the model for the settings and the workspace folder, on the worker thread.
+
+Raises `completion.errors.ModelUnavailableError` if it cannot.
+"""
 
 STATISTICS_FILE = "statistics.sqlite3"
 
@@ -58,12 +62,13 @@ STATISTICS_FILE = "statistics.sqlite3"
 class AttuneServer(LanguageServer):
     """The state of one connection."""
 
-    def __init__(self, open_engine: OpenEngine) -> None:
+    def __init__(self, open_model: OpenModel) -> None:
         super().__init__("attune", metadata.version("attune"), protocol_cls=Utf16Protocol)
-        self.engine = EngineThread(open_engine)
+        self.open_model = open_model
+        self.scheduler = CompletionScheduler()
         self.settings = Settings()
         self.settings_problem: str | None = None
-        self.silence: str | None = None
+        self.silence: Reason | None = None
         self.prompt: str | None = None
         self.shutdown_requested = False
         self.statistics = Statistics(None)
@@ -81,11 +86,11 @@ class AttuneServer(LanguageServer):
         self.outcomes.edited(uri, edit.start, edit.end, edit.inserted, text)
 
     def _settled(self, settled: Settled) -> None:
-        """A suggestion has come to its end: the engine learns from it, and it is counted."""
+        """A suggestion has come to its end: the scheduler learns from it, and it is counted."""
         if settled.taken:
-            self.engine.accepted(settled.source.number)
+            self.scheduler.accepted(settled.source.number)
         elif settled.how == "rejected":
-            self.engine.rejected(settled.source.number)
+            self.scheduler.rejected(settled.source.number)
         self.statistics.settled(settled)
 
     def _kept(self, kept: Kept) -> None:
@@ -106,7 +111,7 @@ class AttuneServer(LanguageServer):
             status = replace(status, kind="Warning", message=message)
         self.protocol.notify(DID_CHANGE_STATUS, status)
 
-    def tell_silence(self, reason: str | None) -> None:
+    def tell_silence(self, reason: Reason | None) -> None:
         """Send why nothing was offered, None if something was, when it is not as it was before."""
         if reason != self.silence:
             self.silence = reason
@@ -118,16 +123,16 @@ class AttuneServer(LanguageServer):
         logger.error("A message could not be handled (%s).", describe(error))
 
     def shutdown(self) -> None:
-        """Stop the engine and the connection."""
-        self.engine.close()
+        """Stop the model and the connection."""
+        self.scheduler.close()
         self.outcomes.close()
         self.statistics.close()
         super().shutdown()  # type: ignore[no-untyped-call]
 
 
-def create_server(open_engine: OpenEngine | None = None) -> AttuneServer:
-    """A server that is not connected yet; `open_engine` is called on the engine thread."""
-    server = AttuneServer(open_engine or _open_engine)
+def create_server(open_model: OpenModel | None = None) -> AttuneServer:
+    """A server that is not connected yet; `open_model` is called on the worker thread."""
+    server = AttuneServer(open_model or _open_model)
     server.feature(types.INITIALIZE)(_initialize)
     server.feature(types.INITIALIZED)(_initialized)
     # Without options pygls would not announce the feature.
@@ -161,7 +166,7 @@ def serve(tcp: tuple[str, int] | None = None) -> None:
         else:
             server.start_tcp(*tcp)
     finally:
-        server.engine.close()
+        server.scheduler.close()
     if not server.shutdown_requested:
         sys.exit(1)
 
@@ -175,11 +180,11 @@ def _claim_stdout() -> BinaryIO:
     return os.fdopen(claimed, "wb")
 
 
-def _open_engine(settings: Settings, root: Path | None, tell: Tell) -> CompletionModel:
+def _open_model(settings: Settings, root: Path | None, report: StatusListener) -> CompletionModel:
     # Here, because it imports torch, for which `initialize` must not wait.
-    from lsp_server.model import open_engine
+    from lsp_server.model import open_model
 
-    return open_engine(settings, root, tell)
+    return open_model(settings, root, report)
 
 
 def _initialize(ls: AttuneServer, params: types.InitializeParams) -> None:
@@ -202,7 +207,8 @@ def _initialized(ls: AttuneServer, params: types.InitializedParams) -> None:
             loop.call_soon_threadsafe(ls.tell, status)
 
     roots = folders(ls.workspace)
-    ls.engine.open(ls.settings, roots[0] if roots else None, tell)
+    root = roots[0] if roots else None
+    ls.scheduler.open(partial(ls.open_model, ls.settings, root, tell), tell)
 
 
 async def _inline_completion(
@@ -210,11 +216,11 @@ async def _inline_completion(
 ) -> types.InlineCompletionList:
     explicit = params.context.trigger_kind is types.InlineCompletionTriggerKind.Invoked
     selected = params.context.selected_completion_info
-    place = Place(params.text_document.uri, params.position, explicit, selected)
+    position = CompletionPosition(params.text_document.uri, params.position, explicit, selected)
     return types.InlineCompletionList(
         [
             types.InlineCompletionItem(one.text, range=one.range, command=one.command)
-            for one in await _offers(ls, place)
+            for one in await _suggest(ls, position)
         ]
     )
 
@@ -223,9 +229,11 @@ async def _completion(ls: AttuneServer, params: types.CompletionParams) -> types
     """The same for clients without inline completion: entries of the suggestion list."""
     invoked = types.CompletionTriggerKind.Invoked
     explicit = params.context is None or params.context.trigger_kind is invoked
-    place = Place(params.text_document.uri, params.position, explicit, from_word=True)
+    position = CompletionPosition(
+        params.text_document.uri, params.position, explicit, from_word=True
+    )
     return types.CompletionList(
-        is_incomplete=True, items=[_list_entry(one) for one in await _offers(ls, place)]
+        is_incomplete=True, items=[_list_entry(one) for one in await _suggest(ls, position)]
     )
 
 
@@ -245,11 +253,11 @@ def _list_entry(offer: Suggestion) -> types.CompletionItem:
     )
 
 
-async def _offers(ls: AttuneServer, place: Place) -> tuple[Suggestion, ...]:
+async def _suggest(ls: AttuneServer, position: CompletionPosition) -> tuple[Suggestion, ...]:
     """What to offer; nothing after an error, which is logged. Tells a change of silence."""
     try:
-        without_prompt = ls.comparer.is_without_prompt(place.uri)
-        found = await offers(place, ls.workspace, ls.engine, ls.outcomes, without_prompt)
+        without_prompt = ls.comparer.is_without_prompt(position.uri)
+        found = await suggest(position, ls.workspace, ls.scheduler, ls.outcomes, without_prompt)
     except Exception as error:
         logger.error("A completion failed (%s).", describe(error))
         found = Suggestions(reason="error")
@@ -264,7 +272,7 @@ def _statistics(ls: AttuneServer, params: Any) -> Summary:
 
 def _why(ls: AttuneServer, params: Any) -> Why | None:
     opened = snapshot(ls.workspace, str(params.textDocument.uri))
-    answer = None if opened is None else ls.engine.latest(opened.path)
+    answer = None if opened is None else ls.scheduler.latest(opened.path)
     if answer is None:
         return None
     if answer.source == "cache":
@@ -323,7 +331,7 @@ def _did_focus(ls: AttuneServer, params: Any) -> None:
 def _warm(ls: AttuneServer, uri: str) -> None:
     opened = snapshot(ls.workspace, uri)
     if opened is not None and len(opened.text) <= LARGE:
-        ls.engine.warm(opened.text, opened.path, uri)
+        ls.scheduler.warm(opened.text, opened.path, uri)
 
 
 def _did_close(ls: AttuneServer, params: types.DidCloseTextDocumentParams) -> None:
@@ -332,4 +340,4 @@ def _did_close(ls: AttuneServer, params: types.DidCloseTextDocumentParams) -> No
 
 def _shutdown(ls: AttuneServer, params: None) -> None:
     ls.shutdown_requested = True
-    ls.engine.close()
+    ls.scheduler.close()

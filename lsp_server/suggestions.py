@@ -1,4 +1,4 @@
-"""From a position to what is offered there, for grey text and for the suggestion list alike."""
+"""From a position in a document to the suggestions there, for both kinds of completion request."""
 
 import re
 from dataclasses import dataclass
@@ -7,19 +7,23 @@ from pathlib import PurePath
 from lsprotocol import types
 from pygls.workspace import Workspace
 
+from code_context.positions import LineIndex
 from completion.edit_range import replaced_length
+from completion.reasons import Reason
 from completion.request import CompletionRequest
-from completion.scheduler import EngineThread
+from completion.scheduler import CompletionScheduler
 from lsp_server.documents import Edit, edit_of, excerpt, line_index, open_texts, snapshot
 from lsp_server.outcomes import Outcomes, Source
 from lsp_server.protocol import DID_ACCEPT
 
 WORD = re.compile(r"\w*\Z")
+MAX_WORD = 200
+"""Characters before the cursor in which its word is searched."""
 
 
 @dataclass(frozen=True)
 class Suggestion:
-    """One item: `text` takes the place of `range`, and `command` is run after accepting it."""
+    """One item: `text` replaces `range`; the client runs `command` after accepting it."""
 
     text: str
     range: types.Range
@@ -28,18 +32,19 @@ class Suggestion:
 
 @dataclass(frozen=True)
 class Suggestions:
-    """The items, the first one to be shown; without any, `reason` is a code that says why."""
+    """The items, of which the first is shown; without any, `reason` says why."""
 
     items: tuple[Suggestion, ...] = ()
-    reason: str | None = None
+    reason: Reason | None = None
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a completion is asked for.
+class CompletionPosition:
+    """Where and how a completion is requested.
 
-    `selected` is the entry that the editor's list has selected: only what continues it can be
-    shown. `from_word`: items begin where the word at the cursor begins, as suggestion lists want.
+    `selected`: the selected entry of the editor's suggestion list; only text that continues it can
+    be shown. `from_word`: items begin where the word at the cursor begins, as suggestion lists
+    require.
     """
 
     uri: str
@@ -49,59 +54,72 @@ class Place:
     from_word: bool = False
 
 
-async def offers(
-    place: Place,
+async def suggest(
+    at: CompletionPosition,
     workspace: Workspace,
-    engine: EngineThread,
+    scheduler: CompletionScheduler,
     outcomes: Outcomes,
     without_prompt: bool = False,
 ) -> Suggestions:
-    """What to offer, nothing if the document has changed meanwhile.
+    """The suggestions at a position; none if the document has changed since.
 
-    `without_prompt`: the bare model answers, for comparison.
+    `without_prompt`: serve with the bare model, for an A/B comparison.
     """
-    uri = place.uri
-    before = snapshot(workspace, uri)
-    if before is None:
+    document = snapshot(workspace, at.uri)
+    if document is None:
         return Suggestions(reason="not_open")
-    lines = line_index(before.text)
-    cursor = lines.from_utf16(place.position.line, place.position.character)
-    replaced = _replaced(place, before.text, cursor)
-    text, offset = excerpt(
-        replaced.applied_to(before.text), replaced.start + len(replaced.inserted)
-    )
-    answer = await engine.complete(
+    lines = line_index(document.text)
+    cursor = lines.from_utf16(at.position.line, at.position.character)
+    edit = _edit_before(at, document.text, cursor)
+    text, offset = excerpt(edit.applied_to(document.text), edit.start + len(edit.inserted))
+    result = await scheduler.complete(
         CompletionRequest(
-            text, before.path, offset, place.explicit, without_prompt, open_texts(workspace), uri
+            text,
+            document.path,
+            offset,
+            at.explicit,
+            without_prompt,
+            open_texts(workspace),
+            at.uri,
         ),
-        lambda: workspace.get_text_document(uri).source,
+        lambda: workspace.get_text_document(at.uri).source,
     )
-    if not answer.text:
-        return Suggestions(reason=answer.reason)
-    if not before.is_current(workspace, uri):
+    if not result.text:
+        return Suggestions(reason=result.reason)
+    if not document.is_current(workspace, at.uri):
         return Suggestions(reason="stale")
-    texts = [replaced.inserted + one for one in (answer.text, *(answer.alternatives or ()))]
-    compared = without_prompt and answer.prompt is not None
-    source = Source(PurePath(before.path).suffix, answer.number, answer.prompt, compared)
-    ids = outcomes.offer(uri, replaced.start, cursor, texts, before.text, source)
-    right = before.text[replaced.end : lines.content_end(lines.line_of(replaced.end))]
-    start = types.Position(*lines.to_utf16(replaced.start))
-    items = []
-    for id_, one in zip(ids, texts, strict=True):
-        end = replaced.end + replaced_length(one[len(replaced.inserted) :], right)
-        where = types.Range(start, types.Position(*lines.to_utf16(end)))
-        command = types.Command("Accept completion", DID_ACCEPT, arguments=[id_])
-        items.append(Suggestion(one, where, command))
-    return Suggestions(tuple(items))
+    completions = [result.text, *(result.alternatives or ())]
+    texts = [edit.inserted + completion for completion in completions]
+    compared = without_prompt and result.prompt is not None
+    source = Source(PurePath(document.path).suffix, result.number, result.prompt, compared)
+    ids = outcomes.offer(at.uri, edit.start, cursor, texts, document.text, source)
+    ranges = [_range(lines, document.text, edit, completion) for completion in completions]
+    return Suggestions(
+        tuple(
+            Suggestion(
+                text, range_, types.Command("Accept completion", DID_ACCEPT, arguments=[id_])
+            )
+            for id_, text, range_ in zip(ids, texts, ranges, strict=True)
+        )
+    )
 
 
-def _replaced(place: Place, text: str, cursor: int) -> Edit:
-    """What the editor will have replaced before the new text begins."""
-    if place.selected is not None:
-        change = types.TextDocumentContentChangePartial(place.selected.range, place.selected.text)
+def _edit_before(at: CompletionPosition, text: str, cursor: int) -> Edit:
+    """The edit that the editor makes in front of the completion when an item is accepted."""
+    if at.selected is not None:
+        change = types.TextDocumentContentChangePartial(at.selected.range, at.selected.text)
         return edit_of(text, change)
-    if place.from_word:
-        word = WORD.search(text[max(0, cursor - 200) : cursor])
-        typed = word.group() if word else ""
-        return Edit(cursor - len(typed), cursor, typed)
+    if at.from_word:
+        match = WORD.search(text[max(0, cursor - MAX_WORD) : cursor])
+        word = match.group() if match else ""
+        return Edit(cursor - len(word), cursor, word)
     return Edit(cursor, cursor, "")
+
+
+def _range(lines: LineIndex, text: str, edit: Edit, completion: str) -> types.Range:
+    """What an item replaces: the edit's range, and closers that the completion writes again."""
+    right = text[edit.end : lines.content_end(lines.line_of(edit.end))]
+    end = edit.end + replaced_length(completion, right)
+    return types.Range(
+        types.Position(*lines.to_utf16(edit.start)), types.Position(*lines.to_utf16(end))
+    )

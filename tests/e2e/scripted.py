@@ -9,22 +9,22 @@ import json
 import os
 from pathlib import Path
 
+from completion.completion_model import CompletionModel, Computation
 from completion.request import CompletionRequest, CompletionResult
-from completion.scheduler import Run, Tell
-from completion.status import Status
+from completion.status import Status, StatusListener
 from lsp_server import server
 from lsp_server.settings import Settings
 
 PROMPT = os.environ.get("PROMPT")
 
 
-class Script:
+class Script(CompletionModel):
     """Answers as a model does, at once."""
 
     def __init__(self, entries: list[list[str]]) -> None:
         self._entries = entries
 
-    def complete(self, request: CompletionRequest, run: Run) -> CompletionResult:
+    def complete(self, request: CompletionRequest, computation: Computation) -> CompletionResult:
         """The rest of the first entry that the line begins; a longer one is typed through."""
         before = request.text[: request.offset]
         left = before[max(before.rfind("\n"), before.rfind("\r")) + 1 :].lstrip()
@@ -36,10 +36,10 @@ class Script:
                 return CompletionResult(rest[0], prompt=PROMPT, alternatives=others)
         return CompletionResult("", "nothing_to_add")
 
-    def warm(self, request: CompletionRequest, run: Run) -> None:
+    def warm(self, request: CompletionRequest, computation: Computation) -> None:
         """Nothing to compute ahead."""
 
-    def weigh(self, request: CompletionRequest, run: Run) -> None:
+    def check_fit(self, request: CompletionRequest, computation: Computation) -> None:
         """There is no prompt."""
 
     def version(self) -> int:
@@ -47,11 +47,11 @@ class Script:
         return 0
 
 
-def open_engine(settings: Settings, root: Path | None, tell: Tell) -> Script:
+def open_model(settings: Settings, root: Path | None, report: StatusListener) -> Script:
     """Ready at once."""
-    tell(Status("Normal", False, "Ready with a script.", PROMPT))
+    report(Status("Normal", False, "Ready with a script.", PROMPT))
     return Script(json.loads(Path(os.environ["SCRIPT"]).read_text(encoding="utf-8")))
 
 
-server._open_engine = open_engine
+server._open_model = open_model
 server.serve()

@@ -69,13 +69,13 @@ def test_end_without_shutdown_ends_with_1(run, last):
 NOISY = """
 import os, subprocess, sys
 from lsp_server import server
-opened = server._open_engine
+opened = server._open_model
 def noisy(*arguments):
     print("stray from print")
     os.write(1, b"stray from a library\\n")
     subprocess.run([sys.executable, "-c", "print('stray from a child')"])
     return opened(*arguments)
-server._open_engine = noisy
+server._open_model = noisy
 server.serve()
 """
 

@@ -1,16 +1,16 @@
-"""Where a word has contradicted its suggestion, and the model waits for a pause."""
+"""After a mismatch, requests for the rest of the word wait for a pause."""
 
 import pytest
 
 from completion.backoff import Backoff
 
-# typed letter by letter behind "x = "; what the model says where it is asked; where it is not
+# typed letter by letter behind "x = "; the model's text where it is run; letters that wait
 GOLDEN = [
     ("bar", {}, ""),
     ("bar", {"": "foo"}, "bar"),
-    ("barbaric", {"": "foo", "barb": "x"}, "bar"),  # enough is known then, right or wrong
+    ("barbaric", {"": "foo", "barb": "x"}, "bar"),  # the limit counts letters, not mismatches
     ("barbaric", {"": "bad"}, "rba"),  # typed through to begin with
-    ("barbaric", {"": "", "b": "", "ba": "ke"}, "rba"),  # silence is not contradicted
+    ("barbaric", {"": "", "b": "", "ba": "ke"}, "rba"),  # an empty result is no mismatch
     ("a.bcd", {"": "foo", "a.": "foo"}, "abcd"),  # each word by itself
     ("a.bcd", {"": "foo", "a.": "bc"}, "a"),
     ("a bcd", {"": "foo", "a ": ""}, "a"),
@@ -18,49 +18,49 @@ GOLDEN = [
 ]
 
 
-@pytest.mark.parametrize(("typed", "says", "pauses"), GOLDEN)
-def test_golden(typed: str, says: dict[str, str], pauses: str) -> None:
-    doubts, waited = Backoff(), ""
-    doubts.typed("a.py", "x = ", None)
-    rest = says.get("", "")
-    doubts.said("a.py", rest)
+@pytest.mark.parametrize(("typed", "texts", "expected"), GOLDEN)
+def test_golden(typed: str, texts: dict[str, str], expected: str) -> None:
+    backoff, waited = Backoff(), ""
+    backoff.typed("a.py", "x = ", None)
+    rest = texts.get("", "")
+    backoff.suggested("a.py", rest)
     for n, letter in enumerate(typed):
-        doubts.typed("a.py", f"x = {typed[:n]}", letter)
+        backoff.typed("a.py", f"x = {typed[:n]}", letter)
         if rest.startswith(letter) and len(rest) > 1:
-            rest = rest[1:]  # known already
-        elif doubts.doubts("a.py"):
+            rest = rest[1:]  # the cache has it
+        elif backoff.is_active("a.py"):
             waited, rest = waited + letter, ""
             continue
         else:
-            rest = says.get(typed[: n + 1], "")
-        doubts.said("a.py", rest)
-    assert waited == pauses
+            rest = texts.get(typed[: n + 1], "")
+        backoff.suggested("a.py", rest)
+    assert waited == expected
 
 
-def doubtful() -> Backoff:
-    doubts = Backoff()
-    doubts.said("a.py", "z")
-    doubts.typed("a.py", "x = ", "a")
-    assert doubts.doubts("a.py")
-    return doubts
+def after_mismatch() -> Backoff:
+    backoff = Backoff()
+    backoff.suggested("a.py", "z")
+    backoff.typed("a.py", "x = ", "a")
+    assert backoff.is_active("a.py")
+    return backoff
 
 
-def test_files_are_told_apart() -> None:
-    doubts = doubtful()
-    assert not doubts.doubts("b.py")
-    doubts.typed("b.py", "", "x")
-    assert doubts.doubts("a.py")
+def test_each_file_has_its_own_word() -> None:
+    backoff = after_mismatch()
+    assert not backoff.is_active("b.py")
+    backoff.typed("b.py", "", "x")
+    assert backoff.is_active("a.py")
 
 
-def test_another_change_forgets_and_none_leaves_it() -> None:
-    doubts = doubtful()
-    doubts.typed("a.py", "x = a", "")
-    assert doubts.doubts("a.py")
-    doubts.typed("a.py", "x = ", None)
-    assert not doubts.doubts("a.py")
+def test_another_change_resets_and_no_change_does_not() -> None:
+    backoff = after_mismatch()
+    backoff.typed("a.py", "x = a", "")
+    assert backoff.is_active("a.py")
+    backoff.typed("a.py", "x = ", None)
+    assert not backoff.is_active("a.py")
 
 
-def test_several_letters_at_once_count_as_such() -> None:
-    doubts = doubtful()
-    doubts.typed("a.py", "x = a", "bcd")
-    assert not doubts.doubts("a.py")
+def test_several_letters_at_once_are_counted_one_by_one() -> None:
+    backoff = after_mismatch()
+    backoff.typed("a.py", "x = a", "bcd")
+    assert not backoff.is_active("a.py")

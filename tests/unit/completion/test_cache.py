@@ -1,4 +1,4 @@
-"""Which states the cache answers, and with what."""
+"""Which states the cache has a result for, and which."""
 
 import pytest
 from hypothesis import given
@@ -21,7 +21,7 @@ CASES = [
     ("typed over a line", "def f():$0", "\n    return 1", "def f():\n    $0", "return 1"),
     ("typed to the end", "x = $0", "foo", "x = foo$0", None),
     ("typed something else", "x = $0", "foo", "x = b$0", None),
-    ("typed more than it said", "x = $0", "foo", "x = foob$0", None),
+    ("typed beyond it", "x = $0", "foo", "x = foob$0", None),
     ("deleted before it", "x = $0", "foo", "x =$0", None),
     ("another text behind", "x = $0\ny", "foo", "x = $0\nz", None),
     ("another text before", "a\nx = $0", "foo", "b\nx = $0", None),
@@ -35,36 +35,36 @@ CASES = [
 
 
 @pytest.mark.parametrize(
-    ("asked", "says", "now", "expected"), [case[1:] for case in CASES], ids=[c[0] for c in CASES]
+    ("asked", "text", "now", "expected"), [case[1:] for case in CASES], ids=[c[0] for c in CASES]
 )
-def test_states(asked: str, says: str, now: str, expected: str | None) -> None:
+def test_states(asked: str, text: str, now: str, expected: str | None) -> None:
     cache = CompletionCache()
-    cache.add(request(asked), CompletionResult(says))
-    found = cache.find(request(now))
-    assert (found and found.text) == expected
+    cache.add(request(asked), CompletionResult(text))
+    result = cache.find(request(now))
+    assert (result and result.text) == expected
 
 
-def test_silence_stands_for_its_own_state_and_not_for_who_asks() -> None:
+def test_an_empty_result_holds_for_its_own_state_and_not_for_an_explicit_request() -> None:
     cache = CompletionCache()
     cache.add(request("x$0"), CompletionResult("", "nothing_to_add"))
-    found = cache.find(request("x$0"))
-    assert found is not None
-    assert found.reason == "nothing_to_add"
+    result = cache.find(request("x$0"))
+    assert result is not None
+    assert result.reason == "nothing_to_add"
     assert cache.find(request("x $0")) is None
     assert cache.find(request("x$0", explicit=True)) is None
 
 
-@pytest.mark.parametrize(("now", "silent"), [("xa$0", True), ("xab$0", False), ("xb$0", False)])
-def test_silence_lasts_while_what_was_withheld_is_typed(now: str, silent: bool) -> None:
+@pytest.mark.parametrize(("now", "empty"), [("xa$0", True), ("xab$0", False), ("xb$0", False)])
+def test_an_empty_result_holds_while_the_withheld_text_is_typed(now: str, empty: bool) -> None:
     cache = CompletionCache()
     cache.add(request("x$0"), CompletionResult("", "breaks_parse", withheld="ab"))
-    found = cache.find(request(now))
-    assert (found is not None and found.reason == "breaks_parse") is silent
+    result = cache.find(request(now))
+    assert (result is not None and result.reason == "breaks_parse") is empty
 
 
-@pytest.mark.parametrize("reason", completion_cache.LASTING)
+@pytest.mark.parametrize("reason", completion_cache.TEXT_REASONS)
 @pytest.mark.parametrize(
-    ("now", "silent"),
+    ("now", "empty"),
     [
         ("s = 'as well$0'", True),
         ("s = 'as$0'", True),
@@ -75,17 +75,17 @@ def test_silence_lasts_while_what_was_withheld_is_typed(now: str, silent: bool) 
         ("s = '$0'", False),  # it may have begun just there
     ],
 )
-def test_a_string_or_a_comment_lasts_while_words_are_typed(
-    reason: str, now: str, silent: bool
+def test_inside_a_string_or_a_comment_an_empty_result_holds_while_words_are_typed(
+    reason: str, now: str, empty: bool
 ) -> None:
     cache = CompletionCache()
     cache.add(request("s = 'a$0'"), CompletionResult("", reason))
     assert cache.find(request("s = 'as$0'", explicit=True)) is None
-    found = cache.find(request(now))
-    assert (found is not None and found.reason == reason) is silent
+    result = cache.find(request(now))
+    assert (result is not None and result.reason == reason) is empty
 
 
-def test_files_are_told_apart() -> None:
+def test_each_file_has_its_own_results() -> None:
     cache = CompletionCache()
     cache.add(request("x$0"), CompletionResult("yz"))
     assert cache.find(request("x$0", "b.py")) is None
@@ -93,13 +93,13 @@ def test_files_are_told_apart() -> None:
 
 
 def test_partial_accept_then_undo_then_redo() -> None:
-    """Every state on the way is answered by the one decode."""
+    """One result serves every state on the way."""
     cache = CompletionCache()
     cache.add(request("return $0"), CompletionResult("self.path.open()"))
     for typed in ("self", "self.path", "self", "", "self.path.open("):
-        found = cache.find(request(f"return {typed}$0"))
-        assert found is not None
-        assert typed + found.text == "self.path.open()"
+        result = cache.find(request(f"return {typed}$0"))
+        assert result is not None
+        assert typed + result.text == "self.path.open()"
 
 
 TEXTS = st.text("ab", max_size=6)
@@ -109,32 +109,32 @@ TEXTS = st.text("ab", max_size=6)
     st.lists(st.tuples(TEXTS, st.sampled_from(["", "b"]), TEXTS), max_size=25), TEXTS,
     st.integers(1, 30),
 )  # fmt: skip
-def test_it_finds_what_a_list_would_find(
-    known: list[tuple[str, str, str]], asked: str, limit: int
+def test_it_finds_what_a_linear_search_finds(
+    stored: list[tuple[str, str, str]], asked: str, limit: int
 ) -> None:
-    """Against the plain definition: of the states that lead here, the latest stage wins."""
+    """Reference: of the stored states that lead here, the one with the longest text wins."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(completion_cache, "MAX_ANSWERS", limit)
+        patch.setattr(completion_cache, "MAX_RESULTS", limit)
         cache, order = CompletionCache(), {}
-        for before, behind, says in known:
-            answer = CompletionResult(says, None if says else "nothing_to_add")
-            cache.add(CompletionRequest(before + behind, "a", len(before)), answer)
+        for before, behind, text in stored:
+            result = CompletionResult(text, None if text else "nothing_to_add")
+            cache.add(CompletionRequest(before + behind, "a", len(before)), result)
             order.pop((before, behind), None)
-            order[before, behind] = answer
+            order[before, behind] = result
         kept = dict(list(order.items())[-limit:])
         assert len(cache) == len(kept)
         for behind in ("", "b"):
             expected = None
             for size in range(len(asked), -1, -1):
-                answer = kept.get((asked[:size], behind))
+                earlier = kept.get((asked[:size], behind))
                 typed = asked[size:]
-                if answer is None or not answer.text.startswith(typed):
+                if earlier is None or not earlier.text.startswith(typed):
                     continue
-                if answer.text[len(typed) :] or (not answer.text and not typed):
-                    expected = answer.text[len(typed) :]
+                if earlier.text[len(typed) :] or (not earlier.text and not typed):
+                    expected = earlier.text[len(typed) :]
                     break
-            found = cache.find(CompletionRequest(asked + behind, "a", len(asked)))
-            assert (found and found.text) == expected
+            result = cache.find(CompletionRequest(asked + behind, "a", len(asked)))
+            assert (result and result.text) == expected
 
 
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,3 +148,31 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert cache.find(request("001" + "x" * 90 + "$0")) is None
     cache.clear()
     assert (len(cache), cache._characters) == (0, 0)
+
+
+def test_another_version_of_the_model_has_other_results() -> None:
+    cache = CompletionCache()
+    cache.find(request("x$0"), 1)
+    cache.add(request("x$0"), CompletionResult("old"), 1)
+    assert cache.find(request("x$0"), 1) is not None
+    assert cache.find(request("x$0"), 2) is None
+    cache.add(request("x$0"), CompletionResult("old"), 1)  # its computation ended too late
+    assert cache.find(request("x$0"), 2) is None
+
+
+@pytest.mark.parametrize(
+    ("marked", "text", "ends", "known"),
+    [
+        ("x = $0", "foo", True, True),
+        ("x = $0", "foo", False, False),
+        ("if a$0", " and b:", True, False),  # a block may follow
+        ("foo($0)", "a)", True, True),
+    ],
+)
+def test_after_accepting_a_whole_unit_nothing_is_to_be_added(
+    marked: str, text: str, ends: bool, known: bool
+) -> None:
+    cache, before = CompletionCache(), request(marked)
+    cache.add(before, CompletionResult(text, ends=ends))
+    result = cache.find(before.after_accepting(text))
+    assert (result is not None and result.reason == "nothing_to_add") is known

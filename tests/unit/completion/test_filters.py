@@ -1,4 +1,4 @@
-"""Golden cases of every rule: `$0` is the cursor, None leaves the suggestion as it is."""
+"""Golden cases of every filter: `$0` is the cursor, None leaves the text unchanged."""
 
 import pytest
 from hypothesis import given, settings
@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from code_context.syntax import parse
 from completion import filters
 from completion.filters import Candidate
-from completion.reasons import REASONS
 from tests.conftest import cursor
 
 CASES = {
@@ -16,7 +15,7 @@ CASES = {
         ("foo($0, b)", ", b)", ""),
         ("if $0:\n    pass", "x > 1:", "x > 1"),
         ("x = $0  # why", "1  # why", "1"),
-        ("foo($0)", "a)", None),  # the edit's range takes the bracket in
+        ("foo($0)", "a)", None),  # the edit's range replaces the bracket
         ("x = $0\nreturn x", "1\nreturn x", "1"),
         ("a = 1\n$0\nb = compute(a)", "b = compute(a)", ""),
         ("a = 1\nb = $0\nb = compute(a)", "compute(a)", ""),
@@ -31,7 +30,7 @@ CASES = {
         ("x = self.encoding$0", "self.encoding, 1", ""),
         ("x = self.encoding$0", "s", None),
         ("x = self.encoding$0", ".self.encoding", None),
-        ("x = node + $0", "node + 1", None),  # with something between it may be meant
+        ("x = node + $0", "node + 1", None),  # not directly in front
         ("x = test$0", "tests", None),  # a longer word is another one
         ("x = foo$0", "foo", None),  # short names repeat by chance
     ],
@@ -65,7 +64,7 @@ CASES = {
         ("def f():\n  $0", "if a:\n    b\n  c", None),
         ("def f():\n    $0", "x = foo(1,\n          2)\n    return x", None),
         ("def f():\n    $0", "a = 1\n\n    return a", None),
-        ("x = $0", "1\n   y", None),  # the file says nothing about its unit
+        ("x = $0", "1\n   y", None),  # the file's unit is unknown
     ],
     filters.repetition_loop: [
         ("x = $0", "a.b.a.b.a.b.a.b.a.b.a.b", ""),
@@ -90,30 +89,29 @@ CASES = {
         ("foo($0)\n", "a, b", None),
     ],
 }  # fmt: skip
-FLAT = [(rule, *case) for rule, cases in CASES.items() for case in cases]
+FLAT = [(shorten, *case) for shorten, cases in CASES.items() for case in cases]
 
 
 @pytest.mark.parametrize(
-    ("rule", "marked", "says", "expected"), FLAT, ids=[case[0].__name__ for case in FLAT]
+    ("shorten", "marked", "text", "expected"), FLAT, ids=[case[0].__name__ for case in FLAT]
 )
-def test_golden(rule: filters.Rule, marked: str, says: str, expected: str | None) -> None:
+def test_golden(shorten: filters.Filter, marked: str, text: str, expected: str | None) -> None:
     at = cursor(marked)
-    kept = rule(Candidate(parse(at.text, "python"), at.offset, says))
-    assert kept == (says if expected is None else expected)
+    kept = shorten(Candidate(parse(at.text, "python"), at.offset, text))
+    assert kept == (text if expected is None else expected)
 
 
-def test_every_rule_has_cases_and_words() -> None:
-    assert set(CASES) == set(filters.RULES)
-    assert {rule.__name__ for rule in filters.RULES} <= set(REASONS)
+def test_every_filter_has_cases() -> None:
+    assert set(CASES) == set(filters.FILTERS.values())
 
 
-def test_what_one_rule_leaves_the_next_one_sees() -> None:
+def test_filters_are_applied_one_after_the_other() -> None:
     at = cursor("def f():\n    $0\n")
     text = "a = 1\n    b = (2))\n    c = 3"
     candidate = Candidate(parse(at.text, "python"), at.offset, text)
     assert filters.apply(candidate) == ("a = 1\n    b = (2)", None)
-    silenced = Candidate(parse(at.text, "python"), at.offset, ") = 1")
-    assert filters.apply(silenced) == ("", "unbalanced_brackets")
+    removed = Candidate(parse(at.text, "python"), at.offset, ") = 1")
+    assert filters.apply(removed) == ("", "unbalanced_brackets")
 
 
 PIECES = st.lists(
@@ -126,11 +124,11 @@ PIECES = st.lists(
 
 @given(PIECES, PIECES, PIECES, st.sampled_from(["python", None]))
 @settings(deadline=None, max_examples=150)
-def test_rules_only_ever_shorten(before: str, says: str, behind: str, language: str | None) -> None:
-    """On any text: a beginning of the suggestion or a reason, and no error that was not there."""
+def test_filters_only_shorten(before: str, text: str, behind: str, language: str | None) -> None:
+    """On any text: a beginning of it, or a reason."""
     tree = parse(before + behind, language)
-    kept, reason = filters.apply(Candidate(tree, len(before), says))
-    assert says.startswith(kept)
+    kept, reason = filters.apply(Candidate(tree, len(before), text))
+    assert text.startswith(kept)
     assert bool(kept) != bool(reason)
 
 

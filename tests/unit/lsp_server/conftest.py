@@ -1,92 +1,23 @@
-"""A server with a fake engine, spoken to in JSON within the test's own event loop."""
+"""A server with a fake model; the client exchanges JSON with it in the test's event loop."""
 
 import asyncio
 import json
-import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
-from completion.request import CompletionRequest, CompletionResult
 from completion.status import Status
 from lsp_server.server import create_server
+from lsp_server.settings import Settings
+from tests.unit.completion.fake_model import FakeModel
 
 READY = Status("Normal", False, "Ready.")
 URI = "file:///work/space/package/module.py"
 
 
-class FakeEngine:
-    """Answers with `answer(request)` when `gate` is open; looks for cancellation once."""
-
-    def __init__(self) -> None:
-        self.answer: Callable[[CompletionRequest], str] = lambda request: "answer"
-        self.alternatives: tuple[str, ...] = ()
-        self.prompt: str | None = None
-        self.opened_with = None
-        self.requests: list[CompletionRequest] = []
-        self.stopped: list[CompletionRequest] = []
-        self.says = ""
-        self.ends = False
-        self.warmed: list[CompletionRequest] = []
-        self.weighed: list[CompletionRequest] = []
-        self.weighing_stopped: list[bool] = []
-        self.scales = threading.Event()
-        self.scales.set()
-        self._weighing = threading.Semaphore(0)
-        self.gate = threading.Event()
-        self.gate.set()
-        self._begun = threading.Semaphore(0)
-        self._ended = threading.Semaphore(0)
-
-    def open(self, settings, root, tell):
-        self.opened_with = (settings, root)
-        tell(READY)
-        return self
-
-    def version(self) -> int:
-        return 0
-
-    def warm(self, request, run) -> None:
-        self.warmed.append(request)
-
-    def weigh(self, request, run) -> None:
-        self.weighed.append(request)
-        self._weighing.release()
-        assert self.scales.wait(60)
-        self.weighing_stopped.append(run.cancelled())
-
-    def complete(self, request, run) -> CompletionResult:
-        self.requests.append(request)
-        run.said(self.says)
-        self._begun.release()
-        assert self.gate.wait(60)
-        try:
-            if run.cancelled():
-                self.stopped.append(request)
-                return CompletionResult("", "cancelled")
-            text = self.answer(request)
-            reason = None if text else "nothing_to_add"
-            return CompletionResult(
-                text, reason, prompt=self.prompt, alternatives=self.alternatives, ends=self.ends
-            )
-        finally:
-            self._ended.release()
-
-    async def begun(self) -> None:
-        """One more request has reached the engine."""
-        assert await asyncio.to_thread(self._begun.acquire, timeout=60)
-
-    async def weighing(self) -> None:
-        """One more document has begun to be weighed."""
-        assert await asyncio.to_thread(self._weighing.acquire, timeout=60)
-
-    async def ended(self) -> None:
-        """One more request has left it."""
-        assert await asyncio.to_thread(self._ended.acquire, timeout=60)
-
-
 class Client:
-    """The other side of the wire."""
+    """An editor that records what the server sends."""
 
     def __init__(self, server) -> None:
         self.server = server
@@ -119,7 +50,7 @@ class Client:
         self._send({"method": method, "params": params})
 
     def request(self, method: str, params: dict | None) -> asyncio.Future:
-        """A future of the whole response; its id is its place among the requests, from 0."""
+        """A future of the whole response. Requests are numbered from 0."""
         number = len(self._answers)
         self._answers[number] = asyncio.get_running_loop().create_future()
         self._send({"id": number, "method": method, "params": params})
@@ -131,13 +62,13 @@ class Client:
         self.server.protocol.handle_message(json.loads(text, object_hook=structure))
 
     async def settled(self) -> None:
-        """A status that is not busy has come."""
+        """Wait for a status that is not busy."""
         while not any(not status["busy"] for status in self.statuses):
             await self._arrived.wait()
             self._arrived.clear()
 
     async def start(self, options=None, **capabilities) -> dict:
-        """Initialize; the result."""
+        """Initialize; return the result."""
         params = {
             "processId": None,
             "rootUri": "file:///work/space",
@@ -159,7 +90,7 @@ class Client:
         self.notify("textDocument/didChange", changed)
 
     async def delivered(self) -> None:
-        """Every request sent so far has been taken up: this one stands behind them."""
+        """Wait until every request sent so far has been received: this one comes after them."""
         await self.complete(0, 0, uri="file:///not/open.py")
 
     def complete(
@@ -174,16 +105,28 @@ class Client:
 
 
 @pytest.fixture
-def engine() -> FakeEngine:
-    return FakeEngine()
+def model() -> FakeModel:
+    return FakeModel()
 
 
 @pytest.fixture
-async def fresh(engine: FakeEngine) -> AsyncIterator[Client]:
+def opened_with() -> list[tuple[Settings, Path | None]]:
+    """The settings and the folder that the model was opened with."""
+    return []
+
+
+@pytest.fixture
+async def fresh(model: FakeModel, opened_with) -> AsyncIterator[Client]:
     """A client whose server waits for `initialize`."""
-    server = create_server(engine.open)
+
+    def open_model(settings, root, report):
+        opened_with.append((settings, root))
+        report(READY)
+        return model
+
+    server = create_server(open_model)
     yield Client(server)
-    engine.gate.set()
+    model.gate.set()
     server.shutdown()
 
 

@@ -16,7 +16,7 @@ def edit(line: int, start: int, end: int, text: str) -> dict:
     return {"range": dict(zip(("start", "end"), positions, strict=True)), "text": text}
 
 
-async def test_answer_is_inserted_at_the_cursor(client, engine):
+async def test_answer_is_inserted_at_the_cursor(client, model):
     """The item replaces nothing: its range is empty and stands at the cursor."""
     client.open("import os\nos.")
     response = await client.complete(1, 3)
@@ -26,60 +26,60 @@ async def test_answer_is_inserted_at_the_cursor(client, engine):
     assert item["range"] == {"start": cursor, "end": cursor}
     assert item["command"]["command"] == "attune.didAcceptCompletionItem"
     assert len(item["command"]["arguments"]) == 1
-    (request,) = engine.requests
+    (request,) = model.requests
     assert (request.text, request.offset) == ("import os\nos.", 13)
     assert request.path == "package/module.py"
     assert not request.explicit
 
 
-async def test_invoked_is_explicit(client, engine):
-    """A completion that the user asked for says so to the engine."""
+async def test_invoked_is_explicit(client, model):
+    """A completion that the user asked for says so to the model."""
     client.open("# ")
     await client.complete(0, 2, invoked=True)
-    assert engine.requests[0].explicit
+    assert model.requests[0].explicit
 
 
-async def test_selected_entry_of_the_editors_list_is_continued(client, engine):
-    """The engine sees the entry as typed, and the item replaces what the entry would replace."""
+async def test_selected_entry_of_the_editors_list_is_continued(client, model):
+    """The model sees the entry as typed, and the item replaces what the entry would replace."""
     client.open("😀\nos.pa)")
     where = {"start": {"line": 1, "character": 3}, "end": {"line": 1, "character": 5}}
     selected = {"range": where, "text": "path"}
     response = await client.complete(1, 5, selectedCompletionInfo=selected)
     (item,) = response["result"]["items"]
     assert (item["insertText"], item["range"]) == ("pathanswer", where)
-    assert (engine.requests[0].text, engine.requests[0].offset) == ("😀\nos.path)", 9)
+    assert (model.requests[0].text, model.requests[0].offset) == ("😀\nos.path)", 9)
 
 
-async def test_closers_that_the_editor_put_there_are_replaced(client, engine):
+async def test_closers_that_the_editor_put_there_are_replaced(client, model):
     """The brackets would stand twice; the rest of the line is left alone."""
-    engine.answer = lambda request: "a, b)]"
+    model.answer = lambda request: "a, b)]"
     client.open("x[f()] + 1")
     (item,) = (await client.complete(0, 4))["result"]["items"]
     assert item["range"]["end"] == {"line": 0, "character": 6}
 
 
-async def test_nothing_to_add_is_an_empty_list(client, engine):
-    engine.answer = lambda request: ""
+async def test_nothing_to_add_is_an_empty_list(client, model):
+    model.answer = lambda request: ""
     client.open("x")
     assert (await client.complete(0, 1))["result"] == EMPTY
 
 
-async def test_unopened_document_is_not_read_from_disk(client, engine, tmp_path):
+async def test_unopened_document_is_not_read_from_disk(client, model, tmp_path):
     file = tmp_path / "module.py"
     file.write_text("x = 1")
     assert (await client.complete(0, 1, uri=file.as_uri()))["result"] == EMPTY
-    assert not engine.requests
+    assert not model.requests
 
 
 @pytest.mark.parametrize(
     ("line", "character", "offset"),
     [(0, 2, 2), (0, 4, 3), (1, 0, 5), (1, 2, 6), (1, 3, 7), (1, 99, 7), (99, 0, 7)],
 )
-async def test_positions_count_utf16_units(client, engine, line, character, offset):
+async def test_positions_count_utf16_units(client, model, line, character, offset):
     """An astral character is two units for the editor and one code point inside."""
     client.open("ab😀c\n😀y")
     response = await client.complete(line, character)
-    assert engine.requests[0].offset == offset
+    assert model.requests[0].offset == offset
     if character < 99 and line < 99:
         (item,) = response["result"]["items"]
         assert item["range"]["end"] == {"line": line, "character": character}
@@ -91,59 +91,59 @@ async def test_utf16_is_offered_whatever_the_client_prefers(fresh):
     assert "inlineCompletionProvider" in result["capabilities"]
 
 
-async def test_edits_count_utf16_units_and_lsp_lines(client, engine):
+async def test_edits_count_utf16_units_and_lsp_lines(client, model):
     """A form feed, a vertical tab or U+2028 ends no line; an astral character is two units."""
     client.open("a = '\f\v\u2028'\r\nb = '😀'\nc")
     client.change(2, edit(1, 7, 7, "; d"), edit(2, 1, 1, ".e"))
     await client.complete(2, 3)
-    assert engine.requests[0].text == "a = '\f\v\u2028'\r\nb = '😀; d'\nc.e"
+    assert model.requests[0].text == "a = '\f\v\u2028'\r\nb = '😀; d'\nc.e"
 
 
-async def test_whole_document_change(client, engine):
+async def test_whole_document_change(client, model):
     client.open("a")
     client.change(2, {"text": "b\n"})
     await client.complete(1, 0)
-    assert engine.requests[0].text == "b\n"
+    assert model.requests[0].text == "b\n"
 
 
-async def test_latest_request_wins(client, engine):
+async def test_latest_request_wins(client, model):
     """A newer request stops the running one at its next token, and waiting ones never start."""
     client.open("abc")
-    engine.gate.clear()
+    model.gate.clear()
     running = client.complete(0, 1)
-    await engine.begun()
+    await model.began()
     waiting = client.complete(0, 2)
     latest = client.complete(0, 3)
     await client.delivered()
-    engine.gate.set()
+    model.gate.set()
     assert (await running)["result"] == EMPTY
     assert (await waiting)["result"] == EMPTY
     assert (await latest)["result"]["items"][0]["insertText"] == "answer"
-    assert [request.offset for request in engine.requests] == [1, 3]
-    assert [request.offset for request in engine.stopped] == [1]
+    assert [request.offset for request in model.requests] == [1, 3]
+    assert [request.offset for request in model.cancelled] == [1]
 
 
-async def test_cancel_request_reaches_the_engine(client, engine):
-    """The client is answered at once; the engine stops at its next token and works on."""
+async def test_cancel_request_reaches_the_engine(client, model):
+    """The client is answered at once; the model stops at its next token and works on."""
     client.open("abc")
-    engine.gate.clear()
+    model.gate.clear()
     answer = client.complete(0, 1)
-    await engine.begun()
+    await model.began()
     client.notify("$/cancelRequest", {"id": 1})
     assert (await answer)["error"]["code"] == REQUEST_CANCELLED
-    engine.gate.set()
-    await engine.ended()
-    assert engine.stopped == engine.requests
+    model.gate.set()
+    await model.ended()
+    assert model.cancelled == model.requests
     assert (await client.complete(0, 2))["result"]["items"]
 
 
 @pytest.mark.parametrize("how", ["changed", "closed", "reopened"])
-async def test_stale_answer_is_dropped(client, engine, how):
+async def test_stale_answer_is_dropped(client, model, how):
     """An answer for a text that the editor no longer shows is not sent."""
     client.open("abc")
-    engine.gate.clear()
+    model.gate.clear()
     answer = client.complete(0, 3)
-    await engine.begun()
+    await model.began()
     if how == "changed":
         client.change(2, edit(0, 3, 3, "d"))
     else:
@@ -151,70 +151,70 @@ async def test_stale_answer_is_dropped(client, engine, how):
         client.notify("textDocument/didClose", {"textDocument": {"uri": uri}})
     if how == "reopened":
         client.open("other")
-    engine.gate.set()
+    model.gate.set()
     assert (await answer)["result"] == EMPTY
 
 
-async def test_error_gives_an_empty_answer_and_a_log_without_code(client, engine, caplog):
+async def test_error_gives_an_empty_answer_and_a_log_without_code(client, model, caplog):
     """One failing request does not end the server, and its message stays out of the log."""
 
     def fail(request):
         raise ValueError(f"cannot do {request.text}")
 
     client.open("password = 'secret'")
-    engine.answer = fail
+    model.answer = fail
     assert (await client.complete(0, 3))["result"] == EMPTY
     told = [record for record in caplog.records if record.name == "lsp_server.server"]
     assert [record.levelno for record in told] == [logging.ERROR]
     assert "ValueError" in told[0].getMessage()
     assert "secret" not in caplog.text
-    engine.answer = lambda request: "fine"
+    model.answer = lambda request: "fine"
     assert (await client.complete(0, 3))["result"]["items"][0]["insertText"] == "fine"
 
 
-async def test_request_while_loading_is_answered_when_ready(engine, fresh):
+async def test_request_while_loading_is_answered_when_ready(model, fresh):
     """The event loop answers `initialize` at once, and a completion waits for the model."""
-    engine.gate.clear()
-    open_now = engine.open
+    model.gate.clear()
+    open_now = fresh.server.open_model
 
-    def open_late(settings, root, tell):
-        assert engine.gate.wait(60)
-        return open_now(settings, root, tell)
+    def open_late(settings, root, report):
+        assert model.gate.wait(60)
+        return open_now(settings, root, report)
 
-    fresh.server.engine._open_engine = open_late
+    fresh.server.open_model = open_late
     params = {"processId": None, "rootUri": None, "capabilities": {}}
     await fresh.request("initialize", params)
     fresh.notify("initialized", {})
     fresh.open("abc")
     answer = fresh.complete(0, 3)
     assert [status["busy"] for status in fresh.statuses] == [True]
-    engine.gate.set()
+    model.gate.set()
     assert (await answer)["result"]["items"]
 
 
-async def test_shutdown_cancels_what_runs(client, engine):
+async def test_shutdown_cancels_what_runs(client, model):
     client.open("abc")
-    engine.gate.clear()
+    model.gate.clear()
     answer = client.complete(0, 3)
-    await engine.begun()
+    await model.began()
     assert (await client.request("shutdown", None))["result"] is None
     assert "error" in await answer
-    engine.gate.set()
-    await engine.ended()
-    assert engine.stopped == engine.requests
+    model.gate.set()
+    await model.ended()
+    assert model.cancelled == model.requests
 
 
-async def test_documents_are_read_when_opened_and_focused(client, engine):
+async def test_documents_are_read_when_opened_and_focused(client, model):
     """Nothing is asked for, nothing is told; an unknown document is nobody's."""
     client.open("import os\n")
     for uri in (URI, "file:///not/open.py"):
         client.notify("textDocument/didFocus", {"textDocument": {"uri": uri}})
     await client.complete(0, 0)
-    assert {one.path for one in engine.warmed} <= {"package/module.py"}
-    assert len(engine.requests) == 1
+    assert {one.path for one in model.warmed} <= {"package/module.py"}
+    assert len(model.requests) == 1
 
 
-async def test_of_a_huge_document_the_engine_gets_a_part(client, engine, caplog):
+async def test_of_a_huge_document_the_engine_gets_a_part(client, model, caplog):
     """Fifty megabytes: the answer stands where it belongs, and the log says what is missing."""
     with caplog.at_level(logging.WARNING):
         client.open("    value = compute(first, second)\n" * 1_430_000)
@@ -223,9 +223,9 @@ async def test_of_a_huge_document_the_engine_gets_a_part(client, engine, caplog)
     (item,) = (await client.complete(700_000, 5))["result"]["items"]
     assert item["insertText"] == "answer"
     assert item["range"]["start"] == {"line": 700_000, "character": 5}
-    (request,) = engine.requests
+    (request,) = model.requests
     assert len(request.text) < 6_000_000
     assert request.text[: request.offset].endswith("second)\n    x")
     assert request.text[request.offset :].startswith("value = compute")
-    assert engine.warmed == []
+    assert model.warmed == []
     assert request.documents == {}

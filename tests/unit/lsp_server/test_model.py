@@ -13,11 +13,12 @@ from code_model.decoder.session import Engine
 from code_model.decoder.soft_prompt import kv_of_ids, kv_to_rows
 from code_model.loading import MODEL_VARIABLE, load_model
 from completion import prompt_fit as fitting
+from completion.completion_model import Computation
+from completion.errors import ModelUnavailableError
 from completion.pipeline import complete
 from completion.request import CompletionRequest
-from completion.scheduler import EngineError, Run
 from completion.status import Status
-from lsp_server.model import AttunedModel, open_engine
+from lsp_server.model import AttunedModel, open_model
 from lsp_server.settings import Settings
 from prompts.file import DEFAULT_PROMPT, PromptFile, read_prompt, write_prompt
 from prompts.manifest import Manifest
@@ -56,7 +57,7 @@ def told() -> list[Status]:
 
 def answer(model: AttunedModel) -> str:
     request = CompletionRequest(TEXT, "a.txt", len(TEXT))
-    return model.complete(request, Run()).text
+    return model.complete(request, Computation()).text
 
 
 def expected(base, prompt: PromptFile | None) -> str:
@@ -157,7 +158,7 @@ def test_each_document_is_served_by_its_route(base, tmp_path, default, told):
     for folder, prompt in (("one", one), ("two", two), ("one", one), ("three", None)):
         request = CompletionRequest(TEXT, f"{folder}/a.py", len(TEXT))
         text = complete(Engine(base, prompt), TEXT, request.path, len(TEXT)).text
-        assert model.complete(request, Run()).text == text
+        assert model.complete(request, Computation()).text == text
     names = [status.message.partition(" (")[0] for status in told]
     ready = "Ready with prompt "
     assert names[:3] == [ready + "one", ready + "two", ready + "one"]
@@ -168,7 +169,7 @@ def test_change_is_told_without_a_request(monkeypatch, base, tiny_model, tmp_pat
     """The watch reads a new file before anyone asks for a completion."""
     monkeypatch.setenv("ATTUNE_MODEL", str(tiny_model))
     told = queue.SimpleQueue()
-    complete = open_engine(Settings(), tmp_path, told.put)
+    complete = open_model(Settings(), tmp_path, told.put)
     assert told.get(timeout=60).message == WITHOUT
     write_prompt(default, prompt_of(base))
     assert told.get(timeout=60).message.startswith("Ready with prompt space")
@@ -181,17 +182,17 @@ def test_change_is_told_without_a_request(monkeypatch, base, tiny_model, tmp_pat
 
 def test_unusable_model_is_an_engine_error(monkeypatch, tmp_path, told):
     monkeypatch.setenv("ATTUNE_MODEL", str(tmp_path / "none"))
-    with pytest.raises(EngineError, match="There is no model folder"):
-        open_engine(Settings(), None, told.append)
+    with pytest.raises(ModelUnavailableError, match="There is no model folder"):
+        open_model(Settings(), None, told.append)
     assert not told
 
 
-def test_open_engine_completes(monkeypatch, base, tiny_model, told):
+def test_open_model_completes(monkeypatch, base, tiny_model, told):
     monkeypatch.setenv("ATTUNE_MODEL", str(tiny_model))
-    model = open_engine(Settings(), None, told.append)
+    model = open_model(Settings(), None, told.append)
     request = CompletionRequest(TEXT, "a.txt", len(TEXT))
-    model.warm(request, Run())
-    answered = model.complete(request, Run())
+    model.warm(request, Computation())
+    answered = model.complete(request, Computation())
     assert answered.prefilled == 1
     assert answered.text == expected(base, None)
 
@@ -203,11 +204,11 @@ def test_settings_keep_the_repositorys_prompt_out(
     """By the user's wish, or because nothing of an untrusted workspace serves without consent."""
     monkeypatch.setenv(MODEL_VARIABLE, str(tiny_model))
     write_prompt(default, prompt_of(base))
-    model = open_engine(settings, tmp_path, told.append)
+    model = open_model(settings, tmp_path, told.append)
     assert told[-1].prompt is None
     assert "Ready without a prompt" in told[-1].message
     request = CompletionRequest(TEXT, "a.txt", len(TEXT))
-    assert model.complete(request, Run()).prompt is None
+    assert model.complete(request, Computation()).prompt is None
 
 
 def test_a_named_prompt_serves_in_an_untrusted_workspace(
@@ -217,7 +218,7 @@ def test_a_named_prompt_serves_in_an_untrusted_workspace(
     monkeypatch.setenv(MODEL_VARIABLE, str(tiny_model))
     named = tmp_path / "mine.attune.safetensors"
     write_prompt(named, prompt_of(base))
-    open_engine(Settings(named, trusted=False), tmp_path, told.append)
+    open_model(Settings(named, trusted=False), tmp_path, told.append)
     assert told[-1].prompt is not None
 
 
@@ -231,7 +232,7 @@ def test_comparison_and_alternatives(base, tmp_path, default, told):
     for explicit in (False, True):
         for without in (False, True):
             request = CompletionRequest(TEXT, "a.txt", len(TEXT), explicit, without)
-            found = model.complete(request, Run())
+            found = model.complete(request, Computation())
             first, other = (bare, attuned) if without else (attuned, bare)
             assert found.text == first
             assert found.alternatives == ((other,) if explicit else None)
@@ -251,7 +252,7 @@ def test_a_prompt_leaves_out_a_file_that_it_does_not_fit(
     assert answer(model) == expected(base, prompt)  # until someone has looked
     before = model.version()
     for _ in range(2):
-        model.weigh(request, Run())
+        model.check_fit(request, Computation())
     misfits = gain is not None and gain < 0
     assert len(weighed) == 1
     assert (model.version() != before) == misfits
@@ -266,9 +267,11 @@ def test_a_prompt_leaves_out_a_file_that_it_does_not_fit(
     assert answer(model) == expected(base, None if misfits else prompt)
     assert len(told) == count
     other = CompletionRequest(TEXT, "b.txt", len(TEXT))
-    assert model.complete(other, Run()).prompt is not None
+    assert model.complete(other, Computation()).prompt is not None
     monkeypatch.setattr(fitting, "gain_on", lambda *told: 0.01)
-    model.weigh(CompletionRequest(2 * TEXT, "a.txt", len(TEXT)), Run())  # it has become another
+    model.check_fit(
+        CompletionRequest(2 * TEXT, "a.txt", len(TEXT)), Computation()
+    )  # it has become another
     assert answer(model) == expected(base, prompt)
 
 
@@ -277,10 +280,10 @@ def test_a_prompt_that_is_tuned_again_is_weighed_again(base, tmp_path, default, 
     model = AttunedModel(base, None, tmp_path, told.append)
     monkeypatch.setattr(fitting, "gain_on", lambda *told: -0.04)
     request = CompletionRequest(TEXT, "a.txt", len(TEXT))
-    model.weigh(request, Run())
-    assert model.complete(request, Run()).prompt is None
+    model.check_fit(request, Computation())
+    assert model.complete(request, Computation()).prompt is None
     write_prompt(default, prompt_of(base, "def main() -> int:\n"))
-    assert model.complete(request, Run()).prompt is not None
+    assert model.complete(request, Computation()).prompt is not None
 
 
 def test_documents_of_one_name_are_told_apart(base, tmp_path, default, told, monkeypatch):
@@ -291,9 +294,9 @@ def test_documents_of_one_name_are_told_apart(base, tmp_path, default, told, mon
     outside, own = (
         CompletionRequest(TEXT, "a.txt", len(TEXT), uri=uri) for uri in ("file:///b/a", "file:///a")
     )
-    model.weigh(outside, Run())
-    assert model.complete(outside, Run()).prompt is None
-    assert model.complete(own, Run()).prompt is not None
+    model.check_fit(outside, Computation())
+    assert model.complete(outside, Computation()).prompt is None
+    assert model.complete(own, Computation()).prompt is not None
 
 
 def test_nothing_is_weighed_where_no_prompt_may_serve(base, tmp_path, default, told, monkeypatch):
@@ -301,7 +304,7 @@ def test_nothing_is_weighed_where_no_prompt_may_serve(base, tmp_path, default, t
     model = AttunedModel(base, None, tmp_path, told.append, without="the settings say so")
     weighed = []
     monkeypatch.setattr(fitting, "gain_on", lambda *told: weighed.append(told))
-    model.weigh(CompletionRequest(TEXT, "a.txt", len(TEXT)), Run())
+    model.check_fit(CompletionRequest(TEXT, "a.txt", len(TEXT)), Computation())
     assert not weighed
 
 
@@ -311,10 +314,10 @@ def test_a_real_prompt_leaves_out_code_of_another_kind(tmp_path, default, told):
     model = AttunedModel(base, None, tmp_path, told.append)
     text = inspect.getsource(stringprep)  # tables of characters
     request = CompletionRequest(text, "vendored/stringprep.py", len(text) // 2)
-    assert model.complete(request, Run()).prompt is not None
-    model.weigh(request, Run())
+    assert model.complete(request, Computation()).prompt is not None
+    model.check_fit(request, Computation())
     assert "does not fit this file" in told[-1].message
-    assert model.complete(request, Run()).prompt is None
+    assert model.complete(request, Computation()).prompt is None
 
 
 def test_a_prompt_named_in_the_settings_serves_every_file(base, tmp_path, told, monkeypatch):
@@ -323,16 +326,16 @@ def test_a_prompt_named_in_the_settings_serves_every_file(base, tmp_path, told, 
     model = AttunedModel(base, named, tmp_path, told.append)
     monkeypatch.setattr(fitting, "gain_on", lambda *told: -0.04)
     request = CompletionRequest(TEXT, "a.txt", len(TEXT))
-    model.weigh(request, Run())
-    assert model.complete(request, Run()).prompt is not None
+    model.check_fit(request, Computation())
+    assert model.complete(request, Computation()).prompt is not None
 
 
 def test_weighing_that_is_stopped_finds_nothing(base, tmp_path, default, told):
     write_prompt(default, prompt_of(base))
     model = AttunedModel(base, None, tmp_path, told.append)
-    request, stopped = CompletionRequest(9 * TEXT, "a.txt", 0), Run()
+    request, stopped = CompletionRequest(9 * TEXT, "a.txt", 0), Computation()
     stopped.cancel()
-    model.weigh(request, stopped)
+    model.check_fit(request, stopped)
     assert model._fitting.is_due(read_prompt(default), request)
-    model.weigh(request, Run())
+    model.check_fit(request, Computation())
     assert not model._fitting.is_due(read_prompt(default), request)

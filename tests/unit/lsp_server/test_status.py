@@ -6,33 +6,33 @@ from pathlib import Path
 
 import pytest
 
-from completion.scheduler import EngineError
+from completion.errors import ModelUnavailableError
 from lsp_server.settings import MAX_COMPARISON_SHARE, Settings, camel_case, parse_settings
 
 LOADING = {"kind": "Normal", "busy": True, "message": "Loading the model…", "prompt": None}
 READY = {"kind": "Normal", "busy": False, "message": "Ready.", "prompt": None}
 
 
-async def test_loading_then_ready(client, engine):
+async def test_loading_then_ready(client, opened_with):
     """Typing adds no status."""
     client.open("abc")
     await client.complete(0, 1)
     assert client.statuses == [LOADING, READY]
-    assert engine.opened_with == (Settings(), Path("/work/space"))
+    assert opened_with == [(Settings(), Path("/work/space"))]
 
 
-async def test_off_opens_no_engine(fresh, engine):
+async def test_off_opens_no_model(fresh, opened_with):
     await fresh.start({"enable": False})
     fresh.open("abc")
     assert (await fresh.complete(0, 1))["result"] == {"items": []}
-    assert engine.opened_with is None
+    assert opened_with == []
     assert [status["kind"] for status in fresh.statuses] == ["Inactive"]
 
 
-async def test_wrong_settings_fall_back_and_are_told(fresh, engine):
+async def test_wrong_settings_fall_back_and_are_told(fresh, opened_with):
     """The warning is what stays in the status bar once the model is ready."""
     await fresh.start({"prompt": 5, "enable": True})
-    assert engine.opened_with == (Settings(), Path("/work/space"))
+    assert opened_with == [(Settings(), Path("/work/space"))]
     assert [status["kind"] for status in fresh.statuses] == ["Normal", "Warning"]
     assert '"prompt"' in fresh.statuses[-1]["message"]
 
@@ -40,15 +40,18 @@ async def test_wrong_settings_fall_back_and_are_told(fresh, engine):
 @pytest.mark.parametrize(
     ("raised", "message"),
     [
-        (EngineError("There is no model folder x; do y."), "There is no model folder x; do y."),
+        (
+            ModelUnavailableError("There is no model folder x; do y."),
+            "There is no model folder x; do y.",
+        ),
         (OSError("secret"), "OSError"),
     ],
 )
 async def test_unusable_model_is_told_and_answers_stay_empty(fresh, raised, message):
-    def fail(settings, root, tell):
+    def fail(settings, root, report):
         raise raised
 
-    fresh.server.engine._open_engine = fail
+    fresh.server.open_model = fail
     await fresh.start()
     fresh.open("abc")
     assert (await fresh.complete(0, 1))["result"] == {"items": []}

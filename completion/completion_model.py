@@ -1,0 +1,59 @@
+"""The interface between the scheduler and a model that completes."""
+
+from abc import abstractmethod
+from collections.abc import Hashable
+from typing import Protocol
+
+from code_model.cancel import Cancel
+from completion.request import CompletionRequest, CompletionResult
+
+
+class Computation:
+    """Shared by the event loop and the worker thread: whether to stop, and the text so far."""
+
+    def __init__(self) -> None:
+        self.cancelled = Cancel()
+        """Whether to stop; tested before every layer of the model."""
+        self._text = ""
+        self._typed = ""
+
+    def cancel(self) -> None:
+        """Stop at the next layer."""
+        self.cancelled.set()
+
+    def update(self, text: str) -> None:
+        """Set the text generated so far; text that contradicts the typed text is not finished."""
+        self._text = text
+        if not self.agrees_with(self._typed):
+            self.cancel()
+
+    def expect(self, typed: str) -> None:
+        """Stop as soon as the text turns out not to begin with `typed`."""
+        self._typed = typed
+
+    def agrees_with(self, typed: str) -> bool:
+        """Whether one of the text so far and `typed` is a beginning of the other."""
+        return self._text.startswith(typed) or typed.startswith(self._text)
+
+
+class CompletionModel(Protocol):
+    """Computes completions. All methods but `version` are called on the worker thread.
+
+    A class that names this protocol as its base cannot be instantiated if a method is missing.
+    """
+
+    @abstractmethod
+    def complete(self, request: CompletionRequest, computation: Computation) -> CompletionResult:
+        """Complete one request; cancelled computations end soon, with the reason "cancelled"."""
+
+    @abstractmethod
+    def warm(self, request: CompletionRequest, computation: Computation) -> None:
+        """Prefill the KV cache with the context of a request at this cursor or near it."""
+
+    @abstractmethod
+    def check_fit(self, request: CompletionRequest, computation: Computation) -> None:
+        """Check whether the document's prompt fits its text, unless the result is known."""
+
+    @abstractmethod
+    def version(self) -> Hashable:
+        """Changes whenever the same request may get another result. Must be cheap."""
