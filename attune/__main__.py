@@ -1,28 +1,19 @@
-"""The `attune` command. Sub-commands import what they need when they run, so that help is quick."""
+"""The `attune` command. Sub-commands import what they need when they run, so that help is fast."""
 
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
+from typer.exceptions import TyperException
 
 from attune import __version__, prompt_commands, sharing_commands
 from attune.around import Repository
-from attune.output import BAD_INPUT, INTERNAL_ERROR, PROBLEM, Json
-from attune.output import print_json as _print_json
-from attune.output import say as _say
+from attune.errors import InterruptedRunError, report_error
+from attune.output import INTERRUPTED, PROBLEM, Json, print_json, say
 from attune.tune import evaluate, report, status, tune
 from attune.why import why
-
-# errors that are answers: one sentence, and the exit code that it deserves
-EXPECTED = {
-    "attune.cursor": {"PlaceError": BAD_INPUT},
-    "code_context.positions": {"PositionError": BAD_INPUT},
-    "code_model.loading": {"ModelLoadError": BAD_INPUT},
-    "tuning.corpus": {"CorpusError": BAD_INPUT},
-    "prompts.errors": {"PromptError": BAD_INPUT},
-}
 
 app = typer.Typer(
     help="Inline completions from a frozen code model, attuned to your repository.",
@@ -72,7 +63,7 @@ def complete(
 
     at = read_place(place)
     if at.notice is not None:
-        _say(at.notice)
+        say(at.notice)
     neighbours = other_files(at.root)
     with waiting("Loading the model and completing…"):
         from code_model.decoder.session import Engine
@@ -91,10 +82,10 @@ def complete(
             repository=neighbours,
         )
     for problem in choice.problems:
-        _say(problem)
+        say(problem)
     if as_json:
         generation = answer.generation
-        _print_json(
+        print_json(
             {
                 "text": answer.text,
                 "kind": None if answer.kind is None else answer.kind.value,
@@ -107,7 +98,7 @@ def complete(
     elif answer.text:
         print(answer.text)  # noqa: T201
     if not answer.text:
-        _say(f"no completion here: {REASONS[answer.reason or 'nothing_to_add']}.")
+        say(f"no completion here: {REASONS[answer.reason or 'nothing_to_add']}.")
         raise typer.Exit(PROBLEM)
 
 
@@ -150,39 +141,31 @@ def doctor(repository: Repository = Path(), as_json: Json = False) -> None:
     with waiting("Loading the model and trying it…"):
         findings = examine(repository)
     if as_json:
-        _print_json({"findings": [finding.to_json() for finding in findings]})
+        print_json({"findings": [finding.to_json() for finding in findings]})
     else:
         show_findings(findings)
     if any(finding.problem for finding in findings):
         raise typer.Exit(PROBLEM)
 
 
-def _fail(error: Exception) -> NoReturn:
-    """One sentence on stderr, and the exit code."""
-    for module, names in EXPECTED.items():
-        for name, code in names.items():
-            # an error that was raised comes from a module that is loaded
-            kind = getattr(sys.modules.get(module), name, None)
-            if kind is not None and isinstance(error, kind):
-                _say(str(error))
-                sys.exit(code)
-    _say(f"internal error ({type(error).__name__}: {error}); run again with -v for a traceback.")
-    sys.exit(INTERNAL_ERROR)
-
-
 def main() -> None:
     """Entry point of the console script."""
-    before_command = next((i for i, a in enumerate(sys.argv[1:], 1) if a[:1] != "-"), len(sys.argv))
-    verbose = bool({"-v", "--verbose"} & set(sys.argv[1:before_command]))
+    options = sys.argv[1:]
+    before_command = next((i for i, a in enumerate(options) if a[:1] != "-"), len(options))
+    verbose = bool({"-v", "--verbose"} & set(options[:before_command]))
+    as_json = "--json" in options  # read here, because an error may precede the command's parsing
     # GNU OpenMP reads it when torch loads. By default its threads spin for milliseconds while they
     # wait for each other, which makes a decode many times slower as soon as the cores are busy.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     try:
-        app(prog_name="attune")
+        exit_code = app(prog_name="attune", standalone_mode=False) or 0
+        if exit_code == INTERRUPTED:
+            report_error(InterruptedRunError("stopped by Ctrl-C."), as_json=as_json)
     except Exception as error:
-        if verbose:
+        if verbose and not isinstance(error, TyperException):
             raise
-        _fail(error)
+        exit_code = report_error(error, as_json=as_json)
+    sys.exit(exit_code)
 
 
 if __name__ == "__main__":

@@ -10,10 +10,14 @@ from prompts.manifest import Manifest
 from prompts.trust import Standing, consent
 
 
+class ConsentRequiredError(UntrustedPrompt):
+    """The prompt is sound, and its signature, if it has one, holds; the user has not consented."""
+
+
 def ask(manifest: Manifest, sha256: str, found: Standing, *, given: bool) -> None:
     """Return if the user trusts the prompt: already, by an option that was `given`, or when asked.
 
-    Raises `UntrustedPrompt` if not, or if there is nobody to ask.
+    Raises `ConsentRequiredError` if not, or if stdin is no terminal to ask on.
     """
     if found.consented:
         return
@@ -23,7 +27,9 @@ def ask(manifest: Manifest, sha256: str, found: Standing, *, given: bool) -> Non
         say(who)
         given = typer.confirm(f"A prompt steers completions. Trust {what}?", err=True)
     if not given:
-        raise UntrustedPrompt(
-            f"{who} A prompt steers completions: find out who made it, then give --trust."
+        refusal = ConsentRequiredError(
+            f"{who} A prompt steers completions, so find out who made it before you trust it."
         )
+        refusal.add_note("--trust gives your consent.")
+        raise refusal
     consent(manifest.name, sha256, found)

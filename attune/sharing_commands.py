@@ -7,11 +7,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from attune.around import Root
+from attune.errors import InterruptedRunError
 from attune.output import PROBLEM, Json, print_json, say
 from attune.prompt_commands import Reference, Trust, from_outside, read_bytes
+from prompts.errors import PromptError
 
 if TYPE_CHECKING:
     from prompts.registry import Registry
+
+
+class AuditRequiredError(PromptError):
+    """The prompt has not passed an audit, and sharing it anyway takes a decision of the user."""
+
 
 From = Annotated[
     str | None,
@@ -55,15 +62,14 @@ def audit(
         with looks(json_lines=False) as progress:
             found = audit_on(base, corpus, read, lambda phase, share: progress(Look(phase, share)))
     except KeyboardInterrupt:
-        say("stopped by Ctrl-C; nothing was written.")
-        raise typer.Exit(PROBLEM) from None
+        raise InterruptedRunError("stopped by Ctrl-C; nothing was written.") from None
     signed = read_signature(path) is not None
     if signed:
         write_signature(path, None)
     manifest = replace(read.manifest, audit=found.to_json())
     write_prompt(path, replace(read, manifest=manifest))
     if as_json:
-        print_json(manifest.audit)
+        print_json({**manifest.audit, "problems": list(found.problems)})
     else:
         show_audit(found)
     if signed:
@@ -108,20 +114,22 @@ def push(
         bool, typer.Option("--force", help="Share it without an audit that it passed.")
     ] = False,
     root: Root = Path(),
+    as_json: Json = False,
 ) -> None:
     """Share a prompt as the newest version of its name; nothing in a registry is overwritten."""
     from attune.show import waiting
-    from prompts.errors import RegistryError
     from prompts.signature import read_signature, signer_of
     from prompts.workspace import resolve
 
     path = resolve(prompt, root)
     data, read = read_bytes(path)
     if not read.audited and not force:
-        raise RegistryError(
+        refusal = AuditRequiredError(
             f"Prompt {read.manifest.name!r} has not passed an audit, so it might give away code or"
-            " secrets of the repository; run `attune prompt audit`, or give --force."
+            " secrets of the repository."
         )
+        refusal.add_note("run `attune prompt audit`, or give --force.")
+        raise refusal
     signature = read_signature(path)
     if signature is not None:
         signer_of(data, signature, str(path))
@@ -129,8 +137,19 @@ def push(
     address, opened = _open(registry, root)
     with waiting(f"Pushing to {address}…"):
         version = opened().push(named, data, signature)
-    unsigned = "" if signature else ", not signed"
-    say(f"{named} version {version} is in {address}{unsigned}.")
+    if as_json:
+        print_json(
+            {
+                "name": named,
+                "version": version,
+                "sha256": read.sha256,
+                "registry": address,
+                "signed": signature is not None,
+            }
+        )
+    else:
+        unsigned = "" if signature else ", not signed"
+        say(f"{named} version {version} is in {address}{unsigned}.")
 
 
 def pull(
@@ -163,7 +182,7 @@ def pull(
     ask(read.manifest, digest, found, given=trust)
     _install(root, name, pulled.data, pulled.signature, source)
     if as_json:
-        print_json({"name": name, "version": pulled.version, "sha256": digest})
+        print_json({"name": name, "version": pulled.version, "sha256": digest, "registry": address})
     else:
         say(f"{source} was put into .attune ({found.words}).")
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from attune.around import Repository, is_given
+from attune.errors import InterruptedRunError
 from attune.output import PROBLEM, Json, print_json, say
 from prompts.manifest import Form
 from tuning.config import Task
@@ -98,8 +99,9 @@ def tune(
                 fresh=fresh,
             )
     except KeyboardInterrupt:
-        say("stopped by Ctrl-C before anything was tuned; nothing was written.")
-        raise typer.Exit(PROBLEM) from None
+        raise InterruptedRunError(
+            "stopped by Ctrl-C before anything was tuned; nothing was written."
+        ) from None
     if not leads:
         return
     if as_json:
@@ -226,10 +228,14 @@ def _serving(document: Path, root: Path) -> "PromptFile":
 def report(
     file: Annotated[Path, typer.Argument(help="A prompt file.")],
     html: Annotated[Path, typer.Option(help="Page to write.")],
+    as_json: Json = False,
 ) -> None:
     """Write a page that shows how a prompt was tuned and what it gained."""
     from prompts.file import read_manifest, sha256_of
     from tuning.page import write_page
 
     write_page(html, read_manifest(file), sha256_of(file))
-    say(f"written to {html}")
+    if as_json:
+        print_json({"page": str(html)})
+    else:
+        say(f"written to {html}")

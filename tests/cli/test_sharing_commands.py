@@ -10,6 +10,8 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from attune.__main__ import app
+from attune.consent import ConsentRequiredError
+from attune.sharing_commands import AuditRequiredError
 from code_model.decoder.soft_prompt import kv_of_ids, kv_to_rows
 from code_model.loading import BaseModel
 from prompts.errors import PromptError, PromptWriteError, RegistryError, UntrustedPrompt
@@ -92,7 +94,7 @@ def test_from_one_clone_to_another(
     alice.ran("push", "prompt", "--registry", registry)
     (bob.root / FOLDER).mkdir()
     (bob.root / FOLDER / "attune.toml").write_text(f'registry = "{registry}"\n')
-    bob.refused(UntrustedPrompt, "is signed with key SHA256:", "pull", "team")
+    bob.refused(ConsentRequiredError, "is signed with key SHA256:", "pull", "team")
     assert [path.name for path in (bob.root / FOLDER).iterdir()] == ["attune.toml"]
     bob.ran("pull", "team", "--trust")
     pulled = bob.root / FOLDER / f"team{SUFFIX}"
@@ -125,17 +127,18 @@ def test_push_without_an_audit_is_refused(
     alice, bob = people
     to = ("--registry", str(tmp_path / "registry"))
     path = tuned(base, alice.root / DEFAULT_PROMPT, audited=False)
-    alice.refused(RegistryError, "has not passed an audit", "push", "prompt", *to)
+    alice.refused(AuditRequiredError, "has not passed an audit", "push", "prompt", *to)
     for audit in (
         {"passed": True, "tensor_sha256": "ab" * 32},
         {"passed": True},
         {"passed": False},
     ):
         tuned(base, path, audited=False, audit=audit)
-        alice.refused(RegistryError, "has not passed an audit", "push", "prompt", *to)
+        alice.refused(AuditRequiredError, "has not passed an audit", "push", "prompt", *to)
     assert not (tmp_path / "registry").exists()
-    alice.ran("push", "prompt", "--force", *to)
-    bob.refused(UntrustedPrompt, "is not signed", "pull", "team", *to)
+    pushed = json.loads(alice.ran("push", "prompt", "--force", "--json", *to))
+    assert (pushed["name"], pushed["version"], pushed["signed"]) == ("team", 1, False)
+    bob.refused(ConsentRequiredError, "is not signed", "pull", "team", *to)
     bob.ran("pull", "team", "--trust", *to)
     bob.refused(RegistryError, "no version of clone", "pull", *to)
     tuned(base, bob.root / DEFAULT_PROMPT)
@@ -187,7 +190,9 @@ def test_audit_opens_the_way_to_push(
     alice.ran("sign", "prompt")
     audited = alice.run("audit", "--json")
     told = json.loads(audited.stdout)
+    problems = told.pop("problems")
     assert read_prompt(path).manifest.audit == told
+    assert told["passed"] == (problems == [])
     assert audited.exit_code == (0 if told["passed"] else 1)
     assert "its signature was removed" in audited.stderr
     assert not signature_path(path).exists()
