@@ -9,9 +9,9 @@ import typer
 from typer.exceptions import TyperException
 
 from attune import __version__, prompt_commands, sharing_commands
-from attune.around import Repository
 from attune.errors import InterruptedRunError, report_error
 from attune.output import INTERRUPTED, PROBLEM, Json, print_json, say
+from attune.repository_options import RepositoryArgument
 from attune.tune import evaluate, report, status, tune
 from attune.why import why
 
@@ -56,15 +56,15 @@ def complete(
     as_json: Json = False,
 ) -> None:
     """Complete at a place in a file and print the text to insert."""
-    from attune.cursor import read_place
-    from attune.repository import other_files
-    from attune.serving import choice_at
+    from attune.cursor import read_cursor_position
+    from attune.prompt_choice import choose_prompt
+    from attune.repository_index import open_retriever
     from attune.show import waiting
 
-    at = read_place(place)
+    at = read_cursor_position(place)
     if at.notice is not None:
         say(at.notice)
-    neighbours = other_files(at.root)
+    neighbours = open_retriever(at.root)
     with waiting("Loading the model and completing…"):
         from code_model.decoder.session import Engine
         from code_model.loading import load_model
@@ -72,7 +72,7 @@ def complete(
         from completion.reasons import REASONS
 
         base = load_model()
-        choice = choice_at(at, prompt, base)
+        choice = choose_prompt(at, prompt, base)
         answer = complete_at(
             Engine(base, choice.prompt),
             at.text,
@@ -131,7 +131,7 @@ def serve(
 
 
 @app.command()
-def doctor(repository: Repository = Path(), as_json: Json = False) -> None:
+def doctor(repository: RepositoryArgument = Path(), as_json: Json = False) -> None:
     """Say what is installed, which model and prompt would serve, and why it would stay silent."""
     from attune.doctor import examine
     from attune.show import show_findings, waiting

@@ -1,22 +1,23 @@
-"""FILE:LINE:COL on the command line: which text, and where in it."""
+"""FILE:LINE:COL on the command line: a cursor position in a file."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
+from attune.repository_root import find_repository_root
 from code_context.positions import LineIndex
 
-MAX_BYTES = 100_000_000  # more is data, and reading it makes a person wait
+MAX_BYTES = 100_000_000  # larger files are data, and slow to read
 
 
-class PlaceError(ValueError):
-    """The place cannot be read; the message says what to write instead."""
+class CursorPositionError(ValueError):
+    """The argument is malformed or the file cannot be read; the message says what to do."""
 
 
 @dataclass(frozen=True)
-class Place:
+class CursorPosition:
     """A cursor in a file. `path` is relative to `root`; `offset` counts code points.
 
-    `notice` says what of the file could not be read as it stands.
+    `notice` is a sentence for the user if some bytes of the file could not be decoded.
     """
 
     root: Path
@@ -26,41 +27,35 @@ class Place:
     notice: str | None = None
 
 
-def repository_root(path: Path) -> Path:
-    """The nearest folder above with `.git` or `.attune`, else the file's own folder."""
-    for folder in path.parents:
-        if is_repository(folder):
-            return folder
-    return path.parent
+def read_cursor_position(argument: str) -> CursorPosition:
+    """Parse FILE:LINE:COL, with line and column counted from 1, and read the file.
 
-
-def is_repository(folder: Path) -> bool:
-    """Whether somebody made a folder the root of a repository."""
-    return (folder / ".git").exists() or (folder / ".attune").is_dir()
-
-
-def read_place(place: str) -> Place:
-    """Read FILE:LINE:COL, line and column 1-based.
-
-    Raises `PlaceError`, or `code_context.positions.PositionError` outside the text.
+    Raises `CursorPositionError`; `code_context.positions.PositionError` if the file has no such
+    line or column.
     """
-    name, _, column = place.rpartition(":")
+    name, _, column = argument.rpartition(":")
     name, _, line = name.rpartition(":")
     if not name or not line.isdecimal() or not column.isdecimal():
-        raise PlaceError(f"{place!r} is not FILE:LINE:COL; write for example src/app.py:12:5.")
+        raise CursorPositionError(
+            f"{argument!r} is not FILE:LINE:COL; write for example src/app.py:12:5."
+        )
     path = Path(name).resolve()
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise PlaceError(f"{name} is larger than {MAX_BYTES} bytes; choose a source file.")
-        raw = path.read_bytes()
+            raise CursorPositionError(
+                f"{name} is larger than {MAX_BYTES} bytes; choose a source file."
+            )
+        content = path.read_bytes()
     except OSError as error:
-        raise PlaceError(f"{name} cannot be read ({error.strerror}); check the path.") from error
+        raise CursorPositionError(
+            f"{name} cannot be read ({error.strerror}); check the path."
+        ) from error
     notice = None
     try:
-        text = raw.decode()
+        text = content.decode()
     except UnicodeDecodeError:
-        text = raw.decode("utf-8", "replace")
-        notice = f"{name} is not UTF-8; what is not is read as \N{REPLACEMENT CHARACTER}."
-    root = repository_root(path)
+        text = content.decode("utf-8", "replace")
+        notice = f"{name} is not UTF-8; invalid bytes are read as \N{REPLACEMENT CHARACTER}."
+    root = find_repository_root(path)
     offset = LineIndex(text).from_editor(int(line), int(column))
-    return Place(root, path.relative_to(root).as_posix(), text, offset, notice)
+    return CursorPosition(root, path.relative_to(root).as_posix(), text, offset, notice)

@@ -44,7 +44,7 @@ class InterruptedRunError(Exception):
 # not listed is reported as its nearest listed base.
 EXPECTED: Final[dict[str, tuple[ErrorCode, int]]] = {
     "attune.consent.ConsentRequiredError": (ErrorCode.CONSENT_REQUIRED, BAD_INPUT),
-    "attune.cursor.PlaceError": (ErrorCode.POSITION_INVALID, BAD_INPUT),
+    "attune.cursor.CursorPositionError": (ErrorCode.POSITION_INVALID, BAD_INPUT),
     "attune.errors.InterruptedRunError": (ErrorCode.INTERRUPTED, PROBLEM),
     "attune.sharing_commands.AuditRequiredError": (ErrorCode.AUDIT_REQUIRED, BAD_INPUT),
     "code_context.positions.PositionError": (ErrorCode.POSITION_INVALID, BAD_INPUT),

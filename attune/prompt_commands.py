@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from attune.around import Root
 from attune.output import PROBLEM, Json, print_json, say
+from attune.repository_options import RepositoryOption
 
 app = typer.Typer(
     help="Look at prompt files, choose which serve, keep and share them.", no_args_is_help=True
@@ -20,7 +20,7 @@ Trust = Annotated[bool, typer.Option("--trust", help="Consent to the signer, or 
 
 
 @app.command()
-def inspect(file: Reference, root: Root = Path(), as_json: Json = False) -> None:
+def inspect(file: Reference, root: RepositoryOption = Path(), as_json: Json = False) -> None:
     """Verify a prompt file and show what it says about itself."""
     from attune.show import show_manifest
     from prompts.file import read_prompt
@@ -36,7 +36,7 @@ def inspect(file: Reference, root: Root = Path(), as_json: Json = False) -> None
 
 
 @app.command(name="list")
-def list_prompts(root: Root = Path(), as_json: Json = False) -> None:
+def list_prompts(root: RepositoryOption = Path(), as_json: Json = False) -> None:
     """List the repository's prompts with their routes, and those of your store."""
     from attune.show_prompts import show_list
     from prompts.errors import PromptError
@@ -87,7 +87,7 @@ def use(
         list[str] | None,
         typer.Option(help="Files to serve, a .gitignore pattern; may be given again."),
     ] = None,
-    root: Root = Path(),
+    root: RepositoryOption = Path(),
     name: Annotated[str | None, typer.Option(help="Name in .attune. Default: its own.")] = None,
     trust: Trust = False,
 ) -> None:
@@ -111,7 +111,9 @@ def use(
 
 
 @app.command()
-def diff(one: Reference, other: Reference, root: Root = Path(), as_json: Json = False) -> None:
+def diff(
+    one: Reference, other: Reference, root: RepositoryOption = Path(), as_json: Json = False
+) -> None:
     """Show in what two prompts differ: what they say, and their numbers."""
     from attune.show_prompts import show_difference
     from prompts.diff import compare
@@ -128,7 +130,7 @@ def diff(one: Reference, other: Reference, root: Root = Path(), as_json: Json = 
 
 
 @app.command()
-def verify(prompt: Reference, root: Root = Path(), as_json: Json = False) -> None:
+def verify(prompt: Reference, root: RepositoryOption = Path(), as_json: Json = False) -> None:
     """Check a prompt file, its signature, and that it fits the model that serves."""
     from attune.show import waiting
     from attune.show_prompts import show_checks
@@ -200,7 +202,7 @@ def export(
         str | None,
         typer.Option(help="PEFT's type: CARTRIDGE or PREFIX_TUNING for kv, else PROMPT_TUNING."),
     ] = None,
-    root: Root = Path(),
+    root: RepositoryOption = Path(),
 ) -> None:
     """Copy a prompt, with its signature, or write it as an adapter for PEFT."""
     from prompts.file import copy_prompt, read_prompt
@@ -221,7 +223,7 @@ def export(
 
 
 @app.command()
-def remove(prompt: Reference, root: Root = Path()) -> None:
+def remove(prompt: Reference, root: RepositoryOption = Path()) -> None:
     """Delete a prompt, with its signature and routes, from .attune or from your store."""
     from prompts.errors import StoreError
     from prompts.routing import FOLDER

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from attune.around import Root
 from attune.errors import InterruptedRunError
 from attune.output import PROBLEM, Json, print_json, say
 from attune.prompt_commands import Reference, Trust, from_outside, read_bytes
+from attune.repository_options import RepositoryOption
 from prompts.errors import PromptError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def add_to(app: typer.Typer) -> None:
 
 def audit(
     prompt: Reference = "prompt",
-    root: Root = Path(),
+    root: RepositoryOption = Path(),
     as_json: Json = False,
 ) -> None:
     """Look for what a prompt gives away of this repository, and write the result into it.
@@ -83,7 +83,7 @@ def sign(
     key: Annotated[
         Path | None, typer.Option(help="Your signing key. Default: git's user.signingKey.")
     ] = None,
-    root: Root = Path(),
+    root: RepositoryOption = Path(),
 ) -> None:
     """Sign a prompt with an SSH key: the signature is written beside it."""
     from prompts.signature import git_signing_key, signature_path, signer_of, write_signature
@@ -97,7 +97,7 @@ def sign(
     say(f"{signature_path(path)}: signed with key {signer_of(data, signature, str(path))}.")
 
 
-def trust(prompt: Reference, root: Root = Path()) -> None:
+def trust(prompt: Reference, root: RepositoryOption = Path()) -> None:
     """Consent to a prompt: to its signer for all prompts, or without one, to exactly this file."""
     from prompts.workspace import resolve
 
@@ -113,7 +113,7 @@ def push(
     force: Annotated[
         bool, typer.Option("--force", help="Share it without an audit that it passed.")
     ] = False,
-    root: Root = Path(),
+    root: RepositoryOption = Path(),
     as_json: Json = False,
 ) -> None:
     """Share a prompt as the newest version of its name; nothing in a registry is overwritten."""
@@ -158,7 +158,7 @@ def pull(
     ] = None,
     registry: From = None,
     trust: Trust = False,
-    root: Root = Path(),
+    root: RepositoryOption = Path(),
     as_json: Json = False,
 ) -> None:
     """Fetch the newest version for your model; it serves from the next request on."""
@@ -190,7 +190,7 @@ def pull(
 def versions(
     name: Annotated[str | None, typer.Argument(help="Default: all names.")] = None,
     registry: From = None,
-    root: Root = Path(),
+    root: RepositoryOption = Path(),
     as_json: Json = False,
 ) -> None:
     """List what a registry has: versions, what they gained, and what they came from."""

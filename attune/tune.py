@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from attune.around import Repository, is_given
 from attune.errors import InterruptedRunError
 from attune.output import PROBLEM, Json, print_json, say
+from attune.repository_options import RepositoryArgument, is_given
 from prompts.manifest import Form
 from tuning.config import Task
 
@@ -26,7 +26,7 @@ JsonLines = Annotated[
 
 def tune(
     parsed: typer.Context,
-    repository: Repository = Path(),
+    repository: RepositoryArgument = Path(),
     out: Annotated[
         Path | None,
         typer.Option(help="Prompt file to write. Default: in REPOSITORY/.attune."),
@@ -126,7 +126,7 @@ def tune(
 
 def evaluate(
     prompt: Annotated[Path, typer.Option(help="Prompt file to measure.")],
-    repository: Repository = Path(),
+    repository: RepositoryArgument = Path(),
     against: Against = None,
     lora: Annotated[
         float | None,
@@ -163,7 +163,7 @@ def evaluate(
 
 
 def status(
-    repository: Repository = Path(),
+    repository: RepositoryArgument = Path(),
     prompt: Annotated[
         Path | None, typer.Option(help="Prompt file. Default: the repository's.")
     ] = None,

@@ -10,7 +10,7 @@ import typer
 from attune.output import PROBLEM, Json, print_json, say
 
 if TYPE_CHECKING:
-    from attune.cursor import Place
+    from attune.cursor import CursorPosition
     from completion.explanation import Explanation
 
 # what each source is called, and its colour on the page (light background, dark text)
@@ -53,13 +53,13 @@ def why(
     as_json: Json = False,
 ) -> None:
     """Show what the model is given at a place, what it makes of it, and why."""
-    from attune.cursor import read_place
-    from attune.repository import other_files
-    from attune.serving import choice_at
+    from attune.cursor import read_cursor_position
+    from attune.prompt_choice import choose_prompt
+    from attune.repository_index import open_retriever
     from attune.show import waiting
 
-    at = read_place(place)
-    neighbours = other_files(at.root)
+    at = read_cursor_position(place)
+    neighbours = open_retriever(at.root)
     with waiting("Loading the model and asking it…"):
         from code_model.decoder.session import Engine
         from code_model.loading import load_model
@@ -67,7 +67,7 @@ def why(
         from completion.reasons import REASONS
 
         base = load_model()
-        choice = choice_at(at, prompt, base)
+        choice = choose_prompt(at, prompt, base)
         engine = Engine(base, choice.prompt)
         found = explain(engine, at.text, at.path, at.offset, repository=neighbours)
     loaded = choice.prompt
@@ -98,7 +98,7 @@ def write_page(file: Path, content: str) -> None:
 
 
 def page(
-    at: "Place",
+    at: "CursorPosition",
     found: "Explanation",
     serving: str,
     silent: str | None,
@@ -109,7 +109,7 @@ def page(
 
 
 def _page(
-    at: "Place", found: "Explanation", serving: str, silent: str | None, served: str | None
+    at: "CursorPosition", found: "Explanation", serving: str, silent: str | None, served: str | None
 ) -> Iterator[str]:
     line = at.text.count("\n", 0, at.offset) + 1
     yield (
@@ -155,7 +155,9 @@ def _page(
     yield "</body></html>\n"
 
 
-def _json(at: "Place", found: "Explanation", serving: str, served: str | None) -> dict[str, Any]:
+def _json(
+    at: "CursorPosition", found: "Explanation", serving: str, served: str | None
+) -> dict[str, Any]:
     generation = found.completion.generation
     return {
         "path": at.path,

@@ -36,12 +36,13 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from code_context.chunks import IDENTIFIER
-from code_context.context import ContextConfig, Snippet
+from code_context.chunking import IDENTIFIER
+from code_context.context import ContextConfig
 from code_context.index import RepositoryIndex
-from code_context.indexing import index_file
+from code_context.index_store import index_file
 from code_context.retrieval import Retriever
-from code_context.syntax import OpenTrees, SyntaxTree, parse
+from code_context.snippets import Snippet
+from code_context.syntax import SyntaxTree, TreeCache, parse
 from code_model.decoder.session import Engine
 from code_model.decoder.soft_prompt import prefix_kv
 from code_model.loading import BaseModel, load_model
@@ -259,7 +260,7 @@ def _reparse() -> dict[str, object]:
         if text.count("\n") > 5_000:
             break
     text = "".join(text.splitlines(keepends=True)[:5_000])
-    rng, trees = random.Random(SEED), OpenTrees()
+    rng, trees = random.Random(SEED), TreeCache()
     lines = text.splitlines(keepends=True)
     times = []
     for _place in range(20):
@@ -277,9 +278,10 @@ def _index(name: str, root: Path) -> list[dict[str, object]]:
     """In a process of its own, as serving has it."""
     code = (
         "import json, re, sys, time; from pathlib import Path;"
-        "from code_context.indexing import index_file, writable_index;"
-        "root = Path(sys.argv[1]); index, _ = writable_index(index_file(root));"
-        "began, cpu = time.perf_counter(), time.process_time(); done = index.refresh(root);"
+        "from code_context.index_refresh import refresh;"
+        "from code_context.index_store import index_file, open_or_rebuild;"
+        "root = Path(sys.argv[1]); index, _ = open_or_rebuild(index_file(root));"
+        "began, cpu = time.perf_counter(), time.process_time(); done = refresh(index, root);"
         "print(json.dumps([done.files, time.perf_counter() - began, time.process_time() - cpu,"
         "int(re.search(r'VmHWM:\\s+(\\d+)', Path('/proc/self/status').read_text())[1]) / 1024]))"
     )
@@ -304,7 +306,7 @@ def _assembly(name: str, root: Path) -> list[dict[str, object]]:
     first: list[Seconds] = []
     further: list[Seconds] = []
     for path in rng.sample(files, min(60, len(files))):
-        text, trees = path.read_text("utf-8", "replace"), OpenTrees()
+        text, trees = path.read_text("utf-8", "replace"), TreeCache()
         relative = path.relative_to(root).as_posix()
         at = rng.choice([match.end() for match in IDENTIFIER.finditer(text)])
         _ = trees.parse(text, relative).root
@@ -324,7 +326,7 @@ def _assembly(name: str, root: Path) -> list[dict[str, object]]:
 
 def _one_change(name: str, root: Path) -> dict[str, object]:
     """From a file's change on disk until a request sees it, through the index process."""
-    command = [sys.executable, "-I", "-m", "code_context.watching", str(root)]
+    command = [sys.executable, "-I", "-m", "code_context.index_process", str(root)]
     running = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     times = []
     try:
@@ -335,7 +337,7 @@ def _one_change(name: str, root: Path) -> dict[str, object]:
             path
             for path in sorted(root.rglob("*.py"))
             if 2_000 < path.stat().st_size < 60_000
-            and index.why_left_out(path.relative_to(root).as_posix()) is None
+            and index.exclusion_of(path.relative_to(root).as_posix()) is None
         ]
         for number, path in enumerate(random.Random(SEED).sample(files, 30)):
             text = path.read_text("utf-8", "replace")
@@ -344,7 +346,7 @@ def _one_change(name: str, root: Path) -> dict[str, object]:
             began = time.perf_counter()
             os.replace(temporary, path)
             while not index.definitions(f"changed_{number}"):
-                index.forget_answers()
+                index.drop_stale_cache()
                 time.sleep(0.001)  # the process that indexes may have this core only
                 if time.perf_counter() - began > 30:
                     raise RuntimeError(f"{path.name} changed and was not indexed within 30 s")

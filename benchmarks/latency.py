@@ -35,7 +35,8 @@ from benchmarks.files import read_files
 from benchmarks.gguf_export import export_gguf
 from benchmarks.shape import random_base, transformers_twin
 from code_context.context import ContextConfig
-from code_context.syntax import language_of, parse
+from code_context.languages import language_of
+from code_context.syntax import parse
 from code_model.cancel import Cancel
 from code_model.decoder import native
 from code_model.decoder.native import NativeForward

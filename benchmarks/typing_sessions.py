@@ -29,7 +29,9 @@ from rapidfuzz.distance import Prefix
 from rich.progress import Progress
 
 from benchmarks.files import read_files
-from code_context.syntax import language_of, parse
+from code_context.languages import language_of
+from code_context.scopes import find_scopes
+from code_context.syntax import parse
 from completion.completion_model import CompletionModel, Computation
 from completion.request import CompletionRequest, CompletionResult
 from completion.status import StatusListener
@@ -254,7 +256,7 @@ class Editor:
 
 def hidden_part(path: str, text: str) -> tuple[int, int]:
     """Whole lines of a function body in the middle of the file, more than one session types."""
-    scopes = [one for one in parse(text, language_of(path)).scopes if one.kind != "class"]
+    scopes = [one for one in find_scopes(parse(text, language_of(path))) if one.kind != "class"]
     long = [one for one in scopes if one.end - one.body_start > KEYSTROKES] or scopes
     chosen = long[len(long) // 2]
     start = chosen.body_start

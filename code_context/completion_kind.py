@@ -35,7 +35,7 @@ def decide(tree: SyntaxTree, offset: int, *, explicit: bool = False) -> Decision
     right = text[offset : lines.content_end(line)]
     if right[:1].isidentifier() and left[-1:].isidentifier():
         return Decision(CompletionKind.NONE, "inside_word")
-    where = tree.not_code(offset)
+    where = tree.string_or_comment_at(offset)
     if where is not None and not explicit:
         return Decision(CompletionKind.NONE, "in_string" if where == "string" else "in_comment")
     language = languages().get(tree.language or "")
@@ -58,7 +58,7 @@ def _body_waits(tree: SyntaxTree, language: Language, line: int, left: str) -> b
     opener = left if header == line else lines.line_text(header)
     end = lines.starts[header] + len(opener.rstrip())
     begins = BLOCK_BEGINS[language.block]
-    if not opener.rstrip().endswith(begins) or tree.not_code(end) is not None:
+    if not opener.rstrip().endswith(begins) or tree.string_or_comment_at(end) is not None:
         return False
     if language.block == "end" and header == line:  # the line itself may go on
         return False

@@ -1,8 +1,8 @@
-"""The languages: each is a folder of data in `languages/` and the wheel of its grammar.
+"""The supported languages: each is a folder of data in `languages/` plus its grammar's package.
 
-`language.toml` names the grammar and says how blocks and descriptions look; `syntax.scm` asks for
-definitions, imports, strings and comments, `holes.scm` for spans to hide. To add a language, add a
-folder.
+`language.toml` names the grammar and describes blocks and documentation comments; the tree-sitter
+queries are in `syntax.scm` (definitions, imports, strings, comments) and `holes.scm` (spans that
+tuning hides). To add a language, add a folder.
 """
 
 import importlib
@@ -15,70 +15,77 @@ from typing import Literal
 
 import tree_sitter
 
-Questions = Literal["syntax", "symbols", "holes"]
-TEXT = ("@string", "@comment")
+QueryName = Literal["syntax", "symbols", "holes"]
+TEXT_CAPTURES = ("@string", "@comment")
 
 
 @dataclass(frozen=True)
 class Language:
-    """One language's data, as its `language.toml` has it."""
+    """The data of one language, read from its `language.toml`.
+
+    More than ten fields: they are the keys of that file.
+    """
 
     key: str
     name: str
     grammar: str
     suffixes: tuple[str, ...]
-    questions: str = ""
-    """Another language's key whose questions are asked, where grammars are that similar."""
+    queries_from: str = ""
+    """Key of another language whose queries are used, for grammars that are similar enough."""
     family: str = ""
-    """What languages have in common whose files use each other; by default the key."""
+    """Shared by languages whose files use each other's definitions; the key by default."""
     folder_files: tuple[str, ...] = ()
+    """Stems of files that stand for their folder in imports, such as `__init__`."""
     import_words: tuple[str, ...] = ()
-    """One of them stands in every import; without them, imports are looked for everywhere."""
-    description: Literal["string", "comments"] = "comments"
+    """Every import contains one of these words. If empty, imports are searched everywhere."""
+    documentation: Literal["string", "comments"] = "comments"
+    """Where a definition is documented: the first string of its body, or comments above it."""
     block: Literal["indentation", "braces", "end"] = "braces"
     block_opener: str = ""
 
     @property
     def opener(self) -> re.Pattern[str]:
-        """Matches the first line of a statement that begins a block."""
+        """Matches the first line of a statement that opens a block."""
         return re.compile(r"\s*" + self.block_opener)
 
 
 @cache
 def languages() -> dict[str, Language]:
     """All languages by key."""
-    found = {}
+    result = {}
     for folder in sorted(_root().iterdir(), key=lambda entry: entry.name):
         file = folder / "language.toml"
         if file.is_file():
             data = tomllib.loads(file.read_text("utf-8"))
-            lists = {key: tuple(value) for key, value in data.items() if isinstance(value, list)}
-            found[folder.name] = Language(folder.name, **(data | lists))
-    return found
+            tuples = {key: tuple(value) for key, value in data.items() if isinstance(value, list)}
+            result[folder.name] = Language(folder.name, **(data | tuples))
+    return result
 
 
 @cache
 def is_tunable(key: str | None) -> bool:
-    """Whether it is known what to hide in files of a language."""
+    """Whether a language has a query for holes, which tuning needs."""
     if key is None:
         return False
-    return (_root() / (languages()[key].questions or key) / "holes.scm").is_file()
+    return (_root() / (languages()[key].queries_from or key) / "holes.scm").is_file()
 
 
 @cache
 def _by_suffix() -> dict[str, str]:
-    return {suffix: one.key for one in languages().values() for suffix in one.suffixes}
+    return {
+        suffix: language.key for language in languages().values() for suffix in language.suffixes
+    }
 
 
 def language_of(path: str) -> str | None:
-    """The key of the language that a file name's ending stands for, None if unknown."""
+    """The key of the language of a file, by its suffix; None if unknown."""
     name = path[path.rfind("/") + 1 :]
     dot = name.rfind(".")
     return _by_suffix().get(name[dot:].lower()) if dot > 0 else None
 
 
 def family_of(path: str) -> str | None:
-    """The family of a file's language, None if it is unknown."""
+    """The family of a file's language; None if the language is unknown."""
     key = language_of(path)
     return None if key is None else languages()[key].family or key
 
@@ -91,26 +98,27 @@ def grammar(key: str) -> tree_sitter.Language:
 
 
 @cache
-def query(key: str, questions: Questions) -> tree_sitter.Query | None:
-    """A language's questions, None if it has no such file.
+def query(key: str, name: QueryName) -> tree_sitter.Query | None:
+    """A compiled query of a language; None if the language has no such file.
 
-    "symbols" are those of "syntax" that do not ask for strings and comments, of which files are
-    full. What is hidden in a language's family is hidden in it too.
+    "symbols" is "syntax" without the patterns for strings and comments, which match most often. The
+    patterns for holes of a language's family also apply to the language.
     """
-    one, stem = languages()[key], "syntax" if questions == "symbols" else questions
-    folders = [one.questions or key]
-    if questions == "holes" and one.family:
-        folders.insert(0, one.family)
-    files = [file for name in folders if (file := _root() / name / f"{stem}.scm").is_file()]
+    language, stem = languages()[key], "syntax" if name == "symbols" else name
+    folders = [language.queries_from or key]
+    if name == "holes" and language.family:
+        folders.insert(0, language.family)
+    files = [file for folder in folders if (file := _root() / folder / f"{stem}.scm").is_file()]
     if not files:
         return None
     source = b"\n".join(file.read_bytes() for file in files)
-    found = tree_sitter.Query(grammar(key), source.decode("utf-8"))
-    for number in range(found.pattern_count if questions == "symbols" else 0):
-        start, end = found.start_byte_for_pattern(number), found.end_byte_for_pattern(number)
-        if source[start:end].decode("utf-8").rstrip().endswith(TEXT):
-            found.disable_pattern(number)
-    return found
+    compiled = tree_sitter.Query(grammar(key), source.decode("utf-8"))
+    for pattern in range(compiled.pattern_count if name == "symbols" else 0):
+        start = compiled.start_byte_for_pattern(pattern)
+        end = compiled.end_byte_for_pattern(pattern)
+        if source[start:end].decode("utf-8").rstrip().endswith(TEXT_CAPTURES):
+            compiled.disable_pattern(pattern)
+    return compiled
 
 
 def _root() -> resources.abc.Traversable:

@@ -9,14 +9,15 @@ import re
 import sqlite3
 from collections.abc import Iterable, Mapping
 
-from code_context.chunks import IDENTIFIER
-from code_context.context import Snippet
-from code_context.index import FoundChunk, Located, RepositoryIndex
+from code_context.chunking import IDENTIFIER
+from code_context.index import IndexedChunk, IndexedDefinition, RepositoryIndex
 from code_context.languages import family_of
-from code_context.recent import RecentRegions
-from code_context.resolve import Bindings, Resolver
+from code_context.name_resolution import Bindings, Resolver
+from code_context.recent_edits import RecentRegions
+from code_context.scopes import enclosing_scopes
+from code_context.snippets import Snippet
 from code_context.symbols import imported_names
-from code_context.syntax import Span, SyntaxTree, enclosing_scopes
+from code_context.syntax import Span, SyntaxTree
 
 Pieces = list[tuple[str, float]]
 
@@ -52,7 +53,7 @@ class Retriever:
         self._indexed: dict[str, str] = {}
         self.problem: str | None = None
 
-    def attend(self, documents: Mapping[str, str], path: str, line: int) -> None:
+    def update_open_documents(self, documents: Mapping[str, str], path: str, line: int) -> None:
         """Take the texts of the documents that are open, by path, in place of the index's files.
 
         What changed since the last time, and the line (from 0) of `path` where the cursor stands,
@@ -75,10 +76,10 @@ class Retriever:
         if path in documents:
             self._recent.viewed(path, line)
 
-    def left_out(self) -> dict[str, int]:
+    def excluded_files(self) -> dict[str, int]:
         """How many files are not used for which reason."""
         try:
-            return self._index.left_out()
+            return self._index.excluded_files()
         except sqlite3.Error:
             return {}
 
@@ -87,7 +88,7 @@ class Retriever:
         if self.problem is not None:
             return []
         try:
-            if self._index.forget_answers() | self._open.forget_answers():
+            if self._index.drop_stale_cache() | self._open.drop_stale_cache():
                 self._resolver.forget()
             pieces = _surroundings(tree, offset)
             return [
@@ -104,7 +105,7 @@ class Retriever:
         return [
             one
             for one in self._recent.snippets(self._texts)
-            if self._open.why_left_out(one.path) is None
+            if self._open.exclusion_of(one.path) is None
         ]
 
     def _definitions(self, tree: SyntaxTree, path: str, pieces: Pieces) -> list[Snippet]:
@@ -133,10 +134,10 @@ class Retriever:
                     found[key] = snippet
         return sorted(found.values(), key=_best_first)
 
-    def _guessed(self, chain: list[str], imports: Bindings, path: str) -> list[Located]:
+    def _guessed(self, chain: list[str], imports: Bindings, path: str) -> list[IndexedDefinition]:
         """Definitions that no import explains: of the last name, else of the class before it."""
         is_member = len(chain) > 1 and chain[0] not in imports.words
-        found: list[Located] = []
+        found: list[IndexedDefinition] = []
         if len(chain[-1]) > 2:
             found = self._resolver.named(chain[-1], path, MAX_SAME_NAME, is_member)
         if not found and len(chain) > 1 and chain[0][:1].isupper():
@@ -147,12 +148,12 @@ class Retriever:
         weights = {
             term: weight * rarity
             for term, weight in _terms(pieces).items()
-            if (rarity := max(self._index.rarity(term), self._open.rarity(term))) > 0
+            if (rarity := max(self._index.idf(term), self._open.idf(term))) > 0
         }
         if not weights:
             return []
         ordered = sorted(weights, key=lambda term: (-weights[term], term))
-        candidates: dict[tuple[str, int], FoundChunk] = {}
+        candidates: dict[tuple[str, int], IndexedChunk] = {}
         for index in (self._open, self._index):
             for one in index.search(self._affordable(index, ordered), MAX_CANDIDATES):
                 hidden = index is self._index and one.path in self._texts
@@ -171,7 +172,7 @@ class Retriever:
         """The most telling terms whose chunks are few enough to rank at once."""
         left, kept = MAX_MATCHES, []
         for term in ordered:
-            count = index.frequency(term)
+            count = index.chunk_frequency(term)
             if 0 < count <= left:
                 kept.append(term)
                 left -= count
@@ -182,7 +183,7 @@ def _best_first(snippet: Snippet) -> tuple[float, str, int]:
     return (-snippet.score, snippet.path, snippet.line)
 
 
-def _shown(one: Located) -> str:
+def _shown(one: IndexedDefinition) -> str:
     """A definition's outline; a member stands in its class."""
     definition = one.definition
     if not definition.container or definition.kind == "class":

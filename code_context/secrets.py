@@ -39,7 +39,7 @@ WORDS = b"PRIVATE KEY"
 DIGIT = re.compile(rb"[0-9]")
 
 
-def secret_in(text: str) -> str | None:
+def detect_secret(text: str) -> str | None:
     """What kind of secret a text seems to hold, None if it seems to hold none."""
     source, seen = text.encode("utf-8", "replace"), -1
     for begin, end in _suspicious(source):

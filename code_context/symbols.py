@@ -69,7 +69,7 @@ class _Found:
     members: list["_Found"] = field(default_factory=list)
 
 
-def symbols(tree: SyntaxTree) -> tuple[list[Definition], list[Import]]:
+def extract_symbols(tree: SyntaxTree) -> tuple[list[Definition], list[Import]]:
     """Definitions that other files can reach (none inside a function), and imports."""
     found: list[_Found] = []
     imported: list[tuple[int, Import]] = []
@@ -116,7 +116,7 @@ def _outside_functions(tree: SyntaxTree) -> Iterator[tuple[str, Captures]]:
             functions.append((node.start_byte, node.end_byte))
         yield name, captures
     for start, end in _gaps(tree.source, sorted(functions), [word.encode() for word in words]):
-        for name, captures in tree.matches_within(start, end):
+        for name, captures in tree.matches_inside(start, end):
             if (name, captures[name][0].id) not in outer:
                 yield name, captures
 
@@ -178,7 +178,7 @@ def _reachable(tree: SyntaxTree, found: list[_Found]) -> list[Definition]:
         if one.body is not None:
             around.append(one)
             functions += one.kind == "function"
-    described = "" if tree.language is None else languages()[tree.language].description
+    described = "" if tree.language is None else languages()[tree.language].documentation
     return [
         Definition(
             one.name,

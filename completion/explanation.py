@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from code_context.completion_kind import decide
-from code_context.context import Considered, Context, ContextConfig
+from code_context.context import Context, ContextConfig
+from code_context.languages import language_of
 from code_context.retrieval import Retriever
-from code_context.selection import reason_to_leave_out
-from code_context.syntax import SyntaxTree, language_of, parse
+from code_context.snippets import SnippetCandidate
+from code_context.source_files import exclusion_reason
+from code_context.syntax import SyntaxTree, parse
 from code_model.decoder.session import Engine
 from completion.pipeline import MAX_NEW_TOKENS, complete, context_at, model_input
 from completion.reasons import Reason
@@ -51,7 +53,7 @@ class Explanation:
     kind: str
     reason: Reason | None
     pieces: tuple[Piece, ...]
-    left_out: tuple[Considered, ...]
+    left_out: tuple[SnippetCandidate, ...]
     completion: CompletionResult
     tokens: tuple[Token, ...]
     prompt_tokens: int
@@ -92,7 +94,7 @@ def explain(
         kind=decision.kind.value,
         reason=found.reason,
         pieces=tuple(_pieces(engine, context, tree, offset)),
-        left_out=tuple(one for one in context.considered if one.reason is not None),
+        left_out=tuple(one for one in context.candidates if one.reason is not None),
         completion=found,
         tokens=tuple(
             Token(engine.base.tokenizer.decode([one]), _probability(logprob))
@@ -136,16 +138,16 @@ def _notes(tree: SyntaxTree, path: str, repository: Retriever | None) -> Iterato
             if known is not None
             else "No grammar knows this kind of file: only the plain window is given."
         )
-    hidden = reason_to_leave_out(tree.text)
+    hidden = exclusion_reason(tree.text)
     if hidden is not None:
-        yield f"Other files never see this one ({hidden.reason})."
+        yield f"Other files never see this one ({hidden})."
     if repository is None:
         yield "The file lies in no repository: no other file is given."
         return
     if repository.problem is not None:
         yield f"No other file is given: {repository.problem}."
         return
-    for reason, count in sorted(repository.left_out().items()):
+    for reason, count in sorted(repository.excluded_files().items()):
         yield f"{count} file{'s are' if count > 1 else ' is'} left out: {reason}."
 
 

@@ -147,13 +147,13 @@ def breaks_parse(candidate: Candidate) -> str:
     lines = candidate.text.split("\n")
     start = max(0, offset - ERROR_WINDOW)
     end = min(len(tree.text), offset + ERROR_WINDOW)
-    errors_before = tree.errors_in(Span(start, end))
+    errors_before = tree.count_errors(Span(start, end))
     while lines:
         text = "\n".join(lines)
         if _is_unfinished(candidate, text):
             return text
         with_text = tree.text[:offset] + text + tree.text[offset:]
-        errors = parse(with_text, tree.language, tree).errors_in(Span(start, end + len(text)))
+        errors = parse(with_text, tree.language, tree).count_errors(Span(start, end + len(text)))
         if errors <= errors_before:
             return text
         lines.pop()

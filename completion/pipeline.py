@@ -5,9 +5,11 @@ from dataclasses import replace
 
 from code_context.brackets import CLOSERS, scan
 from code_context.completion_kind import CompletionKind, decide
-from code_context.context import Context, ContextConfig, Snippet, build_context
+from code_context.context import Context, ContextConfig, build_context
+from code_context.languages import language_of
 from code_context.retrieval import Retriever
-from code_context.syntax import OpenTrees, SyntaxTree, language_of, parse
+from code_context.snippets import Snippet
+from code_context.syntax import SyntaxTree, TreeCache, parse
 from code_model.decoder.session import Engine, Generation
 from code_model.loading import BaseModel
 from completion import filters
@@ -83,7 +85,7 @@ def complete(
     config: ContextConfig | None = None,
     explicit: bool = False,
     repository: Retriever | None = None,
-    trees: OpenTrees | None = None,
+    trees: TreeCache | None = None,
     cancelled: Callable[[], bool] = lambda: False,
     progress: Callable[[str], None] = lambda text: None,
 ) -> CompletionResult:
@@ -142,7 +144,7 @@ def warm(
     *,
     config: ContextConfig | None = None,
     repository: Retriever | None = None,
-    trees: OpenTrees | None = None,
+    trees: TreeCache | None = None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> None:
     """Compute ahead what `complete` at this place, or near it, will find cached."""
@@ -158,7 +160,7 @@ def warm(
     engine.warm(ids, cancelled)
 
 
-def _tree(text: str, path: str, trees: OpenTrees | None) -> SyntaxTree:
+def _tree(text: str, path: str, trees: TreeCache | None) -> SyntaxTree:
     return parse(text, language_of(path)) if trees is None else trees.parse(text, path)
 
 

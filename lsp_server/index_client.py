@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from code_context.index import RepositoryIndex
-from code_context.indexing import index_file
+from code_context.index_store import index_file
 from code_context.positions import LineIndex
 from code_context.retrieval import Retriever
 from completion.request import CompletionRequest
@@ -45,7 +45,7 @@ class WorkspaceIndexClient:
         self._repository: Retriever | None = None
         self._file_number: int | None = None
         self._documents: dict[str, str] = {}
-        command = [sys.executable, "-I", "-m", "code_context.watching", str(root)]
+        command = [sys.executable, "-I", "-m", "code_context.index_process", str(root)]
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )
@@ -68,7 +68,9 @@ class WorkspaceIndexClient:
             lines = LineIndex(request.text)
             known = self._documents if request.documents is None else request.documents
             self._documents = {**known, request.path: request.text}
-            found.attend(self._documents, request.path, lines.line_of(request.offset))
+            found.update_open_documents(
+                self._documents, request.path, lines.line_of(request.offset)
+            )
         return found
 
     def close(self) -> None:

@@ -11,9 +11,10 @@ from pathlib import Path
 from threading import Lock
 from weakref import WeakMethod
 
-from code_context.indexing import may_be_indexed
+from code_context.index_store import is_indexable
+from code_context.languages import language_of
 from code_context.retrieval import Retriever
-from code_context.syntax import OpenTrees, language_of
+from code_context.syntax import TreeCache
 from code_model.cancel import StepCancelledError
 from code_model.decoder.session import Engine
 from code_model.loading import BaseModel, ModelLoadError, load_model
@@ -46,7 +47,7 @@ def open_model(settings: Settings, root: Path | None, tell: StatusListener) -> C
         raise ModelUnavailableError(str(error)) from error
     base.forward.compile()
     neighbours = (
-        WorkspaceIndexClient(root, tell) if root is not None and may_be_indexed(root) else None
+        WorkspaceIndexClient(root, tell) if root is not None and is_indexable(root) else None
     )
     model = AttunedModel(
         base,
@@ -92,7 +93,7 @@ class AttunedModel(CompletionModel):
         self._fitting = PromptFitCheck(base)
         self._misfits = 0  # counts the times that a prompt ceased or began to serve a document
         self._neighbours = neighbours
-        self._trees = OpenTrees()
+        self._trees = TreeCache()
         self._base = base
         self._tell = tell
         self._told: Status | None = None

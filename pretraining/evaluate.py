@@ -19,8 +19,10 @@ import torch
 import torch.nn.functional as F
 from rapidfuzz import fuzz
 
-from code_context.context import ContextConfig, Snippet, build_context
-from code_context.syntax import Hole, holes, parse
+from code_context.context import ContextConfig, build_context
+from code_context.holes import Hole, find_holes
+from code_context.snippets import Snippet
+from code_context.syntax import parse
 from code_model.decoder.llama import Llama
 from code_model.decoder.session import Engine
 from code_model.fim import FimEncoder
@@ -144,7 +146,9 @@ def _middles(
     for document in documents:
         others = [other for other in package if other.path != document.path]
         text = document.text
-        found = [hole for hole in holes(parse(text, "python")) if hole.end - hole.start > MIN_HOLE]
+        found = [
+            hole for hole in find_holes(parse(text, "python")) if hole.end - hole.start > MIN_HOLE
+        ]
         for hole in rng.sample(found, min(HOLES_PER_FILE, len(found))):
             holed = parse(_without(text, hole), "python")
             near = text[max(0, hole.start - 500) : hole.start] + text[hole.end : hole.end + 300]
@@ -177,7 +181,7 @@ def _lines(base: BaseModel, documents: Sequence[corpus.Document], rng: random.Ra
         text = document.text
         ends = [
             hole
-            for hole in holes(parse(text, "python"))
+            for hole in find_holes(parse(text, "python"))
             if hole.kind == "line_end" and hole.end - hole.start >= MIN_HOLE // 2
         ]
         for hole in rng.sample(ends, min(LINE_ENDS_PER_FILE, len(ends))):

@@ -12,7 +12,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Sequence
 
-from code_context.context import Snippet
+from code_context.snippets import Snippet
 from pretraining.corpus import Document
 
 IDENTIFIER = re.compile(r"[A-Za-z_]\w{3,}")

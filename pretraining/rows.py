@@ -14,8 +14,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from code_context.context import ContextConfig, Snippet, build_context
-from code_context.syntax import holes, parse
+from code_context.context import ContextConfig, build_context
+from code_context.holes import find_holes
+from code_context.snippets import Snippet
+from code_context.syntax import parse
 from code_model.fim import FimEncoder
 from pretraining.corpus import Document
 from pretraining.retrieval import Retrieval, random_chunk
@@ -150,7 +152,7 @@ class Rows:
             cut = rng.randrange(len(text) - most)
             text = text[text.find("\n", cut) + 1 :][:most]
         tree = parse(text, "python")
-        found = holes(tree) if rng.random() < 0.75 else ()
+        found = find_holes(tree) if rng.random() < 0.75 else ()
         if found:
             hole = rng.choice(found)
             start, end = hole.start, hole.end

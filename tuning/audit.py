@@ -13,7 +13,7 @@ from math import comb
 
 import torch
 
-from code_context.secrets import secret_in
+from code_context.secrets import detect_secret
 from code_model.decoder.session import Engine
 from code_model.decoder.soft_prompt import prefix_kv
 from code_model.loading import BaseModel
@@ -174,7 +174,7 @@ def what_is_carried(base: BaseModel, files: Sequence[SourceFile], prompt: Prompt
     for start in range(max(0, len(text) - SPAN + 1)):
         if _is_span(text[start : start + SPAN], whole):
             inside[start : start + SPAN] = [True] * SPAN
-    return Carried(sum(inside) / max(1, len(text)), secret_in(text))
+    return Carried(sum(inside) / max(1, len(text)), detect_secret(text))
 
 
 def what_is_said(
@@ -192,8 +192,8 @@ def what_is_said(
     for number, context in enumerate(contexts):
         texts = [engine.generate(context, max_new_tokens=NEW_TOKENS).text for engine in engines]
         spans.append((_says_span(texts[0], whole), _says_span(texts[1], whole)))
-        if secret is None and secret_in(texts[1]) is None:
-            secret = secret_in(texts[0])
+        if secret is None and detect_secret(texts[1]) is None:
+            secret = detect_secret(texts[0])
         progress((number + 1) / len(contexts))
     return Said(
         places=len(contexts),

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from code_context.languages import family_of, is_tunable, language_of
-from code_context.selection import MAX_BYTES, list_files, read_source
+from code_context.source_files import MAX_BYTES, list_files, read_source
 
 
 class CorpusError(Exception):
@@ -30,8 +30,8 @@ class Corpus:
 
 
 def collect(repository: Path) -> Corpus:
-    """Read the source files that `code_context.selection` allows, of the language that most of the
-    repository is written in (with its family: TypeScript is of JavaScript's).
+    """Read the source files that `code_context.source_files` allows, of the language that most of
+    the repository is written in (with its family: TypeScript is of JavaScript's).
 
     Raises `CorpusError` if there is no folder or nothing in it to tune on.
     """

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from functools import cache
 
 from code_context.context import ContextConfig
+from code_context.holes import Hole, HoleKind, find_holes
 from code_context.index import RepositoryIndex
+from code_context.languages import language_of
 from code_context.positions import LineIndex
 from code_context.retrieval import Retriever
-from code_context.syntax import Hole, HoleKind, SyntaxTree, holes, language_of, parse
+from code_context.scopes import find_scopes
+from code_context.syntax import SyntaxTree, parse
 from code_model.loading import BaseModel
 from completion.pipeline import model_input
 from tuning.config import Task, TuningConfig
@@ -205,7 +208,7 @@ def held_out_holes(
 def _by_kind(file: SourceFile, task: Task) -> dict[HoleKind, list[Hole]]:
     kinds: dict[HoleKind, list[Hole]] = {}
     tree = parse(file.text, language_of(file.path))
-    for hole in holes(tree) if task == "completion" else _docstrings(tree):
+    for hole in find_holes(tree) if task == "completion" else _docstrings(tree):
         if hole.end - hole.start >= MIN_HOLE:
             kinds.setdefault(hole.kind, []).append(hole)
     return kinds
@@ -213,7 +216,7 @@ def _by_kind(file: SourceFile, task: Task) -> dict[HoleKind, list[Hole]]:
 
 def _docstrings(tree: SyntaxTree) -> list[Hole]:
     """The text between the quotes of strings that begin a module's, class's or function's body."""
-    bodies = {scope.body_start for scope in tree.scopes}
+    bodies = {scope.body_start for scope in find_scopes(tree)}
     bodies.add(len(tree.text) - len(tree.text.lstrip()))
     found = []
     for span in tree.spans("syntax", "string"):

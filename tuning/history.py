@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection
 from pathlib import Path
 
-from code_context.selection import git
+from code_context.source_files import git
 
 NEWEST_SHARE = 0.08  # of the files; the newest commits that together touch no more are held out
 MAX_COMMITS = 50

@@ -7,7 +7,9 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from code_context.syntax import language_of, parse
+from code_context.languages import language_of
+from code_context.scopes import find_scopes
+from code_context.syntax import parse
 from code_model.decoder.llama import Attention, Llama, PrefixKV
 from code_model.decoder.soft_prompt import kv_of_ids, kv_to_rows, rows_to_kv
 from code_model.loading import BaseModel
@@ -152,6 +154,6 @@ def initial_ids(base: BaseModel, files: Sequence[SourceFile], num_virtual_tokens
 
 def _heads(file: SourceFile) -> list[tuple[str, str, set[str]]]:
     tree = parse(file.text, language_of(file.path))
-    starts = {0, *(scope.start for scope in tree.scopes)}
+    starts = {0, *(scope.start for scope in find_scopes(tree))}
     chunks = [file.text[start : start + 4 * CHUNK_TOKENS] for start in sorted(starts)]
     return [(file.path, chunk, set(IDENTIFIER.findall(chunk))) for chunk in chunks]

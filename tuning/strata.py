@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from code_context.syntax import Hole
+from code_context.holes import Hole
 from tuning.corpus import SourceFile
 
 Stratum = Literal["cross_file", "in_file", "rest"]

@@ -12,8 +12,8 @@ from typing import Any
 
 from torch import Tensor
 
+from code_context import context_parameters
 from code_context.languages import language_of
-from code_context.parameters import described
 from code_model.decoder.session import Engine
 from code_model.decoder.soft_prompt import prefix_kv
 from code_model.loading import BaseModel
@@ -251,7 +251,7 @@ def _serves(proof: Proof | None, tuned: Tuned) -> bool:
 
 def _prompt_file(job: Job, rows: Tensor, tuned: Tuned, measured: dict[str, Any]) -> PromptFile:
     config, name = job.config, job.read.root.name
-    context = described(job.context)
+    context = context_parameters.to_dict(job.context)
     manifest = Manifest(
         name=name or "repository",
         form=config.form,

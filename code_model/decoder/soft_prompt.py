@@ -11,8 +11,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from code_context import context_parameters
 from code_context.context import ContextConfig
-from code_context.parameters import ContextParametersError, understood
+from code_context.context_parameters import ContextParametersError
 from code_model.decoder.forward import TorchForward
 from code_model.decoder.llama import KVCache, Llama, LlamaConfig, PrefixKV
 from code_model.loading import BaseModel
@@ -82,7 +83,7 @@ def context_of(manifest: Manifest | None) -> ContextConfig:
     if manifest is None:
         return ContextConfig()
     try:
-        return understood(manifest.context)
+        return context_parameters.from_dict(manifest.context)
     except ContextParametersError as error:
         raise IncompatiblePrompt(
             f"Prompt {manifest.name!r} was tuned with a context that cannot be built here: "

@@ -1,4 +1,4 @@
-; What Attune asks of C's grammar (tree-sitter-c).
+; Definitions, imports, strings and comments of C (tree-sitter-c).
 
 (function_definition declarator: (function_declarator declarator: (identifier) @name)
   body: (compound_statement) @body) @definition.function

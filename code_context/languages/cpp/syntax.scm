@@ -1,4 +1,4 @@
-; What Attune asks of C++'s grammar (tree-sitter-cpp).
+; Definitions, imports, strings and comments of C++ (tree-sitter-cpp).
 
 (function_definition declarator: (function_declarator
     declarator: [(identifier) @name (field_identifier) @name

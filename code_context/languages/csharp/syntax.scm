@@ -1,4 +1,4 @@
-; What Attune asks of C#'s grammar (tree-sitter-c-sharp).
+; Definitions, imports, strings and comments of C# (tree-sitter-c-sharp).
 
 (class_declaration name: (identifier) @name body: (declaration_list) @body) @definition.class
 (struct_declaration name: (identifier) @name body: (declaration_list) @body) @definition.class

@@ -1,4 +1,4 @@
-; What Attune asks of Go's grammar (tree-sitter-go).
+; Definitions, imports, strings and comments of Go (tree-sitter-go).
 
 (function_declaration name: (identifier) @name body: (block) @body) @definition.function
 (method_declaration receiver: (parameter_list (parameter_declaration type: [

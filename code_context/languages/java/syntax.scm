@@ -1,4 +1,4 @@
-; What Attune asks of Java's grammar (tree-sitter-java).
+; Definitions, imports, strings and comments of Java (tree-sitter-java).
 
 (class_declaration name: (identifier) @name body: (class_body) @body) @definition.class
 (record_declaration name: (identifier) @name body: (class_body) @body) @definition.class

@@ -1,4 +1,4 @@
-; What Attune asks of JavaScript's grammar (tree-sitter-javascript).
+; Definitions, imports, strings and comments of JavaScript (tree-sitter-javascript).
 
 (function_declaration name: (identifier) @name body: (statement_block) @body) @definition.function
 (generator_function_declaration name: (identifier) @name body: (statement_block) @body) @definition.function

@@ -1,4 +1,4 @@
-; What Attune asks of PHP's grammar (tree-sitter-php).
+; Definitions, imports, strings and comments of PHP (tree-sitter-php).
 
 (function_definition name: (name) @name body: (compound_statement) @body) @definition.function
 (class_declaration name: (name) @name body: (declaration_list) @body) @definition.class

@@ -1,4 +1,4 @@
-; What Attune asks of Python's grammar (tree-sitter-python).
+; Definitions, imports, strings and comments of Python (tree-sitter-python).
 
 ; names that other code uses, and bodies whose signatures a cursor inside them should see
 (function_definition name: (identifier) @name body: (block) @body) @definition.function

@@ -1,4 +1,4 @@
-; What Attune asks of Ruby's grammar (tree-sitter-ruby).
+; Definitions, imports, strings and comments of Ruby (tree-sitter-ruby).
 
 (method name: (_) @name body: (body_statement) @body) @definition.function
 (method name: (_) @name !body) @definition.function

@@ -1,4 +1,4 @@
-; What Attune asks of Rust's grammar (tree-sitter-rust).
+; Definitions, imports, strings and comments of Rust (tree-sitter-rust).
 
 (function_item name: (identifier) @name body: (block) @body) @definition.function
 (function_signature_item name: (identifier) @name) @definition.function

@@ -1,4 +1,4 @@
-; What Attune asks of TypeScript's grammars (tree-sitter-typescript), of TSX too.
+; Definitions, imports, strings and comments of TypeScript (tree-sitter-typescript), of TSX too.
 
 (function_declaration name: (identifier) @name body: (statement_block) @body) @definition.function
 (generator_function_declaration name: (identifier) @name body: (statement_block) @body) @definition.function

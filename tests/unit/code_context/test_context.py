@@ -5,7 +5,8 @@ from collections.abc import Callable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from code_context.context import Context, ContextConfig, Snippet, build_context
+from code_context.context import Context, ContextConfig, build_context
+from code_context.snippets import Snippet
 from code_context.syntax import parse
 from tests.conftest import cursor
 
@@ -118,4 +119,4 @@ def test_code_that_is_too_dear_is_cut_at_a_line() -> None:
     assert text.startswith(snippet.text)
     assert 5 <= len(snippet.text.splitlines()) < 20
     assert snippet.text.endswith("\n")
-    assert context.considered[0].tokens <= 45
+    assert context.candidates[0].tokens <= 45

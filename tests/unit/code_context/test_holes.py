@@ -2,8 +2,9 @@
 
 import pytest
 
+from code_context.holes import find_holes
 from code_context.languages import is_tunable, languages
-from code_context.syntax import holes, parse
+from code_context.syntax import parse
 
 BRACES = {
     "javascript": "function add(a, b) {\n  const sum = a + 1;\n  if (sum > 3) {\n"
@@ -41,7 +42,7 @@ def test_every_language_can_be_tuned_on() -> None:
 def test_holes(language: str) -> None:
     text = BRACES[language]
     found: dict[str, set[str]] = {}
-    for hole in holes(parse(text, language)):
+    for hole in find_holes(parse(text, language)):
         found.setdefault(hole.kind, set()).add(text[hole.start : hole.end])
     plain = {kind: {one.replace("$", "") for one in texts} for kind, texts in found.items()}
     assert "a + 1" in plain["expression"]
@@ -57,5 +58,5 @@ def test_holes(language: str) -> None:
 
 
 def test_arguments_without_parentheses_are_left_alone() -> None:
-    kinds = [hole.kind for hole in holes(parse("puts name, value\n", "ruby"))]
+    kinds = [hole.kind for hole in find_holes(parse("puts name, value\n", "ruby"))]
     assert "arguments" not in kinds

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from code_context.chunks import MAX_LINES, chunks
-from code_context.index import Refreshed, RepositoryIndex, stem_of
-from code_context.indexing import DAMAGED, index_file, open_index, writable_index
+from code_context.chunking import MAX_LINES, split_into_chunks
+from code_context.index import RepositoryIndex, stem_of
+from code_context.index_refresh import RefreshResult, refresh, refresh_file
+from code_context.index_store import DAMAGED, index_file, open_index, open_or_rebuild
 
 CORE = '''\
 """Storage."""
@@ -46,7 +47,7 @@ def root(tmp_path: Path) -> Path:
     (root / "package").mkdir(parents=True)
     (root / "package" / "core.py").write_text(CORE)
     (root / "package" / "names.py").write_text("LIMIT = 3\n\n\ndef clean(name):\n    return name\n")
-    (root / "notes.txt").write_text("def not_code(): pass\n")
+    (root / "notes.txt").write_text("def string_or_comment_at(): pass\n")
     return root
 
 
@@ -82,13 +83,13 @@ def test_imports_are_kept_as_written(root: Path) -> None:
 
 def test_full_text_ranks_rare_words_first(root: Path) -> None:
     index = open_index(root).index
-    assert index.rarity("strict") > index.rarity("return") > 0 == index.rarity("not_code")
+    assert index.idf("strict") > index.idf("return") > 0 == index.idf("string_or_comment_at")
     assert [one.path for one in index.search(["strict"], 5)] == ["package/core.py"]
     assert index.search([], 5) == []
 
 
 def test_only_changed_files_are_read_again(root: Path) -> None:
-    assert open_index(root).index.refresh(root) == Refreshed(2, 0, 0, None)
+    assert refresh(open_index(root).index, root) == RefreshResult(2, 0, 0, None)
     (root / "package" / "names.py").write_text("def other():\n    pass\n")
     (root / "package" / "core.py").unlink()
     (root / "new.py").write_text("def fresh():\n    pass\n")
@@ -103,8 +104,8 @@ def test_only_changed_files_are_read_again(root: Path) -> None:
 def test_a_file_with_a_secret_is_known_by_name_only(root: Path) -> None:
     (root / "keys.py").write_text(f"def secret_holder():\n    return 'AKIA{'QYLPMN5HFIQR7XYA'}'\n")
     opened = open_index(root)
-    assert opened.index.left_out() == {"may hold a secret": 1}
-    assert opened.index.why_left_out("keys.py") == "may hold a secret"
+    assert opened.index.excluded_files() == {"may hold a secret": 1}
+    assert opened.index.exclusion_of("keys.py") == "may hold a secret"
     assert b"secret_holder" not in index_file(root).read_bytes()
 
 
@@ -159,12 +160,12 @@ def test_without_a_place_on_disk_the_index_is_in_memory(
 
 
 def test_too_many_files_give_a_notice(root: Path) -> None:
-    from code_context.selection import list_files
+    from code_context.source_files import list_files
 
     listing = list_files(root, lambda path: path.endswith(".py"), max_files=1)
-    refreshed = RepositoryIndex().refresh(root, listing=listing)
+    refreshed = refresh(RepositoryIndex(), root, files=listing)
     assert refreshed.files == 1
-    assert "has 2 source files; the 1 least deep ones are indexed" in (refreshed.notice or "")
+    assert "has 2 source files; only the 1 with the fewest folders" in (refreshed.notice or "")
 
 
 def test_a_file_deleted_while_it_is_indexed_is_left_out(root: Path) -> None:
@@ -173,19 +174,19 @@ def test_a_file_deleted_while_it_is_indexed_is_left_out(root: Path) -> None:
     def delete(done: int, total: int) -> None:
         (root / "package" / "core.py").unlink(missing_ok=True)
 
-    index.refresh(root, delete)
+    refresh(index, root, delete)
     assert index.file_count() == 1
-    assert index.why_left_out("package/core.py") == "not a plain file"
+    assert index.exclusion_of("package/core.py") == "not a plain file"
 
 
 def test_a_reader_sees_what_a_writer_commits(root: Path) -> None:
     open_index(root).index.close()
-    writer, _ = writable_index(index_file(root))
+    writer, _ = open_or_rebuild(index_file(root))
     reader = RepositoryIndex(index_file(root), read_only=True)
     assert names(reader, "later") == []
     (root / "later.py").write_text("def later():\n    pass\n")
-    writer.update_file(root, "later.py")
-    reader.forget_answers()
+    refresh_file(writer, root, "later.py")
+    reader.drop_stale_cache()
     assert names(reader, "later") == [("later.py", "")]
     with pytest.raises(sqlite3.OperationalError):
         reader.put("a.py", "x = 1\n")
@@ -210,7 +211,7 @@ def test_stems() -> None:
 @settings(deadline=None)
 def test_chunks_cover_every_line_once(lines: list[str], starts: set[int]) -> None:
     text = "".join(lines)
-    found = chunks(text, sorted(starts))
+    found = split_into_chunks(text, sorted(starts))
     whole = text.splitlines(keepends=True)
     seen: list[int] = []
     for chunk in found:

@@ -5,11 +5,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from code_context.completion_kind import decide
+from code_context.holes import find_holes
 from code_context.index import RepositoryIndex
 from code_context.languages import language_of, languages
 from code_context.retrieval import Retriever
-from code_context.symbols import symbols
-from code_context.syntax import enclosing_scopes, holes, parse
+from code_context.scopes import enclosing_scopes
+from code_context.symbols import extract_symbols
+from code_context.syntax import parse
 from tests.conftest import cursor
 
 JAVASCRIPT = """\
@@ -372,13 +374,13 @@ def test_every_language_has_a_sample() -> None:
 def test_definitions_with_their_containers(language: str) -> None:
     path, text = SOURCES[language]
     assert language_of(path) == language
-    defined, _ = symbols(parse(text, language))
+    defined, _ = extract_symbols(parse(text, language))
     assert {(one.name, one.container) for one in defined} == DEFINED[language]
 
 
 @pytest.mark.parametrize("language", IMPORTED)
 def test_imports(language: str) -> None:
-    _, imported = symbols(parse(SOURCES[language][1], language))
+    _, imported = extract_symbols(parse(SOURCES[language][1], language))
     found = {(one.module, one.name, one.alias) for one in imported}
     assert found == IMPORTED[language]
 
@@ -400,7 +402,7 @@ OUTLINES = [
 
 @pytest.mark.parametrize(("language", "name", "outline"), OUTLINES)
 def test_outlines_say_signature_and_comment(language: str, name: str, outline: str) -> None:
-    defined, _ = symbols(parse(SOURCES[language][1], language))
+    defined, _ = extract_symbols(parse(SOURCES[language][1], language))
     assert next(one.outline for one in defined if one.name == name) == outline
 
 
@@ -495,9 +497,9 @@ def test_broken_code_never_fails(language: str, data: st.DataObject) -> None:
     )
     offset = data.draw(st.integers(0, len(text)))
     tree = parse(text, language)
-    symbols(tree)
+    extract_symbols(tree)
     decide(tree, offset)
     enclosing_scopes(tree, offset)
-    for hole in holes(tree):
+    for hole in find_holes(tree):
         assert 0 <= hole.start < hole.end <= len(text)
         assert text[hole.start : hole.end].strip()

@@ -4,10 +4,11 @@ import sqlite3
 
 import pytest
 
-from code_context.context import Context, ContextConfig, Snippet, build_context
+from code_context.context import Context, ContextConfig, build_context
 from code_context.index import RepositoryIndex
-from code_context.resolve import Resolver
+from code_context.name_resolution import Resolver
 from code_context.retrieval import Retriever
+from code_context.snippets import Snippet
 from code_context.syntax import parse
 from tests.conftest import cursor
 
@@ -150,10 +151,10 @@ def test_an_open_document_counts_before_the_file(index: RepositoryIndex) -> None
 
     assert "total_price" in shown()
     unsaved = "class Cart:\n    def unsaved(self):\n        pass\n"
-    repository.attend({"shop/cart.py": unsaved}, "main.py", 0)
+    repository.update_open_documents({"shop/cart.py": unsaved}, "main.py", 0)
     assert "unsaved" in shown()
     assert "total_price" not in shown()
-    repository.attend({}, "main.py", 0)
+    repository.update_open_documents({}, "main.py", 0)
     assert "total_price" in shown()
     assert "unsaved" not in shown()
 
@@ -162,8 +163,8 @@ def test_an_open_document_with_a_secret_is_not_shown_elsewhere(index: Repository
     repository = Retriever(index)
     key = "AKIA" + "QYLPMN5HFIQR7XYA"
     text = f"def unsaved_key():\n    return '{key}'\n"
-    repository.attend({"keys.py": text}, "main.py", 0)
-    repository.attend({"keys.py": text + "x = 1\n"}, "main.py", 0)
+    repository.update_open_documents({"keys.py": text}, "main.py", 0)
+    repository.update_open_documents({"keys.py": text + "x = 1\n"}, "main.py", 0)
     at = cursor("x = unsaved_key($0")
     assert repository.snippets(parse(at.text, "python"), "main.py", at.offset) == []
 
@@ -177,19 +178,19 @@ def test_what_was_edited_elsewhere_is_shown_as_it_is_now(index: RepositoryIndex)
     repository = Retriever(index)
     lines = [f"line_{n} = {n}\n" for n in range(60)]
     before = {"a.py": "".join(lines), "b.py": "b = 1\n"}
-    repository.attend(before, "b.py", 0)
+    repository.update_open_documents(before, "b.py", 0)
     assert recent(repository, "b.py") == []
     lines[30] = "changed = 1\n"
-    repository.attend(before | {"a.py": "".join(lines)}, "a.py", 30)
+    repository.update_open_documents(before | {"a.py": "".join(lines)}, "a.py", 30)
     assert recent(repository, "a.py") == [("b.py", "b = 1\n")], "where the cursor was before"
     lines.insert(0, "new = 1\n")
     after = before | {"a.py": "".join(lines)}
-    repository.attend(after, "b.py", 0)
+    repository.update_open_documents(after, "b.py", 0)
     shown = recent(repository, "b.py")
     assert [path for path, _ in shown] == ["a.py", "a.py"]
     assert "new = 1\n" in shown[0][1]
     assert "changed = 1\n" in shown[1][1], "the region has moved with its file"
-    repository.attend({"b.py": "b = 1\n"}, "b.py", 0)
+    repository.update_open_documents({"b.py": "b = 1\n"}, "b.py", 0)
     assert recent(repository, "b.py") == [], "a closed file is forgotten"
 
 
@@ -198,15 +199,15 @@ def test_what_was_edited_in_the_same_file_is_shown_where_the_window_does_not(
 ) -> None:
     repository = Retriever(index)
     lines = [f"line_{n} = {n}\n" for n in range(400)]
-    repository.attend({"a.py": "".join(lines)}, "a.py", 20)
+    repository.update_open_documents({"a.py": "".join(lines)}, "a.py", 20)
     lines[20] = "changed = 1\n"
     text = "".join(lines)
-    repository.attend({"a.py": text}, "a.py", 20)
+    repository.update_open_documents({"a.py": text}, "a.py", 20)
 
     def shown(line: int) -> list[str]:
         tree = parse(text, "python")
         offset = tree.lines.starts[line]
-        repository.attend({"a.py": text}, "a.py", line)
+        repository.update_open_documents({"a.py": text}, "a.py", line)
         context = build_context(
             tree, "a.py", offset, config=ContextConfig(), count_tokens=words,
             snippets=repository.snippets(tree, "a.py", offset),
@@ -224,7 +225,7 @@ def test_edits_nearby_are_one_region(index: RepositoryIndex) -> None:
     repository = Retriever(index)
     text = "x = 1\n" * 40
     for n in range(5):
-        repository.attend({"a.py": text}, "b.py", 0)
+        repository.update_open_documents({"a.py": text}, "b.py", 0)
         text = text[: 60 + n] + "y" + text[60 + n :]
     assert len(recent(repository, "b.py")) == 1
 
@@ -264,7 +265,7 @@ def test_sources_fill_their_shares_in_order_and_stand_by_stability() -> None:
         ("s.py", "six seven eight nine"),
         ("d.py", "four fiveone two three"),  # one file, one snippet, in the file's order
     ]
-    assert [(one.snippet.path, one.tokens, one.reason) for one in context.considered] == [
+    assert [(one.snippet.path, one.tokens, one.reason) for one in context.candidates] == [
         ("s.py", 7, None),
         ("t.py", 4, "no room"),
         ("d.py", 6, None),
@@ -278,4 +279,4 @@ def test_nothing_is_shown_twice() -> None:
     below = Snippet("a.py", "four", "definition", 0.9, 13)
     context = built([chunk, inside, below])
     assert [one.text for one in context.snippets] == [chunk.text, below.text]
-    assert {one.reason for one in context.considered if one.snippet is inside} == {"shown already"}
+    assert {one.reason for one in context.candidates if one.snippet is inside} == {"shown already"}

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from code_context import symbols as subject
 from code_context.languages import languages
-from code_context.symbols import Definition, Import, symbols
+from code_context.symbols import Definition, Import, extract_symbols
 from code_context.syntax import parse
 from tests.unit.code_context.test_languages import SOURCES
 from tests.unit.code_context.test_syntax import SOURCE
@@ -28,7 +28,7 @@ def everywhere(text: str, language: str) -> Found:
     data = {key: replace(one, import_words=()) for key, one in languages().items()}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(subject, "languages", lambda: data)
-        return symbols(parse(text, language))
+        return extract_symbols(parse(text, language))
 
 
 @pytest.mark.parametrize("language", sorted(TEXTS))
@@ -43,33 +43,33 @@ def test_the_answer_is_that_of_looking_everywhere(language: str, data: st.DataOb
         at = data.draw(st.integers(0, len(lines)))
         indent = data.draw(st.sampled_from(["", "    ", "\t"]))
         lines[at:at] = [indent + line for line in lines[start:end]]
-    assert symbols(parse("".join(lines), language)) == everywhere("".join(lines), language)
+    assert extract_symbols(parse("".join(lines), language)) == everywhere("".join(lines), language)
 
 
 @given(st.lists(st.tuples(st.integers(0, 6), st.sampled_from(LINES)), max_size=40))
 @settings(deadline=None)
 def test_deep_and_broken_python_gives_all_of_it(lines: list[tuple[int, str]]) -> None:
     text = "".join("    " * depth + line for depth, line in lines)
-    assert symbols(parse(text, "python")) == everywhere(text, "python")
+    assert extract_symbols(parse(text, "python")) == everywhere(text, "python")
 
 
 def test_imports_in_functions_are_found() -> None:
     text = "class A:\n    class B:\n        class C:\n            def f(self):\n" + (
         "                from a import b\n\n    def g(self):\n        import c\n"
     )
-    defined, imported = symbols(parse(text, "python"))
+    defined, imported = extract_symbols(parse(text, "python"))
     assert [one.name for one in defined] == ["A", "B", "C", "f", "g"]
     assert [one.module for one in imported] == ["a", "c"]
 
 
 def test_functions_are_not_looked_into(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-    within = subject.SyntaxTree.matches_within
+    within = subject.SyntaxTree.matches_inside
     monkeypatch.setattr(
         subject.SyntaxTree,
-        "matches_within",
+        "matches_inside",
         lambda tree, start, end: asked.append((start, end)) or within(tree, start, end),
     )
     text = "x = 1\n\n\ndef f():\n    pass\n\n\ny = 2\n"
-    symbols(parse(text, "python"))
+    extract_symbols(parse(text, "python"))
     assert asked == [(0, text.index("def")), (text.index("pass") + 4, len(text))]

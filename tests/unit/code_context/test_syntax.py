@@ -4,7 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from code_context.syntax import enclosing_scopes, holes, imports, language_of, parse
+from code_context.holes import find_holes
+from code_context.languages import language_of
+from code_context.scopes import enclosing_scopes, find_scopes, import_spans
+from code_context.syntax import parse
 from tests.conftest import cursor
 
 SOURCE = '''\
@@ -56,13 +59,13 @@ def test_enclosing_scopes(marked: str, names: list[str]) -> None:
 
 def test_imports_are_found_whole() -> None:
     tree = parse(SOURCE, "python")
-    found = [SOURCE[span.start : span.end] for span in imports(tree)]
+    found = [SOURCE[span.start : span.end] for span in import_spans(tree)]
     assert found == ["import os", "from a import (b,\n               c)"]
 
 
 def test_holes_of_every_kind() -> None:
     tree = parse(SOURCE, "python")
-    found = {(hole.kind, SOURCE[hole.start : hole.end]) for hole in holes(tree)}
+    found = {(hole.kind, SOURCE[hole.start : hole.end]) for hole in find_holes(tree)}
     assert ("body", "for arg in argv:\n        print(arg)") in found
     assert ("block", "print(arg)") in found
     assert ("expression", 'compute(self.x, key="ß")') in found
@@ -74,16 +77,21 @@ def test_holes_of_every_kind() -> None:
 
 def test_strings_and_comments_are_not_code() -> None:
     tree = parse('x = "abc"  # note\ny = 1\n', "python")
-    assert tree.not_code(6) == "string"
-    assert tree.not_code(4) is None, "before the quote"
-    assert tree.not_code(9) is None, "behind the quote"
-    assert tree.not_code(17) == "comment", "a comment reaches to the end of its line"
-    assert tree.not_code(20) is None
+    assert tree.string_or_comment_at(6) == "string"
+    assert tree.string_or_comment_at(4) is None, "before the quote"
+    assert tree.string_or_comment_at(9) is None, "behind the quote"
+    assert tree.string_or_comment_at(17) == "comment", "a comment reaches to the end of its line"
+    assert tree.string_or_comment_at(20) is None
 
 
 def test_an_unknown_language_has_no_syntax() -> None:
     tree = parse(SOURCE, None)
-    assert (tree.scopes, imports(tree), holes(tree), tree.not_code(3)) == ([], [], [], None)
+    assert (
+        find_scopes(tree),
+        import_spans(tree),
+        find_holes(tree),
+        tree.string_or_comment_at(3),
+    ) == ([], [], [], None)
 
 
 def test_languages_by_file_name() -> None:
@@ -96,9 +104,9 @@ def test_languages_by_file_name() -> None:
 def test_broken_code_never_fails_and_spans_stay_inside(text: str, data: st.DataObject) -> None:
     tree = parse(text, "python")
     offset = data.draw(st.integers(0, len(text)))
-    for hole in holes(tree):
+    for hole in find_holes(tree):
         assert 0 <= hole.start < hole.end <= len(text)
         assert text[hole.start : hole.end].strip()
     for scope in enclosing_scopes(tree, offset):
         assert 0 <= scope.start <= scope.body_start <= scope.end <= len(text)
-    tree.not_code(offset)
+    tree.string_or_comment_at(offset)

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from code_context.context import Context, Snippet
+from code_context.context import Context
+from code_context.snippets import Snippet
 from code_model.fim import ATTUNE, FimEncoder, LayoutError
 from code_model.loading import BaseModel
 

@@ -9,7 +9,7 @@ from queue import Queue
 
 import pytest
 
-from code_context.indexing import index_file, may_be_indexed
+from code_context.index_store import index_file, is_indexable
 from code_context.syntax import parse
 from completion.request import CompletionRequest
 from completion.status import Status
@@ -88,11 +88,11 @@ def test_progress_stands_behind_the_status(
 
 def test_a_home_or_a_disk_is_no_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert not may_be_indexed(tmp_path)
-    assert not may_be_indexed(Path("/"))
-    assert not may_be_indexed(tmp_path / "none")
+    assert not is_indexable(tmp_path)
+    assert not is_indexable(Path("/"))
+    assert not is_indexable(tmp_path / "none")
     (tmp_path / "project").mkdir()
-    assert may_be_indexed(tmp_path / "project")
+    assert is_indexable(tmp_path / "project")
 
 
 def test_a_process_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:

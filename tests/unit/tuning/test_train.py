@@ -13,7 +13,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from code_context.syntax import Hole
+from code_context.holes import Hole
 from code_model.decoder.llama import Llama
 from code_model.decoder.soft_prompt import kv_of_ids
 from code_model.loading import BaseModel, weights_hash

@@ -4,7 +4,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from attune.cursor import Place
+from attune.cursor import CursorPosition
 
 if TYPE_CHECKING:
     from code_model.loading import BaseModel
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from prompts.repository import Choice
 
 
-def choice_at(at: Place, named: str | None, base: "BaseModel") -> "Choice":
+def choose_prompt(at: CursorPosition, named: str | None, base: "BaseModel") -> "Choice":
     """The prompt file that is `named` ("none" for none), else the repository's, if it fits.
 
     Raises `prompts.errors.PromptError` for a named file that cannot be read.

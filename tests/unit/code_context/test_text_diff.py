@@ -6,8 +6,8 @@ import tree_sitter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from code_context.differences import changed_span
-from code_context.syntax import OpenTrees, SyntaxTree, parse
+from code_context.syntax import SyntaxTree, TreeCache, parse
+from code_context.text_diff import changed_span
 
 PIECES = st.sampled_from(
     ["x", "(", ")", "[", "}", "\n", "\r\n", "\r", "\t", "    ", '"', "'", '"""', "#", ":", ".", "=",
@@ -53,7 +53,7 @@ def test_an_edited_tree_equals_a_fresh_one(text: str, data: st.DataObject) -> No
 
 
 def test_open_trees_are_followed_and_few() -> None:
-    trees = OpenTrees(most=2)
+    trees = TreeCache(max_documents=2)
     first = trees.parse("x = 1\n", "a.py")
     assert trees.parse("x = 1\n", "a.py") is first
     second = trees.parse("x = 12\n", "a.py")

@@ -16,7 +16,7 @@ class Chunk:
     text: str
 
 
-def chunks(text: str, starts: list[int]) -> list[Chunk]:
+def split_into_chunks(text: str, starts: list[int]) -> list[Chunk]:
     """A file in pieces of `MIN_LINES` to `MAX_LINES` lines, cut at `starts` where possible.
 
     `starts` are lines, ascending, on which definitions begin. Every line is in one chunk.

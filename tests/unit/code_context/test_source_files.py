@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from code_context.secrets import secret_in
-from code_context.selection import (
+from code_context.secrets import detect_secret
+from code_context.source_files import (
     MAX_LINE,
-    LeftOut,
+    ExcludedFile,
+    exclusion_reason,
     list_files,
     read_source,
-    reason_to_leave_out,
 )
 
 AWS_KEY = "AKIA" + "QYLPMN5HFIQR7XYA"
@@ -82,7 +82,7 @@ def test_symbolic_links_are_not_followed(tree: Path) -> None:
     (tree / "src" / "link.py").symlink_to(tree / "a.py")
     listed = python_files(tree)
     assert not any(path.startswith("loop/") for path in listed)
-    assert read_source(tree / "src" / "link.py") == LeftOut("not a plain file")
+    assert read_source(tree / "src" / "link.py") == ExcludedFile("not a plain file")
 
 
 def test_too_many_files_are_cut_to_the_least_deep(tree: Path) -> None:
@@ -106,7 +106,7 @@ def test_too_many_files_are_cut_to_the_least_deep(tree: Path) -> None:
 )
 def test_a_file_is_left_out_for_a_reason(content: bytes, reason: str, tmp_path: Path) -> None:
     (tmp_path / "a.py").write_bytes(content)
-    assert read_source(tmp_path / "a.py") == LeftOut(reason)
+    assert read_source(tmp_path / "a.py") == ExcludedFile(reason)
 
 
 @pytest.mark.parametrize(
@@ -120,11 +120,11 @@ def test_a_file_is_left_out_for_a_reason(content: bytes, reason: str, tmp_path: 
     ],
 )
 def test_ordinary_code_is_read(text: str) -> None:
-    assert reason_to_leave_out(text) is None
+    assert exclusion_reason(text) is None
 
 
 def test_a_missing_file_is_unreadable(tmp_path: Path) -> None:
-    assert isinstance(read_source(tmp_path / "none.py"), LeftOut)
+    assert isinstance(read_source(tmp_path / "none.py"), ExcludedFile)
 
 
 @pytest.mark.parametrize(
@@ -137,13 +137,12 @@ def test_a_missing_file_is_unreadable(tmp_path: Path) -> None:
     ],
 )
 def test_kinds_of_secrets(text: str, kind: str | None) -> None:
-    assert secret_in(text) == kind
+    assert detect_secret(text) == kind
 
 
-@given(st.text(alphabet="a\n\r\f\u2028", max_size=40))
+@given(st.lists(st.sampled_from(["a" * 400, "a" * MAX_LINE, "a", "\n", "\r", "\f", "\u2028"])))
 @settings(deadline=None)
-def test_long_lines_are_those_that_splitting_finds(text: str) -> None:
-    stretched = text.replace("a", "a" * 250)
-    longest = max(map(len, stretched.splitlines()), default=0)
-    said = reason_to_leave_out(stretched)
-    assert (said == LeftOut("minified or data")) is (longest > MAX_LINE)
+def test_a_line_is_long_if_splitlines_says_so(pieces: list[str]) -> None:
+    text = "".join(pieces)
+    longest = max(map(len, text.splitlines()), default=0)
+    assert (exclusion_reason(text) == "minified or data") is (longest > MAX_LINE)

@@ -11,8 +11,8 @@ import pytest
 from watchdog.events import FileCreatedEvent, FileModifiedEvent, FileOpenedEvent
 
 from code_context.index import RepositoryIndex
-from code_context.indexing import DAMAGED, index_file
-from code_context.watching import Changes
+from code_context.index_process import ChangeHandler
+from code_context.index_store import DAMAGED, index_file
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ class Process:
     """The real process, with its messages."""
 
     def __init__(self, root: Path) -> None:
-        command = [sys.executable, "-I", "-m", "code_context.watching", str(root)]
+        command = [sys.executable, "-I", "-m", "code_context.index_process", str(root)]
         self._root = root
         self._running = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -45,7 +45,7 @@ class Process:
         """Until a definition is in the index, or gone from it; the test's time limit ends it."""
         index = RepositoryIndex(index_file(self._root), read_only=True)
         while bool(index.definitions(name)) is not present:
-            index.forget_answers()
+            index.drop_stale_cache()
         index.close()
 
     def end(self) -> int:
@@ -97,7 +97,7 @@ def test_what_may_matter_is_told(root: Path) -> None:
     import queue
 
     told: queue.Queue[str | None] = queue.Queue()
-    changes = Changes(root, told)
+    changes = ChangeHandler(root, told)
     for event in (
         FileOpenedEvent(str(root / "a.py")),
         FileModifiedEvent(str(root / "notes.txt")),

@@ -4,7 +4,7 @@ import posixpath
 import re
 from collections.abc import Container
 
-from code_context.index import Located, RepositoryIndex
+from code_context.index import IndexedDefinition, RepositoryIndex
 from code_context.languages import family_of, language_of
 from code_context.symbols import Import
 
@@ -72,14 +72,14 @@ class Resolver:
             return []
         found = []
         for index in (self._above, self._index):
-            for stem, path in index.files_named(parts[-1]):
+            for stem, path in index.files_by_stem_name(parts[-1]):
                 shared = _shared_tail(stem.split("/"), parts)
                 # a package's own folder may be the root, so its name may be missing in the path
                 if shared == len(parts) or (shared >= 2 and shared == len(stem.split("/"))):
                     found.append((-shared, stem.count("/"), path))
         return list(dict.fromkeys(path for *_, path in sorted(found)))[:4]
 
-    def imported(self, chain: list[str], imports: Bindings, path: str) -> list[Located]:
+    def imported(self, chain: list[str], imports: Bindings, path: str) -> list[IndexedDefinition]:
         """Definitions behind a chain of names (`a.b.c`) whose first one an import binds."""
         bound = imports.of(chain)
         if bound is None:
@@ -94,7 +94,7 @@ class Resolver:
         # the module was a folder, with one file for each class
         return found or self._in_module(joined, one.name, path, 0)
 
-    def from_everything(self, name: str, imports: Bindings, path: str) -> list[Located]:
+    def from_everything(self, name: str, imports: Bindings, path: str) -> list[IndexedDefinition]:
         """Definitions of a name in modules that are imported whole, unqualified."""
         for one in imports.whole:
             found = self._in_module(one.module, name, path, 0)
@@ -102,7 +102,7 @@ class Resolver:
                 return found
         return []
 
-    def named(self, name: str, path: str, most: int, is_member: bool) -> list[Located]:
+    def named(self, name: str, path: str, most: int, is_member: bool) -> list[IndexedDefinition]:
         """Classes and functions of a name in other files, none if there are more than `most`.
 
         `is_member`: those that stand in a class, else those at the top level.
@@ -123,12 +123,14 @@ class Resolver:
         found = [
             path
             for index in (self._above, self._index)
-            for other, path in index.files_named(last)
+            for other, path in index.files_by_stem_name(last)
             if other == stem
         ]
         return list(dict.fromkeys(found))
 
-    def _in_module(self, module: str, name: str, importer: str, hops: int) -> list[Located]:
+    def _in_module(
+        self, module: str, name: str, importer: str, hops: int
+    ) -> list[IndexedDefinition]:
         for file in self.files(module, importer):
             index = self._of(file)
             if file != importer and (found := index.definitions_in(file, name)):

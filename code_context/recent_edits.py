@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from code_context.context import Snippet
-from code_context.differences import changed_span
 from code_context.positions import LINE_ENDING
+from code_context.snippets import Snippet
+from code_context.text_diff import changed_span
 
 MAX_REGIONS = 12
 BEFORE, AFTER = 4, 10  # lines shown around an edited region

@@ -1,4 +1,4 @@
-"""What changed between two versions of a text, as the one span that holds all of it."""
+"""The difference between two versions of a text, as a single changed span."""
 
 from typing import TypeVar
 
@@ -6,7 +6,7 @@ Text = TypeVar("Text", str, bytes)
 
 
 def changed_span(old: Text, new: Text) -> tuple[int, int, int]:
-    """(start, end in `old`, end in `new`) of the smallest span outside which both are the same."""
+    """(start, end in `old`, end in `new`) of the smallest span that contains all differences."""
     start = _common_prefix(old, new)
     shorter = min(len(old), len(new)) - start
     tail = _common_prefix(old[::-1][:shorter], new[::-1][:shorter])
@@ -14,7 +14,7 @@ def changed_span(old: Text, new: Text) -> tuple[int, int, int]:
 
 
 def _common_prefix(one: Text, other: Text) -> int:
-    """How much two texts share from the start, found by halving: comparing slices is fast."""
+    """Length of the common prefix, by bisection: comparing slices is fast."""
     low, high = 0, min(len(one), len(other))
     if one[:high] == other[:high]:
         return high
