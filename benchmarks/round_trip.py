@@ -59,7 +59,7 @@ async def round_trips(keystrokes: int) -> list[float]:
         code.write_text(SERVER, encoding="utf-8")
         ready = asyncio.Event()
         client.feature("attune/didChangeStatus")(lambda status: status.busy or ready.set())
-        client.feature("attune/didStaySilent")(lambda silence: None)
+        client.feature("attune/didChangeEmptyReason")(lambda params: None)
         await client.start_io(sys.executable, str(code))
         inline = types.InlineCompletionClientCapabilities()
         capabilities = types.ClientCapabilities(

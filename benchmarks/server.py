@@ -31,7 +31,7 @@ async def measure(requests: int) -> dict[str, float]:
         capabilities=types.ClientCapabilities(), root_uri=ROOT.as_uri()
     )  # fmt: skip
     client.feature("attune/didChangeStatus")(lambda params: None)
-    client.feature("attune/didStaySilent")(lambda params: None)
+    client.feature("attune/didChangeEmptyReason")(lambda params: None)
     await client.initialize_session(params)
     uris = {}
     for path, text in files.items():

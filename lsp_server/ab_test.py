@@ -1,17 +1,23 @@
-"""Which suggestions are made without the prompt, so that typing itself shows what it is worth."""
+"""The assignment of the A/B test: which suggestions are made without the prompt."""
 
 import hashlib
 from collections.abc import Callable
 
 PERIOD_S = 300
-"""How long a document stays on one side: a suggestion must not change its side while it is typed
-through, and switching costs the model its cache."""
+"""How long a document stays in one arm. A suggestion must not change its arm while it is typed
+through, and switching the prompt costs the model its cache."""
+
+
+def period(seconds: float) -> int:
+    """Number of the period that holds a point in time."""
+    return int(seconds // PERIOD_S)
 
 
 class AbTest:
-    """Draws `share` of the periods of every document; `seed` makes the draw another one each time.
+    """Assigns a document to one arm for each period, independently.
 
-    `clock` gives seconds.
+    `share` is the probability of the arm without the prompt. `seed` (up to 64 bytes) determines all
+    assignments. `clock` gives seconds since 1970.
     """
 
     def __init__(self, share: float, seed: bytes, clock: Callable[[], float]) -> None:
@@ -21,7 +27,6 @@ class AbTest:
 
     def is_without_prompt(self, uri: str) -> bool:
         """Whether a suggestion for the document is made without the prompt now."""
-        period = int(self._clock() // PERIOD_S)
-        text = f"{period} {uri}".encode("utf-8", "surrogatepass")
-        drawn = hashlib.blake2b(text, key=self._seed, digest_size=8).digest()
-        return int.from_bytes(drawn) < self._share * 2**64
+        text = f"{period(self._clock())} {uri}".encode("utf-8", "surrogatepass")
+        digest = hashlib.blake2b(text, key=self._seed, digest_size=8).digest()
+        return int.from_bytes(digest) < self._share * 2**64

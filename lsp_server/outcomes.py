@@ -1,8 +1,8 @@
-"""What became of every suggestion, read from the edits that follow it.
+"""Suggestion outcomes: accepted, rejected or typed, derived from the edits that follow.
 
-No editor tells everything, and some tell nothing: an insertion that is the suggestion's own text is
-an acceptance, one of its characters at a time is typing through it, anything else in its place
-rejects it. Messages of a client confirm what the edits show; telling twice counts once.
+Editors report different events, some report none. So an insertion of the suggestion's text counts
+as an acceptance, its insertion character by character as typing it, and any other text in its place
+as a rejection. Reports from a client refine this; an event that is reported twice counts once.
 """
 
 from collections.abc import Callable
@@ -13,51 +13,47 @@ from uuid import uuid4
 
 from rapidfuzz.distance import LCSseq
 
-SEEN_S = 0.75
-"""A suggestion that went after a shorter time was hardly read, and is not counted as rejected
-(Cody counts one as suggested after the same time)."""
+MIN_SHOWN_S = 0.75
+"""A suggestion that disappears sooner was hardly read and does not count as rejected. Cody counts a
+suggestion as shown after the same time."""
 
-KEPT_AFTER_S = (15, 120, 600)
-"""When to look how much of an accepted text still stands; seconds since the acceptance."""
+RETENTION_S = (15, 120, 600)
+"""Seconds after an acceptance at which the characters that are still there are counted."""
 
-# An editor that closes brackets and quotes by itself inserts both at one keystroke.
+# An editor that closes brackets and quotes inserts both characters for one keystroke.
 PAIRS = ("()", "[]", "{}", '""', "''", "``")
 
-How = Literal["accepted", "partially accepted", "rejected", "typed", "dropped"]
+OutcomeKind = Literal["accepted", "partially accepted", "rejected", "typed", "ignored"]
 
 
 @dataclass(frozen=True)
 class Source:
-    """Which answer a suggestion is: `suffix` of the file's name, `number` of the engine's answer,
-    `prompt` the name of the prompt, None without one."""
+    """Where a suggestion comes from.
+
+    `suffix` is that of the file's name, `number` identifies the completion result, `prompt` is the
+    name of the prompt in use or None. `without_prompt`: made without it, for the A/B test.
+    """
 
     suffix: str = ""
     number: int = 0
     prompt: str | None = None
-    compared: bool = False
-    """Answered without the prompt, for comparison."""
+    without_prompt: bool = False
 
 
 @dataclass(frozen=True)
-class Settled:
-    """The end of a suggestion. `offered` and `taken` count code points; typed ones are not taken.
-
-    `start` is where its text stands or stood, `text` the whole of it.
-    """
+class Outcome:
+    """How a suggestion ended. Lengths count code points; typed ones are not accepted ones."""
 
     id: str
-    how: How
-    uri: str
-    start: int
-    text: str
-    offered: int
-    taken: int
+    kind: OutcomeKind
+    length: int
+    accepted_length: int
     source: Source
 
 
 @dataclass(frozen=True)
-class Kept:
-    """How many code points of an accepted text still stood `seconds` after its acceptance."""
+class Retention:
+    """How many code points of an accepted text were left `seconds` after the acceptance."""
 
     id: str
     seconds: int
@@ -65,34 +61,37 @@ class Kept:
 
 
 class Timer(Protocol):
-    """What `asyncio`'s call_later returns."""
+    """The part of `asyncio.TimerHandle` that is used."""
 
     def cancel(self) -> None:
-        """Do not call."""
+        """Do not make the call."""
 
 
-Later = Callable[[float, Callable[[], None]], Timer]
+CallLater = Callable[[float, Callable[[], None]], Timer]
 
 
 @dataclass
 class _Suggestion:
-    """`items`: the alternatives by id that agree with what was typed; `done` code points of them
-    stand in the document from `start` on. `taken`: the places, from 0, of those that an accept
-    command inserted."""
+    """The current suggestion of a document.
+
+    `items` holds by id the alternatives that agree with the document, in which their first
+    `matched` code points stand from `start` on. `accepted` holds the indices, from 0, of code
+    points that an accept command inserted. `shown` is the id of the item on the screen.
+    """
 
     uri: str
     start: int
     items: dict[str, str]
-    done: int
-    born: float
+    matched: int
+    shown_at: float
     source: Source
-    taken: set[int] = field(default_factory=set)
-    first: str = ""
+    shown: str
+    accepted: set[int] = field(default_factory=set)
 
 
 @dataclass
-class _Accepted:
-    """Where an accepted text stands, and the timers of the looks at it by their seconds."""
+class _AcceptedText:
+    """The region of an accepted text, and its pending retention timers by their seconds."""
 
     id: str
     start: int
@@ -101,190 +100,188 @@ class _Accepted:
     timers: dict[int, Timer] = field(default_factory=dict)
 
 
-class Outcomes:
-    """Follows the latest suggestion of every document, and every accepted text for ten minutes.
+class OutcomeTracker:
+    """Tracks the latest suggestion of each document, and accepted texts for ten minutes.
 
-    `clock` gives seconds, `later` calls after seconds. Not thread-safe: the event loop's own.
+    `clock` gives seconds; `call_later` is asyncio's. Not thread-safe: for the event loop only.
     """
 
     def __init__(
         self,
-        settled: Callable[[Settled], None],
-        kept: Callable[[Kept], None],
+        on_outcome: Callable[[Outcome], None],
+        on_retention: Callable[[Retention], None],
         clock: Callable[[], float],
-        later: Later,
+        call_later: CallLater,
     ) -> None:
-        self._tell_settled = settled
-        self._tell_kept = kept
+        self._on_outcome = on_outcome
+        self._on_retention = on_retention
         self._clock = clock
-        self._later = later
-        self._open: dict[str, _Suggestion] = {}
-        self._accepted: dict[str, list[_Accepted]] = {}
-        self._texts: dict[str, str] = {}
+        self._call_later = call_later
+        self._suggestions: dict[str, _Suggestion] = {}
+        self._accepted_texts: dict[str, list[_AcceptedText]] = {}
+        self._documents: dict[str, str] = {}
 
-    def offer(
-        self, uri: str, start: int, cursor: int, texts: list[str], text: str, source: Source
+    def track(
+        self, uri: str, start: int, cursor: int, texts: list[str], document: str, source: Source
     ) -> list[str]:
-        """Ids for the items that are about to be sent, the first the one that is shown.
+        """Ids for the items that are about to be sent; the first item is the one to be shown.
 
-        Each of `texts` goes to `start` of the document `text`, of which `cursor - start` code
-        points are typed already. What continues the open suggestion keeps its id.
+        Each of `texts` belongs at `start` of the text `document`, and the user has typed its first
+        `cursor - start` code points. An item that continues the current suggestion keeps its id.
         """
-        self._texts[uri] = text
-        before = self._open.get(uri)
-        if before is not None:
-            between = text[before.start : start]
-            known = {whole: id_ for id_, whole in before.items.items()}
-            ids = [known.get(between + one, "") for one in texts]
+        self._documents[uri] = document
+        current = self._suggestions.get(uri)
+        if current is not None:
+            typed = document[current.start : start]
+            ids_by_text = {text: id_ for id_, text in current.items.items()}
+            ids = [ids_by_text.get(typed + text, "") for text in texts]
             if any(ids):
                 ids = [id_ or uuid4().hex for id_ in ids]
-                before.source = source
-                before.items = dict(zip(ids, (between + one for one in texts), strict=True))
+                current.source = source
+                current.items = dict(zip(ids, (typed + text for text in texts), strict=True))
                 return ids
-            here = before.start <= cursor <= before.start + before.done
-            self._end(before, "dropped" if here else "rejected")
+            is_here = current.start <= cursor <= current.start + current.matched
+            self._end(current, "ignored" if is_here else "rejected")
         ids = [uuid4().hex for _ in texts]
         items = dict(zip(ids, texts, strict=True))
-        self._open[uri] = _Suggestion(
-            uri, start, items, cursor - start, self._clock(), source, first=ids[0]
+        self._suggestions[uri] = _Suggestion(
+            uri, start, items, cursor - start, self._clock(), source, shown=ids[0]
         )
         return ids
 
-    def edited(self, uri: str, start: int, end: int, inserted: str, text: str) -> None:
-        """The code points from `start` to `end` were replaced, and the document now is `text`."""
-        self._texts[uri] = text
-        change = len(inserted) - (end - start)
-        for accepted in self._accepted.get(uri, []):
-            _move(accepted, start, end, change)
-        suggestion = self._open.get(uri)
+    def edited(self, uri: str, start: int, end: int, inserted: str, document: str) -> None:
+        """An edit replaced the code points from `start` to `end`; the text now is `document`."""
+        self._documents[uri] = document
+        growth = len(inserted) - (end - start)
+        for accepted in self._accepted_texts.get(uri, []):
+            _move(accepted, start, end, growth)
+        suggestion = self._suggestions.get(uri)
         if suggestion is None:
             return
         if end <= suggestion.start and start < suggestion.start:
-            suggestion.start += change
+            suggestion.start += growth
         elif start < suggestion.start:
-            self._end(suggestion, "dropped")
-        elif start <= suggestion.start + suggestion.done:
-            self._follow(suggestion, start, inserted)
+            self._end(suggestion, "ignored")
+        elif start <= suggestion.start + suggestion.matched:
+            self._match(suggestion, start, inserted)
 
     def closed(self, uri: str) -> None:
-        """The document went; what is kept of its accepted texts is what stood there at last."""
-        if suggestion := self._open.get(uri):
-            self._end(suggestion, "dropped")
-        for accepted in list(self._accepted.get(uri, [])):
+        """The document was closed: its accepted texts are measured as they are now."""
+        if suggestion := self._suggestions.get(uri):
+            self._end(suggestion, "ignored")
+        for accepted in list(self._accepted_texts.get(uri, [])):
             for seconds in list(accepted.timers):
                 accepted.timers[seconds].cancel()
-                self._look(uri, accepted, seconds)
-        self._accepted.pop(uri, None)
-        self._texts.pop(uri, None)
+                self._measure_retention(uri, accepted, seconds)
+        self._accepted_texts.pop(uri, None)
+        self._documents.pop(uri, None)
 
     def close(self) -> None:
-        """Close every document."""
-        for uri in list(self._texts):
+        """Treat every document as closed."""
+        for uri in list(self._documents):
             self.closed(uri)
 
     def shown(self, id_: str) -> None:
-        """A client says that the item is on the screen: the time to read it begins."""
+        """The client reports that the item is on the screen."""
         if suggestion := self._with(id_):
-            suggestion.born = min(suggestion.born, self._clock())
-            suggestion.first = id_
+            suggestion.shown_at = min(suggestion.shown_at, self._clock())
+            suggestion.shown = id_
 
     def accepted(self, id_: str) -> None:
-        """A client says that the item was accepted whole."""
+        """The client reports that the whole item was accepted."""
         if suggestion := self._with(id_):
-            suggestion.first, whole = id_, len(suggestion.items[id_])
-            # Where all of it stands, its last character came by itself: a longer edit ends it.
-            suggestion.taken.update(range(min(suggestion.done, whole - 1), whole))
-            suggestion.done = whole
+            suggestion.shown, length = id_, len(suggestion.items[id_])
+            # If all of it stands already, only its last character came by this acceptance: an
+            # insertion of more characters would have ended the suggestion as accepted.
+            suggestion.accepted.update(range(min(suggestion.matched, length - 1), length))
+            suggestion.matched = length
             self._end(suggestion, "accepted")
 
     def partially_accepted(self, id_: str, text: str, length: int) -> None:
-        """A client says that the first `length` code points of an item are accepted so far.
+        """The client reports that the first `length` code points of an item were accepted so far.
 
-        `text` is the item as it was sent: its rest, if it was sent when a part was typed.
+        `text` is the item as it was sent, which is the rest of it if a part was typed before.
         """
         if suggestion := self._with(id_):
-            suggestion.first, whole = id_, suggestion.items[id_]
+            suggestion.shown, whole = id_, suggestion.items[id_]
             start = len(whole) - len(text) if whole.endswith(text) else 0
-            suggestion.taken.update(range(start, min(start + length, len(whole))))
+            suggestion.accepted.update(range(start, min(start + length, len(whole))))
 
     def rejected(self, id_: str) -> None:
-        """A client says that the item was dismissed."""
+        """The client reports that the item was dismissed."""
         if suggestion := self._with(id_):
             self._end(suggestion, "rejected")
 
     def _with(self, id_: str) -> _Suggestion | None:
-        return next((one for one in self._open.values() if id_ in one.items), None)
+        candidates = self._suggestions.values()
+        return next((candidate for candidate in candidates if id_ in candidate.items), None)
 
-    def _follow(self, suggestion: _Suggestion, start: int, inserted: str) -> None:
-        """An edit where the suggestion stands: more of it, less of it, or something else."""
-        text = self._texts[suggestion.uri]
-        stands = text[suggestion.start : start + len(inserted)]
-        typed = len(inserted) <= 1
-        agree = {id_: one for id_, one in suggestion.items.items() if one.startswith(stands)}
-        if not agree and inserted in PAIRS:
-            stands, typed = stands[:-1], True
-            agree = {id_: one for id_, one in suggestion.items.items() if one.startswith(stands)}
-        if not agree:
+    def _match(self, suggestion: _Suggestion, start: int, inserted: str) -> None:
+        """Compare an edit within the suggestion's region with the suggestion."""
+        document = self._documents[suggestion.uri]
+        region = document[suggestion.start : start + len(inserted)]
+        is_typed = len(inserted) <= 1
+        items = _starting_with(region, suggestion.items)
+        if not items and inserted in PAIRS:
+            region, is_typed = region[:-1], True
+            items = _starting_with(region, suggestion.items)
+        if not items:
             self._end(suggestion, "rejected")
             return
-        if not typed:
-            suggestion.taken.update(range(suggestion.done, len(stands)))
-        suggestion.done = len(stands)
-        suggestion.taken.intersection_update(range(suggestion.done))
-        suggestion.items = agree
-        whole = next((id_ for id_, one in agree.items() if one == stands), None)
-        if whole is not None:
-            suggestion.first = whole
-            if not typed:  # else its last character may have been accepted: the client has a word
+        if not is_typed:
+            suggestion.accepted.update(range(suggestion.matched, len(region)))
+        suggestion.matched = len(region)
+        suggestion.accepted.intersection_update(range(suggestion.matched))
+        suggestion.items = items
+        complete = next((id_ for id_, text in items.items() if text == region), None)
+        if complete is not None:
+            suggestion.shown = complete
+            # After a single character, wait: the client may report that it was accepted.
+            if not is_typed:
                 self._end(suggestion, "accepted")
 
-    def _end(self, suggestion: _Suggestion, how: How) -> None:
-        del self._open[suggestion.uri]
-        id_ = suggestion.first if suggestion.first in suggestion.items else None
-        id_ = id_ or next(iter(suggestion.items))
-        text = suggestion.items[id_]
-        taken = len(suggestion.taken & set(range(len(text))))
-        if suggestion.done == len(text):
-            how = "accepted" if taken else "typed"
-        elif taken:
-            how = "partially accepted"
-        elif how == "rejected" and self._clock() - suggestion.born < SEEN_S:
-            how = "dropped"
-        self._tell_settled(
-            Settled(
-                id_,
-                how,
-                suggestion.uri,
-                suggestion.start,
-                text,
-                offered=len(text),
-                taken=taken,
-                source=suggestion.source,
-            )
-        )
-        if taken:
-            self._watch(suggestion.uri, id_, suggestion.start, text[: suggestion.done])
+    def _end(self, suggestion: _Suggestion, kind: OutcomeKind) -> None:
+        del self._suggestions[suggestion.uri]
+        items = suggestion.items
+        id_ = suggestion.shown if suggestion.shown in items else next(iter(items))
+        text = items[id_]
+        accepted_length = len(suggestion.accepted & set(range(len(text))))
+        if suggestion.matched == len(text):
+            kind = "accepted" if accepted_length else "typed"
+        elif accepted_length:
+            kind = "partially accepted"
+        elif kind == "rejected" and self._clock() - suggestion.shown_at < MIN_SHOWN_S:
+            kind = "ignored"
+        self._on_outcome(Outcome(id_, kind, len(text), accepted_length, suggestion.source))
+        if accepted_length:
+            self._track_retention(suggestion, id_, text[: suggestion.matched])
 
-    def _watch(self, uri: str, id_: str, start: int, text: str) -> None:
-        accepted = _Accepted(id_, start, start + len(text), text)
-        self._accepted.setdefault(uri, []).append(accepted)
-        for seconds in KEPT_AFTER_S:
-            look = partial(self._look, uri, accepted, seconds)
-            accepted.timers[seconds] = self._later(seconds, look)
+    def _track_retention(self, suggestion: _Suggestion, id_: str, text: str) -> None:
+        uri, start = suggestion.uri, suggestion.start
+        accepted = _AcceptedText(id_, start, start + len(text), text)
+        self._accepted_texts.setdefault(uri, []).append(accepted)
+        for seconds in RETENTION_S:
+            measure = partial(self._measure_retention, uri, accepted, seconds)
+            accepted.timers[seconds] = self._call_later(seconds, measure)
 
-    def _look(self, uri: str, accepted: _Accepted, seconds: int) -> None:
-        now = self._texts.get(uri, "")[accepted.start : accepted.end]
-        self._tell_kept(Kept(accepted.id, seconds, LCSseq.similarity(accepted.text, now)))
+    def _measure_retention(self, uri: str, accepted: _AcceptedText, seconds: int) -> None:
+        region = self._documents.get(uri, "")[accepted.start : accepted.end]
+        characters = LCSseq.similarity(accepted.text, region)
+        self._on_retention(Retention(accepted.id, seconds, characters))
         del accepted.timers[seconds]
         if not accepted.timers:
-            self._accepted[uri].remove(accepted)
+            self._accepted_texts[uri].remove(accepted)
 
 
-def _move(accepted: _Accepted, start: int, end: int, change: int) -> None:
-    """Shift or stretch the region of an accepted text by an edit; at its borders it stays out."""
+def _starting_with(prefix: str, items: dict[str, str]) -> dict[str, str]:
+    return {id_: text for id_, text in items.items() if text.startswith(prefix)}
+
+
+def _move(accepted: _AcceptedText, start: int, end: int, growth: int) -> None:
+    """Shift or stretch an accepted text's region by an edit; an edit at its border is outside."""
     if end <= accepted.start:
-        accepted.start += change
-        accepted.end += change
+        accepted.start += growth
+        accepted.end += growth
     elif start < accepted.end:
-        accepted.end = max(end, accepted.end) + change
+        accepted.end = max(end, accepted.end) + growth
         accepted.start = min(start, accepted.start)

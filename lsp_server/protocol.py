@@ -1,7 +1,8 @@
 """The messages that Attune adds to LSP; docs/protocol.md specifies them.
 
-Names and parameters are the Copilot language server's where it has such a message, so that a client
-written for that one needs no changes. vscode-client/src/protocol.ts mirrors this file.
+Where the Copilot language server has a message for the same purpose, its name and parameters are
+used, so that a client written for that server needs no changes. vscode-client/src/protocol.ts
+mirrors this file.
 """
 
 from dataclasses import dataclass
@@ -27,29 +28,29 @@ DID_REJECT = "textDocument/didRejectCompletion"
 """Notification from client to server: `{item}` was dismissed. The Copilot server has none."""
 
 DID_FOCUS = "textDocument/didFocus"
-"""Notification from client to server: `{textDocument: {uri}}` is looked at now."""
-DID_FIND_PROMPT_WORTHLESS = "attune/didFindPromptWorthless"
-"""Notification from server to client: `{prompt}` shows no gain in this user's typing."""
+"""Notification from client to server: the editor of `{textDocument: {uri}}` got the focus."""
+
+DID_CHANGE_EMPTY_REASON = "attune/didChangeEmptyReason"
+"""Notification from server to client whose params are an `EmptyReason`."""
+
+DID_FIND_NO_GAIN = "attune/didFindNoGain"
+"""Notification from server to client whose params are a `NoGain`."""
 
 STATISTICS = "attune/statistics"
 """Request with an empty object, answered with `lsp_server.statistics.Summary`."""
 
-WHY = "attune/why"
-"""Request with `{textDocument: {uri}}`, answered with the `Why` of the latest answer in that
-document, null if there was none."""
-
-DID_STAY_SILENT = "attune/didStaySilent"
-"""Notification from server to client whose params are a `Silence`."""
+LATEST_RESULT = "attune/latestResult"
+"""Request with `{textDocument: {uri}}`, answered with a `LatestResult`, null if there is none."""
 
 LOADING = Status("Normal", True, "Loading the model…")
 OFF = Status("Inactive", False, "Off by the client's settings.")
 
 
 @dataclass(frozen=True)
-class Silence:
-    """Why the latest request offered nothing: a reason and its words; None: it did.
+class EmptyReason:
+    """Why the latest request had an empty answer: a reason and its words.
 
-    Sent when it changes, never for a keystroke.
+    Both are None if it had a suggestion. Sent only when the reason changes.
     """
 
     reason: Reason | None
@@ -57,22 +58,23 @@ class Silence:
 
 
 @dataclass(frozen=True)
-class WorthlessPrompt:
-    """A prompt that shows no gain in this user's typing; told once in the life of a server."""
+class NoGain:
+    """The A/B test's verdict on `prompt` is "no_gain"; sent once per prompt in a server's life."""
 
     prompt: str
 
 
 @dataclass(frozen=True)
-class Why:
-    """What served the latest answer: a `source` and the same in words for people.
+class LatestResult:
+    """How the latest answer in a document came about.
 
-    "cache": the answer was known; "adopted": an earlier request had begun to compute it; "model":
-    computed for this request. `computed` counts the tokens before the first new one, null if the
-    model was not asked; all others were in its cache. `reason` says why it was empty.
+    `source` is "cache" (a cached result), "adopted" (a result that an earlier request had started)
+    or "model" (computed for this request). `prefilled` counts the tokens computed before the first
+    new one, null if the model did not run; its KV cache held all others. `reason` says why the
+    answer was empty, `message` all of this as a sentence.
     """
 
     source: Literal["model", "cache", "adopted"]
-    computed: int | None
+    prefilled: int | None
     reason: Reason | None
     message: str

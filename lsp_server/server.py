@@ -1,4 +1,4 @@
-"""The language server: what it answers, and how it runs over stdio or TCP."""
+"""The language server: its message handlers, and how it runs over stdio or TCP."""
 
 import asyncio
 import contextlib
@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from concurrent.futures import Future
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -19,30 +19,28 @@ from pygls.lsp.server import LanguageServer
 from code_context.positions import code_points
 from completion.completion_model import CompletionModel
 from completion.errors import describe
-from completion.reasons import REASONS, Reason
+from completion.reasons import REASONS
+from completion.request import CompletionResult
 from completion.scheduler import CompletionScheduler
 from completion.status import Status, StatusListener
 from lsp_server.ab_test import AbTest
 from lsp_server.documents import LARGE, Edit, Utf16Protocol, folders, snapshot
 from lsp_server.log import log_to_stderr
-from lsp_server.outcomes import Kept, Outcomes, Settled
+from lsp_server.notifications import Notifications
+from lsp_server.outcomes import Outcome, OutcomeTracker, Retention
 from lsp_server.protocol import (
     DID_ACCEPT,
-    DID_CHANGE_STATUS,
-    DID_FIND_PROMPT_WORTHLESS,
     DID_FOCUS,
     DID_PARTIALLY_ACCEPT,
     DID_REJECT,
     DID_SHOW,
-    DID_STAY_SILENT,
+    LATEST_RESULT,
     LOADING,
     OFF,
     STATISTICS,
-    WHY,
-    Silence,
-    Why,
-    WorthlessPrompt,
+    LatestResult,
 )
+from lsp_server.sequential_test import AbTestResult
 from lsp_server.settings import Settings, parse_settings
 from lsp_server.statistics import Statistics, Summary
 from lsp_server.suggestions import CompletionPosition, Suggestion, Suggestions, suggest
@@ -60,70 +58,62 @@ STATISTICS_FILE = "statistics.sqlite3"
 
 
 class AttuneServer(LanguageServer):
-    """The state of one connection."""
+    """The state of one connection. Everything here runs on the event loop."""
 
     def __init__(self, open_model: OpenModel) -> None:
         super().__init__("attune", metadata.version("attune"), protocol_cls=Utf16Protocol)
         self.open_model = open_model
         self.scheduler = CompletionScheduler()
         self.settings = Settings()
-        self.settings_problem: str | None = None
-        self.silence: Reason | None = None
-        self.prompt: str | None = None
         self.shutdown_requested = False
+        self._is_closing = False
+        self.notifications = Notifications(self.protocol.notify)
         self.statistics = Statistics(None)
-        self.comparer = AbTest(0, b"", time.monotonic)
-        self._found_worthless: set[str] = set()
-        self.outcomes = Outcomes(
-            self._settled,
-            self._kept,
+        self.ab_test = AbTest(0, b"", time.time)
+        self.outcomes = OutcomeTracker(
+            self._record_outcome,
+            self._record_retention,
             time.monotonic,
             lambda seconds, call: asyncio.get_running_loop().call_later(seconds, call),
         )
-        cast(Utf16Protocol, self.protocol).on_edit = self._edited
+        cast(Utf16Protocol, self.protocol).on_edit = self._on_edit
 
-    def _edited(self, uri: str, edit: Edit, text: str) -> None:
+    def _on_edit(self, uri: str, edit: Edit, text: str) -> None:
         self.outcomes.edited(uri, edit.start, edit.end, edit.inserted, text)
 
-    def _settled(self, settled: Settled) -> None:
-        """A suggestion has come to its end: the scheduler learns from it, and it is counted."""
-        if settled.taken:
-            self.scheduler.accepted(settled.source.number)
-        elif settled.how == "rejected":
-            self.scheduler.rejected(settled.source.number)
-        self.statistics.settled(settled)
+    def _record_outcome(self, outcome: Outcome) -> None:
+        if outcome.accepted_length:
+            self.scheduler.accepted(outcome.source.number)
+        elif outcome.kind == "rejected":
+            self.scheduler.rejected(outcome.source.number)
+        self.statistics.record(outcome)
 
-    def _kept(self, kept: Kept) -> None:
-        """An accepted text was looked at again: count it, and judge the prompt in use."""
-        self.statistics.kept(kept)
-        prompt = self.prompt
-        if prompt is None or prompt in self._found_worthless:
-            return
-        if self.statistics.summary(prompt).comparison.verdict == "worth nothing":
-            self._found_worthless.add(prompt)
-            self.protocol.notify(DID_FIND_PROMPT_WORTHLESS, WorthlessPrompt(prompt))
+    def _record_retention(self, retention: Retention) -> None:
+        self.statistics.record_retention(retention)
+        prompt = self.notifications.prompt
+        if prompt is not None and not self._is_closing:
+            self._evaluate(prompt)
 
-    def tell(self, status: Status) -> None:
-        """Send a status; a problem with the settings stays visible behind whatever follows."""
-        self.prompt = status.prompt
-        if self.settings_problem is not None and status.kind == "Normal" and not status.busy:
-            message = f"{self.settings_problem} {status.message}"
-            status = replace(status, kind="Warning", message=message)
-        self.protocol.notify(DID_CHANGE_STATUS, status)
+    def _evaluate(self, prompt: str) -> None:
+        """Ask for the A/B test's result, and notify the client if the prompt has no gain."""
+        loop = asyncio.get_running_loop()
 
-    def tell_silence(self, reason: Reason | None) -> None:
-        """Send why nothing was offered, None if something was, when it is not as it was before."""
-        if reason != self.silence:
-            self.silence = reason
-            words = None if reason is None else REASONS[reason]
-            self.protocol.notify(DID_STAY_SILENT, Silence(reason, words))
+        def report(future: "Future[AbTestResult]") -> None:
+            if (error := future.exception()) is not None:
+                logger.warning("The A/B test was not evaluated (%s).", describe(error))
+            elif future.result().verdict == "no_gain":
+                with contextlib.suppress(RuntimeError):  # the loop is closed: the client has left
+                    loop.call_soon_threadsafe(self.notifications.no_gain, prompt)
+
+        self.statistics.ab_test(prompt).add_done_callback(report)
 
     def report_server_error(self, error: Exception, source: Any) -> None:
-        """Log it; pygls would show a pop-up."""
+        """Log the error; pygls would show a pop-up."""
         logger.error("A message could not be handled (%s).", describe(error))
 
     def shutdown(self) -> None:
-        """Stop the model and the connection."""
+        """Stop the model, write what is pending and close the connection."""
+        self._is_closing = True
         self.scheduler.close()
         self.outcomes.close()
         self.statistics.close()
@@ -146,7 +136,7 @@ def create_server(open_model: OpenModel | None = None) -> AttuneServer:
     server.feature(DID_PARTIALLY_ACCEPT)(_did_partially_accept)
     server.feature(DID_REJECT)(_did_reject)
     server.feature(STATISTICS)(_statistics)
-    server.feature(WHY)(_why)
+    server.feature(LATEST_RESULT)(_latest_result)
     server.command(DID_ACCEPT)(_did_accept)
     server.feature(types.SHUTDOWN)(_shutdown)
     return server
@@ -172,43 +162,43 @@ def serve(tcp: tuple[str, int] | None = None) -> None:
 
 
 def _claim_stdout() -> BinaryIO:
-    """A private way to the client: whatever else the process prints goes to stderr."""
+    """A private copy of stdout for the protocol; all other output of the process goes to stderr."""
     sys.stdout.flush()
-    claimed = os.dup(1)
+    descriptor = os.dup(1)
     os.dup2(2, 1)
     sys.stdout = sys.stderr
-    return os.fdopen(claimed, "wb")
+    return os.fdopen(descriptor, "wb")
 
 
 def _open_model(settings: Settings, root: Path | None, report: StatusListener) -> CompletionModel:
-    # Here, because it imports torch, for which `initialize` must not wait.
+    # Imported here because it imports torch, and `initialize` must not wait for that.
     from lsp_server.model import open_model
 
     return open_model(settings, root, report)
 
 
 def _initialize(ls: AttuneServer, params: types.InitializeParams) -> None:
-    ls.settings, ls.settings_problem = parse_settings(params.initialization_options)
-    if ls.settings.statistics:
+    settings, ls.notifications.settings_problem = parse_settings(params.initialization_options)
+    ls.settings = settings
+    if settings.statistics:
         ls.statistics = Statistics(user_folder() / STATISTICS_FILE)
-    share = ls.settings.comparison_share if ls.settings.statistics else 0
-    ls.comparer = AbTest(share, os.urandom(16), time.monotonic)
+        ls.ab_test = AbTest(settings.comparison_share, os.urandom(16), time.time)
 
 
 def _initialized(ls: AttuneServer, params: types.InitializedParams) -> None:
     if not ls.settings.enable:
-        ls.tell(OFF)
+        ls.notifications.status(OFF)
         return
-    ls.tell(LOADING)
+    ls.notifications.status(LOADING)
     loop = asyncio.get_running_loop()
 
-    def tell(status: Status) -> None:
+    def report(status: Status) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: the client has left
-            loop.call_soon_threadsafe(ls.tell, status)
+            loop.call_soon_threadsafe(ls.notifications.status, status)
 
     roots = folders(ls.workspace)
     root = roots[0] if roots else None
-    ls.scheduler.open(partial(ls.open_model, ls.settings, root, tell), tell)
+    ls.scheduler.open(partial(ls.open_model, ls.settings, root, report), report)
 
 
 async def _inline_completion(
@@ -219,76 +209,83 @@ async def _inline_completion(
     position = CompletionPosition(params.text_document.uri, params.position, explicit, selected)
     return types.InlineCompletionList(
         [
-            types.InlineCompletionItem(one.text, range=one.range, command=one.command)
-            for one in await _suggest(ls, position)
+            types.InlineCompletionItem(
+                suggestion.text, range=suggestion.range, command=suggestion.command
+            )
+            for suggestion in await _suggest(ls, position)
         ]
     )
 
 
 async def _completion(ls: AttuneServer, params: types.CompletionParams) -> types.CompletionList:
-    """The same for clients without inline completion: entries of the suggestion list."""
+    """The same suggestions for clients without inline completion: suggestion list entries."""
     invoked = types.CompletionTriggerKind.Invoked
     explicit = params.context is None or params.context.trigger_kind is invoked
     position = CompletionPosition(
         params.text_document.uri, params.position, explicit, from_word=True
     )
-    return types.CompletionList(
-        is_incomplete=True, items=[_list_entry(one) for one in await _suggest(ls, position)]
-    )
+    entries = [_list_entry(suggestion) for suggestion in await _suggest(ls, position)]
+    return types.CompletionList(is_incomplete=True, items=entries)
 
 
-def _list_entry(offer: Suggestion) -> types.CompletionItem:
-    first_line = offer.text.strip().partition("\n")[0].rstrip()
+def _list_entry(suggestion: Suggestion) -> types.CompletionItem:
+    first_line = suggestion.text.strip().partition("\n")[0].rstrip()
     return types.CompletionItem(
         label=first_line,
         kind=types.CompletionItemKind.Text,
         detail="Attune",
-        documentation=offer.text,
-        sort_text="\U0010ffff",  # behind what other servers know for certain
+        documentation=suggestion.text,
+        sort_text="\U0010ffff",  # after the entries of other servers, which are certain
         filter_text=first_line,
         insert_text_format=types.InsertTextFormat.PlainText,
         insert_text_mode=types.InsertTextMode.AsIs,
-        text_edit=types.TextEdit(offer.range, offer.text),
-        command=offer.command,
+        text_edit=types.TextEdit(suggestion.range, suggestion.text),
+        command=suggestion.command,
     )
 
 
 async def _suggest(ls: AttuneServer, position: CompletionPosition) -> tuple[Suggestion, ...]:
-    """What to offer; nothing after an error, which is logged. Tells a change of silence."""
+    """The suggestions at a position; none after an error, which is logged."""
     try:
-        without_prompt = ls.comparer.is_without_prompt(position.uri)
-        found = await suggest(position, ls.workspace, ls.scheduler, ls.outcomes, without_prompt)
+        without_prompt = ls.ab_test.is_without_prompt(position.uri)
+        suggestions = await suggest(
+            position, ls.workspace, ls.scheduler, ls.outcomes, without_prompt
+        )
     except Exception as error:
         logger.error("A completion failed (%s).", describe(error))
-        found = Suggestions(reason="error")
-    if found.reason not in ("cancelled", "stale"):
-        ls.tell_silence(found.reason)
-    return found.items
+        suggestions = Suggestions(reason="error")
+    if suggestions.reason not in ("cancelled", "stale"):
+        ls.notifications.empty_reason(suggestions.reason)
+    return suggestions.items
 
 
-def _statistics(ls: AttuneServer, params: Any) -> Summary:
-    return ls.statistics.summary(ls.prompt)
+async def _statistics(ls: AttuneServer, params: Any) -> Summary:
+    return await asyncio.wrap_future(ls.statistics.summary(ls.notifications.prompt))
 
 
-def _why(ls: AttuneServer, params: Any) -> Why | None:
-    opened = snapshot(ls.workspace, str(params.textDocument.uri))
-    answer = None if opened is None else ls.scheduler.latest(opened.path)
-    if answer is None:
+def _latest_result(ls: AttuneServer, params: Any) -> LatestResult | None:
+    document = snapshot(ls.workspace, str(params.textDocument.uri))
+    result = None if document is None else ls.scheduler.latest(document.path)
+    if result is None:
         return None
-    if answer.source == "cache":
-        message = "It was known already, so nothing was computed (the cache of completions)."
-    elif answer.source == "adopted":
-        message = "An earlier request had begun to compute it, and was taken over."
-    elif answer.prefilled is None:
-        message = "The model was not asked."
+    return LatestResult(result.source, result.prefilled, result.reason, _describe_result(result))
+
+
+def _describe_result(result: CompletionResult) -> str:
+    if result.source == "cache":
+        message = "The result was in the completion cache, so nothing was computed."
+    elif result.source == "adopted":
+        message = "An earlier request had started to compute the result."
+    elif result.prefilled is None:
+        message = "The model did not run."
     else:
         message = (
-            f"The model computed {answer.prefilled} tokens before the first new one; all others "
-            "were in its cache of keys and values."
+            f"The model computed {result.prefilled} tokens before the first new one; its KV cache "
+            "held all others."
         )
-    if answer.reason is not None:
-        message += f" Nothing was offered: {REASONS[answer.reason]}."
-    return Why(answer.source, answer.prefilled, answer.reason, message)
+    if result.reason is not None:
+        message += f" There is no suggestion: {REASONS[result.reason]}."
+    return message
 
 
 def _did_accept(ls: AttuneServer, id_: str) -> None:
@@ -318,8 +315,8 @@ def _did_open(ls: AttuneServer, params: types.DidOpenTextDocumentParams) -> None
     _warm(ls, params.text_document.uri)
     if len(params.text_document.text) > LARGE:
         logger.warning(
-            "A document of %d characters is completed from the plain window: it is too large to be "
-            "parsed.",
+            "A document of %d characters is too large to be parsed; only the plain window around "
+            "the cursor is used.",
             len(params.text_document.text),
         )
 
@@ -329,9 +326,9 @@ def _did_focus(ls: AttuneServer, params: Any) -> None:
 
 
 def _warm(ls: AttuneServer, uri: str) -> None:
-    opened = snapshot(ls.workspace, uri)
-    if opened is not None and len(opened.text) <= LARGE:
-        ls.scheduler.warm(opened.text, opened.path, uri)
+    document = snapshot(ls.workspace, uri)
+    if document is not None and len(document.text) <= LARGE:
+        ls.scheduler.warm(document.text, document.path, uri)
 
 
 def _did_close(ls: AttuneServer, params: types.DidCloseTextDocumentParams) -> None:

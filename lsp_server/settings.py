@@ -1,10 +1,13 @@
-"""What a client sets in `initializationOptions`; a wrong value falls back and is told."""
+"""The settings in a client's `initializationOptions`; a wrong value is replaced and reported."""
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.alias_generators import to_camel
 
 NO_PROMPT = "none"
 """Value of the setting `prompt` for the bare model."""
@@ -12,19 +15,44 @@ NO_PROMPT = "none"
 MAX_COMPARISON_SHARE = 0.5
 
 
+def _to_path(value: Any) -> Path | None:
+    if value is None:
+        return None
+    if isinstance(value, str) and value and "\0" not in value:
+        return Path(value)
+    raise ValueError
+
+
+PromptPath = Annotated[
+    Path | None, BeforeValidator(_to_path), Field(description='a path, "none" or null')
+]
+Flag = Annotated[bool, Field(strict=True, description="true or false")]
+Share = Annotated[
+    float,
+    Field(
+        strict=True,
+        ge=0,
+        le=MAX_COMPARISON_SHARE,
+        description=f"a number from 0 to {MAX_COMPARISON_SHARE}",
+    ),
+]
+
+
 @dataclass(frozen=True)
 class Settings:
-    """The defaults stand here only; clients write the names in camel case."""
+    """The settings and the only place of their defaults; clients write the names in camel case."""
 
-    prompt: Path | None = None
+    __pydantic_config__ = ConfigDict(alias_generator=to_camel, extra="forbid")
+
+    prompt: PromptPath = None
     """Prompt file; a relative path starts at the workspace folder. None: the repository's own."""
-    enable: bool = True
-    trusted: bool = True
+    enable: Flag = True
+    trusted: Flag = True
     """Whether the user trusts the workspace; if not, its prompts serve with consent only."""
-    comparison_share: float = 0.1
-    """Share of suggestions made without the prompt, to tell what it is worth: 0 to 0.5."""
-    statistics: bool = True
-    """Count what becomes of suggestions."""
+    comparison_share: Share = 0.1
+    """Share of suggestions that are made without the prompt, for the A/B test."""
+    statistics: Flag = True
+    """Whether to keep statistics of suggestions."""
 
     @property
     def without_prompt(self) -> bool:
@@ -32,41 +60,34 @@ class Settings:
         return self.prompt == Path(NO_PROMPT)
 
 
+_ADAPTER = TypeAdapter(Settings)
+_EXPECTED = {
+    key: schema["description"] for key, schema in _ADAPTER.json_schema()["properties"].items()
+}
+_FALLBACKS = {to_camel(field.name): field.default for field in fields(Settings)}
+_FALLBACKS["trusted"] = False  # not the default: an unreadable value gives no trust
+
+
 def parse_settings(options: Any) -> tuple[Settings, str | None]:
-    """Settings from decoded JSON, and one line about what was wrong with it, None if nothing."""
+    """Settings from decoded JSON, and sentences that say what was wrong with it, or None.
+
+    An unknown setting is ignored; a wrong value is replaced by the default, `trusted` by false.
+    """
     if options is None:
         return Settings(), None
     if not isinstance(options, Mapping):
         return Settings(), "The settings must be a JSON object; the defaults are used."
-    names = {camel_case(field.name): field for field in fields(Settings)}
-    problems = [f'There is no setting "{key}".' for key in options if key not in names]
-    values: dict[str, Any] = {}
-    for key, field in names.items():
-        if key not in options:
-            continue
-        value, expected = options[key], _expected(field.name, options[key])
-        if expected is None:
-            values[field.name] = Path(value) if isinstance(value, str) else value
-        else:
-            # what nobody can read is no trust
-            values[field.name] = used = False if field.name == "trusted" else field.default
-            problems.append(f'The setting "{key}" must be {expected}; {json.dumps(used)} is used.')
-    return Settings(**values), " ".join(problems) or None
-
-
-def camel_case(name: str) -> str:
-    """The name of a setting as clients write it."""
-    first, *others = name.split("_")
-    return first + "".join(word.capitalize() for word in others)
-
-
-def _expected(name: str, value: Any) -> str | None:
-    """What a value should have been, None if it is that."""
-    if name == "prompt":
-        is_path = isinstance(value, str) and value != "" and "\0" not in value
-        return None if value is None or is_path else 'a path, "none" or null'
-    if name == "comparison_share":
-        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        in_range = is_number and 0 <= value <= MAX_COMPARISON_SHARE
-        return None if in_range else f"a number from 0 to {MAX_COMPARISON_SHARE}"
-    return None if isinstance(value, bool) else "true or false"
+    try:
+        return _ADAPTER.validate_python(options), None
+    except ValidationError as error:
+        wrong = {str(detail["loc"][0]) for detail in error.errors()}
+    problems = []
+    values = {key: value for key, value in options.items() if key not in wrong}
+    for key in options:
+        if key not in _EXPECTED:
+            problems.append(f'There is no setting "{key}".')
+        elif key in wrong:
+            values[key] = _FALLBACKS[key]
+            used = json.dumps(values[key])
+            problems.append(f'The setting "{key}" must be {_EXPECTED[key]}; {used} is used.')
+    return _ADAPTER.validate_python(values), " ".join(problems)

@@ -1,208 +1,261 @@
-"""Counts of what became of suggestions, on this machine alone and without any code.
+"""Statistics of suggestion outcomes, kept on this machine only and without any code.
 
-One row for each suggestion in a SQLite file; the newest `MAX_ROWS` are kept.
+A SQLite file holds one row for each suggestion, the newest `MAX_ROWS` of them. One thread owns the
+connection, so the event loop never waits for the file.
 """
 
 import logging
-import math
 import sqlite3
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import NormalDist, fmean, variance
-from typing import Any, Literal
+from typing import Any
 
-from lsp_server.outcomes import KEPT_AFTER_S, Kept, Settled
+from lsp_server.ab_test import PERIOD_S, period
+from lsp_server.outcomes import RETENTION_S, Outcome, OutcomeKind, Retention
+from lsp_server.sequential_test import AbTestResult, ClusteredMean, ab_test_result
 
 logger = logging.getLogger(__name__)
 
 MAX_ROWS = 200_000
 
-ENOUGH = 100
-"""Suggestions of each kind before a verdict: about a day of typing for the smaller share."""
+COMPARED_AFTER_S = 120
+"""The A/B test compares the characters that are retained after so many seconds."""
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS suggestions (
     number INTEGER PRIMARY KEY,
     id TEXT NOT NULL UNIQUE,
-    settled_at REAL NOT NULL,   -- seconds since 1970
+    settled_at REAL NOT NULL,   -- time of the outcome, seconds since 1970
     suffix TEXT NOT NULL,       -- of the file's name
     prompt TEXT,                -- name of the prompt in use, null without one
-    compared INTEGER NOT NULL,  -- 1: made without the prompt, for comparison
-    how TEXT NOT NULL,
-    offered INTEGER NOT NULL,   -- code points
-    taken INTEGER NOT NULL,
-    kept_15 INTEGER, kept_120 INTEGER, kept_600 INTEGER
+    compared INTEGER NOT NULL,  -- 1: made without the prompt, for the A/B test
+    how TEXT NOT NULL,          -- kind of the outcome
+    offered INTEGER NOT NULL,   -- length in code points
+    taken INTEGER NOT NULL,     -- accepted code points
+    kept_15 INTEGER, kept_120 INTEGER, kept_600 INTEGER  -- retained code points
 )
 """
 
-Verdict = Literal["unknown", "worth it", "worth nothing"]
+INSERT = """
+INSERT INTO suggestions (id, settled_at, suffix, prompt, compared, how, offered, taken)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+"""
+
+UPDATE = """
+UPDATE suggestions SET
+    kept_15 = CASE ?2 WHEN 15 THEN ?1 ELSE kept_15 END,
+    kept_120 = CASE ?2 WHEN 120 THEN ?1 ELSE kept_120 END,
+    kept_600 = CASE ?2 WHEN 600 THEN ?1 ELSE kept_600 END
+WHERE id = ?3
+RETURNING prompt, compared, settled_at
+"""
+
+# What nobody accepted is not retained either.
+AGGREGATE = """
+SELECT compared, CAST(settled_at / ?2 AS INTEGER), how, COUNT(*), SUM(taken),
+    COUNT(kept_15), SUM(kept_15), COUNT(kept_120), SUM(kept_120), COUNT(kept_600), SUM(kept_600)
+FROM (
+    SELECT compared, settled_at, how, taken,
+        CASE taken WHEN 0 THEN 0 ELSE kept_15 END AS kept_15,
+        CASE taken WHEN 0 THEN 0 ELSE kept_120 END AS kept_120,
+        CASE taken WHEN 0 THEN 0 ELSE kept_600 END AS kept_600
+    FROM suggestions WHERE prompt IS ?1
+)
+GROUP BY 1, 2, 3
+"""
+
+DELETE = "DELETE FROM suggestions WHERE number <= (SELECT MAX(number) FROM suggestions) - ?"
 
 
 @dataclass(frozen=True)
-class Arm:
-    """Suggestions that were made with the prompt, or without; `kept_…` are means of code points
-    per suggestion, None before the first could be looked at."""
+class ArmSummary:
+    """Suggestions of one arm of the A/B test.
+
+    `retained_after_…`: mean of code points per suggestion, None before the first measurement.
+    """
 
     suggestions: int
     accepted: int
     partially_accepted: int
     rejected: int
-    characters_taken: int
-    kept_after_15_s: float | None
-    kept_after_120_s: float | None
-    kept_after_600_s: float | None
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Kept characters per suggestion, with the prompt minus without, and its 95 % interval."""
-
-    verdict: Verdict
-    difference: float | None = None
-    low: float | None = None
-    high: float | None = None
+    characters_accepted: int
+    retained_after_15_s: float | None
+    retained_after_120_s: float | None
+    retained_after_600_s: float | None
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What a statistics page shows. `file` is None where nothing is kept."""
+    """The content of a statistics page. `file` is None if no statistics are kept."""
 
     file: str | None
     prompt: str | None
-    with_prompt: Arm
-    without_prompt: Arm
-    comparison: Comparison
+    with_prompt: ArmSummary
+    without_prompt: ArmSummary
+    ab_test: AbTestResult
 
-    def to_json(self) -> dict[str, Any]:
-        """The same, for JSON."""
-        return asdict(self)
+
+@dataclass
+class _Arm:
+    """Running sums of one arm: adding a suggestion or a measurement costs O(1)."""
+
+    suggestions: dict[OutcomeKind, int] = field(default_factory=dict)
+    characters_accepted: int = 0
+    retention: dict[int, ClusteredMean] = field(
+        default_factory=lambda: {seconds: ClusteredMean() for seconds in RETENTION_S}
+    )
+
+    def add(self, kind: OutcomeKind, count: int, characters_accepted: int) -> None:
+        self.suggestions[kind] = self.suggestions.get(kind, 0) + count
+        self.characters_accepted += characters_accepted
+
+    def summary(self) -> ArmSummary:
+        return ArmSummary(
+            sum(self.suggestions.values()),
+            self.suggestions.get("accepted", 0),
+            self.suggestions.get("partially accepted", 0),
+            self.suggestions.get("rejected", 0),
+            self.characters_accepted,
+            *(self.retention[seconds].mean for seconds in RETENTION_S),
+        )
+
+
+_Arms = tuple[_Arm, _Arm]  # with the prompt, without it: indexed by `without_prompt`
+
+
+def _ab_test(arms: _Arms) -> AbTestResult:
+    with_prompt, without = (arm.retention[COMPARED_AFTER_S] for arm in arms)
+    return ab_test_result(with_prompt, without)
 
 
 class Statistics:
-    """The counts of one file, or of nothing where `path` is None or cannot be written.
+    """The statistics in one file, or none where `path` is None or cannot be written.
 
-    `clock` gives seconds since 1970.
+    `clock` gives seconds since 1970. Methods return at once; their work is done on a thread, in the
+    order of the calls.
     """
 
     def __init__(self, path: Path | None, clock: Callable[[], float] = time.time) -> None:
         self._path = path
         self._clock = clock
-        self._rows = None if path is None else _opened(path)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="attune-statistics")
+        self._connection: sqlite3.Connection | None = None
+        self._arms: dict[str | None, _Arms] = {}
+        self._closed = False
+        if path is not None:
+            self._thread.submit(self._open, path)
 
-    def settled(self, settled: Settled) -> None:
-        """Count a suggestion that has come to its end; one that nobody read is none."""
-        if self._rows is None or settled.how == "dropped":
-            return
-        source = settled.source
-        self._write(
-            "INSERT OR IGNORE INTO suggestions "
-            "(id, settled_at, suffix, prompt, compared, how, offered, taken) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                settled.id,
-                self._clock(),
-                source.suffix,
-                source.prompt,
-                source.compared,
-                settled.how,
-                settled.offered,
-                settled.taken,
-            ),
-        )
+    def record(self, outcome: Outcome) -> None:
+        """Count a suggestion that has ended, unless it was ignored."""
+        if outcome.kind != "ignored":
+            self._write(self._insert, outcome, self._clock())
 
-    def kept(self, kept: Kept) -> None:
-        """Note how much of an accepted text still stood."""
-        self._write(
-            "UPDATE suggestions SET "
-            "kept_15 = CASE ?2 WHEN 15 THEN ?1 ELSE kept_15 END, "
-            "kept_120 = CASE ?2 WHEN 120 THEN ?1 ELSE kept_120 END, "
-            "kept_600 = CASE ?2 WHEN 600 THEN ?1 ELSE kept_600 END "
-            "WHERE id = ?3",
-            (kept.characters, kept.seconds, kept.id),
-        )
+    def record_retention(self, retention: Retention) -> None:
+        """Note how much of an accepted text was retained."""
+        self._write(self._update, retention)
 
-    def summary(self, prompt: str | None) -> Summary:
-        """The figures for a prompt by its name, and for the comparison made while it served."""
-        with_prompt, without = (self._of(prompt, compared) for compared in (False, True))
-        file = None if self._rows is None else str(self._path)
-        kept, kept_without = (
-            [row[KEPT_AFTER_S[1]] for row in rows] for rows in (with_prompt, without)
-        )
-        comparison = compare(kept, kept_without)
-        return Summary(file, prompt, _arm(with_prompt), _arm(without), comparison)
+    def ab_test(self, prompt: str) -> "Future[AbTestResult]":
+        """The A/B test's result so far. Costs O(1) but for the first call for a prompt."""
+        return self._thread.submit(lambda: _ab_test(self._sums(prompt)))
+
+    def summary(self, prompt: str | None) -> "Future[Summary]":
+        """The figures for a prompt by its name, read from the file.
+
+        The file may also hold rows of other servers, such as another window's.
+        """
+        return self._thread.submit(self._summary, prompt)
 
     def close(self) -> None:
-        """Write what is left, and drop the oldest rows beyond the limit."""
-        if self._rows is not None:
-            self._write(
-                "DELETE FROM suggestions WHERE number <= (SELECT MAX(number) FROM suggestions) - ?",
-                (MAX_ROWS,),
-            )
-            self._rows.close()
-            self._rows = None
+        """Finish pending writes, and delete the oldest rows beyond the limit."""
+        if not self._closed:
+            self._write(self._finish)
+            self._closed = True
+            self._thread.shutdown()
 
-    def _of(self, prompt: str | None, compared: bool) -> list[dict[Any, Any]]:
-        if self._rows is None:
-            return []
-        found = self._rows.execute(
-            "SELECT how, taken, kept_15, kept_120, kept_600 FROM suggestions "
-            "WHERE prompt IS ? AND compared = ?",
-            (prompt, compared),
-        )
-        keys = ("how", "taken", *KEPT_AFTER_S)
-        rows = [dict(zip(keys, row, strict=True)) for row in found]
-        for row in rows:
-            if not row["taken"]:  # nothing was inserted, so nothing is kept
-                row.update(dict.fromkeys(KEPT_AFTER_S, 0))
-        return rows
+    def _write(self, work: Callable[..., None], *arguments: Any) -> None:
+        """Write on the thread. A failure is only logged: it must not disturb the user."""
 
-    def _write(self, statement: str, values: tuple[Any, ...]) -> None:
-        """Write one row; statistics never disturb the typing, so a failure is only logged."""
-        if self._rows is None:
+        def attempt() -> None:
+            try:
+                work(*arguments)
+            except sqlite3.Error as error:
+                logger.warning("The statistics were not written (%s).", type(error).__name__)
+
+        if self._path is not None and not self._closed:
+            self._thread.submit(attempt)
+
+    def _open(self, path: Path) -> None:
+        self._connection = _opened(path)
+
+    def _insert(self, outcome: Outcome, now: float) -> None:
+        if self._connection is None:
             return
-        try:
-            self._rows.execute(statement, values)
-        except sqlite3.Error as error:
-            logger.warning("The statistics were not written (%s).", type(error).__name__)
+        source, kind, accepted = outcome.source, outcome.kind, outcome.accepted_length
+        self._connection.execute(
+            INSERT,
+            (
+                outcome.id,
+                now,
+                source.suffix,
+                source.prompt,
+                source.without_prompt,
+                kind,
+                outcome.length,
+                accepted,
+            ),
+        )
+        if source.prompt in self._arms:
+            arm = self._arms[source.prompt][source.without_prompt]
+            arm.add(kind, 1, accepted)
+            if not accepted:
+                for mean in arm.retention.values():
+                    mean.add(period(now), 1, 0)
 
+    def _update(self, retention: Retention) -> None:
+        if self._connection is None:
+            return
+        values = (retention.characters, retention.seconds, retention.id)
+        for prompt, without_prompt, time_of_outcome in self._connection.execute(UPDATE, values):
+            if prompt in self._arms:
+                mean = self._arms[prompt][without_prompt].retention[retention.seconds]
+                mean.add(period(time_of_outcome), 1, retention.characters)
 
-def compare(with_prompt: Iterable[float | None], without: Iterable[float | None]) -> Comparison:
-    """Compare kept characters per suggestion by Welch's interval for a difference of means.
+    def _finish(self) -> None:
+        if self._connection is not None:
+            connection, self._connection = self._connection, None
+            try:
+                connection.execute(DELETE, (MAX_ROWS,))
+            finally:
+                connection.close()
 
-    None values are not known yet. Worth it: the interval lies above zero. Worth nothing: with
-    `ENOUGH` suggestions of each kind there is no gain on average.
-    """
-    sides = [[one for one in side if one is not None] for side in (with_prompt, without)]
-    if min(map(len, sides)) < ENOUGH:
-        return Comparison("unknown")
-    difference = fmean(sides[0]) - fmean(sides[1])
-    error = math.sqrt(sum(variance(side) / len(side) for side in sides))
-    reach = NormalDist().inv_cdf(0.975) * error
-    verdict: Verdict = "unknown"
-    if difference - reach > 0:
-        verdict = "worth it"
-    elif difference <= 0:
-        verdict = "worth nothing"
-    return Comparison(verdict, difference, difference - reach, difference + reach)
+    def _summary(self, prompt: str | None) -> Summary:
+        self._arms.pop(prompt, None)
+        arms = self._sums(prompt)
+        file = None if self._connection is None else str(self._path)
+        with_prompt, without = (arm.summary() for arm in arms)
+        return Summary(file, prompt, with_prompt, without, _ab_test(arms))
 
-
-def _arm(rows: list[dict[Any, Any]]) -> Arm:
-    hows = [row["how"] for row in rows]
-    kept = ([row[seconds] for row in rows if row[seconds] is not None] for seconds in KEPT_AFTER_S)
-    return Arm(
-        len(rows),
-        hows.count("accepted"),
-        hows.count("partially accepted"),
-        hows.count("rejected"),
-        sum(row["taken"] for row in rows),
-        *(fmean(values) if values else None for values in kept),
-    )
+    def _sums(self, prompt: str | None) -> _Arms:
+        """The running sums of a prompt, aggregated from the file at first."""
+        if prompt not in self._arms:
+            arms = (_Arm(), _Arm())
+            rows: Iterable[Any] = ()
+            if self._connection is not None:
+                rows = self._connection.execute(AGGREGATE, (prompt, PERIOD_S))
+            for without_prompt, cluster, kind, count, accepted, *retention in rows:
+                arm = arms[without_prompt]
+                arm.add(kind, count, accepted)
+                for index, mean in enumerate(arm.retention.values()):
+                    mean.add(cluster, retention[2 * index], retention[2 * index + 1] or 0)
+            self._arms[prompt] = arms
+        return self._arms[prompt]
 
 
 def _opened(path: Path) -> sqlite3.Connection | None:
-    """The file, made if it is missing; one that is no database is set aside."""
+    """A connection to the file, created if it is missing. A file that is no database is renamed."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -211,16 +264,15 @@ def _opened(path: Path) -> sqlite3.Connection | None:
             if isinstance(error, sqlite3.OperationalError):
                 raise
             path.replace(path.with_name(path.name + ".damaged"))
-            logger.warning("The statistics were damaged; they were set aside and begin anew.")
+            logger.warning("The statistics file was damaged; it was renamed and a new one begun.")
             return _connected(path)
     except (OSError, sqlite3.Error) as error:
-        logger.warning("There are no statistics (%s).", type(error).__name__)
+        logger.warning("No statistics are kept (%s).", type(error).__name__)
         return None
 
 
 def _connected(path: Path) -> sqlite3.Connection:
-    # Autocommit; in WAL mode without waiting for the disk, because the event loop waits for it.
-    connection = sqlite3.connect(path, isolation_level=None, timeout=0.2)
+    connection = sqlite3.connect(path, isolation_level=None)  # None: autocommit
     try:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")

@@ -13,7 +13,7 @@ from completion.reasons import Reason
 from completion.request import CompletionRequest
 from completion.scheduler import CompletionScheduler
 from lsp_server.documents import Edit, edit_of, excerpt, line_index, open_texts, snapshot
-from lsp_server.outcomes import Outcomes, Source
+from lsp_server.outcomes import OutcomeTracker, Source
 from lsp_server.protocol import DID_ACCEPT
 
 WORD = re.compile(r"\w*\Z")
@@ -58,12 +58,12 @@ async def suggest(
     at: CompletionPosition,
     workspace: Workspace,
     scheduler: CompletionScheduler,
-    outcomes: Outcomes,
+    outcomes: OutcomeTracker,
     without_prompt: bool = False,
 ) -> Suggestions:
     """The suggestions at a position; none if the document has changed since.
 
-    `without_prompt`: serve with the bare model, for an A/B comparison.
+    `without_prompt`: serve with the bare model, for the A/B test.
     """
     document = snapshot(workspace, at.uri)
     if document is None:
@@ -92,7 +92,7 @@ async def suggest(
     texts = [edit.inserted + completion for completion in completions]
     compared = without_prompt and result.prompt is not None
     source = Source(PurePath(document.path).suffix, result.number, result.prompt, compared)
-    ids = outcomes.offer(at.uri, edit.start, cursor, texts, document.text, source)
+    ids = outcomes.track(at.uri, edit.start, cursor, texts, document.text, source)
     ranges = [_range(lines, document.text, edit, completion) for completion in completions]
     return Suggestions(
         tuple(

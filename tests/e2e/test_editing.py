@@ -5,8 +5,10 @@ import sqlite3
 
 import pytest
 
+from lsp_server.ab_test import PERIOD_S
+from lsp_server.sequential_test import MIN_CLUSTERS
 from lsp_server.server import STATISTICS_FILE
-from lsp_server.statistics import ENOUGH, SCHEMA
+from lsp_server.statistics import SCHEMA
 
 pytestmark = pytest.mark.e2e
 
@@ -308,16 +310,22 @@ def test_accepted_parts_are_told(play, workspace, scripted, attune_home):
     rows.close()
 
 
-def test_rollback_of_a_prompt_that_is_worth_nothing(play, workspace, scripted, attune_home):
-    """As many suggestions with the prompt as without it, and none of either was kept."""
+def test_rollback_of_a_prompt_without_gain(play, workspace, scripted, attune_home):
+    """Enough suggestions for a verdict: all with the prompt were rejected, all without accepted."""
     attune_home.mkdir()
     with sqlite3.connect(attune_home / STATISTICS_FILE) as rows:
         rows.execute(SCHEMA)
         rows.executemany(
             "INSERT INTO suggestions "
-            "(id, settled_at, suffix, prompt, compared, how, offered, taken)"
-            " VALUES (?, 0, '.py', 'team@1234', ?, 'rejected', 9, 0)",
-            [(str(number), number % 2) for number in range(2 * ENOUGH)],
+            "(id, settled_at, suffix, prompt, compared, how, offered, taken, kept_120)"
+            " VALUES (?, ?, '.py', 'team@1234', ?, ?, 9, ?, ?)",
+            [
+                (str(number), PERIOD_S * number, without_prompt, kind, length, length)
+                for number in range(2 * MIN_CLUSTERS)
+                for without_prompt, kind, length in [
+                    (1, "accepted", 9) if number % 2 else (0, "rejected", 0)
+                ]
+            ],
         )
     rows.close()
     result = play(

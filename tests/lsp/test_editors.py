@@ -52,7 +52,7 @@ async def test_acceptance_is_read_from_the_edits(connect):
     insert(session, uri, 2, item.insert_text)
     counted = (await statistics(session)).with_prompt
     assert (counted.suggestions, counted.accepted) == (1, 1)
-    assert counted.characters_taken == len(item.insert_text)
+    assert counted.characters_accepted == len(item.insert_text)
     assert await session.end() == 0
 
     again = await connect()
@@ -60,7 +60,7 @@ async def test_acceptance_is_read_from_the_edits(connect):
     await again.settled()
     counted = (await statistics(again)).with_prompt
     assert counted.accepted == 1
-    assert counted.kept_after_600_s == len(item.insert_text)
+    assert counted.retained_after_600_s == len(item.insert_text)
     assert await again.end() == 0
 
 

@@ -14,7 +14,7 @@ export async function explain(place: Place, { document, selection }: TextEditor,
   // Columns of attune count code points, those of VS Code UTF-16 units.
   const column = [...document.lineAt(line).text.slice(0, character)].length + 1;
   const where = `${document.uri.fsPath}:${line + 1}:${column}`;
-  const served = await server.why(document);
+  const served = await server.latestResult(document);
   const told = served === undefined ? [] : ["--served", served];
   const problem = await showWrittenPage(place, "Why", (page) => ["why", where, "--html", page, ...told]);
   if (problem !== undefined) {

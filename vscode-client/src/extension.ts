@@ -66,8 +66,8 @@ export function activate(context: ExtensionContext): void {
       serving = status.busy ? null : (status.prompt ?? null);
       lookForDrift();
     },
-    silence: (message) => statusBar.showSilence(message),
-    promptIsWorthless: (prompt) => void offerRollback(prompt, () => showStatistics(started)),
+    emptyReason: (message) => statusBar.showSilence(message),
+    promptHasNoGain: (prompt) => void offerRollback(prompt, () => showStatistics(started)),
   });
   server = started;
   let enabled = readSettings().enable;

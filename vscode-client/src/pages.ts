@@ -1,6 +1,6 @@
 /** Pages for web views: static HTML without scripts, in the colours of the editor's theme. Knows nothing of VS Code. */
 
-import type { Arm, Statistics } from "./protocol";
+import type { ArmSummary, Statistics } from "./protocol";
 
 const STYLE = `
   body { font-family: var(--vscode-font-family); color: var(--vscode-foreground); max-width: 60em; margin: 2em auto; padding: 0 1em; }
@@ -27,10 +27,10 @@ function table(head: string[], rows: string[][]): string {
 
 /** The figures of the user's own typing, with and without the prompt. */
 export function statisticsPage(statistics: Statistics): string {
-  const { with_prompt, without_prompt, comparison } = statistics;
+  const { with_prompt, without_prompt, ab_test } = statistics;
   const value = (number: number | null) => (number === null ? "–" : number.toFixed(1));
-  const row = (name: string, of: (arm: Arm) => string) => [name, of(with_prompt), of(without_prompt)];
-  const share = (of: (arm: Arm) => number) => (arm: Arm) =>
+  const row = (name: string, of: (arm: ArmSummary) => string) => [name, of(with_prompt), of(without_prompt)];
+  const share = (of: (arm: ArmSummary) => number) => (arm: ArmSummary) =>
     arm.suggestions === 0 ? "–" : `${of(arm)} (${Math.round((100 * of(arm)) / arm.suggestions)} %)`;
   const body = table(
     ["", statistics.prompt === null ? "with a prompt" : `with prompt ${statistics.prompt}`, "without, for comparison"],
@@ -39,22 +39,22 @@ export function statisticsPage(statistics: Statistics): string {
       row("accepted", share((arm) => arm.accepted)),
       row("accepted in part", share((arm) => arm.partially_accepted)),
       row("rejected", share((arm) => arm.rejected)),
-      row("characters taken", (arm) => String(arm.characters_taken)),
-      row("kept after 15 s, per suggestion", (arm) => value(arm.kept_after_15_s)),
-      row("kept after 2 min", (arm) => value(arm.kept_after_120_s)),
-      row("kept after 10 min", (arm) => value(arm.kept_after_600_s)),
+      row("characters accepted", (arm) => String(arm.characters_accepted)),
+      row("kept after 15 s, per suggestion", (arm) => value(arm.retained_after_15_s)),
+      row("kept after 2 min", (arm) => value(arm.retained_after_120_s)),
+      row("kept after 10 min", (arm) => value(arm.retained_after_600_s)),
     ],
   );
   const difference =
-    comparison.difference === null
+    ab_test.difference === null
       ? ""
-      : ` Kept characters per suggestion, with minus without: ${value(comparison.difference)}` +
-        ` (95 % interval ${value(comparison.low)} to ${value(comparison.high)}).`;
+      : ` Kept characters per suggestion, with minus without: ${value(ab_test.difference)}` +
+        ` (95 % interval ${value(ab_test.low)} to ${value(ab_test.high)}).`;
   const verdict = {
     unknown: "There is not enough typing yet to tell what the prompt is worth to you.",
-    "worth it": "The prompt is worth it: more of what it suggests stays in your code.",
-    "worth nothing": "Your typing shows no gain from the prompt.",
-  }[comparison.verdict];
+    gain: "The prompt helps: more of what is suggested stays in your code.",
+    no_gain: "Your typing shows no gain from the prompt.",
+  }[ab_test.verdict];
   const where = statistics.file === null ? "Statistics are off." : `These counts are kept in ${statistics.file}, on this machine alone, without any code.`;
   return page("Attune statistics", `<p><strong>${escapeHtml(verdict + difference)}</strong></p>${body}<p>${escapeHtml(where)}</p>`);
 }

@@ -15,26 +15,27 @@ export function promptName(prompt: string): string {
   return prompt.replace(/@[0-9a-f]*$/, "");
 }
 
-/** Why the latest request offered nothing, as a code and in words; null: it offered something. */
-export interface Silence {
+/** Why the latest request had an empty answer, as a code and in words; null: it had a suggestion. */
+export interface EmptyReason {
   readonly reason: string | null;
   readonly message: string | null;
 }
 
-/** Figures of the suggestions that were made with the prompt or without it; characters are per suggestion. */
-export interface Arm {
+/** Suggestions of one arm of the A/B test; retained characters are means per suggestion. */
+export interface ArmSummary {
   readonly suggestions: number;
   readonly accepted: number;
   readonly partially_accepted: number;
   readonly rejected: number;
-  readonly characters_taken: number;
-  readonly kept_after_15_s: number | null;
-  readonly kept_after_120_s: number | null;
-  readonly kept_after_600_s: number | null;
+  readonly characters_accepted: number;
+  readonly retained_after_15_s: number | null;
+  readonly retained_after_120_s: number | null;
+  readonly retained_after_600_s: number | null;
 }
 
-export interface Comparison {
-  readonly verdict: "unknown" | "worth it" | "worth nothing";
+/** Retained characters per suggestion, with the prompt minus without it, and the ends of the confidence sequence. */
+export interface AbTestResult {
+  readonly verdict: "unknown" | "gain" | "no_gain";
   readonly difference: number | null;
   readonly low: number | null;
   readonly high: number | null;
@@ -43,14 +44,14 @@ export interface Comparison {
 export interface Statistics {
   readonly file: string | null;
   readonly prompt: string | null;
-  readonly with_prompt: Arm;
-  readonly without_prompt: Arm;
-  readonly comparison: Comparison;
+  readonly with_prompt: ArmSummary;
+  readonly without_prompt: ArmSummary;
+  readonly ab_test: AbTestResult;
 }
 
 export const didChangeStatus = new NotificationType<Status>("attune/didChangeStatus");
-export const didStaySilent = new NotificationType<Silence>("attune/didStaySilent");
-export const didFindPromptWorthless = new NotificationType<{ readonly prompt: string }>("attune/didFindPromptWorthless");
+export const didChangeEmptyReason = new NotificationType<EmptyReason>("attune/didChangeEmptyReason");
+export const didFindNoGain = new NotificationType<{ readonly prompt: string }>("attune/didFindNoGain");
 export const didFocus = new NotificationType<{ readonly textDocument: { readonly uri: string } }>("textDocument/didFocus");
 
 /** UTF-16 units from the start of the item's text, all accepted so far. */
@@ -61,13 +62,15 @@ export interface PartialAcceptance {
 
 export const didPartiallyAccept = new NotificationType<PartialAcceptance>("textDocument/didPartiallyAcceptCompletion");
 
-/** What served the latest answer in a document; null: there was none. */
-export interface Why {
+/** How the latest answer in a document came about. */
+export interface LatestResult {
   readonly source: "model" | "cache" | "adopted";
-  readonly computed: number | null;
+  readonly prefilled: number | null;
   readonly reason: string | null;
   readonly message: string;
 }
 
-export const why = new RequestType<{ readonly textDocument: { readonly uri: string } }, Why | null, void>("attune/why");
+export const latestResult = new RequestType<{ readonly textDocument: { readonly uri: string } }, LatestResult | null, void>(
+  "attune/latestResult",
+);
 export const statistics = new RequestType<Record<string, never>, Statistics, void>("attune/statistics");

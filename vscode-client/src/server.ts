@@ -15,15 +15,15 @@ import {
 import { Backoff } from "./backoff";
 import { completedLanguages } from "./languages";
 import {
+  didChangeEmptyReason,
   didChangeStatus,
-  didFindPromptWorthless,
+  didFindNoGain,
   didFocus,
   didPartiallyAccept,
-  didStaySilent,
+  latestResult,
   type Status,
   type Statistics,
   statistics,
-  why,
 } from "./protocol";
 import { attune } from "./serverCommand";
 import { readSettings, type Settings } from "./settings";
@@ -36,8 +36,8 @@ const SEE_LOG = "see “Attune: Show Log”, then run “Attune: Restart Server�
 /** Hears what the server tells. */
 export interface Listener {
   status(status: Status): void;
-  silence(message: string | null): void;
-  promptIsWorthless(prompt: string): void;
+  emptyReason(message: string | null): void;
+  promptHasNoGain(prompt: string): void;
 }
 
 /** A client whose failures appear in the log and the status bar, never as a pop-up. */
@@ -85,13 +85,13 @@ export class Server {
     return this.client?.isRunning() ? this.client.sendRequest(statistics, {}) : undefined;
   }
 
-  /** What served the latest answer in a document, in words; undefined if there was none. */
-  async why(document: TextDocument): Promise<string | undefined> {
+  /** How the latest answer in a document came about, in words; undefined if there was none. */
+  async latestResult(document: TextDocument): Promise<string | undefined> {
     if (!this.client?.isRunning()) {
       return undefined;
     }
     const uri = this.client.code2ProtocolConverter.asUri(document.uri);
-    return (await this.client.sendRequest(why, { textDocument: { uri } }))?.message;
+    return (await this.client.sendRequest(latestResult, { textDocument: { uri } }))?.message;
   }
 
   /** The document is looked at now: the server may compute ahead what its first request will need. */
@@ -174,8 +174,8 @@ export class Server {
       }
     };
     client.onNotification(didChangeStatus, heard((status) => this.listener.status(status)));
-    client.onNotification(didStaySilent, heard(({ message }) => this.listener.silence(message)));
-    client.onNotification(didFindPromptWorthless, heard(({ prompt }) => this.listener.promptIsWorthless(prompt)));
+    client.onNotification(didChangeEmptyReason, heard(({ message }) => this.listener.emptyReason(message)));
+    client.onNotification(didFindNoGain, heard(({ prompt }) => this.listener.promptHasNoGain(prompt)));
     client.onDidChangeState(({ newState }) => {
       if (newState === State.StartFailed) {
         this.crashed(client);

@@ -1,16 +1,16 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { escapeHtml, statisticsPage } from "../src/pages";
-import type { Arm } from "../src/protocol";
+import type { ArmSummary } from "../src/protocol";
 
 test("statistics compare both arms and hide nothing that is missing", () => {
-  const empty: Arm = {
-    suggestions: 0, accepted: 0, partially_accepted: 0, rejected: 0, characters_taken: 0,
-    kept_after_15_s: null, kept_after_120_s: null, kept_after_600_s: null,
+  const empty: ArmSummary = {
+    suggestions: 0, accepted: 0, partially_accepted: 0, rejected: 0, characters_accepted: 0,
+    retained_after_15_s: null, retained_after_120_s: null, retained_after_600_s: null,
   };
-  const some = { ...empty, suggestions: 4, accepted: 1, kept_after_15_s: 12.25 };
-  const comparison = { verdict: "unknown", difference: null, low: null, high: null } as const;
-  const page = statisticsPage({ file: null, prompt: "team", with_prompt: some, without_prompt: empty, comparison });
+  const some = { ...empty, suggestions: 4, accepted: 1, retained_after_15_s: 12.25 };
+  const ab_test = { verdict: "unknown", difference: null, low: null, high: null } as const;
+  const page = statisticsPage({ file: null, prompt: "team", with_prompt: some, without_prompt: empty, ab_test });
   assert.match(page, /default-src 'none'/); // no script, and nothing from outside
   assert.match(page, /with prompt team/);
   assert.match(page, /1 \(25 %\)/);

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -22,8 +22,8 @@ class Client:
     def __init__(self, server) -> None:
         self.server = server
         self.statuses: list[dict] = []
-        self.silences: list[dict] = []
-        self.worthless: list[str] = []
+        self.empty_reasons: list[dict] = []
+        self.without_gain: list[str] = []
         self._arrived = asyncio.Event()
         self._answers: dict[int, asyncio.Future] = {}
         server.protocol.set_writer(self, include_headers=False)
@@ -33,14 +33,15 @@ class Client:
         if "id" in message and "method" not in message:
             self._answers[message["id"]].set_result(message)
             return
-        if message["method"] == "attune/didStaySilent":
-            self.silences.append(message["params"])
-            return
-        if message["method"] == "attune/didFindPromptWorthless":
-            self.worthless.append(message["params"]["prompt"])
-            return
-        assert message["method"] == "attune/didChangeStatus", message
-        self.statuses.append(message["params"])
+        match message["method"]:
+            case "attune/didChangeEmptyReason":
+                self.empty_reasons.append(message["params"])
+            case "attune/didFindNoGain":
+                self.without_gain.append(message["params"]["prompt"])
+            case "attune/didChangeStatus":
+                self.statuses.append(message["params"])
+            case _:
+                raise AssertionError(message)
         self._arrived.set()
 
     def close(self) -> None:
@@ -63,7 +64,11 @@ class Client:
 
     async def settled(self) -> None:
         """Wait for a status that is not busy."""
-        while not any(not status["busy"] for status in self.statuses):
+        await self.until(lambda: any(not status["busy"] for status in self.statuses))
+
+    async def until(self, is_true: Callable[[], bool]) -> None:
+        """Wait for notifications until the condition holds."""
+        while not is_true():
             await self._arrived.wait()
             self._arrived.clear()
 

@@ -1,4 +1,4 @@
-"""What became of a suggestion, told from the edits behind it."""
+"""Suggestion outcomes from the edits that follow."""
 
 import heapq
 import itertools
@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lsp_server.outcomes import KEPT_AFTER_S, Kept, Outcomes, Settled, Source
+from lsp_server.outcomes import RETENTION_S, Outcome, OutcomeTracker, Retention, Source
 
 URI = "file:///work/space/module.py"
 
 
 class Clock:
-    """Time that passes when the test says so."""
+    """A clock that the test advances."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -48,217 +48,219 @@ class Editor:
         before, _, after = text.partition("$0")
         self.text, self.cursor = before + after, len(before)
         self.clock = clock or Clock()
-        self.told: list[Settled | Kept] = []
-        tell = self.told.append
-        self.outcomes = Outcomes(tell, tell, lambda: self.clock.now, self.clock.later)
+        self.ended: list[Outcome] = []
+        self.measured: list[Retention] = []
+        self.tracker = OutcomeTracker(
+            self.ended.append, self.measured.append, lambda: self.clock.now, self.clock.later
+        )
 
-    def offer(self, *texts: str) -> list[str]:
-        ids = self.outcomes.offer(
+    def suggest(self, *texts: str) -> list[str]:
+        ids = self.tracker.track(
             URI, self.cursor, self.cursor, list(texts), self.text, Source("python")
         )
         self.clock.pass_(1)
         return ids
 
     def type(self, text: str) -> None:
-        for one in text:
-            self.replace(self.cursor, self.cursor, one)
+        for character in text:
+            self.replace(self.cursor, self.cursor, character)
 
     def replace(self, start: int, end: int, text: str) -> None:
         self.text = self.text[:start] + text + self.text[end:]
         self.cursor = start + len(text)
-        self.outcomes.edited(URI, start, end, text, self.text)
+        self.tracker.edited(URI, start, end, text, self.text)
 
     def insert(self, text: str) -> None:
         self.replace(self.cursor, self.cursor, text)
 
     @property
-    def settled(self) -> list[tuple[str, int]]:
-        return [(one.how, one.taken) for one in self.told if isinstance(one, Settled)]
+    def outcomes(self) -> list[tuple[str, int]]:
+        return [(outcome.kind, outcome.accepted_length) for outcome in self.ended]
 
     @property
-    def kept(self) -> list[tuple[int, int]]:
-        return [(one.seconds, one.characters) for one in self.told if isinstance(one, Kept)]
+    def retained(self) -> list[tuple[int, int]]:
+        return [(retention.seconds, retention.characters) for retention in self.measured]
 
 
 def test_tab():
-    """The whole text at once is an acceptance, and the command that follows counts no second."""
+    """The whole text at once is an acceptance; the command that follows is not counted again."""
     editor = Editor("x = $0")
-    (id_,) = editor.offer("value + 1")
+    (id_,) = editor.suggest("value + 1")
     editor.insert("value + 1")
-    editor.outcomes.accepted(id_)
-    assert editor.settled == [("accepted", 9)]
+    editor.tracker.accepted(id_)
+    assert editor.outcomes == [("accepted", 9)]
 
 
-def test_the_command_alone_is_enough():
+def test_accept_command_alone_is_enough():
     editor = Editor("$0")
-    (id_,) = editor.offer("value")
-    editor.outcomes.accepted(id_)
-    assert editor.settled == [("accepted", 5)]
+    (id_,) = editor.suggest("value")
+    editor.tracker.accepted(id_)
+    assert editor.outcomes == [("accepted", 5)]
 
 
-def test_typed_characters_are_not_taken():
+def test_typed_characters_are_not_accepted_ones():
     editor = Editor("$0")
-    editor.offer("value")
+    editor.suggest("value")
     editor.type("va")
     editor.insert("lue")
-    assert editor.settled == [("accepted", 3)]
+    assert editor.outcomes == [("accepted", 3)]
 
 
-def test_typed_through_to_the_end():
+def test_suggestion_typed_to_the_end():
     editor = Editor("$0")
-    editor.offer("value")
+    editor.suggest("value")
     editor.type("value;")
-    assert editor.settled == [("typed", 0)]
+    assert editor.outcomes == [("typed", 0)]
 
 
-def test_words_then_something_else():
+def test_accepted_word_then_other_text():
     editor = Editor("$0")
-    (id_,) = editor.offer("value + other")
+    (id_,) = editor.suggest("value + other")
     editor.insert("value")
-    editor.outcomes.partially_accepted(id_, "value + other", 5)
+    editor.tracker.partially_accepted(id_, "value + other", 5)
     editor.type(" * 2")
-    assert editor.settled == [("partially accepted", 5)]
+    assert editor.outcomes == [("partially accepted", 5)]
 
 
-def test_told_partial_acceptance_without_a_visible_one():
-    """Such as a single character, which the edits show as typed."""
+def test_reported_partial_acceptance_that_looks_like_typing():
+    """An edit of a single character counts as typed unless the client reports otherwise."""
     editor = Editor("$0")
-    (id_,) = editor.offer("(a)")
+    (id_,) = editor.suggest("(a)")
     editor.type("(")
-    editor.outcomes.partially_accepted(id_, "(a)", 1)
+    editor.tracker.partially_accepted(id_, "(a)", 1)
     editor.type("b")
-    assert editor.settled == [("partially accepted", 1)]
+    assert editor.outcomes == [("partially accepted", 1)]
 
 
-def test_told_partial_acceptance_before_its_edit():
+def test_reported_partial_acceptance_before_its_edit():
     editor = Editor("$0")
-    (id_,) = editor.offer("(a)")
-    editor.outcomes.partially_accepted(id_, "(a)", 1)
+    (id_,) = editor.suggest("(a)")
+    editor.tracker.partially_accepted(id_, "(a)", 1)
     editor.type("(b")
-    assert editor.settled == [("partially accepted", 1)]
+    assert editor.outcomes == [("partially accepted", 1)]
 
 
-def test_told_partial_acceptance_behind_what_was_typed():
-    """The length counts from the item as it was sent last, and what was typed is not taken."""
+def test_reported_partial_acceptance_after_typing():
+    """The length counts from the item as it was sent last; typed characters are not accepted."""
     editor = Editor("$0")
-    editor.offer("value(one)")
+    editor.suggest("value(one)")
     editor.type("val")
-    (id_,) = editor.offer("ue(one)")
+    (id_,) = editor.suggest("ue(one)")
     editor.insert("ue")
-    editor.outcomes.partially_accepted(id_, "ue(one)", 2)
+    editor.tracker.partially_accepted(id_, "ue(one)", 2)
     editor.type("(")
-    editor.outcomes.partially_accepted(id_, "ue(one)", 3)
-    editor.outcomes.partially_accepted(id_, "ue(one)", 3)
+    editor.tracker.partially_accepted(id_, "ue(one)", 3)
+    editor.tracker.partially_accepted(id_, "ue(one)", 3)
     editor.type("x")
-    assert editor.settled == [("partially accepted", 3)]
+    assert editor.outcomes == [("partially accepted", 3)]
 
 
-def test_a_single_character_that_was_accepted():
-    """Only the client knows that it was not typed, and it says so behind the edit."""
+def test_accepted_single_character():
+    """Only the client knows that it was not typed; it reports that after the edit."""
     editor = Editor("f($0")
-    (id_,) = editor.offer(")")
+    (id_,) = editor.suggest(")")
     editor.type(")")
-    editor.outcomes.accepted(id_)
+    editor.tracker.accepted(id_)
     editor.type(".")
-    assert editor.settled == [("accepted", 1)]
+    assert editor.outcomes == [("accepted", 1)]
 
 
-def test_the_last_word_is_a_single_character():
+def test_last_accepted_word_is_a_single_character():
     editor = Editor("f($0")
-    (id_,) = editor.offer("one)")
+    (id_,) = editor.suggest("one)")
     editor.insert("one")
-    editor.outcomes.partially_accepted(id_, "one)", 3)
+    editor.tracker.partially_accepted(id_, "one)", 3)
     editor.type(")")
-    editor.outcomes.accepted(id_)
+    editor.tracker.accepted(id_)
     editor.type(".")
-    assert editor.settled == [("accepted", 4)]
+    assert editor.outcomes == [("accepted", 4)]
 
 
-def test_closing_looks_at_the_part_that_was_accepted_last():
+def test_closing_measures_the_part_accepted_last():
     editor = Editor("$0")
-    editor.offer("value + other")
+    editor.suggest("value + other")
     editor.insert("value")
-    editor.outcomes.closed(URI)
+    editor.tracker.closed(URI)
     editor.clock.pass_(1000)
-    assert editor.settled == [("partially accepted", 5)]
-    assert editor.kept == [(seconds, 5) for seconds in KEPT_AFTER_S]
+    assert editor.outcomes == [("partially accepted", 5)]
+    assert editor.retained == [(seconds, 5) for seconds in RETENTION_S]
 
 
-def test_something_else():
+def test_other_text_rejects():
     editor = Editor("$0")
-    editor.offer("value")
+    editor.suggest("value")
     editor.type("vo")
-    assert editor.settled == [("rejected", 0)]
+    assert editor.outcomes == [("rejected", 0)]
 
 
-def test_a_glimpse_is_no_rejection():
+def test_suggestion_shown_too_briefly_is_not_rejected():
     clock = Clock()
     editor = Editor("$0", clock)
-    editor.offer("value")
+    editor.suggest("value")
     clock.now -= 0.9
     editor.type("x")
-    assert editor.settled == [("dropped", 0)]
+    assert editor.outcomes == [("ignored", 0)]
 
 
-def test_told_rejection():
+def test_reported_rejection_counts_once():
     editor = Editor("$0")
-    (id_,) = editor.offer("value")
-    editor.outcomes.rejected(id_)
-    editor.outcomes.rejected(id_)
-    assert editor.settled == [("rejected", 0)]
+    (id_,) = editor.suggest("value")
+    editor.tracker.rejected(id_)
+    editor.tracker.rejected(id_)
+    assert editor.outcomes == [("rejected", 0)]
 
 
-def test_pair_that_the_editor_closes_is_typing():
+def test_pair_that_the_editor_closes_counts_as_typed():
     editor = Editor("f$0")
-    editor.offer("(a, b)")
+    editor.suggest("(a, b)")
     editor.insert("()")
     editor.cursor -= 1
-    assert editor.settled == []
+    assert editor.outcomes == []
     editor.replace(editor.cursor, editor.cursor + 1, "a, b)")
-    assert editor.settled == [("accepted", 5)]
+    assert editor.outcomes == [("accepted", 5)]
 
 
-def test_deletion_goes_back_in_the_suggestion():
+def test_deletion_steps_back_in_the_suggestion():
     editor = Editor("$0")
-    editor.offer("value")
+    editor.suggest("value")
     editor.type("val")
     editor.replace(1, 3, "")
     editor.insert("alue")
-    assert editor.settled == [("accepted", 4)]
+    assert editor.outcomes == [("accepted", 4)]
 
 
-def test_what_goes_on_keeps_its_id():
+def test_continued_suggestion_keeps_its_id():
     editor = Editor("x = $0")
-    (first,) = editor.offer("value + 1")
+    (first,) = editor.suggest("value + 1")
     editor.type("va")
-    assert editor.offer("lue + 1") == [first]
-    assert editor.settled == []
+    assert editor.suggest("lue + 1") == [first]
+    assert editor.outcomes == []
     editor.insert("lue + 1")
-    assert editor.settled == [("accepted", 7)]
+    assert editor.outcomes == [("accepted", 7)]
 
 
-def test_alternatives_keep_theirs():
+def test_alternatives_keep_their_ids():
     editor = Editor("$0")
-    (first,) = editor.offer("value")
-    second, again = editor.offer("other", "value")
+    (first,) = editor.suggest("value")
+    second, again = editor.suggest("other", "value")
     assert again == first != second
     editor.insert("other")
-    assert [(one.id, one.how) for one in editor.told] == [(second, "accepted")]
+    assert [(outcome.id, outcome.kind) for outcome in editor.ended] == [(second, "accepted")]
 
 
-def test_another_answer_at_the_same_place_drops_the_first():
+def test_new_suggestion_at_the_same_place_replaces_the_first():
     editor = Editor("$0")
-    editor.offer("value")
-    editor.offer("other")
-    assert editor.settled == [("dropped", 0)]
+    editor.suggest("value")
+    editor.suggest("other")
+    assert editor.outcomes == [("ignored", 0)]
 
 
 def test_moving_away_rejects():
     editor = Editor("$0\nabc")
-    editor.offer("value")
+    editor.suggest("value")
     editor.cursor = 4
-    editor.offer("other")
-    assert editor.settled == [("rejected", 0)]
+    editor.suggest("other")
+    assert editor.outcomes == [("rejected", 0)]
 
 
 @pytest.mark.parametrize(
@@ -266,18 +268,18 @@ def test_moving_away_rejects():
 )
 def test_edits_elsewhere_do_not_matter(start, end, text):
     editor = Editor("ab$0\ncd")
-    editor.offer("value")
+    editor.suggest("value")
     cursor, before = editor.cursor, editor.text
     editor.replace(start, end, text)
     editor.cursor = cursor + (len(editor.text) - len(before) if start < cursor else 0)
     editor.insert("value")
-    assert editor.settled == [("accepted", 5)]
+    assert editor.outcomes == [("accepted", 5)]
 
 
-def test_kept_characters():
-    """Looked at three times; what is changed or deleted meanwhile does not count."""
+def test_retained_characters():
+    """Measured three times; characters that were changed or deleted do not count."""
     editor = Editor("ab$0\n")
-    editor.offer("value = other")
+    editor.suggest("value = other")
     editor.insert("value = other")
     editor.clock.pass_(15)
     editor.type(" + more")
@@ -287,17 +289,17 @@ def test_kept_characters():
     editor.clock.pass_(105)
     editor.replace(0, len(editor.text), "")
     editor.clock.pass_(480)
-    assert editor.kept == [(15, 13), (120, 13), (600, 0)]
+    assert editor.retained == [(15, 13), (120, 13), (600, 0)]
 
 
-def test_closing_the_document_looks_at_once():
+def test_closing_the_document_measures_at_once():
     editor = Editor("$0")
-    editor.offer("value")
+    editor.suggest("value")
     editor.insert("value")
     editor.clock.pass_(15)
-    editor.outcomes.closed(URI)
+    editor.tracker.closed(URI)
     editor.clock.pass_(1000)
-    assert editor.kept == [(seconds, 5) for seconds in KEPT_AFTER_S]
+    assert editor.retained == [(seconds, 5) for seconds in RETENTION_S]
 
 
 EDITS = st.lists(
@@ -306,19 +308,20 @@ EDITS = st.lists(
 )
 
 
-@given(edits=EDITS, offers=st.lists(st.text("value ()\n", min_size=1, max_size=8), max_size=8))
-def test_any_edits(edits, offers):
-    """Every suggestion ends once, and neither taken nor kept goes beyond it."""
+@given(edits=EDITS, suggestions=st.lists(st.text("value ()\n", min_size=1, max_size=8), max_size=8))
+def test_any_edits(edits, suggestions):
+    """Every suggestion ends once, and no more is accepted or retained than it has."""
     editor = Editor("value$0(e)\n")
+    ids = set()
     for number, (start, length, text) in enumerate(edits):
-        if number < len(offers):
-            editor.offer(offers[number])
+        if number < len(suggestions):
+            ids.update(editor.suggest(suggestions[number]))
         start = min(start, len(editor.text))
         editor.replace(start, min(start + length, len(editor.text)), text)
-    editor.outcomes.close()
-    settled = {one.id: one for one in editor.told if isinstance(one, Settled)}
-    assert len(settled) == len(editor.settled)
-    assert all(0 <= one.taken <= one.offered for one in settled.values())
-    for one in editor.told:
-        if isinstance(one, Kept):
-            assert 0 <= one.characters <= settled[one.id].offered
+    editor.tracker.close()
+    lengths = {outcome.id: outcome.length for outcome in editor.ended}
+    assert len(editor.ended) == len(lengths) == len(ids)
+    assert all(0 <= outcome.accepted_length <= outcome.length for outcome in editor.ended)
+    assert all(0 <= kept.characters <= lengths[kept.id] for kept in editor.measured)
+    accepted = [outcome.id for outcome in editor.ended if outcome.accepted_length]
+    assert sorted(kept.id for kept in editor.measured) == sorted(accepted * len(RETENTION_S))

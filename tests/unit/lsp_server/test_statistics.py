@@ -1,134 +1,239 @@
-"""Counts on this machine, and what they say about the prompt."""
+"""Statistics on this machine, and the assignment of the A/B test."""
 
 import sqlite3
+import threading
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lsp_server import statistics
-from lsp_server.ab_test import PERIOD_S, AbTest
-from lsp_server.outcomes import Kept, Settled, Source
-from lsp_server.statistics import ENOUGH, Statistics, compare
+from lsp_server.ab_test import PERIOD_S, AbTest, period
+from lsp_server.outcomes import RETENTION_S, Outcome, Retention, Source
+from lsp_server.sequential_test import MIN_CLUSTERS
+from lsp_server.statistics import Statistics
 
-SECRET = "password = 'hunter2'"
+PROMPT = "team@12"
 
 
-def settled(number: int, how="accepted", *, taken=10, compared=False, prompt="team@12") -> Settled:
-    source = Source(".py", number, prompt, compared)
-    return Settled(str(number), how, "file:///secret/name.py", 0, SECRET, 20, taken, source)
+def outcome(
+    number: int, kind="accepted", *, accepted=10, without_prompt=False, prompt=PROMPT
+) -> Outcome:
+    source = Source(".py", number, prompt, without_prompt)
+    return Outcome(str(number), kind, 20, accepted, source)
+
+
+class Clock:
+    """Seconds since 1970, as the test sets them."""
+
+    def __init__(self) -> None:
+        self.now = 1.0
+
+    def __call__(self) -> float:
+        return self.now
 
 
 @pytest.fixture
-def counts(tmp_path):
-    opened = Statistics(tmp_path / "folder" / "statistics.sqlite3", clock=lambda: 1.0)
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def file(tmp_path):
+    return tmp_path / "folder" / "statistics.sqlite3"
+
+
+@pytest.fixture
+def counts(file, clock):
+    opened = Statistics(file, clock)
     yield opened
     opened.close()
 
 
 def test_summary(counts):
-    counts.settled(settled(1))
-    counts.settled(settled(2, "rejected", taken=0))
-    counts.settled(settled(3, "partially accepted", taken=4))
-    counts.settled(settled(4, "dropped", taken=0))
-    counts.settled(settled(5, compared=True))
-    counts.settled(settled(6, prompt="other@34"))
-    counts.kept(Kept("1", 15, 9))
-    counts.kept(Kept("3", 15, 3))
-    counts.kept(Kept("1", 120, 6))
-    arm = counts.summary("team@12").with_prompt
+    counts.record(outcome(1))
+    counts.record(outcome(2, "rejected", accepted=0))
+    counts.record(outcome(3, "partially accepted", accepted=4))
+    counts.record(outcome(4, "ignored", accepted=0))
+    counts.record(outcome(5, without_prompt=True))
+    counts.record(outcome(6, prompt="other@34"))
+    counts.record_retention(Retention("1", 15, 9))
+    counts.record_retention(Retention("3", 15, 3))
+    counts.record_retention(Retention("1", 120, 6))
+    summary = counts.summary(PROMPT).result()
+    arm = summary.with_prompt
     assert (arm.suggestions, arm.accepted, arm.partially_accepted, arm.rejected) == (3, 1, 1, 1)
-    assert arm.characters_taken == 14
-    assert arm.kept_after_15_s == 4  # (9 + 0 + 3) / 3
-    assert arm.kept_after_120_s == 3  # the third was not looked at yet
-    assert arm.kept_after_600_s == 0
-    without = counts.summary("team@12").without_prompt
-    assert (without.suggestions, without.kept_after_15_s) == (1, None)
-    assert counts.summary("team@12").comparison.verdict == "unknown"
+    assert arm.characters_accepted == 14
+    assert arm.retained_after_15_s == 4  # (9 + 0 + 3) / 3
+    assert arm.retained_after_120_s == 3  # the third is not measured yet
+    assert arm.retained_after_600_s == 0
+    without = summary.without_prompt
+    assert (without.suggestions, without.retained_after_15_s) == (1, None)
+    assert summary.ab_test.verdict == "unknown"
 
 
-def test_they_are_there_after_a_restart_and_hold_no_code(counts, tmp_path):
-    counts.settled(settled(1))
+def test_counts_outlive_the_server(counts, file):
+    counts.record(outcome(1))
     counts.close()
-    again = Statistics(tmp_path / "folder" / "statistics.sqlite3")
-    assert again.summary("team@12").with_prompt.suggestions == 1
+    again = Statistics(file)
+    assert again.summary(PROMPT).result().with_prompt.suggestions == 1
     again.close()
-    for file in (tmp_path / "folder").iterdir():
-        assert b"hunter2" not in file.read_bytes()
-        assert b"secret" not in file.read_bytes()
+
+
+def test_rows_of_another_server_are_in_the_summary(counts, file):
+    counts.record(outcome(1))
+    assert counts.summary(PROMPT).result().with_prompt.suggestions == 1
+    other = Statistics(file)
+    other.record(outcome(2))
+    other.close()
+    assert counts.summary(PROMPT).result().with_prompt.suggestions == 2
 
 
 def test_off(tmp_path):
     off = Statistics(None)
-    off.settled(settled(1))
-    off.kept(Kept("1", 15, 9))
-    assert off.summary("team@12").file is None
-    assert off.summary("team@12").with_prompt.suggestions == 0
+    off.record(outcome(1))
+    off.record_retention(Retention("1", 15, 9))
+    summary = off.summary(PROMPT).result()
+    assert summary.file is None
+    assert summary.with_prompt.suggestions == 0
     off.close()
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_damaged_file_is_set_aside(tmp_path):
+def test_damaged_file_is_renamed(tmp_path):
     file = tmp_path / "statistics.sqlite3"
     file.write_bytes(b"no database" * 100)
     counts = Statistics(file)
-    counts.settled(settled(1))
-    assert counts.summary("team@12").with_prompt.suggestions == 1
+    counts.record(outcome(1))
+    assert counts.summary(PROMPT).result().with_prompt.suggestions == 1
     counts.close()
     assert (tmp_path / "statistics.sqlite3.damaged").read_bytes().startswith(b"no database")
 
 
-def test_place_that_cannot_be_written_disturbs_nothing(tmp_path):
+def test_file_that_cannot_be_written_is_no_error(tmp_path):
     (tmp_path / "file").write_text("")
     counts = Statistics(tmp_path / "file" / "statistics.sqlite3")
-    counts.settled(settled(1))
-    assert counts.summary(None).with_prompt.suggestions == 0
+    counts.record(outcome(1))
+    summary = counts.summary(None).result()
+    assert (summary.file, summary.with_prompt.suggestions) == (None, 0)
+    counts.close()
 
 
-def test_only_the_newest_rows_stay(counts, monkeypatch, tmp_path):
+def test_only_the_newest_rows_stay(counts, monkeypatch, file):
     monkeypatch.setattr(statistics, "MAX_ROWS", 3)
     for number in range(10):
-        counts.settled(settled(number))
+        counts.record(outcome(number))
     counts.close()
-    rows = sqlite3.connect(tmp_path / "folder" / "statistics.sqlite3")
+    rows = sqlite3.connect(file)
     assert [row[0] for row in rows.execute("SELECT id FROM suggestions")] == ["7", "8", "9"]
     rows.close()
 
 
-@pytest.mark.parametrize(
-    ("with_prompt", "without", "verdict"),
-    [
-        ([10.0, 12.0], [1.0, 3.0], "worth it"),
-        ([1.0, 3.0], [1.0, 3.0], "worth nothing"),
-        ([1.0, 3.0], [10.0, 12.0], "worth nothing"),
-        ([0.0, 100.0], [0.0, 99.0], "unknown"),
-    ],
+def test_acceptance_reads_no_other_rows_and_never_on_the_calling_thread(file, clock, monkeypatch):
+    """However many suggestions there are, each costs one INSERT and each measurement one UPDATE."""
+    statements: list[tuple[str, int]] = []
+    connect = sqlite3.connect
+
+    def traced(*arguments, **options):
+        connection = connect(*arguments, **options)
+        connection.set_trace_callback(
+            lambda statement: statements.append((statement.split()[0], threading.get_ident()))
+        )
+        return connection
+
+    monkeypatch.setattr(sqlite3, "connect", traced)
+    counts = Statistics(file, clock)
+    for number in range(50):
+        counts.record(outcome(number))
+    counts.ab_test(PROMPT).result()  # aggregates the file once
+    statements.clear()
+    counts.record(outcome(50))
+    for seconds in RETENTION_S:
+        counts.record_retention(Retention("50", seconds, 1))
+        counts.ab_test(PROMPT).result()
+    assert [name for name, _ in statements] == ["INSERT", "UPDATE", "UPDATE", "UPDATE"]
+    assert {thread for _, thread in statements}.isdisjoint({threading.get_ident()})
+    counts.close()
+
+
+EVENTS = st.lists(
+    st.tuples(
+        st.integers(0, 3 * PERIOD_S),  # seconds that pass before
+        st.booleans(),  # without the prompt
+        st.sampled_from(["accepted", "partially accepted", "rejected", "typed", "ignored"]),
+        st.integers(1, 9),
+        st.sets(st.sampled_from(RETENTION_S)),
+    ),
+    max_size=20,
 )
-def test_verdict(with_prompt, without, verdict):
-    found = compare(with_prompt * ENOUGH, without * ENOUGH)
-    assert found.verdict == verdict
-    assert found.low <= found.difference <= found.high
 
 
-def test_few_suggestions_tell_nothing():
-    assert compare([5.0] * ENOUGH, [1.0] * (ENOUGH - 1) + [None]).verdict == "unknown"
+@settings(max_examples=30, deadline=None)
+@given(before=EVENTS, after=EVENTS)
+def test_running_sums_equal_the_files(tmp_path_factory, before, after):
+    clock = Clock()
+    counts = Statistics(tmp_path_factory.mktemp("statistics") / "file", clock)
+
+    def record(number: int, event) -> None:
+        passed, without_prompt, kind, accepted, measured = event
+        clock.now += passed
+        accepted = accepted if "accepted" in kind else 0
+        counts.record(outcome(number, kind, accepted=accepted, without_prompt=without_prompt))
+        for seconds in measured if accepted else ():
+            counts.record_retention(Retention(str(number), seconds, accepted // 2))
+
+    for number, event in enumerate(before):
+        record(number, event)
+    counts.ab_test(PROMPT).result()
+    for number, event in enumerate(after, len(before)):
+        record(number, event)
+    running = counts._thread.submit(lambda: counts._arms[PROMPT]).result()
+    expected = counts.summary(PROMPT).result()
+    assert (running[False].summary(), running[True].summary()) == (
+        expected.with_prompt,
+        expected.without_prompt,
+    )
+    read = counts._arms[PROMPT]
+    for arm in (False, True):
+        for seconds in RETENTION_S:
+            assert vars(running[arm].retention[seconds]) == vars(read[arm].retention[seconds])
+    counts.close()
+
+
+def test_ab_test_compares_what_is_retained_after_two_minutes(counts, clock):
+    """Half as much without the prompt, in as many periods as a verdict takes."""
+    for number in range(2 * MIN_CLUSTERS):
+        clock.now += PERIOD_S
+        without_prompt = number % 2 == 1
+        counts.record(outcome(number, without_prompt=without_prompt))
+        counts.record_retention(Retention(str(number), 120, 5 if without_prompt else 10))
+        expected = "gain" if number == 2 * MIN_CLUSTERS - 1 else "unknown"
+        assert counts.ab_test(PROMPT).result().verdict == expected
+    assert counts.ab_test("other@34").result().verdict == "unknown"
+    assert counts.summary(PROMPT).result().ab_test.difference == 5
 
 
 @given(share=st.floats(0, 0.5), uri=st.text(), seed=st.binary(max_size=16))
-def test_a_document_stays_on_one_side_for_a_period(share, uri, seed):
-    now = 0.0
-    comparer = AbTest(share, seed, lambda: now)
-    first = comparer.is_without_prompt(uri)
-    now = PERIOD_S - 1
-    assert comparer.is_without_prompt(uri) == first
+def test_document_stays_in_one_arm_for_a_period(share, uri, seed):
+    clock = Clock()
+    clock.now = 0
+    ab_test = AbTest(share, seed, clock)
+    first = ab_test.is_without_prompt(uri)
+    clock.now = PERIOD_S - 1
+    assert ab_test.is_without_prompt(uri) == first
 
 
-def test_the_share_is_kept():
-    now = 0.0
-    comparer = AbTest(0.25, b"seed", lambda: now)
-    drawn = 0
-    for period in range(4000):
-        now = period * PERIOD_S
-        drawn += comparer.is_without_prompt("file:///a.py")
-    assert abs(drawn - 1000) < 120  # more than four standard deviations
-    never = AbTest(0, b"", lambda: now)
+def test_share_of_the_arm_without_the_prompt(clock):
+    ab_test = AbTest(0.25, b"seed", clock)
+    without_prompt = 0
+    for number in range(4000):
+        clock.now = number * PERIOD_S
+        without_prompt += ab_test.is_without_prompt("file:///a.py")
+    assert abs(without_prompt - 1000) < 120  # more than four standard deviations
+    never = AbTest(0, b"", clock)
     assert not any(never.is_without_prompt(str(number)) for number in range(100))
+
+
+@pytest.mark.parametrize(("seconds", "number"), [(0, 0), (299.9, 0), (300, 1), (1e9, 3333333)])
+def test_period(seconds, number):
+    assert period(seconds) == number

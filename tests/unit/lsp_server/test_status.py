@@ -5,16 +5,17 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from pydantic.alias_generators import to_camel
 
 from completion.errors import ModelUnavailableError
-from lsp_server.settings import MAX_COMPARISON_SHARE, Settings, camel_case, parse_settings
+from lsp_server.settings import MAX_COMPARISON_SHARE, Settings, parse_settings
 
 LOADING = {"kind": "Normal", "busy": True, "message": "Loading the model…", "prompt": None}
 READY = {"kind": "Normal", "busy": False, "message": "Ready.", "prompt": None}
 
 
 async def test_loading_then_ready(client, opened_with):
-    """Typing adds no status."""
+    """A completion sends no status."""
     client.open("abc")
     await client.complete(0, 1)
     assert client.statuses == [LOADING, READY]
@@ -29,8 +30,8 @@ async def test_off_opens_no_model(fresh, opened_with):
     assert [status["kind"] for status in fresh.statuses] == ["Inactive"]
 
 
-async def test_wrong_settings_fall_back_and_are_told(fresh, opened_with):
-    """The warning is what stays in the status bar once the model is ready."""
+async def test_wrong_settings_fall_back_and_are_reported(fresh, opened_with):
+    """The warning stays in the status bar when the model is ready."""
     await fresh.start({"prompt": 5, "enable": True})
     assert opened_with == [(Settings(), Path("/work/space"))]
     assert [status["kind"] for status in fresh.statuses] == ["Normal", "Warning"]
@@ -47,7 +48,7 @@ async def test_wrong_settings_fall_back_and_are_told(fresh, opened_with):
         (OSError("secret"), "OSError"),
     ],
 )
-async def test_unusable_model_is_told_and_answers_stay_empty(fresh, raised, message):
+async def test_unusable_model_is_reported_and_answers_stay_empty(fresh, raised, message):
     def fail(settings, root, report):
         raise raised
 
@@ -86,7 +87,7 @@ def test_settings_are_read():
 
 
 def test_the_extension_has_the_same_defaults():
-    """What the extension sends of its own defaults is what the server would take anyway."""
+    """The defaults in package.json are those of the server."""
     package = Path(__file__).parents[3] / "vscode-client" / "package.json"
     contributed = json.loads(package.read_text(encoding="utf-8"))["contributes"]["configuration"]
     defaults = {key: one["default"] for key, one in contributed["properties"].items()}
@@ -94,7 +95,7 @@ def test_the_extension_has_the_same_defaults():
     assert (defaults["attune.promptFile"], Settings.prompt) == ("", None)  # the client's null
     for field in fields(Settings):
         if field.name not in ("prompt", "trusted"):
-            assert defaults[f"attune.{camel_case(field.name)}"] == field.default
+            assert defaults[f"attune.{to_camel(field.name)}"] == field.default
     share = contributed["properties"]["attune.comparisonShare"]
     assert (share["minimum"], share["maximum"]) == (0, MAX_COMPARISON_SHARE)
 
@@ -123,7 +124,17 @@ def test_wrong_settings_are_named(options, named):
     assert named in problem
 
 
-def test_what_nobody_can_read_is_no_trust():
+def test_unreadable_trust_is_no_trust():
     settings, problem = parse_settings({"trusted": "yes"})
     assert settings == Settings(trusted=False)
     assert "false is used" in problem
+
+
+def test_each_wrong_setting_has_a_sentence_and_the_others_are_used():
+    settings, problem = parse_settings({"prompt": 1, "enable": False, "old": 1, "statistics": 0})
+    assert settings == Settings(enable=False)
+    assert problem == (
+        'The setting "prompt" must be a path, "none" or null; null is used. '
+        'There is no setting "old". '
+        'The setting "statistics" must be true or false; true is used.'
+    )
