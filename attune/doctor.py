@@ -39,7 +39,7 @@ def _model_and_prompt(repository: Path) -> list[Finding]:
     from code_model.decoder.soft_prompt import prefix_kv
     from code_model.loading import ModelLoadError, load_model
     from completion.pipeline import complete
-    from prompts.repository import RepositoryPrompts
+    from prompts.router import PromptRouter
 
     try:
         base = load_model()
@@ -51,7 +51,7 @@ def _model_and_prompt(repository: Path) -> list[Finding]:
         Finding("model fingerprint", base.model_fingerprint[:16]),
         Finding("bfloat16 for tuning", "yes" if bfloat16_wins() else "no, float32 is faster here"),
     ]
-    chosen = RepositoryPrompts(repository, accept=partial(prefix_kv, base)).choose(None)
+    chosen = PromptRouter(repository, accept=partial(prefix_kv, base)).choose(None)
     found += [Finding("prompt", problem, problem=True) for problem in chosen.problems]
     name = f"none: {chosen.reason}" if chosen.prompt is None else chosen.prompt.manifest.name
     found.append(Finding("prompt", name))

@@ -9,10 +9,10 @@ from attune.cursor import CursorPosition
 if TYPE_CHECKING:
     from code_model.loading import BaseModel
     from prompts.file import PromptFile
-    from prompts.repository import Choice
+    from prompts.router import RoutingResult
 
 
-def choose_prompt(at: CursorPosition, named: str | None, base: "BaseModel") -> "Choice":
+def choose_prompt(at: CursorPosition, named: str | None, base: "BaseModel") -> "RoutingResult":
     """The prompt file that is `named` ("none" for none), else the repository's, if it fits.
 
     Raises `prompts.errors.PromptError` for a named file that cannot be read.
@@ -21,15 +21,15 @@ def choose_prompt(at: CursorPosition, named: str | None, base: "BaseModel") -> "
     from code_model.decoder.soft_prompt import prefix_kv
     from code_model.fit import gain_on, misfit
     from prompts.file import read_prompt
-    from prompts.repository import Choice, RepositoryPrompts
+    from prompts.router import PromptRouter, RoutingResult
 
     if named == "none":
-        return Choice(None, "as asked")
+        return RoutingResult(None, "as asked")
     if named is not None:
-        return Choice(read_prompt(Path(named)), "")
+        return RoutingResult(read_prompt(Path(named)), "")
 
     def misfit_here(prompt: "PromptFile") -> str | None:
         return misfit(prompt, gain_on(base, prompt, at.path, at.text))
 
-    prompts = RepositoryPrompts(at.root, accept=partial(prefix_kv, base), model=base.identity)
+    prompts = PromptRouter(at.root, accept=partial(prefix_kv, base), model=base.identity)
     return prompts.choose(at.path, language_of(at.path), misfit_here)

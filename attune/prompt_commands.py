@@ -1,4 +1,4 @@
-"""`attune prompt …`: look at prompt files, choose which serve, keep them."""
+"""`attune prompt …`: inspect, compare, route and store prompt files."""
 
 import json
 from pathlib import Path
@@ -10,47 +10,51 @@ from attune.output import PROBLEM, Json, print_json, say
 from attune.repository_options import RepositoryOption
 
 app = typer.Typer(
-    help="Look at prompt files, choose which serve, keep and share them.", no_args_is_help=True
+    help="Inspect prompt files, choose which ones serve, store and share them.",
+    no_args_is_help=True,
 )
 
 Reference = Annotated[
-    str, typer.Argument(metavar="PROMPT", help="A file, a name in .attune, or a digest.")
+    str,
+    typer.Argument(metavar="PROMPT", help="A file, a name in .attune, or a digest in your store."),
 ]
-Trust = Annotated[bool, typer.Option("--trust", help="Consent to the signer, or to this file.")]
+Trust = Annotated[
+    bool, typer.Option("--trust", help="Trust the signer or, if it is not signed, this file.")
+]
 
 
 @app.command()
 def inspect(file: Reference, root: RepositoryOption = Path(), as_json: Json = False) -> None:
-    """Verify a prompt file and show what it says about itself."""
+    """Verify a prompt file and show its manifest."""
     from attune.show import show_manifest
     from prompts.file import read_prompt
-    from prompts.workspace import resolve
+    from prompts.prompt_folder import find_prompt
 
-    path = resolve(file, root) if not Path(file).exists() else Path(file)
-    read = read_prompt(path)
+    path = find_prompt(file, root) if not Path(file).exists() else Path(file)
+    prompt = read_prompt(path)
     if as_json:
-        described = json.loads(read.manifest.to_json())
-        print_json({"file": str(path), "sha256": read.sha256, "manifest": described})
+        manifest = json.loads(prompt.manifest.to_json())
+        print_json({"file": str(path), "sha256": prompt.sha256, "manifest": manifest})
     else:
-        show_manifest(path, read.sha256 or "", read.manifest)
+        show_manifest(path, prompt.sha256 or "", prompt.manifest)
 
 
 @app.command(name="list")
 def list_prompts(root: RepositoryOption = Path(), as_json: Json = False) -> None:
-    """List the repository's prompts with their routes, and those of your store."""
+    """List the prompts of the repository, with their routes, and of your store."""
     from attune.show_prompts import show_list
+    from prompts.configuration import FILE_NAME, FOLDER, read_configuration
     from prompts.errors import PromptError
     from prompts.file import DEFAULT_PROMPT, read_prompt
-    from prompts.routing import FILE_NAME, FOLDER, read_configuration
+    from prompts.prompt_folder import name_of, own_prompts
     from prompts.store import Store
-    from prompts.workspace import name_of, own_prompts
 
     routes = read_configuration(root / FOLDER / FILE_NAME).routes
     store = Store()
-    places = [(name_of(path), path) for path in own_prompts(root)]
-    places += [(f"sha256:{digest}", store.path(digest)) for digest in store.digests()]
+    files = [(name_of(path), path) for path in own_prompts(root)]
+    files += [(f"sha256:{digest}", store.path(digest)) for digest in store.digests()]
     rows: list[dict[str, Any]] = []
-    for name, path in places:
+    for name, path in files:
         row: dict[str, Any] = {
             "prompt": name,
             "default": path == root / DEFAULT_PROMPT,
@@ -85,66 +89,69 @@ def use(
     prompt: Reference,
     glob: Annotated[
         list[str] | None,
-        typer.Option(help="Files to serve, a .gitignore pattern; may be given again."),
+        typer.Option(help="Files to serve, a pattern as in .gitignore; repeatable."),
     ] = None,
     root: RepositoryOption = Path(),
-    name: Annotated[str | None, typer.Option(help="Name in .attune. Default: its own.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name in .attune. Default: the prompt's own.")
+    ] = None,
     trust: Trust = False,
 ) -> None:
-    """Let a prompt serve files of the repository: all, or those that --glob names."""
-    from prompts.routing import FOLDER
-    from prompts.store import Store
-    from prompts.workspace import EVERYTHING, add_route, name_of, put, remember, resolve
+    """Let a prompt serve files of the repository: all, or those that match --glob."""
+    from prompts.configuration import EVERYTHING, FOLDER, add_route
+    from prompts.prompt_folder import find_prompt, name_of, put_prompt
+    from prompts.store import Store, add_referring_root
 
-    path = resolve(prompt, root)
+    path = find_prompt(prompt, root)
     if path.is_relative_to(Store().folder):
         reference = "sha256:" + path.parent.name + name_of(path)
-        remember(root)
+        add_referring_root(root)
     elif path.resolve().parent == (root / FOLDER).resolve():
         reference = name_of(path)
     else:
-        data, signature, read = from_outside(path, trust=trust)
-        reference = name or read.manifest.name
-        put(root, reference, data, signature, str(path))
+        data, signature, outside = read_trusted(path, trust=trust)
+        reference = name or outside.manifest.name
+        put_prompt(root, reference, data, signature, str(path))
     add_route(root / FOLDER, tuple(glob or EVERYTHING), reference)
     say(f"{reference} serves {', '.join(glob or ('every file',))}.")
 
 
 @app.command()
 def diff(
-    one: Reference, other: Reference, root: RepositoryOption = Path(), as_json: Json = False
+    first: Reference, second: Reference, root: RepositoryOption = Path(), as_json: Json = False
 ) -> None:
-    """Show in what two prompts differ: what they say, and their numbers."""
-    from attune.show_prompts import show_difference
-    from prompts.diff import compare
+    """Show the differences of two prompts: in their manifests and in their numbers."""
+    from attune.show_prompts import show_diff
+    from prompts.diff import diff_prompts
     from prompts.file import read_prompt
-    from prompts.workspace import resolve
+    from prompts.prompt_folder import find_prompt
 
-    found = compare(read_prompt(resolve(one, root)), read_prompt(resolve(other, root)))
+    prompts = [read_prompt(find_prompt(reference, root)) for reference in (first, second)]
+    result = diff_prompts(*prompts)
     if as_json:
-        print_json(found.to_json())
+        print_json(result.to_dict())
     else:
-        show_difference(found)
-    if found.any:
+        show_diff(result)
+    if not result.is_empty:
         raise typer.Exit(PROBLEM)
 
 
 @app.command()
 def verify(prompt: Reference, root: RepositoryOption = Path(), as_json: Json = False) -> None:
-    """Check a prompt file, its signature, and that it fits the model that serves."""
+    """Check a prompt file, its signature, and whether it fits the model that serves."""
     from attune.show import waiting
     from attune.show_prompts import show_checks
     from prompts.errors import PromptError
+    from prompts.prompt_folder import find_prompt
     from prompts.signature import read_signature
-    from prompts.trust import standing
-    from prompts.workspace import resolve
+    from prompts.trust import trust_of
 
-    path = resolve(prompt, root)
+    path = find_prompt(prompt, root)
     data, read = read_bytes(path)
     checks = [("format", True, f"version {read.manifest.format_version}")]
     try:
-        found = standing(data, read.sha256 or "", read_signature(path), str(path))
-        checks.append(("signature", True, found.words))
+        trust = trust_of(data, read.sha256 or "", read_signature(path), str(path))
+        checks.append(("signature", True, trust.words))
     except PromptError as error:
         checks.append(("signature", False, str(error)))
     with waiting("Loading the model…"):
@@ -158,9 +165,9 @@ def verify(prompt: Reference, root: RepositoryOption = Path(), as_json: Json = F
         except PromptError as error:
             checks.append(("model", False, str(error)))
     manifest = read.manifest
-    checks.append(("proof", True, "proved itself" if manifest.proven else "not proven"))
-    found_nothing = "not passed" if manifest.audit else "none yet"
-    checks.append(("audit", True, "passed" if read.audited else found_nothing))
+    checks.append(("proof", True, "proven" if manifest.proven else "not proven"))
+    not_passed = "not passed" if manifest.audit else "none yet"
+    checks.append(("audit", True, "passed" if read.audited else not_passed))
     if as_json:
         keys = ("check", "good", "finding")
         print_json({"checks": [dict(zip(keys, check, strict=True)) for check in checks]})
@@ -172,23 +179,24 @@ def verify(prompt: Reference, root: RepositoryOption = Path(), as_json: Json = F
 
 @app.command(name="import")
 def import_prompt(
-    source: Annotated[Path, typer.Argument(help="A prompt file; with --peft, PEFT's folder.")],
+    source: Annotated[
+        Path, typer.Argument(help="A prompt file; with --peft, a folder that PEFT saved.")
+    ],
     peft: Annotated[
-        bool, typer.Option("--peft", help="Read an adapter that was tuned with PEFT.")
+        bool, typer.Option("--peft", help="Import an adapter that was tuned with PEFT.")
     ] = False,
-    name: Annotated[str, typer.Option(help="Of the imported adapter.")] = "imported",
+    name: Annotated[str, typer.Option(help="Name of the imported adapter.")] = "imported",
     trust: Trust = False,
 ) -> None:
-    """Put a prompt into your store and print its digest."""
+    """Add a prompt to your store and print its digest."""
     from prompts.store import Store
 
     if peft:
-        data, signature, where = _from_peft(source, name), None, str(source)
+        data, signature = _from_peft(source, name), None
     else:
-        data, signature, _ = from_outside(source, trust=trust)
-        where = str(source)
-    read = Store().add(data, signature, where)
-    print(f"sha256:{read.sha256}")  # noqa: T201
+        data, signature, _ = read_trusted(source, trust=trust)
+    stored = Store().add(data, signature, str(source))
+    print(f"sha256:{stored.sha256}")  # noqa: T201
 
 
 @app.command()
@@ -207,10 +215,10 @@ def export(
     """Copy a prompt, with its signature, or write it as an adapter for PEFT."""
     from prompts.file import copy_prompt, read_prompt
     from prompts.peft import export_adapter
+    from prompts.prompt_folder import find_prompt
     from prompts.signature import read_signature, write_signature
-    from prompts.workspace import resolve
 
-    path = resolve(prompt, root)
+    path = find_prompt(prompt, root)
     if peft:
         export_adapter(read_prompt(path), to, method)
     else:
@@ -225,15 +233,15 @@ def export(
 @app.command()
 def remove(prompt: Reference, root: RepositoryOption = Path()) -> None:
     """Delete a prompt, with its signature and routes, from .attune or from your store."""
+    from prompts.configuration import FOLDER
     from prompts.errors import StoreError
-    from prompts.routing import FOLDER
-    from prompts.store import Store
-    from prompts.workspace import name_of, remove, resolve, used_digests
+    from prompts.prompt_folder import find_prompt, name_of, remove_prompt
+    from prompts.store import Store, used_digests
 
-    path = resolve(prompt, root)
+    path = find_prompt(prompt, root)
     store = Store()
     if path.resolve().parent == (root / FOLDER).resolve():
-        remove(root, name_of(path))
+        remove_prompt(root, name_of(path))
     elif path.is_relative_to(store.folder):
         digest = path.parent.name + name_of(path)
         if digest in used_digests():
@@ -247,52 +255,52 @@ def remove(prompt: Reference, root: RepositoryOption = Path()) -> None:
 @app.command()
 def gc(
     older_than: Annotated[
-        float, typer.Option(min=0, help="Days since a prompt was stored.")
+        float, typer.Option(min=0, help="Days since the prompt was stored.")
     ] = 30.0,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only show what would be deleted.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Delete prompts from your store that no route leads to."""
-    from prompts.store import Store
-    from prompts.workspace import used_digests
+    from prompts.store import Store, used_digests
 
     store = Store()
-    gone = store.unused(used_digests(), older_than)
+    unused = store.unused(used_digests(), older_than)
     if not dry_run:
-        for digest in gone:
+        for digest in unused:
             store.remove(digest)
     if as_json:
-        print_json({"removed": gone, "dry_run": dry_run})
+        print_json({"removed": unused, "dry_run": dry_run})
     else:
-        for digest in gone:
+        for digest in unused:
             print(f"sha256:{digest}")  # noqa: T201
-        say(f"{len(gone)} {'would be' if dry_run else 'were'} removed.")
+        say(f"{len(unused)} {'would be' if dry_run else 'were'} removed.")
 
 
 def read_bytes(path: Path) -> tuple[bytes, Any]:
-    """The bytes of a prompt file and the prompt in exactly these bytes."""
+    """The bytes of a prompt file, and the prompt in exactly these bytes."""
     from prompts.file import parse_prompt, read_manifest
 
-    read_manifest(path)  # size and header, before the whole is read
+    read_manifest(path)  # checks size and header before the whole file is read
     data = path.read_bytes()
     return data, parse_prompt(data, str(path))
 
 
-def from_outside(path: Path, *, trust: bool) -> tuple[bytes, bytes | None, Any]:
-    """Bytes, signature and prompt of a file, once the user trusts it."""
-    from attune.consent import ask
-    from prompts.signature import read_signature
-    from prompts.trust import standing
+def read_trusted(path: Path, *, trust: bool) -> tuple[bytes, bytes | None, Any]:
+    """Bytes, signature and prompt of a file that the user trusts.
 
-    data, read = read_bytes(path)
+    Raises `UntrustedPrompt` if the user does not consent; `trust` is the consent.
+    """
+    from attune.consent import require_consent
+    from prompts.signature import read_signature
+    from prompts.trust import trust_of
+
+    data, prompt = read_bytes(path)
     signature = read_signature(path)
-    ask(
-        read.manifest,
-        read.sha256,
-        standing(data, read.sha256, signature, str(path)),
-        given=trust,
-    )
-    return data, signature, read
+    present = trust_of(data, prompt.sha256, signature, str(path))
+    require_consent(prompt.manifest, prompt.sha256, present, given=trust)
+    return data, signature, prompt
 
 
 def _from_peft(folder: Path, name: str) -> bytes:

@@ -1,5 +1,6 @@
-"""`attune prompt audit | sign | trust | push | pull | versions`: prompts between people."""
+"""`attune prompt audit | sign | trust | push | pull | versions`: share prompts."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -8,7 +9,7 @@ import typer
 
 from attune.errors import InterruptedRunError
 from attune.output import PROBLEM, Json, print_json, say
-from attune.prompt_commands import Reference, Trust, from_outside, read_bytes
+from attune.prompt_commands import Reference, Trust, read_bytes, read_trusted
 from attune.repository_options import RepositoryOption
 from prompts.errors import PromptError
 
@@ -22,7 +23,9 @@ class AuditRequiredError(PromptError):
 
 From = Annotated[
     str | None,
-    typer.Option("--registry", help="Its address. Default: registry in .attune/attune.toml."),
+    typer.Option(
+        "--registry", help="Address of the registry. Default: registry in .attune/attune.toml."
+    ),
 ]
 
 
@@ -37,19 +40,19 @@ def audit(
     root: RepositoryOption = Path(),
     as_json: Json = False,
 ) -> None:
-    """Look for what a prompt gives away of this repository, and write the result into it.
+    """Check what a prompt reveals of this repository, and write the result into its file.
 
-    Takes about as long as tuning: it is tuned again, with made-up secrets to look for.
+    Takes about as long as tuning: the recipe runs again with planted secrets.
     """
     from attune.show import waiting
     from attune.show_prompts import show_audit
     from attune.show_tuning import looks
     from prompts.file import write_prompt
+    from prompts.prompt_folder import find_prompt
     from prompts.signature import read_signature, write_signature
-    from prompts.workspace import resolve
     from tuning.corpus import collect
 
-    path = resolve(prompt, root)
+    path = find_prompt(prompt, root)
     _, read = read_bytes(path)
     corpus = collect(root)
     with waiting("Loading the model…"):
@@ -85,12 +88,12 @@ def sign(
     ] = None,
     root: RepositoryOption = Path(),
 ) -> None:
-    """Sign a prompt with an SSH key: the signature is written beside it."""
+    """Sign a prompt with an SSH key; the signature is written beside the file."""
+    from prompts.prompt_folder import find_prompt
     from prompts.signature import git_signing_key, signature_path, signer_of, write_signature
     from prompts.signature import sign as sign_bytes
-    from prompts.workspace import resolve
 
-    path = resolve(prompt, root)
+    path = find_prompt(prompt, root)
     data, _ = read_bytes(path)
     signature = sign_bytes(data, key or git_signing_key())
     write_signature(path, signature)
@@ -98,34 +101,35 @@ def sign(
 
 
 def trust(prompt: Reference, root: RepositoryOption = Path()) -> None:
-    """Consent to a prompt: to its signer for all prompts, or without one, to exactly this file."""
-    from prompts.workspace import resolve
+    """Trust a prompt: its signer for all prompts or, if it is not signed, exactly this file."""
+    from prompts.prompt_folder import find_prompt
 
-    path = resolve(prompt, root)
-    _, _, read = from_outside(path, trust=True)
-    say(f"prompt {read.manifest.name!r} may serve in every workspace.")
+    _, _, trusted = read_trusted(find_prompt(prompt, root), trust=True)
+    say(f"prompt {trusted.manifest.name!r} may serve in every workspace.")
 
 
 def push(
     prompt: Reference,
     registry: From = None,
-    name: Annotated[str | None, typer.Option(help="In the registry. Default: its own.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name in the registry. Default: the prompt's own.")
+    ] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Share it without an audit that it passed.")
+        bool, typer.Option("--force", help="Share the prompt even if it has not passed an audit.")
     ] = False,
     root: RepositoryOption = Path(),
     as_json: Json = False,
 ) -> None:
-    """Share a prompt as the newest version of its name; nothing in a registry is overwritten."""
+    """Add a prompt to a registry as the newest version of its name; nothing is overwritten."""
     from attune.show import waiting
+    from prompts.prompt_folder import find_prompt
     from prompts.signature import read_signature, signer_of
-    from prompts.workspace import resolve
 
-    path = resolve(prompt, root)
+    path = find_prompt(prompt, root)
     data, read = read_bytes(path)
     if not read.audited and not force:
         refusal = AuditRequiredError(
-            f"Prompt {read.manifest.name!r} has not passed an audit, so it might give away code or"
+            f"Prompt {read.manifest.name!r} has not passed an audit, so it might reveal code or"
             " secrets of the repository."
         )
         refusal.add_note("run `attune prompt audit`, or give --force.")
@@ -133,14 +137,14 @@ def push(
     signature = read_signature(path)
     if signature is not None:
         signer_of(data, signature, str(path))
-    named = name or read.manifest.name
-    address, opened = _open(registry, root)
+    name = name or read.manifest.name
+    address, open_it = _registry(registry, root)
     with waiting(f"Pushing to {address}…"):
-        version = opened().push(named, data, signature)
+        version = open_it().push(name, data, signature)
     if as_json:
         print_json(
             {
-                "name": named,
+                "name": name,
                 "version": version,
                 "sha256": read.sha256,
                 "registry": address,
@@ -149,12 +153,13 @@ def push(
         )
     else:
         unsigned = "" if signature else ", not signed"
-        say(f"{named} version {version} is in {address}{unsigned}.")
+        say(f"{name} version {version} is in {address}{unsigned}.")
 
 
 def pull(
     name: Annotated[
-        str | None, typer.Argument(help="In the registry. Default: the repository's own name.")
+        str | None,
+        typer.Argument(help="Name in the registry. Default: that of the repository's prompt."),
     ] = None,
     registry: From = None,
     trust: Trust = False,
@@ -162,29 +167,29 @@ def pull(
     as_json: Json = False,
 ) -> None:
     """Fetch the newest version for your model; it serves from the next request on."""
-    from attune.consent import ask
+    from attune.consent import require_consent
     from attune.show import waiting
     from prompts.file import parse_prompt
-    from prompts.trust import standing
+    from prompts.trust import trust_of
 
-    address, opened = _open(registry, root)
+    address, open_it = _registry(registry, root)
     with waiting("Loading the model…"):
         from code_model.loading import load_model
 
         identity = load_model().identity
     name = name or _own_name(root)
     with waiting(f"Pulling from {address}…"):
-        pulled = opened().pull(name, identity)
+        pulled = open_it().pull(name, identity)
     source = f"{name} version {pulled.version} of {address}"
-    read = parse_prompt(pulled.data, source)
-    digest = read.sha256 or ""
-    found = standing(pulled.data, digest, pulled.signature, source)
-    ask(read.manifest, digest, found, given=trust)
+    prompt = parse_prompt(pulled.data, source)
+    digest = prompt.sha256 or ""
+    present = trust_of(pulled.data, digest, pulled.signature, source)
+    require_consent(prompt.manifest, digest, present, given=trust)
     _install(root, name, pulled.data, pulled.signature, source)
     if as_json:
         print_json({"name": name, "version": pulled.version, "sha256": digest, "registry": address})
     else:
-        say(f"{source} was put into .attune ({found.words}).")
+        say(f"{source} was put into .attune ({present.words}).")
 
 
 def versions(
@@ -193,17 +198,17 @@ def versions(
     root: RepositoryOption = Path(),
     as_json: Json = False,
 ) -> None:
-    """List what a registry has: versions, what they gained, and what they came from."""
+    """List the versions in a registry with their gains and their lineage."""
     from attune.show import waiting
     from attune.show_prompts import show_versions
 
-    address, opened = _open(registry, root)
+    address, open_it = _registry(registry, root)
     rows: list[dict[str, Any]] = []
     with waiting(f"Reading {address}…"):
-        found = opened()
-        for one in [name] if name else found.names():
-            for version, entry in found.versions(one):
-                row = {"name": one, "version": version, "sha256": entry.sha256}
+        opened = open_it()
+        for prompt_name in [name] if name else opened.names():
+            for version, entry in opened.versions(prompt_name):
+                row = {"name": prompt_name, "version": version, "sha256": entry.sha256}
                 row |= {"model": entry.model_name, "gain": entry.gain, "proven": entry.proven}
                 row |= {"audited": entry.audited, "signed": entry.signature is not None}
                 rows.append(row | {"lineage": list(entry.lineage)})
@@ -214,39 +219,39 @@ def versions(
 
 
 def _own_name(root: Path) -> str:
-    """What the repository's prompt is called: as it says itself, else as tuning would call it."""
+    """The name in the repository's own prompt; without one, the name that tuning would give it."""
     from prompts.file import DEFAULT_PROMPT, read_manifest
 
     own = root / DEFAULT_PROMPT
     return read_manifest(own).name if own.is_file() else root.resolve().name
 
 
-def _open(address: str | None, root: Path) -> "tuple[str, Any]":
-    """The address, which the repository may name, and a function that opens it."""
+def _registry(address: str | None, root: Path) -> "tuple[str, Callable[[], Registry]]":
+    """The address, by default the one in `attune.toml`, and a function that opens the registry."""
+    from prompts.configuration import FILE_NAME, FOLDER, read_configuration
     from prompts.errors import RegistryError
-    from prompts.routing import FILE_NAME, FOLDER, read_configuration
 
-    named = address or read_configuration(root / FOLDER / FILE_NAME).registry
-    if named is None:
+    url = address or read_configuration(root / FOLDER / FILE_NAME).registry
+    if url is None:
         raise RegistryError(
             f"There is no registry; give --registry URL, or set registry in {FOLDER}/{FILE_NAME}."
         )
 
-    def opened() -> "Registry":
+    def open_it() -> "Registry":
         from prompts.registry import open_registry
 
-        return open_registry(named, root)
+        return open_registry(url, root)
 
-    return named, opened
+    return url, open_it
 
 
 def _install(root: Path, name: str, data: bytes, signature: bytes | None, source: str) -> None:
-    """Put a pulled prompt where it serves: under its name, and with a route if it needs one."""
+    """Put a pulled prompt into `.attune` under `name`, with a route if it needs one to serve."""
+    from prompts.configuration import EVERYTHING, FILE_NAME, FOLDER, add_route, read_configuration
     from prompts.file import DEFAULT_PROMPT, SUFFIX
-    from prompts.routing import FILE_NAME, FOLDER, read_configuration
-    from prompts.workspace import EVERYTHING, add_route, put
+    from prompts.prompt_folder import put_prompt
 
-    put(root, name, data, signature, source)
+    put_prompt(root, name, data, signature, source)
     routes = read_configuration(root / FOLDER / FILE_NAME).routes
     is_default = f"{FOLDER}/{name}{SUFFIX}" == DEFAULT_PROMPT
     if is_default or any(route.prompt == name for route in routes):

@@ -1,4 +1,4 @@
-"""Tables of prompts: lists, differences, checks."""
+"""Tables about prompts: lists, differences, checks and audits."""
 
 import json
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,7 @@ from rich.text import Text
 from attune.show import gain_words, shortened
 
 if TYPE_CHECKING:
-    from prompts.diff import Comparison
+    from prompts.diff import PromptDiff
     from tuning.audit import Audit
 
 
@@ -36,10 +36,10 @@ def show_list(rows: list[dict[str, Any]]) -> None:
 
 
 def _served(row: dict[str, Any]) -> str:
-    told = [", ".join(globs) for globs in row["routes"]]
+    served = [", ".join(globs) for globs in row["routes"]]
     if row["default"] and row["proven"]:
-        told.append("what no route names")
-    return "; ".join(told)
+        served.append("files without a route")
+    return "; ".join(served)
 
 
 def show_versions(rows: list[dict[str, Any]]) -> None:
@@ -58,20 +58,20 @@ def show_versions(rows: list[dict[str, Any]]) -> None:
     Console().print(table)
 
 
-def show_difference(found: "Comparison") -> None:
-    """Fields with both values, and how far the numbers are apart."""
+def show_diff(diff: "PromptDiff") -> None:
+    """The manifest fields that differ, with both values, and the difference of the numbers."""
     console = Console()
-    if found.fields:
+    if diff.fields:
         table = _table("field", "first", "second")
-        for key, values in found.fields.items():
+        for key, values in diff.fields.items():
             table.add_row(Text(key), *(Text(_value(value)) for value in values))
         console.print(table)
-    if found.tensor is None:
+    if diff.tensor is None:
         console.print("Their tensors have different shapes.")
-    elif found.tensor.rows:
+    elif diff.tensor.changed_tokens:
         console.print(
-            f"{found.tensor.rows} virtual tokens differ: {found.tensor.relative:.3%} of the norm,"
-            f" at most {found.tensor.largest:.4g}.",
+            f"{diff.tensor.changed_tokens} virtual tokens differ: {diff.tensor.relative:.3%} of the"
+            f" norm, at most {diff.tensor.largest:.4g}.",
             highlight=False,
         )
     else:
@@ -83,7 +83,7 @@ def _value(value: Any) -> str:
 
 
 def show_audit(found: "Audit") -> None:
-    """What an audit found, and what it means."""
+    """The findings of an audit and what they mean."""
     said, canaries = found.said, found.canaries
     table = _table("looked for", "found")
     table.add_row(
@@ -107,7 +107,7 @@ def show_audit(found: "Audit") -> None:
         console.print(f"PROBLEM: {problem}", highlight=False)
     if found.carried.share:
         console.print(
-            "Whoever has the file can read that code out of it; share it with people only who may "
+            "Whoever has the file can read that code out of it; share it only with people who may "
             "see the repository.",
             highlight=False,
         )
@@ -115,7 +115,7 @@ def show_audit(found: "Audit") -> None:
 
 
 def show_checks(checks: list[tuple[str, bool, str]]) -> None:
-    """What was checked of a prompt; problems are marked by a word, not only by colour."""
+    """The checks of a prompt; problems are marked by a word, not only by colour."""
     table = _table("check", "finding")
     for name, good, finding in checks:
         table.add_row(name, Text(finding if good else f"PROBLEM: {finding}"))

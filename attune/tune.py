@@ -9,7 +9,7 @@ import typer
 from attune.errors import InterruptedRunError
 from attune.output import PROBLEM, Json, print_json, say
 from attune.repository_options import RepositoryArgument, is_given
-from prompts.manifest import Form
+from prompts.form import Form
 from tuning.config import Task
 
 if TYPE_CHECKING:
@@ -213,13 +213,13 @@ def _serving(document: Path, root: Path) -> "PromptFile":
     """The prompt that is for a file, fitting or not; `StoreError` if there is none."""
     from code_context.languages import language_of
     from prompts.errors import StoreError
-    from prompts.repository import RepositoryPrompts
+    from prompts.router import PromptRouter
 
     file = document.resolve()
     if not file.is_relative_to(root.resolve()):
         raise StoreError(f"{document} is not in {root}; name a file of the repository.")
     path = file.relative_to(root.resolve()).as_posix()
-    choice = RepositoryPrompts(root).choose(path, language_of(path))
+    choice = PromptRouter(root).choose(path, language_of(path))
     if choice.prompt is None:
         raise StoreError(" ".join((*choice.problems, f"No prompt serves {path}: {choice.reason}.")))
     return choice.prompt

@@ -27,7 +27,7 @@ from lsp_server.prompt_watch import PromptWatch
 from prompts.file import DEFAULT_PROMPT, PromptFile, encode_prompt, read_prompt, write_prompt
 from prompts.manifest import Manifest
 from prompts.registry import open_registry
-from prompts.repository import RepositoryPrompts
+from prompts.router import PromptRouter
 
 MEGABYTES = 2
 
@@ -95,7 +95,7 @@ def swap(base: BaseModel, root: Path, rounds: int) -> dict[str, list[float]]:
         staged.replace(path)
         model.refresh()
         by_request.append(1000 * (time.perf_counter() - began))
-    prompts_only = RepositoryPrompts(root)
+    prompts_only = PromptRouter(root)
     prompts_only.choose("a.py")
     look = timed(lambda: prompts_only.choose("a.py"), rounds)
     return {"swap, by the watch": by_watch, "swap, by a request": by_request, "look": look}

@@ -29,7 +29,7 @@ from lsp_server.prompt_watch import PromptWatch
 from lsp_server.settings import Settings
 from prompts.file import PromptFile
 from prompts.manifest import Manifest
-from prompts.repository import Choice, RepositoryPrompts
+from prompts.router import PromptRouter, RoutingResult
 
 WARM_ENGINES = 3
 """Engines that keep their caches: a few documents with different prompts, in turns."""
@@ -97,10 +97,10 @@ class AttunedModel(CompletionModel):
         self._base = base
         self._tell = tell
         self._told: Status | None = None
-        self._refreshed: Choice | None = None
+        self._refreshed: RoutingResult | None = None
         self._lock = Lock()
         self._engines: OrderedDict[str | None, Engine] = OrderedDict()
-        self._prompts = RepositoryPrompts(
+        self._prompts = PromptRouter(
             root, named, accept=self._engine, model=base.identity, trusted=trusted
         )
         self.refresh()
@@ -187,7 +187,7 @@ class AttunedModel(CompletionModel):
     def _prompt_for(self, request: CompletionRequest) -> PromptFile | None:
         return self._chosen(self._choice(request))
 
-    def _choice(self, request: CompletionRequest, *, asked_anew: bool = False) -> Choice:
+    def _choice(self, request: CompletionRequest, *, asked_anew: bool = False) -> RoutingResult:
         """The prompt for the document; `asked_anew`: one may serve that did not fit it when it was
         another text."""
 
@@ -199,10 +199,10 @@ class AttunedModel(CompletionModel):
         path = request.path
         return self._allowed(self._prompts.choose(path, language_of(path), misfit))
 
-    def _allowed(self, choice: Choice) -> Choice:
-        return choice if self._without is None else Choice(None, self._without)
+    def _allowed(self, choice: RoutingResult) -> RoutingResult:
+        return choice if self._without is None else RoutingResult(None, self._without)
 
-    def _chosen(self, choice: Choice) -> PromptFile | None:
+    def _chosen(self, choice: RoutingResult) -> PromptFile | None:
         """The prompt of a choice; a status that differs from the last one is told."""
         status = _status(choice)
         if status != self._told:
@@ -225,7 +225,7 @@ class AttunedModel(CompletionModel):
         return engine
 
 
-def _status(choice: Choice) -> Status:
+def _status(choice: RoutingResult) -> Status:
     if choice.prompt is not None:
         serving = f"Ready with prompt {_label(choice.prompt.manifest)}"
     elif choice.problems:

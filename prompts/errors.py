@@ -1,8 +1,8 @@
-"""Every way a prompt file can fail; each message is one sentence: what is wrong and what to do."""
+"""The errors of this package; each message is one sentence: what is wrong and what to do."""
 
 
 class PromptError(Exception):
-    """Base of every error that this package raises for a prompt file."""
+    """Base of every error that this package raises."""
 
 
 class NotAPromptFile(PromptError):
@@ -14,19 +14,19 @@ class UnsupportedVersion(PromptError):
 
 
 class CorruptPrompt(PromptError):
-    """The file says it is an Attune prompt but breaks the format."""
+    """The file claims to be an Attune prompt but breaks the format."""
 
 
 class IncompatiblePrompt(PromptError):
-    """The prompt is sound but was tuned for another model, tokenizer, layout or shape."""
+    """The prompt is valid but was tuned for another model, tokenizer, layout or shape."""
 
 
 class PromptWriteError(PromptError):
-    """The prompt was not written; whatever stood at the path before is still there, whole."""
+    """The prompt was not written; the file that was at the path before is unchanged."""
 
 
 class UntrustedPrompt(PromptError):
-    """The prompt is sound, but nobody whom the user trusts vouches for it."""
+    """The prompt is valid, but the user trusts neither its signer nor the file."""
 
 
 class ConfigurationError(PromptError):
@@ -34,8 +34,8 @@ class ConfigurationError(PromptError):
 
 
 class StoreError(PromptError):
-    """The store of the repository or of the user cannot do what was asked."""
+    """A prompt cannot be found in, added to or removed from the repository or the user's store."""
 
 
 class RegistryError(PromptError):
-    """A registry of shared prompts cannot be read or written, or holds something else."""
+    """A registry of shared prompts cannot be read or written, or its content is damaged."""

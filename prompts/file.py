@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BufferedReader, BytesIO
 from pathlib import Path
+from typing import ClassVar, Literal
 
 import numpy as np
 import safetensors.numpy
 from numpy.typing import NDArray
+from pydantic import ConfigDict, StrictInt, TypeAdapter
 
 from prompts import strict_json
 from prompts.atomic_write import replace_file
@@ -24,6 +26,7 @@ from prompts.errors import (
 )
 from prompts.manifest import Manifest, ModelIdentity, layout_with
 from prompts.strict_json import JSON
+from prompts.validation import InvalidData, validate
 
 SUFFIX = ".attune.safetensors"
 DEFAULT_PROMPT = f".attune/prompt{SUFFIX}"
@@ -36,7 +39,8 @@ MAX_HEADER_BYTES = 8 << 20
 """Room for a manifest of the full 1 MiB in any escaping that JSON allows (6 bytes a character)."""
 
 _LENGTH_BYTES = 8
-_BYTES_PER_NUMBER = {"F32": 4, "F16": 2, "BF16": 2}
+_DType = Literal["F32", "F16", "BF16"]
+_BYTES_PER_NUMBER: dict[_DType, int] = {"F32": 4, "F16": 2, "BF16": 2}
 _LFS_POINTER = b"version https://git-lfs"
 
 
@@ -52,49 +56,50 @@ class PromptFile:
     manifest: Manifest
     embeddings: NDArray[np.float32]
     sha256: str | None = None
-    """Of the file that the prompt was read from."""
+    """Of the file that the prompt was read from; None for a prompt that was not read."""
 
     @property
     def tensor_sha256(self) -> str:
-        """Of the numbers, as little-endian float32, whatever the file stores."""
+        """Of the numbers as little-endian float32, whatever dtype the file stores."""
         numbers = np.ascontiguousarray(self.embeddings, dtype="<f4")
         return hashlib.sha256(numbers.tobytes()).hexdigest()
 
     @property
     def audited(self) -> bool:
-        """Whether the manifest claims that an audit of exactly these numbers was passed."""
+        """Whether the manifest claims that exactly these numbers passed an audit."""
         audit = self.manifest.audit
         return audit.get("passed") is True and audit.get("tensor_sha256") == self.tensor_sha256
 
 
 def read_manifest(path: Path) -> Manifest:
-    """Return the manifest of the file at `path`, verifying all of it but the tensor's values.
+    """Return the manifest of the file at `path`.
 
-    Reads the header only. Raises `NotAPromptFile`, `UnsupportedVersion` or `CorruptPrompt`.
+    Reads and verifies the header only, not the tensor's values. Raises `NotAPromptFile`,
+    `UnsupportedVersion` or `CorruptPrompt`.
     """
     with _opened(path) as stream:
         return _read_header(stream, _size(stream)).manifest
 
 
 def read_prompt(path: Path, model: ModelIdentity | None = None) -> PromptFile:
-    """Return the prompt at `path`, wholly verified; no tensor is allocated before its header is.
+    """Return the prompt at `path`, fully verified; the header is verified before any allocation.
 
-    With `model`, the header must fit it too. Raises `NotAPromptFile`, `UnsupportedVersion`,
-    `CorruptPrompt` or `IncompatiblePrompt`.
+    With `model`, the prompt must also fit that model. Raises `NotAPromptFile`,
+    `UnsupportedVersion`, `CorruptPrompt` or `IncompatiblePrompt`.
     """
     with _opened(path) as stream:
         return _read(stream, _size(stream), model)
 
 
 def check_compatible(manifest: Manifest, identity: ModelIdentity) -> None:
-    """Return if the prompt fits the model in `identity`; fingerprints and sizes decide, not names.
+    """Check that the prompt fits the model `identity`, by fingerprints and sizes, not by name.
 
     Raises `IncompatiblePrompt`, naming what differs and what to do.
     """
     tuned = manifest.model
-    differing = [
+    differences = [
         word
-        for word, same in (
+        for word, equal in (
             ("model", tuned.model_fingerprint == identity.model_fingerprint),
             ("tokenizer", tuned.tokenizer_fingerprint == identity.tokenizer_fingerprint),
             (
@@ -104,25 +109,25 @@ def check_compatible(manifest: Manifest, identity: ModelIdentity) -> None:
             ),
             ("shape", _sizes(tuned) == _sizes(identity)),
         )
-        if not same
+        if not equal
     ]
-    if not differing:
+    if not differences:
         return
-    if differing == ["layout"]:
+    if differences == ["layout"]:
         advice = f"it was tuned with Attune {manifest.attune_version}, so tune it again"
     else:
         advice = f"start Attune with model {_label(tuned)} or tune again with this model"
     raise IncompatiblePrompt(
         f"Prompt {manifest.name!r} does not fit model {_label(identity)}:"
-        f" different {' and '.join(differing)}; {advice}."
+        f" different {' and '.join(differences)}; {advice}."
     )
 
 
 def write_prompt(path: Path, prompt: PromptFile) -> str:
     """Write `prompt` (float32) to `path` in one step and return the sha256 of the file.
 
-    The same prompt gives the same bytes. Raises `PromptWriteError` for a prompt that could not be
-    read back or a path that cannot be written; what stood at `path` before is then still whole.
+    Equal prompts give equal bytes. Raises `PromptWriteError` for a prompt that could not be read
+    back or a path that cannot be written; what was at `path` before is then unchanged.
     """
     data = encode_prompt(prompt)
     _replace(path, data)
@@ -132,7 +137,7 @@ def write_prompt(path: Path, prompt: PromptFile) -> str:
 def encode_prompt(prompt: PromptFile) -> bytes:
     """Return the bytes of the file, after every check that reading would make.
 
-    The same prompt gives the same bytes. Raises `PromptWriteError` for one that could not be read
+    Equal prompts give equal bytes. Raises `PromptWriteError` for a prompt that could not be read
     back.
     """
     manifest, embeddings = prompt.manifest, prompt.embeddings
@@ -163,9 +168,9 @@ def encode_prompt(prompt: PromptFile) -> bytes:
 
 
 def copy_prompt(source: Path, target: Path) -> PromptFile:
-    """Copy the file at `source` byte for byte, once it is verified, and return its prompt.
+    """Verify the file at `source`, copy it byte for byte and return its prompt.
 
-    Raises as `read_prompt` and `write_prompt` do; then `target` is as it was.
+    Raises as `read_prompt` and `write_prompt` do; `target` is then unchanged.
     """
     with _opened(source) as stream:
         data = stream.read(MAX_FILE_BYTES)
@@ -173,9 +178,9 @@ def copy_prompt(source: Path, target: Path) -> PromptFile:
 
 
 def install_prompt(data: bytes, target: Path, source: str) -> PromptFile:
-    """Verify the bytes of a prompt file and put them at `target`; errors name `source`.
+    """Verify the bytes of a prompt file and write them to `target`; errors name `source`.
 
-    Raises as `read_prompt` and `write_prompt` do; then `target` is as it was.
+    Raises as `read_prompt` and `write_prompt` do; `target` is then unchanged.
     """
     prompt = parse_prompt(data, source)
     _replace(target, data)
@@ -183,7 +188,7 @@ def install_prompt(data: bytes, target: Path, source: str) -> PromptFile:
 
 
 def parse_prompt(data: bytes, source: str) -> PromptFile:
-    """Return the prompt in the bytes of a file, wholly verified; errors name `source`.
+    """Return the prompt in the bytes of a file, fully verified; errors name `source`.
 
     Raises `NotAPromptFile`, `UnsupportedVersion` or `CorruptPrompt`.
     """
@@ -194,14 +199,14 @@ def parse_prompt(data: bytes, source: str) -> PromptFile:
 def read_tensor(path: Path, shape: tuple[int, int]) -> NDArray[np.float32]:
     """Return `prompt_embeddings` of a safetensors file without a manifest, as PEFT writes it.
 
-    Raises `NotAPromptFile`, and `CorruptPrompt` unless it is the only one, finite and of `shape`.
+    Raises `NotAPromptFile`, and `CorruptPrompt` unless it is the only tensor, finite, of `shape`.
     """
     with _opened(path) as stream:
-        header, start = _read_json(stream, _size(stream))
+        header, raw = _read_json(stream, _size(stream))
         tensors = header.keys() - {"__metadata__"}
         if tensors != {TENSOR_NAME}:
             raise _corrupt(f"must hold one tensor, {TENSOR_NAME}")
-        n_bytes = _size(stream) - len(start)
+        n_bytes = _size(stream) - len(raw)
         return _tensor(stream, _verify_tensor(header[TENSOR_NAME], shape, n_bytes), shape)[0]
 
 
@@ -231,7 +236,7 @@ def _replace(path: Path, data: bytes) -> None:
 
 @contextlib.contextmanager
 def _named(source: str) -> Iterator[None]:
-    """Any `PromptError` inside names `source`."""
+    """Let every `PromptError` from the block name `source`."""
     try:
         yield
     except PromptError as error:
@@ -244,10 +249,10 @@ def _size(stream: BufferedReader) -> int:
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[BufferedReader]:
-    """Open a regular file of allowed size; any error inside names `path` and is a `PromptError`."""
+    """Open a regular file of allowed size; errors in the block become a `PromptError`."""
     try:
         with _named(str(path)):
-            # Before open, because opening a named pipe would wait for a writer.
+            # Before opening, because opening a named pipe would wait for a writer.
             status = path.stat()
             if not stat.S_ISREG(status.st_mode):
                 raise _not_a_prompt("is a folder or a device")
@@ -265,21 +270,21 @@ def _opened(path: Path) -> Iterator[BufferedReader]:
 def _read(
     stream: BufferedReader | BytesIO, size: int, model: ModelIdentity | None = None
 ) -> PromptFile:
-    """The prompt in a stream of `size` bytes, from its beginning; the header is verified first."""
+    """The prompt in a stream of `size` bytes at its beginning; the header is verified first."""
     header = _read_header(stream, size)
     if model is not None:
         check_compatible(header.manifest, model)
     embeddings, data = _tensor(stream, header.dtype, header.manifest.shape)
-    # Of the bytes that were read, not of the file: it may be another one by now.
+    # Of the bytes that were read, because the file may have been replaced since.
     digest = hashlib.sha256(header.raw)
     digest.update(data)
     return PromptFile(header.manifest, embeddings, digest.hexdigest())
 
 
 def _tensor(
-    stream: BufferedReader | BytesIO, dtype: str, shape: tuple[int, int]
+    stream: BufferedReader | BytesIO, dtype: _DType, shape: tuple[int, int]
 ) -> tuple[NDArray[np.float32], bytearray]:
-    """The numbers of a verified tensor and the bytes that they are made of."""
+    """The numbers of a verified tensor and their bytes in the file."""
     data = bytearray(shape[0] * shape[1] * _BYTES_PER_NUMBER[dtype])
     if stream.readinto(data) != len(data):
         raise _corrupt("changed while it was read")
@@ -292,7 +297,7 @@ def _tensor(
 @dataclass(frozen=True)
 class _Header:
     manifest: Manifest
-    dtype: str
+    dtype: _DType
     """Of the tensor as it is stored."""
     raw: bytes
     """Everything before the first tensor byte."""
@@ -303,7 +308,7 @@ def _read_header(stream: BufferedReader | BytesIO, size: int) -> _Header:
     header, raw = _read_json(stream, size)
     text = _manifest_text(header)
     manifest = Manifest.from_json(text)
-    # Only now, so that a file of a later version is called that and not corrupt.
+    # Only now, so that a file of a later version is reported as such and not as corrupt.
     if header != {"__metadata__": {METADATA_KEY: text}, TENSOR_NAME: header.get(TENSOR_NAME)}:
         raise _corrupt(f"must hold one tensor, {TENSOR_NAME}, and one metadata key, {METADATA_KEY}")
     dtype = _verify_tensor(header[TENSOR_NAME], manifest.shape, size - len(raw))
@@ -311,17 +316,17 @@ def _read_header(stream: BufferedReader | BytesIO, size: int) -> _Header:
 
 
 def _read_json(stream: BufferedReader | BytesIO, size: int) -> tuple[dict[str, JSON], bytes]:
-    """The header of a safetensors file of `size` bytes, and all that stands before the tensors."""
-    start = stream.read(_LENGTH_BYTES)
-    length = int.from_bytes(start, "little")
-    if len(start) < _LENGTH_BYTES or length > MAX_HEADER_BYTES:
-        if (start + stream.read(len(_LFS_POINTER))).startswith(_LFS_POINTER):
+    """The header of a safetensors file of `size` bytes, and all bytes before the tensors."""
+    prefix = stream.read(_LENGTH_BYTES)
+    length = int.from_bytes(prefix, "little")
+    if len(prefix) < _LENGTH_BYTES or length > MAX_HEADER_BYTES:
+        if (prefix + stream.read(len(_LFS_POINTER))).startswith(_LFS_POINTER):
             raise NotAPromptFile("The file is a Git LFS pointer; run `git lfs pull` to fetch it.")
         raise _not_a_prompt("does not begin with a safetensors header")
     if _LENGTH_BYTES + length > size:
         raise _corrupt("is cut short in its header")
     raw = stream.read(length)
-    return _parse_header(raw), start + raw
+    return _parse_header(raw), prefix + raw
 
 
 def _parse_header(data: bytes) -> dict[str, JSON]:
@@ -343,28 +348,35 @@ def _manifest_text(header: dict[str, JSON]) -> str:
     return text
 
 
-def _verify_tensor(entry: JSON, shape: tuple[int, int], n_bytes: int) -> str:
-    """Return the dtype if `entry` describes exactly the `n_bytes` behind the header."""
-    rows, width = shape
-    if not isinstance(entry, dict) or entry.keys() != {"dtype", "shape", "data_offsets"}:
-        raise _corrupt("has a tensor entry without exactly dtype, shape and data_offsets")
-    dtype = entry["dtype"]
-    if not isinstance(dtype, str) or dtype not in _BYTES_PER_NUMBER:
-        raise _corrupt(f"must store its tensor as one of {', '.join(_BYTES_PER_NUMBER)}")
-    if not _are_whole_numbers(entry["shape"], [rows, width]):
-        raise _corrupt(f"must have the shape its manifest implies, ({rows}, {width})")
-    expected = rows * width * _BYTES_PER_NUMBER[dtype]
-    if not _are_whole_numbers(entry["data_offsets"], [0, expected]) or n_bytes != expected:
+@dataclass(frozen=True)
+class _TensorEntry:
+    """What a safetensors header states about a tensor."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = {"extra": "forbid"}
+
+    dtype: _DType
+    shape: tuple[StrictInt, StrictInt]
+    data_offsets: tuple[StrictInt, StrictInt]
+
+
+_TENSOR_ENTRY = TypeAdapter(_TensorEntry)
+
+
+def _verify_tensor(fields: JSON, shape: tuple[int, int], n_bytes: int) -> _DType:
+    """Return the dtype if `fields` describe exactly the `n_bytes` behind the header."""
+    try:
+        entry = validate(_TENSOR_ENTRY, fields)
+    except InvalidData as error:
+        raise _corrupt(f"has a wrong tensor entry: {error}") from None
+    if entry.shape != shape:
+        raise _corrupt(f"must have the shape its manifest implies, {shape}")
+    expected = shape[0] * shape[1] * _BYTES_PER_NUMBER[entry.dtype]
+    if entry.data_offsets != (0, expected) or n_bytes != expected:
         raise _corrupt(f"must hold {expected} bytes of tensor and nothing else")
-    return dtype
+    return entry.dtype
 
 
-def _are_whole_numbers(value: JSON, expected: list[int]) -> bool:
-    # The types too, because 2.0 == 2 and True == 1.
-    return value == expected and isinstance(value, list) and all(type(n) is int for n in value)
-
-
-def _decode(data: bytearray, dtype: str) -> NDArray[np.float32]:
+def _decode(data: bytearray, dtype: _DType) -> NDArray[np.float32]:
     """Widen little-endian numbers to float32, exactly."""
     if dtype == "BF16":
         # bfloat16 is the upper half of a float32.
@@ -377,5 +389,5 @@ def _sizes(model: ModelIdentity) -> tuple[int, int, int, int]:
 
 
 def _label(model: ModelIdentity) -> str:
-    """Name a model together with its fingerprint, because two checkpoints can share a name."""
+    """A model's name with its fingerprint, because two checkpoints can share a name."""
     return f"{model.name!r} ({model.model_fingerprint[:8]})"

@@ -1,27 +1,51 @@
-"""What a prompt file says about itself: the manifest, its JSON form and its validation."""
+"""What a prompt file states about itself: the manifest, its JSON form and its validation."""
 
 import dataclasses
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any, Literal, cast
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field, StrictInt, StrictStr, TypeAdapter
 
 from prompts import strict_json
 from prompts.errors import CorruptPrompt, PromptWriteError, UnsupportedVersion
+from prompts.form import FORMS, Form
 from prompts.strict_json import JSON
+from prompts.validation import (
+    InvalidData,
+    Label,
+    LabelOrEmpty,
+    Line,
+    Sha256,
+    text_rule,
+    validate,
+)
 
 MAX_MANIFEST_BYTES = 1 << 20
 """Longest manifest JSON; it is ASCII, so its bytes are its characters."""
 MAX_VIRTUAL_TOKENS = 4096
-OPTIONAL = ("task", "globs", "show_threshold", "context", "audit")
-"""Fields that a file may leave out, because a reader without them may safely ignore them."""
+OPTIONAL = ("task", "globs", "context", "audit")
+"""Fields that a file may omit, because a reader that does not know them may ignore them."""
 
-Form = Literal["kv-nope", "kv", "embedding"]
-FORMS: Mapping[int, tuple[Form, ...]] = {1: ("kv", "embedding"), 2: ("kv-nope",)}
-"""The forms of each format version: a reader of version 1 must not take one form for another."""
+Commit = Annotated[
+    StrictStr, text_rule(re.compile(r"[0-9a-f]{7,64}").fullmatch, "7 to 64 lower-case hex digits")
+]
+# `Any`, because pydantic need not look at values that strict JSON has parsed.
+JsonObject = dict[str, Any]
+
+
+def _claims(name: str) -> AfterValidator:
+    """The rule of an object in which `name`, if it is there, is true or false."""
+
+    def check(value: JsonObject) -> JsonObject:
+        if not isinstance(value.get(name, False), bool):
+            raise ValueError(f"must state {name} as true or false")
+        return value
+
+    return AfterValidator(check)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,62 +53,59 @@ class ModelIdentity:
     """The frozen model that a prompt belongs to.
 
     The fingerprints (sha256, 64 lower-case hex digits) decide whether a prompt fits; `name` is for
-    people. `layout_fingerprint` stands for how context and FIM tokens are laid out in the input
-    (`layout_with`).
+    people. `layout_fingerprint` identifies how context and FIM tokens are arranged in the input
+    (`layout_with`). The bounds are well above any published model; they keep the arithmetic on a
+    hostile file small.
     """
 
-    name: str
-    model_fingerprint: str
-    tokenizer_fingerprint: str
-    layout_fingerprint: str
-    num_layers: int
-    num_key_value_heads: int
-    head_dim: int
-    hidden_size: int
+    name: Line
+    model_fingerprint: Sha256
+    tokenizer_fingerprint: Sha256
+    layout_fingerprint: Sha256
+    num_layers: Annotated[StrictInt, Field(ge=1, le=1024)]
+    num_key_value_heads: Annotated[StrictInt, Field(ge=1, le=1024)]
+    head_dim: Annotated[StrictInt, Field(ge=1, le=4096)]
+    hidden_size: Annotated[StrictInt, Field(ge=1, le=131_072)]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """Everything a prompt file says about itself, without the tensor.
+    """Everything in a prompt file but the tensor.
 
-    Construction does not validate; `from_json` and `prompts.file.write_prompt` do.
+    It has more than ten attributes because each one is a key of the file format. Construction does
+    not validate; `from_json` and `prompts.file.write_prompt` do.
     """
 
-    name: str
+    name: Label
     form: Form
-    num_virtual_tokens: int
-    """Rows of the tensor, 1 to 4096."""
+    num_virtual_tokens: Annotated[StrictInt, Field(ge=1, le=MAX_VIRTUAL_TOKENS)]
+    """Rows of the tensor."""
     model: ModelIdentity
-    languages: tuple[str, ...] = ()
+    languages: Annotated[tuple[Line, ...], Field(max_length=256, fail_fast=True)] = ()
     """LSP language identifiers that the prompt was tuned on."""
-    repository: str = ""
+    repository: LabelOrEmpty = ""
     """Folder name of the repository, never a path; empty when unknown."""
-    commit: str | None = None
-    created: str | None = None
-    """ISO 8601 time; None unless asked for, so that the same tuning gives the same bytes."""
-    recipe: dict[str, JSON] = field(default_factory=dict)
-    measured: dict[str, JSON] = field(default_factory=dict)
+    commit: Commit | None = None
+    recipe: JsonObject = field(default_factory=dict)
+    measured: Annotated[JsonObject, _claims("proven")] = field(default_factory=dict)
     """Held-out scores; `proven` is true when the gain interval excludes zero."""
-    licence: str | None = None
+    licence: Line | None = None
     """SPDX expression."""
-    lineage: tuple[str, ...] = ()
+    lineage: Annotated[tuple[Sha256, ...], Field(max_length=1024, fail_fast=True)] = ()
     """sha256 of the prompt files that this one was tuned from, oldest first."""
-    attune_version: str
-    task: str | None = None
+    attune_version: Line
+    task: Line | None = None
     """What the prompt was tuned for, if not completion in general."""
-    globs: tuple[str, ...] = ()
-    """Paths that it serves, in gitignore's pattern language from the repository's root; () is all.
-    """
-    show_threshold: float | None = None
-    """Lowest log-probability (nats) at which a completion made with this prompt is shown."""
-    context: dict[str, JSON] = field(default_factory=dict)
+    globs: Annotated[tuple[Line, ...], Field(max_length=256, fail_fast=True)] = ()
+    """Paths that it serves (`prompts.globs`), from the repository's root; () is all."""
+    context: JsonObject = field(default_factory=dict)
     """All parameters of the context that the prompt was tuned with; empty for the defaults."""
-    audit: dict[str, JSON] = field(default_factory=dict)
-    """What `attune prompt audit` found; empty before."""
+    audit: Annotated[JsonObject, _claims("passed")] = field(default_factory=dict)
+    """The result of `attune prompt audit`; empty before."""
 
     @property
     def format_version(self) -> int:
-        """The first version that knows the form, so that older readers read what they can."""
+        """The lowest version that has the form, so that older releases read what they can."""
         return next(version for version, forms in FORMS.items() if self.form in forms)
 
     @property
@@ -110,15 +131,19 @@ class Manifest:
     def to_json(self) -> str:
         """Return the canonical JSON: sorted keys, no spaces, ASCII; equal manifests, equal text.
 
-        Optional fields that say nothing are left out. Raises `PromptWriteError` for values that
-        JSON cannot hold.
+        Empty optional fields are omitted. Raises `PromptWriteError` for values that JSON cannot
+        hold.
         """
-        described = dataclasses.asdict(self) | {"format_version": self.format_version}
+        # Older releases refuse a file of these versions without `created`.
+        fields = dataclasses.asdict(self) | {
+            "format_version": self.format_version,
+            "created": None,
+        }
         for key in OPTIONAL:
-            if described[key] in (None, (), {}):
-                del described[key]
+            if fields[key] in (None, (), {}):
+                del fields[key]
         try:
-            return json.dumps(described, sort_keys=True, separators=(",", ":"), allow_nan=False)
+            return json.dumps(fields, sort_keys=True, separators=(",", ":"), allow_nan=False)
         except (TypeError, ValueError, RecursionError):
             raise PromptWriteError(
                 f"The manifest of prompt {self.name!r} holds a value that JSON cannot express;"
@@ -135,33 +160,47 @@ class Manifest:
         if len(text) > MAX_MANIFEST_BYTES or not text.isascii():
             raise _corrupt(f"manifest must be ASCII JSON of at most {MAX_MANIFEST_BYTES} bytes")
         try:
-            fields = _Fields(strict_json.parse(text), "")
+            fields = strict_json.parse(text)
         except ValueError as error:
             raise _corrupt(f"manifest holds {error}") from None
-        version = fields.whole_number("format_version", 1, 1_000_000)
-        if version not in FORMS:
-            raise UnsupportedVersion(
-                f"This prompt has format version {version}, but this Attune reads versions up to"
-                f" {max(FORMS)}; update Attune or tune the prompt again."
-            )
-        forms = FORMS[version]
-        form = _Rule(forms.__contains__, " or ".join(f'"{one}"' for one in forms))
-        return cls(
-            name=fields.text("name", _LABEL),
-            form=cast(Form, fields.text("form", form)),
-            num_virtual_tokens=fields.whole_number("num_virtual_tokens", 1, MAX_VIRTUAL_TOKENS),
-            model=_model_identity(_Fields(fields.object("model"), "model.")),
-            languages=fields.texts("languages", _LINE, limit=256),
-            repository=fields.text("repository", _LABEL_OR_EMPTY),
-            commit=fields.optional_text("commit", _COMMIT),
-            created=fields.optional_text("created", _TIME),
-            recipe=fields.object("recipe"),
-            measured=_with_claim(fields, "measured", "proven"),
-            licence=fields.optional_text("licence", _LINE),
-            lineage=fields.texts("lineage", _SHA256, limit=1024),
-            attune_version=fields.text("attune_version", _LINE),
-            **_optional(fields),
-        )
+        if not isinstance(fields, dict):
+            raise _corrupt("manifest must be a JSON object")
+        try:
+            version = validate(_VERSIONED, fields).format_version
+            if version not in FORMS:
+                raise UnsupportedVersion(
+                    f"This prompt has format version {version}, but this Attune reads versions up"
+                    f" to {max(FORMS)}; update Attune or tune the prompt again."
+                )
+            manifest = validate(_MANIFEST, _complete(fields))
+            if manifest.form not in FORMS[version]:
+                forms = " or ".join(f'"{form}"' for form in FORMS[version])
+                raise InvalidData("form", f"must be {forms} in version {version}")
+        except InvalidData as error:
+            raise _corrupt(f"manifest field {error}") from None
+        return manifest
+
+
+@dataclass(frozen=True)
+class _Versioned:
+    format_version: Annotated[StrictInt, Field(ge=1, le=1_000_000)]
+
+
+_MANIFEST, _VERSIONED = TypeAdapter(Manifest), TypeAdapter(_Versioned)
+_REQUIRED = tuple(
+    field.name for field in dataclasses.fields(Manifest) if field.name not in OPTIONAL
+)
+
+
+def _complete(fields: dict[str, JSON]) -> dict[str, JSON]:
+    """The fields without optional ones that are null, which means the same as absent.
+
+    Raises `InvalidData` if a required key is missing, also one that has a default in Python.
+    """
+    for key in _REQUIRED:
+        if key not in fields:
+            raise InvalidData(key, "is missing")
+    return {key: item for key, item in fields.items() if item is not None or key not in OPTIONAL}
 
 
 def layout_with(layout_fingerprint: str, context: Mapping[str, JSON]) -> str:
@@ -171,138 +210,9 @@ def layout_with(layout_fingerprint: str, context: Mapping[str, JSON]) -> str:
     """
     if not context:
         return layout_fingerprint
-    told = json.dumps([layout_fingerprint, context], sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(told.encode("ascii")).hexdigest()
+    text = json.dumps([layout_fingerprint, context], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
 def _corrupt(reason: str) -> CorruptPrompt:
     return CorruptPrompt(f"The prompt's {reason}; fetch the file again or tune the prompt again.")
-
-
-def _is_line(text: str) -> bool:
-    # isprintable refuses control, line-break and direction-changing characters alike.
-    return 0 < len(text) <= 256 and text.isprintable() and text == text.strip()
-
-
-def is_label(text: str) -> bool:
-    """Whether `text` is a label of the format: one line that cannot spell a path."""
-    # Names end up in paths, so a hostile file must not be able to spell one.
-    return _is_line(text) and not set(text) & set("/\\") and text not in (".", "..")
-
-
-def _is_time(text: str) -> bool:
-    try:
-        datetime.fromisoformat(text)
-    except ValueError:
-        return False
-    return True
-
-
-@dataclass(frozen=True)
-class _Rule:
-    """What a text field must be: the test, and the same in words."""
-
-    accepts: Callable[[str], object]
-    words: str
-
-
-_LINE = _Rule(_is_line, "1 to 256 printable characters")
-_LABEL = _Rule(is_label, "1 to 256 printable characters without / or \\")
-_LABEL_OR_EMPTY = _Rule(lambda text: not text or is_label(text), f"empty or {_LABEL.words}")
-_SHA256 = _Rule(re.compile(r"[0-9a-f]{64}").fullmatch, "64 lower-case hex digits")
-_COMMIT = _Rule(re.compile(r"[0-9a-f]{7,64}").fullmatch, "7 to 64 lower-case hex digits")
-_TIME = _Rule(_is_time, "an ISO 8601 time")
-
-
-class _Fields:
-    """The keys of one JSON object, each taken with its rule; a breach raises `CorruptPrompt`."""
-
-    def __init__(self, value: JSON, where: str) -> None:
-        if not isinstance(value, dict):
-            raise _corrupt(f"manifest {where.rstrip('.') or 'JSON'} must be a JSON object")
-        self._fields = value
-        self._where = where
-
-    def says_nothing(self, key: str) -> bool:
-        return self._fields.get(key) is None
-
-    def _take(self, key: str) -> JSON:
-        if key not in self._fields:
-            raise _corrupt(f"manifest lacks {self._where}{key}")
-        return self._fields[key]
-
-    def _breach(self, key: str, words: str) -> CorruptPrompt:
-        return _corrupt(f"manifest field {self._where}{key} must be {words}")
-
-    def text(self, key: str, rule: _Rule) -> str:
-        value = self._take(key)
-        if not isinstance(value, str) or not rule.accepts(value):
-            raise self._breach(key, rule.words)
-        return value
-
-    def optional_text(self, key: str, rule: _Rule) -> str | None:
-        return None if self._take(key) is None else self.text(key, rule)
-
-    def texts(self, key: str, rule: _Rule, limit: int) -> tuple[str, ...]:
-        values = self._take(key)
-        words = f"a list of at most {limit} texts, each {rule.words}"
-        if not isinstance(values, list) or len(values) > limit:
-            raise self._breach(key, words)
-        texts = tuple(value for value in values if isinstance(value, str) and rule.accepts(value))
-        if len(texts) != len(values):
-            raise self._breach(key, words)
-        return texts
-
-    def whole_number(self, key: str, low: int, high: int) -> int:
-        value = self._take(key)
-        # bool is an int to Python, but true is not a number to JSON.
-        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-            raise self._breach(key, f"a whole number from {low} to {high}")
-        return value
-
-    def finite_number(self, key: str) -> float:
-        value = self._take(key)
-        # Strict JSON has no other numbers than finite ones.
-        if not isinstance(value, (int, float)) or isinstance(value, bool):
-            raise self._breach(key, "a number")
-        return value
-
-    def object(self, key: str) -> dict[str, JSON]:
-        value = self._take(key)
-        if not isinstance(value, dict):
-            raise self._breach(key, "a JSON object")
-        return value
-
-
-def _model_identity(fields: _Fields) -> ModelIdentity:
-    # Bounds well above any published model; they keep a hostile file's arithmetic small.
-    return ModelIdentity(
-        name=fields.text("name", _LINE),
-        model_fingerprint=fields.text("model_fingerprint", _SHA256),
-        tokenizer_fingerprint=fields.text("tokenizer_fingerprint", _SHA256),
-        layout_fingerprint=fields.text("layout_fingerprint", _SHA256),
-        num_layers=fields.whole_number("num_layers", 1, 1024),
-        num_key_value_heads=fields.whole_number("num_key_value_heads", 1, 1024),
-        head_dim=fields.whole_number("head_dim", 1, 4096),
-        hidden_size=fields.whole_number("hidden_size", 1, 131_072),
-    )
-
-
-def _optional(fields: _Fields) -> dict[str, Any]:
-    """The fields of `OPTIONAL` that are there; `null` says the same as absence."""
-    readers: dict[str, Callable[[str], object]] = {
-        "task": lambda key: fields.text(key, _LINE),
-        "globs": lambda key: fields.texts(key, _LINE, limit=256),
-        "show_threshold": fields.finite_number,
-        "context": fields.object,
-        "audit": lambda key: _with_claim(fields, key, "passed"),
-    }
-    return {key: readers[key](key) for key in OPTIONAL if not fields.says_nothing(key)}
-
-
-def _with_claim(fields: _Fields, key: str, claim: str) -> dict[str, JSON]:
-    """An object in which `claim`, if it is there, is true or false."""
-    found = fields.object(key)
-    if not isinstance(found.get(claim, False), bool):
-        raise _corrupt(f"manifest field {key}.{claim} must be true or false")
-    return found

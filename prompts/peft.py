@@ -1,8 +1,8 @@
 """Adapters of PEFT (PROMPT_TUNING, PREFIX_TUNING, CARTRIDGE): a folder of two files.
 
-docs/prompt-file-format.md holds the table of fields. An adapter's configuration is a stranger's: of
-its fields, the type and the sizes are read and nothing else, so that no tokenizer, no code and no
-other model that it names is ever loaded.
+docs/prompt-file-format.md holds the table of fields. An adapter's configuration comes from a
+stranger: only its type and sizes are read, so that no tokenizer, code or other model that it names
+is ever loaded.
 """
 
 import json
@@ -10,18 +10,22 @@ import os
 import secrets
 import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import safetensors.numpy
 from numpy.typing import NDArray
+from pydantic import Field, StrictInt, TypeAdapter
 
 from prompts import strict_json
 from prompts.errors import CorruptPrompt, IncompatiblePrompt, NotAPromptFile, PromptWriteError
 from prompts.file import TENSOR_NAME, PromptFile, read_tensor
-from prompts.manifest import MAX_VIRTUAL_TOKENS, Form, Manifest, ModelIdentity
+from prompts.form import Form
+from prompts.manifest import MAX_VIRTUAL_TOKENS, Manifest, ModelIdentity
+from prompts.validation import InvalidData, validate
 
 CONFIG_NAME, WEIGHTS_NAME = "adapter_config.json", "adapter_model.safetensors"
 METHODS: Mapping[str, Form] = {
@@ -39,24 +43,24 @@ def export_adapter(prompt: PromptFile, folder: Path, method: str | None = None) 
     `PromptWriteError` for a method of another form, or if the folder exists or cannot be written.
     """
     form = prompt.manifest.form
-    fitting = [name for name, needed in METHODS.items() if needed == form]
-    if not fitting:
+    methods = [name for name, needed in METHODS.items() if needed == form]
+    if not methods:
         raise PromptWriteError(
             f"A prompt of the form {form} cannot be written for PEFT, where every virtual token has"
             " a position; tune one with --form kv or --form embedding."
         )
-    chosen = method or fitting[0]
-    if chosen not in fitting:
+    method = method or methods[0]
+    if method not in methods:
         raise PromptWriteError(
-            f"A prompt of the form {form} cannot be written as {chosen};"
-            f" choose {' or '.join(fitting)}."
+            f"A prompt of the form {form} cannot be written as {method};"
+            f" choose {' or '.join(methods)}."
         )
     temporary = folder.parent / f".attune-{secrets.token_hex(8)}.tmp"
     try:
         if folder.exists():
             raise PromptWriteError(f"{folder} exists already; name a new folder.")
         temporary.mkdir(parents=True)
-        config = json.dumps(_config(prompt.manifest, chosen), indent=2, sort_keys=True)
+        config = json.dumps(_config(prompt.manifest, method), indent=2, sort_keys=True)
         (temporary / CONFIG_NAME).write_text(config + "\n", "utf-8")
         tensors = {TENSOR_NAME: np.ascontiguousarray(prompt.embeddings)}
         weights = safetensors.numpy.save(tensors, {"format": "pt"})
@@ -71,29 +75,17 @@ def export_adapter(prompt: PromptFile, folder: Path, method: str | None = None) 
 def import_adapter(folder: Path, identity: ModelIdentity, name: str) -> PromptFile:
     """The adapter in `folder` as a prompt for the model of `identity`, unproven and unaudited.
 
-    An adapter says nothing that would tell two models of the same shape apart, so whoever imports
-    one vouches that it was tuned with this model. Raises `NotAPromptFile`, `CorruptPrompt` or
+    An adapter does not identify its model beyond the sizes, so the caller vouches that it was tuned
+    with this one. Raises `NotAPromptFile`, `CorruptPrompt` or
     `IncompatiblePrompt`.
     """
-    config = _read_config(folder / CONFIG_NAME)
-    method, n_tokens = config.get("peft_type"), config.get("num_virtual_tokens")
-    form = METHODS.get(method) if isinstance(method, str) else None
-    if form is None:
-        raise NotAPromptFile(
-            f"{folder} holds an adapter of another type than {', '.join(METHODS)};"
-            " only these are prompts."
-        )
-    if not isinstance(n_tokens, int) or not 1 <= n_tokens <= MAX_VIRTUAL_TOKENS:
-        raise CorruptPrompt(
-            f"{folder}: num_virtual_tokens must be a whole number from 1 to {MAX_VIRTUAL_TOKENS};"
-            " export the adapter again."
-        )
+    config = _read_config(folder)
     manifest = Manifest(
         name=name,
-        form=form,
-        num_virtual_tokens=n_tokens,
+        form=METHODS[config.peft_type],
+        num_virtual_tokens=config.num_virtual_tokens,
         model=identity,
-        recipe={"imported_from": f"PEFT {method}"},
+        recipe={"imported_from": f"PEFT {config.peft_type}"},
         attune_version=version("attune"),
     )
     _check_sizes(config, manifest, folder)
@@ -122,7 +114,21 @@ def _config(manifest: Manifest, method: str) -> dict[str, Any]:
     return fields
 
 
-def _read_config(path: Path) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _AdapterConfig:
+    """The fields of `adapter_config.json` that are read; all others are ignored."""
+
+    peft_type: Literal["CARTRIDGE", "PREFIX_TUNING", "PROMPT_TUNING"]
+    num_virtual_tokens: Annotated[StrictInt, Field(ge=1, le=MAX_VIRTUAL_TOKENS)]
+    num_layers: StrictInt | None = None
+    token_dim: StrictInt | None = None
+
+
+_CONFIG = TypeAdapter(_AdapterConfig)
+
+
+def _read_config(folder: Path) -> _AdapterConfig:
+    path = folder / CONFIG_NAME
     try:
         with path.open("rb") as stream:
             data = stream.read(_MAX_CONFIG_BYTES + 1)
@@ -133,21 +139,26 @@ def _read_config(path: Path) -> dict[str, Any]:
     try:
         if len(data) > _MAX_CONFIG_BYTES:
             raise ValueError("more than 1 MiB")
-        config = strict_json.parse(data.decode("utf-8"))
-        if not isinstance(config, dict):
-            raise ValueError("no JSON object")
+        return validate(_CONFIG, strict_json.parse(data.decode("utf-8")))
+    except InvalidData as error:
+        if error.field == "peft_type":
+            raise NotAPromptFile(
+                f"{folder} holds an adapter of another type than {', '.join(METHODS)};"
+                " only these are prompts."
+            ) from None
+        raise CorruptPrompt(f"{path}: {error}; export the adapter again.") from None
     except ValueError as error:
         raise NotAPromptFile(f"{path} holds {error}; name a folder that PEFT saved.") from None
-    return config
 
 
-def _check_sizes(config: dict[str, Any], manifest: Manifest, folder: Path) -> None:
-    """Sizes that the adapter states must be the model's; the tensor's shape decides in any case."""
-    expected = _config(manifest, str(config["peft_type"]))
+def _check_sizes(config: _AdapterConfig, manifest: Manifest, folder: Path) -> None:
+    """Compare the sizes that an adapter states with the model's. Raises `IncompatiblePrompt`."""
+    expected = _config(manifest, config.peft_type)
     for key in ("num_layers", "token_dim"):
-        if config.get(key) not in (None, expected[key]):
+        stated = getattr(config, key)
+        if stated not in (None, expected[key]):
             raise IncompatiblePrompt(
-                f"{folder} was tuned for another model: its {key} is {config[key]!r}, but"
+                f"{folder} was tuned for another model: its {key} is {stated}, but"
                 f" {manifest.model.name!r} needs {expected[key]}; start Attune with that model."
             )
 
@@ -157,5 +168,5 @@ def _read_weights(path: Path, manifest: Manifest) -> NDArray[np.float32]:
         return read_tensor(path, manifest.shape)
     except CorruptPrompt as error:
         raise IncompatiblePrompt(
-            f"{error} The adapter has to be one of {manifest.model.name!r}."
+            f"{error} The adapter must have been tuned with {manifest.model.name!r}."
         ) from None

@@ -1,7 +1,7 @@
 """Signatures of prompt files in OpenSSH's SSHSIG form, made and checked by `ssh-keygen -Y`.
 
-A signature stands beside its file, as `FILE.sig`. It is the one that
-`ssh-keygen -Y sign -n attune-prompt -f KEY FILE` writes, so git's signing keys serve.
+A signature is stored beside its file, as `FILE.sig`. `ssh-keygen -Y sign -n attune-prompt -f KEY
+FILE` writes the same one, so the keys that sign git commits can be used.
 """
 
 import re
@@ -14,7 +14,7 @@ from prompts.atomic_write import replace_file
 from prompts.errors import PromptError, PromptWriteError, UntrustedPrompt
 
 NAMESPACE = "attune-prompt"
-"""So that a signature of something else, a commit or a letter, never counts for a prompt."""
+"""Keeps a signature of something else, such as a commit, from counting for a prompt."""
 MAX_SIGNATURE_BYTES = 64 << 10
 
 _GOOD = re.compile(r'Good ".*" signature with \S+ key (SHA256:\S+)')
@@ -22,7 +22,7 @@ _TIMEOUT_S = 60
 
 
 def signature_path(path: Path) -> Path:
-    """Where the signature of a file stands."""
+    """Where the signature of the file at `path` is stored."""
     return path.with_name(path.name + ".sig")
 
 
@@ -31,107 +31,109 @@ def read_signature(path: Path) -> bytes | None:
 
     Raises `UntrustedPrompt` if it cannot be read.
     """
-    beside = signature_path(path)
+    file = signature_path(path)
     try:
-        with beside.open("rb") as stream:
+        with file.open("rb") as stream:
             signature = stream.read(MAX_SIGNATURE_BYTES + 1)
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise UntrustedPrompt(f"{beside} cannot be read ({error.strerror}).") from error
+        raise UntrustedPrompt(f"{file} cannot be read ({error.strerror}).") from error
     if len(signature) > MAX_SIGNATURE_BYTES:
-        raise UntrustedPrompt(f"{beside} is not a signature; fetch it again.")
+        raise UntrustedPrompt(f"{file} is not a signature; fetch it again.")
     return signature
 
 
 def sign(data: bytes, key: Path) -> bytes:
-    """The signature of a file's bytes by `key`: a private key, or a public one that an agent holds.
+    """Sign a file's bytes with `key`: a private key, or the public half of one in an agent.
 
     Raises `PromptWriteError`.
     """
     command = ["-Y", "sign", "-n", NAMESPACE, "-f", str(key)]
     try:
-        done = _ssh_keygen(command, data)
+        completed = _ssh_keygen(command, data)
     except UntrustedPrompt as error:
         raise PromptWriteError(str(error)) from None
-    if done.returncode != 0 or not done.stdout.startswith(b"-----BEGIN SSH SIGNATURE-----"):
+    if completed.returncode != 0 or not completed.stdout.startswith(
+        b"-----BEGIN SSH SIGNATURE-----"
+    ):
         raise PromptWriteError(
-            f"ssh-keygen could not sign with {key} ({_last_line(done.stderr)}); "
+            f"ssh-keygen could not sign with {key} ({_last_line(completed.stderr)}); "
             "name a key of yours with --key."
         )
-    return done.stdout
+    return completed.stdout
 
 
 def git_signing_key() -> Path:
     """The key that git signs commits with: `user.signingKey` of the user's global configuration.
 
-    Raises `PromptWriteError` if git has none that is a file.
+    Raises `PromptWriteError` if it is not set to a file.
     """
-    asked = ["git", "config", "--global", "--type=path", "--get", "user.signingKey"]
+    command = ["git", "config", "--global", "--type=path", "--get", "user.signingKey"]
     try:
-        done = subprocess.run(asked, capture_output=True, check=False, timeout=_TIMEOUT_S)
-        named = done.stdout.decode("utf-8", "surrogateescape").rstrip("\n")
+        completed = subprocess.run(command, capture_output=True, check=False, timeout=_TIMEOUT_S)
+        value = completed.stdout.decode("utf-8", "surrogateescape").rstrip("\n")
     except (OSError, subprocess.TimeoutExpired):
-        named = ""
-    if not named or not Path(named).is_file():
+        value = ""
+    if not value or not Path(value).is_file():
         raise PromptWriteError("git has no SSH key to sign with; name one with --key.")
-    return Path(named)
+    return Path(value)
 
 
 def write_signature(path: Path, signature: bytes | None) -> None:
-    """Put the signature beside the file at `path`; None removes what stands there.
+    """Store the signature of the file at `path`; None removes a stored one.
 
     Raises `PromptWriteError`.
     """
-    beside = signature_path(path)
+    file = signature_path(path)
     try:
         if signature is None:
-            beside.unlink(missing_ok=True)
+            file.unlink(missing_ok=True)
         else:
-            replace_file(beside, signature)
+            replace_file(file, signature)
     except OSError as error:
         raise PromptWriteError(
-            f"{beside} could not be written ({error.strerror}); check the folder."
+            f"{file} could not be written ({error.strerror}); check the folder."
         ) from error
 
 
 def signer_of(data: bytes, signature: bytes, source: str) -> str:
-    """The fingerprint, `SHA256:…`, of the key that signed `data`; says nothing about its owner.
+    """The fingerprint, `SHA256:…`, of the key that signed `data`, whoever owns the key.
 
-    Raises `UntrustedPrompt`, naming `source`, if the signature is not one of these bytes.
+    Raises `UntrustedPrompt`, naming `source`, if the signature is not of these bytes.
     """
     with tempfile.NamedTemporaryFile(suffix=".sig") as file:
         file.write(signature)
         file.flush()
-        done = _ssh_keygen(["-Y", "check-novalidate", "-n", NAMESPACE, "-s", file.name], data)
-    found = _GOOD.search(done.stdout.decode("utf-8", "replace"))
-    if done.returncode != 0 or found is None:
+        completed = _ssh_keygen(["-Y", "check-novalidate", "-n", NAMESPACE, "-s", file.name], data)
+    match = _GOOD.search(completed.stdout.decode("utf-8", "replace"))
+    if completed.returncode != 0 or match is None:
         raise UntrustedPrompt(
             f"{source} was changed after it was signed, or its signature is damaged; "
             "fetch both again, or have it signed again."
         )
-    return found[1]
+    return match[1]
 
 
 def principal_of(data: bytes, signature: bytes, allowed_signers: Path) -> str | None:
-    """Who signed `data`, according to an OpenSSH `allowed_signers` file; None if not listed there.
+    """Who signed `data` according to an OpenSSH `allowed_signers` file; None if it does not say.
 
-    Lists that restrict namespaces must allow "attune-prompt"; validity times count as of now.
+    An entry that restricts namespaces must allow "attune-prompt"; validity is checked as of now.
     Raises `PromptError` without ssh-keygen.
     """
     with tempfile.NamedTemporaryFile(suffix=".sig") as file:
         file.write(signature)
         file.flush()
-        listed = ["-s", file.name, "-f", str(allowed_signers)]
-        found = _ssh_keygen(["-Y", "find-principals", *listed], data)
-        names = found.stdout.decode("utf-8", "replace").splitlines()
-        if found.returncode != 0 or not names:
+        files = ["-s", file.name, "-f", str(allowed_signers)]
+        completed = _ssh_keygen(["-Y", "find-principals", *files], data)
+        names = completed.stdout.decode("utf-8", "replace").splitlines()
+        if completed.returncode != 0 or not names:
             return None
-        verify = ["-Y", "verify", "-n", NAMESPACE, "-I", names[0], *listed]
+        verify = ["-Y", "verify", "-n", NAMESPACE, "-I", names[0], *files]
         return names[0] if _ssh_keygen(verify, data).returncode == 0 else None
 
 
-def available() -> bool:
+def is_available() -> bool:
     """Whether ssh-keygen is installed."""
     return shutil.which("ssh-keygen") is not None
 

@@ -1,21 +1,29 @@
-"""The user's store of prompt files, each under the digest of its bytes."""
+"""The user's store: prompt files by the digest of their bytes, and who refers to them."""
 
+import json
 import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from pydantic import StrictStr, TypeAdapter
+
+from prompts import strict_json
+from prompts.atomic_write import replace_file
+from prompts.configuration import DIGEST, FILE_NAME, FOLDER, read_configuration, stored_file
 from prompts.errors import StoreError
 from prompts.file import SUFFIX, PromptFile, install_prompt, parse_prompt
-from prompts.routing import stored_file
 from prompts.signature import signature_path, write_signature
-from prompts.user import store_folder
+from prompts.user import store_folder, user_folder
+from prompts.validation import validate
 
 MIN_PREFIX = 6
-"""Hex digits of a digest that may stand for the whole."""
+"""Fewest hex digits that may abbreviate a digest."""
 
 _DIGITS = re.compile(r"[0-9a-f]{1,64}")
 _DAY_S = 86_400
+_REFERRING_ROOTS = "workspaces.json"
+_ROOTS = TypeAdapter(list[StrictStr])
 
 
 class Store:
@@ -31,7 +39,7 @@ class Store:
     def add(self, data: bytes, signature: bytes | None, source: str) -> PromptFile:
         """Keep the bytes of a prompt file, and its signature; errors name `source`.
 
-        Raises as `prompts.file.install_prompt`.
+        Raises `StoreError`, and as `prompts.file.install_prompt` does.
         """
         prompt = parse_prompt(data, source)
         path = self.path(prompt.sha256 or "")
@@ -58,14 +66,14 @@ class Store:
         if len(prefix) < MIN_PREFIX or not _DIGITS.fullmatch(prefix):
             raise StoreError(f"{prefix!r} is not the beginning of a digest: give {MIN_PREFIX} or"
                              " more hex digits, as `attune prompt list` shows them.")  # fmt: skip
-        found = [digest for digest in self.digests() if digest.startswith(prefix)]
-        if len(found) != 1:
-            what = "no prompt" if not found else f"{len(found)} prompts"
+        matches = [digest for digest in self.digests() if digest.startswith(prefix)]
+        if len(matches) != 1:
+            what = "no prompt" if not matches else f"{len(matches)} prompts"
             raise StoreError(
                 f"The store has {what} with a digest that begins with {prefix};"
                 " `attune prompt list` shows all."
             )
-        return found[0]
+        return matches[0]
 
     def remove(self, sha256: str) -> None:
         """Delete a file and its signature. Raises `StoreError`."""
@@ -77,10 +85,47 @@ class Store:
             raise StoreError(f"{path} could not be removed ({error.strerror}).") from error
 
     def unused(self, used: set[str], older_than_days: float) -> list[str]:
-        """Digests that are not in `used` and were stored longer ago than that."""
+        """The digests that are not in `used` and were stored longer ago than that."""
         before = time.time() - older_than_days * _DAY_S
         return [
             digest
             for digest in self.digests()
             if digest not in used and self.path(digest).stat().st_mtime < before
         ]
+
+
+def add_referring_root(root: Path) -> None:
+    """Record that a route of the repository at `root` leads to the store.
+
+    Raises `StoreError`.
+    """
+    roots = {*_referring_roots(), str(root.resolve())}
+    path = user_folder() / _REFERRING_ROOTS
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(path, json.dumps(sorted(roots), indent=2).encode())
+    except OSError as error:
+        raise StoreError(f"{path} could not be written ({error.strerror}).") from error
+
+
+def used_digests() -> set[str]:
+    """Digests that a route leads to: of every recorded repository, and of the user's own routes.
+
+    Raises `StoreError` or `ConfigurationError` for what cannot be read, since it might use any.
+    """
+    used = set()
+    for folder in (*(Path(root) / FOLDER for root in _referring_roots()), user_folder()):
+        for route in read_configuration(folder / FILE_NAME).routes:
+            if digest := DIGEST.fullmatch(route.prompt):
+                used.add(digest[1])
+    return used
+
+
+def _referring_roots() -> list[str]:
+    path = user_folder() / _REFERRING_ROOTS
+    try:
+        return validate(_ROOTS, strict_json.parse(path.read_text("utf-8")))
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{path} cannot be read; correct it or remove it.") from error

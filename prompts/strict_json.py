@@ -1,4 +1,7 @@
-"""JSON as prompt files allow it: no duplicate keys, no NaN or Infinity, no deep nesting."""
+"""Strict JSON for data from outside: no duplicate keys, no NaN or Infinity, bounded nesting.
+
+Pydantic's own parser accepts duplicate keys and NaN, so it validates what this one has parsed.
+"""
 
 import json
 import math
@@ -10,7 +13,7 @@ JSON: TypeAlias = bool | int | float | str | list["JSON"] | dict[str, "JSON"] | 
 MAX_DEPTH = 16
 """Deepest nesting of arrays and objects; a manifest needs about four levels."""
 MAX_DIGITS = 20
-"""Longest whole number, sign included; room for any 64-bit seed."""
+"""Longest whole number, with its sign; enough for any 64-bit seed."""
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -32,14 +35,14 @@ def parse(text: str) -> JSON:
         raise ValueError(f"invalid JSON ({error.msg} at character {error.pos})") from None
     except RecursionError:
         raise ValueError(f"JSON nested deeper than {MAX_DEPTH} levels") from None
-    _check(value, n_around=0)
+    _check(value, depth=0)
     return value
 
 
 def _object(pairs: list[tuple[str, JSON]]) -> dict[str, JSON]:
     fields = dict(pairs)
     if len(fields) != len(pairs):
-        # Two readers could each believe another value, so neither may be believed.
+        # Two readers could take different values, so neither is accepted.
         raise ValueError("a duplicate key in a JSON object")
     return fields
 
@@ -61,18 +64,18 @@ def _short_int(digits: str) -> int:
     return int(digits)
 
 
-def _check(value: JSON, n_around: int) -> None:
-    """Bound the nesting, and refuse lone surrogates, which no later UTF-8 output could carry."""
+def _check(value: JSON, depth: int) -> None:
+    """Check the depth of nesting, and refuse lone surrogates, which UTF-8 cannot encode."""
     match value:
-        case dict() | list() if n_around == MAX_DEPTH:
+        case dict() | list() if depth == MAX_DEPTH:
             raise ValueError(f"JSON nested deeper than {MAX_DEPTH} levels")
         case dict():
             for key, item in value.items():
-                _check(key, n_around + 1)
-                _check(item, n_around + 1)
+                _check(key, depth + 1)
+                _check(item, depth + 1)
         case list():
             for item in value:
-                _check(item, n_around + 1)
+                _check(item, depth + 1)
         case str() if _SURROGATE.search(value):
             raise ValueError("a string with half a UTF-16 surrogate pair")
         case _:

@@ -1,24 +1,27 @@
-"""Who is trusted to hand over behaviour: consents by signer, and by file where nobody signed."""
+"""Which prompt files the user trusts: by signer, or by file where there is no signature."""
 
 import hashlib
 import json
 import subprocess
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from pydantic import StrictStr, TypeAdapter
 
 from prompts import strict_json
 from prompts.atomic_write import replace_file
 from prompts.errors import PromptError, PromptWriteError, UntrustedPrompt
-from prompts.signature import available, principal_of, read_signature, signer_of
+from prompts.signature import is_available, principal_of, read_signature, signer_of
 from prompts.user import user_folder
+from prompts.validation import validate
 
 FILE_NAME = "trust.json"
 _MAX_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
-class Standing:
-    """How a prompt file stands with the user.
+class Trust:
+    """Whether the user trusts a prompt file, and who signed it.
 
     `signer` is the fingerprint of the signing key, None without a signature; `principal` is the
     name that the user's own `allowed_signers` file gives it.
@@ -26,18 +29,18 @@ class Standing:
 
     signer: str | None
     principal: str | None
-    consented: bool
+    trusted: bool
 
     @property
     def words(self) -> str:
-        """For people: who signed, and whether that counts."""
+        """For people: who signed it, and whether the user trusts it."""
         if self.signer is None:
             by = "not signed"
         elif self.principal is not None:
             by = f"signed by {self.principal} ({self.signer})"
         else:
             by = f"signed with key {self.signer}"
-        return f"{by}, {'trusted' if self.consented else 'not trusted here'}"
+        return f"{by}, {'trusted' if self.trusted else 'not trusted here'}"
 
 
 def consents_path() -> Path:
@@ -45,97 +48,107 @@ def consents_path() -> Path:
     return user_folder() / FILE_NAME
 
 
-def standing(data: bytes, sha256: str, signature: bytes | None, source: str) -> Standing:
-    """How a file with these bytes, this digest and this signature stands; errors name `source`.
+def trust_of(data: bytes, sha256: str, signature: bytes | None, source: str) -> Trust:
+    """Whether the user trusts a file with this content, digest and signature.
 
     A key is trusted when the user consented to it once, or when the `allowed_signers` file of the
     user's global git configuration (`gpg.ssh.allowedSignersFile`) lists it. An unsigned file is
     trusted when the user consented to exactly these bytes.
 
-    Raises `UntrustedPrompt` if there is a signature and it is not one of these bytes.
+    Raises `UntrustedPrompt`, naming `source`, if there is a signature and it is not one of these
+    bytes.
     """
-    consents = _consents()
+    consents = _read_consents()
     if signature is None:
-        return Standing(None, None, sha256 in consents["files"])
+        return Trust(None, None, sha256 in consents.files)
     signer = signer_of(data, signature, source)
-    listed = _allowed_signers()
-    principal = None if listed is None else principal_of(data, signature, listed)
-    trusted = principal is not None or signer in consents["signers"] or sha256 in consents["files"]
-    return Standing(signer, principal, trusted)
+    allowed_signers = _allowed_signers()
+    principal = principal_of(data, signature, allowed_signers) if allowed_signers else None
+    trusted = principal is not None or signer in consents.signers or sha256 in consents.files
+    return Trust(signer, principal, trusted)
 
 
 def check_serving(path: Path, sha256: str, *, trusted: bool) -> None:
     """Return if the prompt file at `path`, read with this digest, may serve.
 
-    In a workspace that the user trusts, everything may, but for a file that is not what was signed.
-    In another one, only what the user consented to.
+    In a workspace that the user trusts, every file may serve, except one that was changed after it
+    was signed. In another workspace only files that the user trusts may serve.
 
     Raises `UntrustedPrompt`.
     """
     signature = read_signature(path)
-    if trusted and (signature is None or not available()):
+    if trusted and (signature is None or not is_available()):
         return
     if signature is None:
-        found = Standing(None, None, sha256 in _consents()["files"])
+        trust = Trust(None, None, sha256 in _read_consents().files)
     else:
         data = path.read_bytes()
         if hashlib.sha256(data).hexdigest() != sha256:
             raise UntrustedPrompt(f"{path} was replaced while it was checked; try again.")
-        found = standing(data, sha256, signature, str(path))
-    if not trusted and not found.consented:
+        trust = trust_of(data, sha256, signature, str(path))
+    if not trusted and not trust.trusted:
         raise UntrustedPrompt(
             f"{path} does not serve, because this workspace is not trusted and the file is"
-            f" {found.words}; look at it with `attune prompt inspect`, then consent with"
+            f" {trust.words}; look at it with `attune prompt inspect`, then consent with"
             " `attune prompt trust`."
         )
 
 
-def consent(prompt_name: str, sha256: str, found: Standing) -> None:
-    """Remember that the user trusts the signer of a file, or without one, the file itself.
+def consent(prompt_name: str, sha256: str, trust: Trust) -> None:
+    """Record that the user trusts the signer of a file or, without a signature, the file itself.
 
     Raises `PromptWriteError`.
     """
-    consents = _consents()
-    if found.signer is None:
-        consents["files"][sha256] = prompt_name
+    consents = _read_consents()
+    if trust.signer is None:
+        consents.files[sha256] = prompt_name
     else:
-        consents["signers"][found.signer] = found.principal or prompt_name
+        consents.signers[trust.signer] = trust.principal or prompt_name
     path = consents_path()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(path, json.dumps(consents, indent=2, sort_keys=True).encode())
+        replace_file(path, json.dumps(asdict(consents), indent=2, sort_keys=True).encode())
     except OSError as error:
         raise PromptWriteError(f"{path} could not be written ({error.strerror}).") from error
 
 
-def _consents() -> dict[str, dict[str, str]]:
+@dataclass(frozen=True)
+class _Consents:
+    """The content of `trust.json`; both map to a name, for people who read the file."""
+
+    signers: dict[StrictStr, StrictStr]
+    """By the fingerprint of the signing key."""
+    files: dict[StrictStr, StrictStr]
+    """By sha256."""
+
+
+_CONSENTS = TypeAdapter(_Consents)
+
+
+def _read_consents() -> _Consents:
+    """Raises `PromptError` if the file cannot be read; it is never taken for an empty one."""
     path = consents_path()
     try:
         with path.open("rb") as stream:
             data = stream.read(_MAX_BYTES + 1)
     except FileNotFoundError:
-        return {"signers": {}, "files": {}}
+        return _Consents({}, {})
     except OSError as error:
         raise PromptError(f"{path} cannot be read ({error.strerror}).") from error
     try:
-        read = strict_json.parse(data.decode("utf-8"))
+        return validate(_CONSENTS, strict_json.parse(data.decode("utf-8")))
     except ValueError:
-        read = None
-    found: dict[str, dict[str, str]] = {}
-    for kind in ("signers", "files"):
-        names = read.get(kind) if isinstance(read, dict) else None
-        if not isinstance(names, dict):
-            raise PromptError(f"{path} is damaged; correct it, or remove it and consent again.")
-        found[kind] = {key: str(name) for key, name in names.items()}
-    return found
+        raise PromptError(
+            f"{path} is damaged; correct it, or remove it and consent again."
+        ) from None
 
 
 def _allowed_signers() -> Path | None:
-    """Of the user's own git configuration, never of a repository's."""
-    asked = ["git", "config", "--global", "--type=path", "--get", "gpg.ssh.allowedSignersFile"]
+    """The file that the user's own git configuration names; a repository's is never read."""
+    command = ["git", "config", "--global", "--type=path", "--get", "gpg.ssh.allowedSignersFile"]
     try:
-        done = subprocess.run(asked, capture_output=True, check=False, timeout=60)
+        completed = subprocess.run(command, capture_output=True, check=False, timeout=60)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    named = done.stdout.decode("utf-8", "surrogateescape").rstrip("\n")
-    return Path(named) if done.returncode == 0 and named and Path(named).is_file() else None
+    value = completed.stdout.decode("utf-8", "surrogateescape").rstrip("\n")
+    return Path(value) if completed.returncode == 0 and value and Path(value).is_file() else None

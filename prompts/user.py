@@ -1,4 +1,4 @@
-"""Where a user keeps what belongs to no single repository."""
+"""The user's data folder: prompts, trust and routes that belong to no single repository."""
 
 import os
 from pathlib import Path
@@ -9,9 +9,9 @@ HOME_VARIABLE = "ATTUNE_HOME"
 
 
 def user_folder() -> Path:
-    """The folder of the user's store, consents and own `attune.toml`; ATTUNE_HOME moves it."""
-    named = os.environ.get(HOME_VARIABLE)
-    return Path(named) if named else platformdirs.user_data_path("attune", appauthor=False)
+    """The folder of the user's store, consents and own `attune.toml`; ATTUNE_HOME overrides it."""
+    override = os.environ.get(HOME_VARIABLE)
+    return Path(override) if override else platformdirs.user_data_path("attune", appauthor=False)
 
 
 def store_folder() -> Path:

@@ -11,9 +11,9 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from prompts.atomic_write import replace_file
+from prompts.configuration import FOLDER
 from prompts.errors import PromptWriteError
 from prompts.file import SUFFIX
-from prompts.routing import FOLDER
 
 KEY = "attune_run"
 UNFINISHED = ".unfinished.safetensors"

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from prompts.manifest import Form
+from prompts.form import Form
 
 Task = Literal["completion", "docstring"]
 MAX_SEED = 2**32 - 1

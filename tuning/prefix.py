@@ -13,7 +13,7 @@ from code_context.syntax import parse
 from code_model.decoder.llama import Attention, Llama, PrefixKV
 from code_model.decoder.soft_prompt import kv_of_ids, kv_to_rows, rows_to_kv
 from code_model.loading import BaseModel
-from prompts.manifest import Form
+from prompts.form import Form
 from tuning.config import TuningConfig
 from tuning.corpus import SourceFile
 from tuning.examples import TrainingExamples

@@ -20,7 +20,7 @@ from code_model.loading import BaseModel
 from prompts.errors import PromptWriteError
 from prompts.file import DEFAULT_PROMPT, SUFFIX, PromptFile, write_prompt
 from prompts.manifest import Manifest, layout_with
-from prompts.repository import unproven_path
+from prompts.router import unproven_path
 from tuning import checkpoint
 from tuning.config import TuningConfig
 from tuning.controls import control_ways

@@ -78,14 +78,11 @@ class Engine:
 
     @property
     def show_threshold(self) -> float | None:
-        """Log-probability (nats) below which a first line is not worth showing: what the prompt
-        file asks for, else what was calibrated with it; None shows all."""
+        """Log-probability (nats) below which a first line is not worth showing, as calibrated with
+        the prompt; None shows all."""
         if self.prompt is None:
             return None
-        manifest = self.prompt.manifest
-        if manifest.show_threshold is not None:
-            return manifest.show_threshold
-        found = manifest.measured.get("show_threshold")
+        found = self.prompt.manifest.measured.get("show_threshold")
         return float(found) if isinstance(found, (int, float)) else None
 
     def room(self, max_new_tokens: int) -> int:

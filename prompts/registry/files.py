@@ -1,4 +1,4 @@
-"""Where a registry's files are: anything that fsspec opens, with creation that never overwrites."""
+"""The storage of a registry: a folder, or what fsspec opens; creation never overwrites."""
 
 import os
 from pathlib import Path
@@ -8,9 +8,9 @@ from prompts.atomic_write import create_file
 from prompts.errors import RegistryError
 
 EXTRAS = {"s3": "s3", "http": "http", "https": "http", "hf": "hub"}
-"""Protocols that need an extra of Attune, and which."""
+"""The extra of Attune that a protocol needs."""
 CREATING = ("s3", "s3a", "gs", "gcs", "abfs", "abfss", "az")
-"""Object stores whose conditional writes fsspec offers: of several writers, one creates a name."""
+"""Object stores with conditional writes in fsspec: of several writers, one creates a name."""
 READING = ("http", "https", "hf")
 
 
@@ -21,20 +21,22 @@ class RegistryFiles(Protocol):
         """The file's bytes, None if there is none. Raises `RegistryError` beyond `limit` bytes."""
 
     def names(self, folder: str) -> list[str] | None:
-        """Names in a folder, none if it is not there; None where nothing can be listed."""
+        """Names in a folder, empty if it does not exist; None where nothing can be listed."""
 
     def create(self, files: dict[str, bytes]) -> bool:
-        """Create each file that is not there yet, in order, or all at once.
+        """Create each file that does not exist yet, in order or all at once.
 
-        Returns whether the last one was created by this call: of several callers, by one. What was
-        there stays. Raises `RegistryError`.
+        Returns whether this call created the last one; of several callers, one did. Existing files
+        stay. Raises `RegistryError`.
         """
 
 
 def open_files(url: str, root: Path) -> RegistryFiles:
-    """The files of the registry at `url`; a plain path starts at `root`. Raises `RegistryError`."""
+    """The files of the registry at `url`; a path is relative to `root`. Raises `RegistryError`."""
     if "::" in url or not url.isprintable():
-        raise RegistryError(f"{url!r} is not an address of a registry; chained ones are refused.")
+        raise RegistryError(
+            f"{url!r} is not an address of a registry; chained addresses are refused."
+        )
     protocol, separator, _ = url.partition("://")
     if not separator:
         return FolderFiles(root / os.path.expanduser(url))
@@ -107,7 +109,7 @@ class FsspecFiles:
 
     def read(self, name: str, limit: int) -> bytes | None:
         """See `RegistryFiles`."""
-        # A block size of 0 streams, so that a web server without ranges does.
+        # A block size of 0 streams, so the web server need not support ranges.
         options = {"block_size": 0} if self._protocol in ("http", "https") else {}
         try:
             with self._fs.open(f"{self._root}/{name}", "rb", **options) as stream:
@@ -136,7 +138,9 @@ class FsspecFiles:
     def create(self, files: dict[str, bytes]) -> bool:
         """See `RegistryFiles`."""
         if self._protocol not in CREATING:
-            raise RegistryError(f"{self._url} can only be read; push to where it is served from.")
+            raise RegistryError(
+                f"{self._url} can only be read; push to the storage that it is served from."
+            )
         created = False
         for name, data in files.items():
             try:
@@ -156,40 +160,43 @@ def _filesystem(url: str, protocol: str) -> tuple[Any, str]:
         fs, root = fsspec.core.url_to_fs(url, use_listings_cache=False, skip_instance_cache=True)
     except ImportError as error:
         extra = EXTRAS.get(protocol)
-        how = f"install attune[{extra}]" if extra else f"install what fsspec asks for ({error})"
-        raise RegistryError(f"Reading {protocol}:// needs more packages; {how}.") from None
+        advice = f"install attune[{extra}]" if extra else f"install what fsspec needs ({error})"
+        raise RegistryError(f"Reading {protocol}:// needs more packages; {advice}.") from None
     except Exception as error:
         raise _error(url, "opened", error) from error
     return fs, str(root).rstrip("/")
 
 
 def _is_absent(error: FileNotFoundError) -> bool:
-    """fsspec says "not found" also of a web server that does not answer; its cause tells."""
+    """Whether a file is missing; fsspec raises the same error if a web server does not answer."""
     cause = error.__cause__
-    absent = isinstance(cause, FileNotFoundError) or getattr(cause, "status", None) in (404, 410)
-    return cause is None or absent
+    return (
+        cause is None
+        or isinstance(cause, FileNotFoundError)
+        or getattr(cause, "status", None) in (404, 410)
+    )
 
 
 def _is_conflict(error: BaseException) -> bool:
-    """Whether a conditional write failed because the name is there, or is just being created."""
+    """Whether a conditional write failed because the name exists or is just being created."""
     if isinstance(error, FileExistsError):
         return True
-    seen: BaseException | None = error
-    while seen is not None:
-        response = getattr(seen, "response", None)
+    cause: BaseException | None = error
+    while cause is not None:
+        response = getattr(cause, "response", None)
         code = response.get("Error", {}).get("Code") if isinstance(response, dict) else None
-        status = getattr(seen, "status", None) or getattr(seen, "status_code", None)
+        status = getattr(cause, "status", None) or getattr(cause, "status_code", None)
         if code in ("PreconditionFailed", "ConditionalRequestConflict", "412", "409"):
             return True
         if status in (409, 412):
             return True
-        seen = seen.__cause__
+        cause = cause.__cause__
     return False
 
 
 def _bounded(data: bytes, limit: int, name: str) -> bytes:
     if len(data) > limit:
-        raise RegistryError(f"{name} of the registry is larger than it says; do not use it.")
+        raise RegistryError(f"{name} of the registry is larger than allowed; do not use it.")
     return data
 
 

@@ -14,16 +14,16 @@ from pathlib import Path
 from prompts.errors import RegistryError
 
 ATTEMPTS = 200
-UNMOVED = 5
-"""Refused pushes in a row, without anything new, after which pushing is given up."""
+MAX_REFUSED = 5
+"""Refused pushes in a row, while the branch does not change, after which pushing stops."""
 _TIMEOUT_S = 600
 
 
 class GitFiles:
     """The files of a branch, read and added without a working tree.
 
-    So nothing that the repository holds is checked out: no link leads anywhere and no hook runs.
-    `#BRANCH` at the end of the address names another branch than the repository's own.
+    Nothing in the repository is checked out, so no link is followed and no hook runs. `#BRANCH` at
+    the end of the address names another branch than the repository's default.
     """
 
     def __init__(self, url: str) -> None:
@@ -39,12 +39,12 @@ class GitFiles:
         """See `RegistryFiles`."""
         if self._head is None:
             return None
-        found = self._git("rev-parse", "--quiet", "--verify", f"{self._head}:{name}", check=False)
-        if found.returncode != 0:
+        parsed = self._git("rev-parse", "--quiet", "--verify", f"{self._head}:{name}", check=False)
+        if parsed.returncode != 0:
             return None
-        blob = found.stdout.decode().strip()
+        blob = parsed.stdout.decode().strip()
         if int(self._git("cat-file", "-s", blob).stdout) > limit:
-            raise RegistryError(f"{name} of the registry is larger than it says; do not use it.")
+            raise RegistryError(f"{name} of the registry is larger than allowed; do not use it.")
         return self._git("cat-file", "blob", blob).stdout
 
     def names(self, folder: str) -> list[str] | None:
@@ -55,9 +55,9 @@ class GitFiles:
         return [os.fsdecode(path).rpartition("/")[2] for path in listed.split(b"\0") if path]
 
     def create(self, files: dict[str, bytes]) -> bool:
-        """See `RegistryFiles`: all in one commit, on top of whatever others pushed meanwhile."""
+        """See `RegistryFiles`: all in one commit, on top of what others pushed meanwhile."""
         last = list(files)[-1]
-        n_unmoved = 0
+        n_refused = 0
         for attempt in range(ATTEMPTS):
             if self._has(last):
                 return False
@@ -69,14 +69,14 @@ class GitFiles:
             if pushed.returncode == 0:
                 self._head = commit
                 return True
-            # Somebody was first, or is just writing; or the rights are missing, and nothing moves.
+            # Another writer was first or is just writing; or we may not write at all.
             before = self._head
             self._fetch()
-            n_unmoved = n_unmoved + 1 if self._head == before else 0
-            if n_unmoved == UNMOVED:
+            n_refused = n_refused + 1 if self._head == before else 0
+            if n_refused == MAX_REFUSED:
                 raise self._error("written", pushed.stderr + pushed.stdout)
             time.sleep(random.uniform(0, 0.05 * (attempt + 1)))
-        raise RegistryError(f"{self._url} was always changed by others; try again.")
+        raise RegistryError(f"{self._url} was changed by others at every attempt; try again.")
 
     def _has(self, name: str) -> bool:
         return self._head is not None and (
@@ -97,7 +97,7 @@ class GitFiles:
         return self._git("commit-tree", tree, *parents, "-m", message).stdout.decode().strip()
 
     def _fetch(self) -> None:
-        """Take up the branch as it is; a branch that is not there yet has no files."""
+        """Fetch the branch as it is now; a branch that does not exist yet has no files."""
         listed = self._git("ls-remote", "--", self._url, f"refs/heads/{self._branch}").stdout
         self._head = None
         if listed.strip():
@@ -125,10 +125,10 @@ class GitFiles:
             "GIT_TERMINAL_PROMPT": "0",
             **({} if index is None else {"GIT_INDEX_FILE": index}),
         }
-        # Transports that run commands of the address's choice stay shut, whatever is configured.
+        # Forbid transports that run commands from the address, whatever is configured.
         command = ["git", "-c", "protocol.ext.allow=never", *arguments]
         try:
-            done = subprocess.run(
+            completed = subprocess.run(
                 command,
                 cwd=self._folder,
                 env=environment,
@@ -139,9 +139,9 @@ class GitFiles:
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise RegistryError(f"git did not run ({error}); install it, or try again.") from error
-        if check and done.returncode != 0:
-            raise self._error("used", done.stderr)
-        return done
+        if check and completed.returncode != 0:
+            raise self._error("used", completed.stderr)
+        return completed
 
     def _error(self, verb: str, output: bytes) -> RegistryError:
         lines = [line for line in output.decode("utf-8", "replace").splitlines() if line.strip()]
@@ -151,5 +151,5 @@ class GitFiles:
         )
 
 
-# They would lead git into the repository that Attune is started from.
+# They would point git to the repository that Attune was started in.
 _LOCAL_VARIABLES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY")

@@ -9,7 +9,7 @@ ATTEMPTS = 20
 
 
 class HubFiles(FsspecFiles):
-    """Read through the Hub's own filesystem; written by commits that name their parent.
+    """Files that are read through the Hub's filesystem and written by commits with a parent.
 
     The Hub refuses a commit whose parent is no longer the newest, so nothing is overwritten.
     """
@@ -19,15 +19,17 @@ class HubFiles(FsspecFiles):
         from huggingface_hub import CommitOperationAdd
         from huggingface_hub.errors import HfHubHTTPError
 
-        place = self._fs.resolve_path(self._root)
+        resolved = self._fs.resolve_path(self._root)
         api: Any = self._fs._api
-        where = {"repo_id": place.repo_id, "repo_type": place.repo_type}
-        paths = {f"{place.path_in_repo}/{name}".lstrip("/"): data for name, data in files.items()}
+        repository = {"repo_id": resolved.repo_id, "repo_type": resolved.repo_type}
+        paths = {
+            f"{resolved.path_in_repo}/{name}".lstrip("/"): data for name, data in files.items()
+        }
         last = list(paths)[-1]
         try:
             for _ in range(ATTEMPTS):
-                head = api.repo_info(**where, revision=place.revision).sha
-                if api.file_exists(filename=last, revision=head, **where):
+                head = api.repo_info(**repository, revision=resolved.revision).sha
+                if api.file_exists(filename=last, revision=head, **repository):
                     return False
                 added = [
                     CommitOperationAdd(path_in_repo=path, path_or_fileobj=data)
@@ -36,10 +38,10 @@ class HubFiles(FsspecFiles):
                 message = f"Add {last}"
                 try:
                     api.create_commit(
-                        **where,
+                        **repository,
                         operations=added,
                         commit_message=message,
-                        revision=place.revision,
+                        revision=resolved.revision,
                         parent_commit=head,
                     )
                     return True
@@ -50,4 +52,4 @@ class HubFiles(FsspecFiles):
             raise RegistryError(
                 f"{self._url} could not be written ({error}); check the address and your token."
             ) from error
-        raise RegistryError(f"{self._url} was always changed by others; try again.")
+        raise RegistryError(f"{self._url} was changed by others at every attempt; try again.")

@@ -1,12 +1,12 @@
-"""The layout of a registry, and what push and pull promise.
+"""The layout of a registry, and how prompts are pushed and pulled.
 
     objects/SHA256.attune.safetensors     a prompt file, under the digest of its bytes
     versions/NAME/00000001.json           what version 1 of NAME is: an `Entry`
 
-Nothing is ever changed or removed, so nothing can be overwritten, and a reader never sees half of
-anything. Versions are numbered without gaps by exclusive creation: of two that push at once, one
-gets the number and the other the next. So no lock and no index that two could write is needed, and
-where nothing can be listed, the newest version is found by asking for numbers.
+Files are added and never changed or removed, so a reader never sees a part of one. Versions are
+numbered without gaps by exclusive creation: of two concurrent pushes, one gets the number and the
+other the next. So neither a lock nor a shared index is needed, and where nothing can be listed, the
+newest version is found by probing numbers.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ from prompts.registry.entry import MAX_ENTRY_BYTES, Entry
 from prompts.registry.files import RegistryFiles, open_files
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-"""What a name in a registry may be: it is part of paths and addresses."""
+"""A name in a registry; it is part of paths and addresses."""
 MAX_VERSION = 99_999_999
 MAX_ATTEMPTS = 1000
 
@@ -39,12 +39,12 @@ class Pulled:
 
     @property
     def signature(self) -> bytes | None:
-        """The signature of the bytes, not checked yet."""
+        """The signature of the bytes, not verified yet."""
         return None if self.entry.signature is None else self.entry.signature.encode("utf-8")
 
 
 def open_registry(url: str, root: Path) -> "Registry":
-    """The registry at `url`; a plain path starts at `root`. Raises `RegistryError`."""
+    """The registry at `url`; a path is relative to `root`. Raises `RegistryError`."""
     return Registry(open_files(url, root), url)
 
 
@@ -58,8 +58,8 @@ class Registry:
     def push(self, name: str, data: bytes, signature: bytes | None) -> int:
         """Add a file as the newest version of `name` and return its number.
 
-        The same file as the newest one gets no new number. Raises as `parse_prompt` for bytes that
-        are no prompt.
+        If it equals the newest version, that one's number is returned. Raises as `parse_prompt`
+        does for bytes that are not a prompt.
         """
         _check_name(name)
         prompt = parse_prompt(data, "The prompt to push")
@@ -69,11 +69,11 @@ class Registry:
             return newest
         for version in range(newest + 1, newest + 1 + MAX_ATTEMPTS):
             files = {_object(entry.sha256): data, _entry(name, version): entry.to_json()}
-            # When an answer got lost and the write was repeated, the entry there is our own.
+            # If an answer was lost and the write was repeated, the existing entry is our own.
             if self._files.create(files) or self._entry(name, version) == entry:
                 return version
         raise RegistryError(
-            f"{self._label} gave no number for {name} in {MAX_ATTEMPTS} attempts; try again."
+            f"{self._label} had no free version of {name} in {MAX_ATTEMPTS} attempts; try again."
         )
 
     def newest(self, name: str) -> int:
@@ -82,7 +82,7 @@ class Registry:
         listed = self._files.names(f"versions/{name}")
         if listed is not None:
             return max((int(n[1]) for n in map(_ENTRY_NAME.fullmatch, listed) if n), default=0)
-        # The numbers have no gaps: double until one is absent, then halve.
+        # The numbers have no gaps: double until one is absent, then bisect.
         low, high = 0, 1
         while high <= MAX_VERSION and self._exists(name, high):
             low, high = high, 2 * high
@@ -92,12 +92,12 @@ class Registry:
         return low
 
     def versions(self, name: str) -> Iterator[tuple[int, Entry]]:
-        """All versions that can be read, the newest first."""
+        """All readable versions, the newest first."""
         for version in range(self.newest(name), 0, -1):
             try:
                 entry = self._entry(name, version)
             except RegistryError:
-                continue  # one that somebody damaged must not hide the others
+                continue  # a damaged entry must not hide the others
             if entry is not None:
                 yield version, entry
 
@@ -109,7 +109,7 @@ class Registry:
         return sorted(name for name in listed if NAME.fullmatch(name))
 
     def pull(self, name: str, model: ModelIdentity) -> Pulled:
-        """The newest version of `name` for this model, its file verified whole."""
+        """The newest version of `name` for this model, its file fully verified."""
         for version, entry in self.versions(name):
             if entry.fits(model):
                 return Pulled(version, entry, self._file(entry))
@@ -134,9 +134,9 @@ class Registry:
         return self._files.read(_entry(name, version), MAX_ENTRY_BYTES) is not None
 
     def _entry(self, name: str, version: int) -> Entry | None:
-        where = _entry(name, version)
-        data = self._files.read(where, MAX_ENTRY_BYTES)
-        return None if data is None else Entry.from_json(data, f"{self._label}/{where}")
+        path = _entry(name, version)
+        data = self._files.read(path, MAX_ENTRY_BYTES)
+        return None if data is None else Entry.from_json(data, f"{self._label}/{path}")
 
 
 def _check_name(name: str) -> None:

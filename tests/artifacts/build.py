@@ -9,10 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import safetensors.numpy
 
 from prompts.file import METADATA_KEY, SUFFIX, TENSOR_NAME, PromptFile, write_prompt
-from prompts.manifest import Form, Manifest, ModelIdentity
+from prompts.form import Form
+from prompts.manifest import Manifest, ModelIdentity
 
+CREATED = "2026-01-02T03:04:05+00:00"
 IDENTITY = ModelIdentity(
     name="example/tiny-coder",
     model_fingerprint="1a" * 32,
@@ -35,7 +38,6 @@ def example_prompt(form: Form) -> PromptFile:
         languages=("python", "typescript"),
         repository="café",
         commit="4d" * 20,
-        created="2026-01-02T03:04:05+00:00",
         recipe={"learning_rate": 0.02, "seed": 7, "steps": 300},
         measured={"bits_per_byte": {"no_prompt": 0.75, "prompt": 0.625}, "proven": True},
         licence="Apache-2.0",
@@ -47,18 +49,24 @@ def example_prompt(form: Form) -> PromptFile:
     return PromptFile(manifest, numbers.reshape(rows, width))
 
 
-def full_prompt() -> PromptFile:
+def full_prompt(form: Form = "kv") -> PromptFile:
     """Return the golden prompt with every optional field."""
-    example = example_prompt("kv")
+    example = example_prompt(form)
     manifest = replace(
         example.manifest,
         task="tests",
         globs=("src/**", "!src/generated/**"),
-        show_threshold=-1.25,
         context={"max_header_tokens": 128, "sections": ["imports", "signatures"]},
         audit={"passed": True},
     )
     return PromptFile(manifest, example.embeddings)
+
+
+def older_bytes(prompt: PromptFile, **fields: object) -> bytes:
+    """Return the file as an older release wrote it, with `fields` that this one does not have."""
+    manifest = json.loads(prompt.manifest.to_json()) | {"created": CREATED} | fields
+    text = json.dumps(manifest, sort_keys=True, separators=(",", ":"))
+    return safetensors.numpy.save({TENSOR_NAME: prompt.embeddings}, {METADATA_KEY: text})
 
 
 def foreign_bytes() -> bytes:
@@ -68,7 +76,7 @@ def foreign_bytes() -> bytes:
     """
     example = example_prompt("embedding")
     fields = json.loads(example.manifest.to_json())
-    later = {"a_later_field": {"of": "this version"}, "audit": None}
+    later = {"created": CREATED, "a_later_field": {"of": "this version"}, "audit": None}
     manifest = json.dumps(dict(reversed(fields.items())) | later)
     tensor = (example.embeddings.view(np.uint32) >> 16).astype("<u2").tobytes()
     entry = {"data_offsets": [0, len(tensor)], "shape": [3, 4], "dtype": "BF16"}
@@ -80,16 +88,17 @@ def foreign_bytes() -> bytes:
 
 def build(folder: Path) -> list[Path]:
     """Write the golden files into `folder` and return their paths."""
-    written = {
-        "v1-kv": example_prompt("kv"),
-        "v1-embedding": example_prompt("embedding"),
-        "v1-full": full_prompt(),
-        "v2-kv-nope": example_prompt("kv-nope"),
+    older = {
+        "v1-kv": older_bytes(example_prompt("kv")),
+        "v1-embedding": older_bytes(example_prompt("embedding")),
+        "v1-full": older_bytes(full_prompt(), show_threshold=-1.25),
+        "v1-foreign": foreign_bytes(),
+        "v2-kv-nope": older_bytes(example_prompt("kv-nope")),
     }
-    for name, prompt in written.items():
-        write_prompt(folder / f"{name}{SUFFIX}", prompt)
-    (folder / f"v1-foreign{SUFFIX}").write_bytes(foreign_bytes())
-    return [folder / f"{name}{SUFFIX}" for name in (*written, "v1-foreign")]
+    for name, data in older.items():
+        (folder / f"{name}{SUFFIX}").write_bytes(data)
+    write_prompt(folder / f"v2-full{SUFFIX}", full_prompt("kv-nope"))
+    return [folder / f"{name}{SUFFIX}" for name in (*older, "v2-full")]
 
 
 if __name__ == "__main__":

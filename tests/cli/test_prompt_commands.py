@@ -13,9 +13,9 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from attune.prompt_commands import app
+from prompts.configuration import FILE_NAME, FOLDER, read_configuration
 from prompts.errors import PromptError, StoreError, UntrustedPrompt
 from prompts.file import SUFFIX, read_prompt, write_prompt
-from prompts.routing import FILE_NAME, FOLDER, read_configuration
 from prompts.signature import sign, write_signature
 from prompts.store import Store
 

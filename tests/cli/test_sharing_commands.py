@@ -14,11 +14,11 @@ from attune.consent import ConsentRequiredError
 from attune.sharing_commands import AuditRequiredError
 from code_model.decoder.soft_prompt import kv_of_ids, kv_to_rows
 from code_model.loading import BaseModel
+from prompts.configuration import FOLDER
 from prompts.errors import PromptError, PromptWriteError, RegistryError, UntrustedPrompt
 from prompts.file import DEFAULT_PROMPT, SUFFIX, PromptFile, read_prompt, write_prompt
 from prompts.manifest import Manifest
-from prompts.repository import RepositoryPrompts
-from prompts.routing import FOLDER
+from prompts.router import PromptRouter
 from prompts.signature import signature_path
 from prompts.user import HOME_VARIABLE
 
@@ -100,7 +100,7 @@ def test_from_one_clone_to_another(
     pulled = bob.root / FOLDER / f"team{SUFFIX}"
     assert pulled.read_bytes() == (alice.root / DEFAULT_PROMPT).read_bytes()
     assert signature_path(pulled).exists()
-    serving = RepositoryPrompts(bob.root, trusted=False)
+    serving = PromptRouter(bob.root, trusted=False)
     assert serving.choose("a.py").prompt is not None, "consent holds in untrusted workspaces too"
     tuned(base, alice.root / DEFAULT_PROMPT, commit="ab" * 20)
     alice.refused(
@@ -151,7 +151,7 @@ def test_trust_lets_an_untrusted_workspace_be_served(
 ) -> None:
     _, bob = people
     tuned(base, bob.root / DEFAULT_PROMPT)
-    serving = RepositoryPrompts(bob.root, trusted=False)
+    serving = PromptRouter(bob.root, trusted=False)
     bob.ran("inspect", "prompt")
     assert serving.choose("a.py").prompt is None
     bob.ran("trust", "prompt")

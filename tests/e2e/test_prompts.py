@@ -11,11 +11,11 @@ import pytest
 
 from code_model.decoder.soft_prompt import kv_of_ids, kv_to_rows
 from code_model.loading import load_model
+from prompts.configuration import FILE_NAME, FOLDER
 from prompts.file import DEFAULT_PROMPT, SUFFIX, PromptFile, write_prompt
 from prompts.manifest import Manifest
 from prompts.registry import open_registry
-from prompts.repository import unproven_path
-from prompts.routing import FILE_NAME, FOLDER
+from prompts.router import unproven_path
 
 pytestmark = pytest.mark.e2e
 

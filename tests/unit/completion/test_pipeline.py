@@ -117,8 +117,6 @@ def test_the_threshold_is_the_prompts(base: BaseModel) -> None:
     for measured, expected in (({}, None), ({"show_threshold": -1.5}, -1.5)):
         manifest = replace(prompt.manifest, measured=measured)
         assert Engine(base, replace(prompt, manifest=manifest)).show_threshold == expected
-    asked = replace(prompt.manifest, measured={"show_threshold": -1.5}, show_threshold=-0.5)
-    assert Engine(base, replace(prompt, manifest=asked)).show_threshold == -0.5
     assert Engine(base).show_threshold is None
 
 

@@ -95,7 +95,7 @@ def test_unproven_prompt_serves_only_when_named(base, tmp_path, default, told):
     prompt = prompt_of(base, measured={"gain": 0.01})
     write_prompt(default, prompt)
     model = AttunedModel(base, None, tmp_path, told.append)
-    assert "has not proved itself" in told[0].message
+    assert "is not proven" in told[0].message
     assert answer(model) == expected(base, None)
     model = AttunedModel(base, Path(DEFAULT_PROMPT), tmp_path, told.append)
     assert told[1].message == "Ready with prompt space (+1.0 % on held-out files)"

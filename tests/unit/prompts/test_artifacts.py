@@ -43,9 +43,13 @@ def test_artifact_is_plain_safetensors(artifacts: Path, builder: ModuleType) -> 
     )
 
 
-def test_artifact_with_every_optional_field(artifacts: Path, builder: ModuleType) -> None:
+@pytest.mark.parametrize(("version", "form"), [(1, "kv"), (2, "kv-nope")])
+def test_artifact_with_every_optional_field(
+    artifacts: Path, builder: ModuleType, version: int, form: str
+) -> None:
     """Optional fields read as built."""
-    assert read_prompt(artifacts / f"v1-full{SUFFIX}").manifest == builder.full_prompt().manifest
+    path = artifacts / f"v{version}-full{SUFFIX}"
+    assert read_prompt(path).manifest == builder.full_prompt(form).manifest
 
 
 def test_artifact_of_another_writer(artifacts: Path, builder: ModuleType) -> None:

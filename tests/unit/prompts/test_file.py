@@ -52,7 +52,6 @@ MANIFESTS = st.builds(
     languages=st.lists(NAMES, max_size=3).map(tuple),
     repository=st.just("") | NAMES,
     commit=st.none() | st.from_regex(r"[0-9a-f]{7,64}", fullmatch=True),
-    created=st.none() | st.datetimes().map(lambda time: time.isoformat()),
     recipe=OBJECTS,
     measured=st.fixed_dictionaries({"proven": st.booleans(), "scores": OBJECTS}),
     licence=st.none() | NAMES,
@@ -60,7 +59,6 @@ MANIFESTS = st.builds(
     attune_version=st.just("0.1.0"),
     task=st.none() | NAMES,
     globs=st.lists(NAMES, max_size=3).map(tuple),
-    show_threshold=st.none() | st.floats(allow_nan=False, allow_infinity=False),
     context=OBJECTS,
     audit=OBJECTS,
 )

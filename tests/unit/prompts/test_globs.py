@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from prompts.file import PromptFile
 from prompts.globs import matches
-from prompts.repository import serves
+from prompts.router import serves
 from tuning.corpus import CorpusError, SourceFile
 from tuning.split import included
 

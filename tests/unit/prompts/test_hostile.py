@@ -156,11 +156,11 @@ def test_trailing_bytes(golden: bytes, tmp_path: Path, payload_change: bytes) ->
         ({"data_offsets": [0, 97]}, "nothing else"),
         ({"data_offsets": [8, 104]}, "nothing else"),
         ({"data_offsets": [96, 0]}, "nothing else"),
-        ({"data_offsets": [0.0, 96.0]}, "nothing else"),
-        ({"data_offsets": [False, 96]}, "nothing else"),
-        ({"data_offsets": [0, 96, 96]}, "nothing else"),
-        ({"data_offsets": None}, "nothing else"),
-        ({"data_offsets": {"0": 96}}, "nothing else"),
+        ({"data_offsets": [0.0, 96.0]}, "data_offsets.0 must be a whole number"),
+        ({"data_offsets": [False, 96]}, "data_offsets.0 must be"),
+        ({"data_offsets": [0, 96, 96]}, "data_offsets must have at most 2"),
+        ({"data_offsets": None}, "data_offsets must be a list"),
+        ({"data_offsets": {"0": 96}}, "data_offsets must be a list"),
         ({"shape": [8, 3]}, "shape"),
         ({"shape": [24]}, "shape"),
         ({"shape": [3, 8, 1]}, "shape"),
@@ -168,13 +168,13 @@ def test_trailing_bytes(golden: bytes, tmp_path: Path, payload_change: bytes) ->
         ({"shape": [2**62, 2**62]}, "shape"),
         ({"shape": [-3, -8]}, "shape"),
         ({"shape": "38"}, "shape"),
-        ({"dtype": "F64"}, "F32, F16, BF16"),
-        ({"dtype": "I32"}, "F32, F16, BF16"),
-        ({"dtype": "f32"}, "F32, F16, BF16"),
-        ({"dtype": ["F32"]}, "F32, F16, BF16"),
+        ({"dtype": "F64"}, "dtype must be 'F32', 'F16' or 'BF16'"),
+        ({"dtype": "I32"}, "dtype must be 'F32', 'F16' or 'BF16'"),
+        ({"dtype": "f32"}, "dtype must be 'F32', 'F16' or 'BF16'"),
+        ({"dtype": ["F32"]}, "dtype must be 'F32', 'F16' or 'BF16'"),
         ({"dtype": "F16"}, "nothing else"),
         ({"dtype": "BF16"}, "nothing else"),
-        ({"stride": 1}, "without exactly"),
+        ({"stride": 1}, "stride is not a known key"),
     ],
 )
 def test_wrong_tensor_entry(
@@ -192,7 +192,7 @@ def test_missing_tensor_fields(golden: bytes, tmp_path: Path) -> None:
     for value in values:
         header, payload = split(golden)
         header["prompt_embeddings"] = value
-        check_refused(tmp_path / "f", join(header, payload), CorruptPrompt, "without exactly")
+        check_refused(tmp_path / "f", join(header, payload), CorruptPrompt, "wrong tensor entry")
     header, payload = split(golden)
     del header["prompt_embeddings"]
     check_refused(tmp_path / "f", join(header, payload), CorruptPrompt, "one tensor")

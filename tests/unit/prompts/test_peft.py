@@ -139,10 +139,12 @@ def test_untrusted_fields_are_ignored(adapter: Path, kv_prompt: PromptFile) -> N
         ({"peft_type": "LORA"}, NotAPromptFile, "another type"),
         ({"peft_type": ["CARTRIDGE"]}, NotAPromptFile, "another type"),
         ({"num_virtual_tokens": 10**9}, CorruptPrompt, "num_virtual_tokens"),
-        ({"num_virtual_tokens": True}, IncompatiblePrompt, "shape"),
+        ({"num_virtual_tokens": True}, CorruptPrompt, "num_virtual_tokens must be a whole number"),
         ({"num_virtual_tokens": 2}, IncompatiblePrompt, "shape"),
         ({"num_layers": 3}, IncompatiblePrompt, "num_layers"),
         ({"token_dim": 9}, IncompatiblePrompt, "token_dim"),
+        ({"token_dim": [9]}, CorruptPrompt, "token_dim must be a whole number"),
+        ({"num_virtual_tokens": None}, CorruptPrompt, "num_virtual_tokens"),
     ],
 )
 def test_wrong_configurations(

@@ -10,9 +10,9 @@ import pytest
 from prompts import signature, trust
 from prompts.errors import PromptError, PromptWriteError, UntrustedPrompt
 from prompts.file import DEFAULT_PROMPT, PromptFile, write_prompt
-from prompts.repository import RepositoryPrompts
+from prompts.router import PromptRouter
 from prompts.signature import read_signature, sign, signature_path, signer_of, write_signature
-from prompts.trust import Standing, consent, consents_path, standing
+from prompts.trust import Trust, consent, consents_path, trust_of
 
 DATA = b"the bytes of a file"
 SHA = "ab" * 32
@@ -75,19 +75,19 @@ def test_without_ssh_keygen(
     monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
     with pytest.raises(PromptWriteError, match="ssh-keygen, which is not installed"):
         sign(DATA, key)
-    assert RepositoryPrompts(tmp_path).choose("a.py").prompt is not None
-    choice = RepositoryPrompts(tmp_path, trusted=False).choose("a.py")
+    assert PromptRouter(tmp_path).choose("a.py").prompt is not None
+    choice = PromptRouter(tmp_path, trusted=False).choose("a.py")
     assert choice.prompt is None
     assert "ssh-keygen, which is not installed" in choice.problems[0]
 
 
 def test_an_unsigned_file_needs_consent_for_its_bytes(file: Path, kv_prompt: PromptFile) -> None:
     """In a workspace that is not trusted; another file at its place needs another consent."""
-    prompts = RepositoryPrompts(file.parents[1], trusted=False)
+    prompts = PromptRouter(file.parents[1], trusted=False)
     choice = prompts.choose("a.py")
     assert choice.prompt is None
     assert "this workspace is not trusted and the file is not signed" in choice.problems[0]
-    consent("example", read_sha(file), Standing(None, None, False))
+    consent("example", read_sha(file), Trust(None, None, False))
     good = prompts.choose("a.py")
     assert good.prompt is not None
     assert good.problems == ()
@@ -96,7 +96,7 @@ def test_an_unsigned_file_needs_consent_for_its_bytes(file: Path, kv_prompt: Pro
     changed = prompts.choose("a.py")
     assert changed.prompt is good.prompt, "the one that was consented to goes on"
     assert len(changed.problems) == 1
-    assert RepositoryPrompts(file.parents[1]).choose("a.py").prompt is not None
+    assert PromptRouter(file.parents[1]).choose("a.py").prompt is not None
 
 
 def read_sha(path: Path) -> str:
@@ -109,13 +109,13 @@ def test_consent_counts_for_everything_of_a_signer(
     file: Path, key: Path, kv_prompt: PromptFile
 ) -> None:
     """Once per signer: the next file of the same key serves at once."""
-    prompts = RepositoryPrompts(file.parents[1], trusted=False)
+    prompts = PromptRouter(file.parents[1], trusted=False)
     write_signature(file, sign(file.read_bytes(), key))
     assert "signed with key SHA256:" in prompts.choose("a.py").problems[0]
     made = read_signature(file)
     assert made is not None
-    found = standing(file.read_bytes(), read_sha(file), made, "f")
-    assert not found.consented
+    found = trust_of(file.read_bytes(), read_sha(file), made, "f")
+    assert not found.trusted
     consent("example", read_sha(file), found)
     assert prompts.choose("a.py").problems == ()
     manifest = dataclasses.replace(kv_prompt.manifest, name="next")
@@ -133,7 +133,7 @@ def test_a_file_changed_after_signing_never_serves(
     write_signature(file, sign(file.read_bytes(), key))
     manifest = dataclasses.replace(kv_prompt.manifest, name="changed")
     write_prompt(file, dataclasses.replace(kv_prompt, manifest=manifest))
-    choice = RepositoryPrompts(file.parents[1], trusted=trusted).choose("a.py")
+    choice = PromptRouter(file.parents[1], trusted=trusted).choose("a.py")
     assert choice.prompt is None
     assert "was changed after it was signed" in choice.problems[0]
     write_signature(file, None)
@@ -158,8 +158,8 @@ def test_allowed_signers_of_the_users_git(
     allowed.write_text(line(key.with_suffix(".pub").read_text()))
     (tmp_path / "gitconfig").write_text(f'[gpg "ssh"]\n\tallowedSignersFile = "{allowed}"\n')
     data = file.read_bytes()
-    found = standing(data, read_sha(file), sign(data, key), "f")
-    assert found.consented == accepted
+    found = trust_of(data, read_sha(file), sign(data, key), "f")
+    assert found.trusted == accepted
     assert found.principal == ("alice@example.org" if accepted else None)
     assert found.words.endswith("trusted" if accepted else "not trusted here")
 
@@ -168,8 +168,8 @@ def test_damaged_consents_are_told(file: Path) -> None:
     """They are never overwritten, and nothing counts as consented."""
     consents_path().write_text("{")
     with pytest.raises(PromptError, match=r"trust.json is damaged"):
-        consent("example", SHA, Standing(None, None, False))
-    choice = RepositoryPrompts(file.parents[1], trusted=False).choose("a.py")
+        consent("example", SHA, Trust(None, None, False))
+    choice = PromptRouter(file.parents[1], trusted=False).choose("a.py")
     assert choice.prompt is None
     assert "is damaged" in choice.problems[0]
 

@@ -17,7 +17,7 @@ from code_context.holes import Hole
 from code_model.decoder.llama import Llama
 from code_model.decoder.soft_prompt import kv_of_ids
 from code_model.loading import BaseModel, weights_hash
-from prompts.manifest import Form
+from prompts.form import Form
 from tuning.checkpoint import unfinished_path
 from tuning.config import TuningConfig
 from tuning.corpus import SourceFile

@@ -12,8 +12,8 @@ import pytest
 from code_model.loading import BaseModel, weights_hash
 from prompts.errors import IncompatiblePrompt, PromptWriteError
 from prompts.file import DEFAULT_PROMPT, read_prompt, sha256_of, write_prompt
-from prompts.manifest import Form
-from prompts.repository import RepositoryPrompts, unproven_path
+from prompts.form import Form
+from prompts.router import PromptRouter, unproven_path
 from tuning import job as job_module
 from tuning import tune as tune_module
 from tuning.config import TuningConfig
@@ -136,7 +136,7 @@ def test_an_unproven_prompt_never_replaces_a_good_one(
     assert good.read_bytes() == b"the good one"
     assert report.written == unproven_path(good)
     good.unlink()
-    assert "not proved itself" in RepositoryPrompts(repository).choose(None).reason
+    assert "is not proven" in PromptRouter(repository).choose(None).reason
     assert report.written.exists()
 
 

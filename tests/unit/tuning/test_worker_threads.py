@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from code_model.decoder.llama import PrefixKV
 from code_model.decoder.soft_prompt import kv_of_ids
 from code_model.loading import BaseModel
-from prompts.manifest import Form
+from prompts.form import Form
 from tuning.config import TuningConfig
 from tuning.evaluate import middle_nats
 from tuning.examples import Example

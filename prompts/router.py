@@ -1,7 +1,7 @@
-"""Which prompt serves a document: the one that a person named, or that the routes lead to.
+"""Which prompt serves a document: the one that the settings name, or the first fitting route.
 
-A file is looked at by its time and size whenever it is asked for, and read again when they changed.
-A file that has become bad leaves the prompt that was read before in its place.
+Each file's time, size and inode are checked at every request, and it is read again when they have
+changed. If it cannot be read then, the prompt that was read before keeps serving.
 """
 
 from collections.abc import Callable, Iterator
@@ -10,10 +10,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from prompts import globs
-from prompts.errors import PromptError
-from prompts.file import DEFAULT_PROMPT, SUFFIX, PromptFile, read_prompt
-from prompts.manifest import Manifest, ModelIdentity
-from prompts.routing import (
+from prompts.configuration import (
     FILE_NAME,
     FOLDER,
     Configuration,
@@ -21,25 +18,28 @@ from prompts.routing import (
     prompt_file,
     read_configuration,
 )
+from prompts.errors import PromptError
+from prompts.file import DEFAULT_PROMPT, SUFFIX, PromptFile, read_prompt
+from prompts.manifest import Manifest, ModelIdentity
 from prompts.signature import signature_path
 from prompts.trust import check_serving, consents_path
 from prompts.user import store_folder, user_folder
 
 UNPROVEN = (
-    "the repository's prompt has not proved itself on held-out files; "
-    "tune again, or name its file to use it all the same"
+    "the repository's prompt is not proven on held-out files; "
+    "tune again, or name its file to use it anyway"
 )
-NONE_YET = 'there is none yet; run "attune tune" in this repository'
+NO_PROMPT = 'there is none yet; run "attune tune" in this repository'
 
-READS = 3
-"""Times that a file is read while it changes under the reader, before the old prompt stays."""
+MAX_READS = 3
+"""Attempts to read a file that changes meanwhile, before the earlier content is kept."""
 
 FileVersion = tuple[int, int, int] | None
 Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
-class Choice:
+class RoutingResult:
     """`prompt` is None when none serves, and `reason` says why; `problems` are whole sentences."""
 
     prompt: PromptFile | None
@@ -51,23 +51,22 @@ class Choice:
 class _Candidate:
     path: Path
     by_name: bool
-    """A person named it, in the settings or in a route; so it serves without proof."""
+    """Named in the settings or in a route; so it serves without proof."""
 
 
 def unproven_path(path: Path) -> Path:
-    """Where a prompt goes that did not prove itself: beside the good name, never over it."""
+    """Where a prompt without proof is written instead of to `path`, so that it never serves."""
     return path.with_name(path.name.removesuffix(SUFFIX) + ".unproven" + SUFFIX)
 
 
-class RepositoryPrompts:
-    """The prompts of one repository, followed on disk; one thread at a time.
+class PromptRouter:
+    """Chooses among the prompts of one repository, as they are on disk; not thread-safe.
 
-    `named` is a file that serves everything; without it, the routes of `.attune/attune.toml`
-    decide, then the repository's own prompt if it proved itself, then the user's own routes.
-    A prompt of another model than `model` is refused by its header; `accept` raises `PromptError`
-    for one that cannot serve here for another reason. Unless
-    the workspace is `trusted`, a file of it that is not `named` serves only with the user's consent
-    (`prompts.trust`).
+    `named` is a file that serves every document; without it, the routes of `.attune/attune.toml`
+    decide, then the repository's own prompt if it is proven, then the user's own routes. A prompt
+    of another model than `model` is refused by its header; `accept` raises `PromptError` for a
+    prompt that cannot serve for another reason. Unless the workspace is `trusted`, a file in it
+    that is not `named` serves only if the user trusts it (`prompts.trust`).
     """
 
     def __init__(
@@ -83,35 +82,35 @@ class RepositoryPrompts:
         self._model = model
         self._named = named if named is None or root is None else root / named
         self._accept = accept
-        self._trusted = trusted or named is not None  # to name one is to consent
-        self._prompts: dict[Path, _Followed[PromptFile | None]] = {}
-        self._configurations: dict[Path, _Followed[Configuration]] = {}
+        self._trusted = trusted or named is not None  # naming a file is consent
+        self._prompts: dict[Path, _CachedFile[PromptFile | None]] = {}
+        self._configurations: dict[Path, _CachedFile[Configuration]] = {}
 
     def choose(
         self,
         path: str | None,
         language: str | None = None,
         misfit: Callable[[PromptFile], str | None] = lambda prompt: None,
-    ) -> Choice:
+    ) -> RoutingResult:
         """The prompt for the document at `path`, which starts at the repository's root.
 
         `language` is the document's LSP language identifier, None if it is not known. A `path` of
-        None stands for any document: every route takes it, and every prompt serves it. `misfit`
-        says why a prompt does not fit the document, None if it does; one that a person named for
-        everything is not asked about.
+        None means any document: every route matches it, and every prompt serves it. `misfit`
+        returns why a prompt does not fit the document, None if it does; it is not called for the
+        prompt that is `named`.
         """
         problems: list[str] = []
-        reason = NONE_YET
+        reason = NO_PROMPT
         for candidate in self._candidates(path, problems):
-            followed = self._prompts.setdefault(
+            file = self._prompts.setdefault(
                 candidate.path,
-                _Followed(candidate.path, self._read, None, _what_vouches(candidate.path)),
+                _CachedFile(candidate.path, self._read, None, _trust_files(candidate.path)),
             )
-            followed.look()
-            prompt = followed.value
-            if followed.problem is not None:
-                problems.append(followed.problem)
-            elif not followed.exists and candidate.by_name:
+            file.refresh()
+            prompt = file.value
+            if file.problem is not None:
+                problems.append(file.problem)
+            elif not file.exists and candidate.by_name:
                 problems.append(
                     f"The prompt file {candidate.path} does not exist; "
                     "fetch it, or name another one."
@@ -126,22 +125,22 @@ class RepositoryPrompts:
             elif self._named is None and (why := misfit(prompt)) is not None:
                 reason = why
             else:
-                return Choice(prompt, "", tuple(problems))
-        return Choice(None, reason, tuple(problems))
+                return RoutingResult(prompt, "", tuple(problems))
+        return RoutingResult(None, reason, tuple(problems))
 
-    def refresh(self) -> Choice:
-        """Read what has changed among all that was asked for; the choice for any document."""
-        for followed in self._prompts.values():
-            followed.look()
+    def refresh(self) -> RoutingResult:
+        """Read all files that have changed; the prompt for any document."""
+        for file in self._prompts.values():
+            file.refresh()
         return self.choose(None)
 
     def stamp(self) -> tuple[object, ...]:
-        """Differs whenever a file that was asked for has changed; any thread may call it."""
-        prompts = [one.stamp() for one in tuple(self._prompts.values())]
-        return (*prompts, *(one.stamp() for one in tuple(self._configurations.values())))
+        """A value that differs whenever a file that was used has changed; thread-safe."""
+        prompts = [file.stamp() for file in tuple(self._prompts.values())]
+        return (*prompts, *(file.stamp() for file in tuple(self._configurations.values())))
 
     def folders(self) -> set[Path]:
-        """The folders in which a change may change a choice."""
+        """The folders in which a change may change which prompt serves."""
         named = () if self._named is None else (self._named.parent,)
         own = () if self._root is None else (self._root / FOLDER,)
         return {*named, *own, user_folder()}
@@ -166,17 +165,17 @@ class RepositoryPrompts:
 
     def _routes(self, folder: Path, problems: list[str]) -> tuple[Route, ...]:
         file = folder / FILE_NAME
-        followed = self._configurations.setdefault(
-            file, _Followed(file, read_configuration, Configuration())
+        cached = self._configurations.setdefault(
+            file, _CachedFile(file, read_configuration, Configuration())
         )
-        followed.look()
-        if followed.problem is not None:
-            problems.append(followed.problem)
-        return followed.value.routes
+        cached.refresh()
+        if cached.problem is not None:
+            problems.append(cached.problem)
+        return cached.value.routes
 
 
 def serves(manifest: Manifest, path: str, language: str | None) -> bool:
-    """Whether a prompt is meant for the document, as its manifest says."""
+    """Whether a prompt's manifest, by its languages and globs, includes the document."""
     if language is not None and manifest.languages and language not in manifest.languages:
         return False
     return not manifest.globs or globs.matches(path, manifest.globs)
@@ -184,14 +183,14 @@ def serves(manifest: Manifest, path: str, language: str | None) -> bool:
 
 def _routed(routes: tuple[Route, ...], path: str | None, folder: Path) -> Iterator[_Candidate]:
     for route in routes:
-        if path is None or route.takes(path):
+        if path is None or route.matches(path):
             yield _Candidate(prompt_file(route.prompt, folder, store_folder()), by_name=True)
 
 
-class _Followed(Generic[Value]):
-    """What `read` made of a file when it was last good; `absent` when there is no file.
+class _CachedFile(Generic[Value]):
+    """The result of `read` for the last readable version of a file; `absent` without a file.
 
-    What stands in the files `beside` it matters to `read` too.
+    `related` files are inputs of `read` too.
     """
 
     def __init__(
@@ -199,21 +198,21 @@ class _Followed(Generic[Value]):
         path: Path,
         read: Callable[[Path], Value],
         absent: Value,
-        beside: tuple[Path, ...] = (),
+        related: tuple[Path, ...] = (),
     ) -> None:
         self._path = path
-        self._beside = beside
+        self._related = related
         self._read = read
         self._absent = absent
         self.value = absent
         self.exists = False
-        self._versions: tuple[FileVersion, ...] = (None,) * (1 + len(beside))
+        self._versions: tuple[FileVersion, ...] = (None,) * (1 + len(related))
         self.problem: str | None = None
-        """Why the file as it is now cannot be used, as a sentence."""
+        """Why the present version of the file cannot be used, as a sentence."""
 
-    def look(self) -> None:
-        """Read the file if it has changed since the last look."""
-        for _ in range(READS):
+    def refresh(self) -> None:
+        """Read the file if it has changed since the last call."""
+        for _ in range(MAX_READS):
             versions = self.stamp()
             if versions == self._versions:
                 return
@@ -228,19 +227,19 @@ class _Followed(Generic[Value]):
                 self.value, self.problem, self.exists = value, problem, exists
                 self._versions = versions
                 return
-        # Still being written: what was good goes on, and the next look decides.
+        # It is still being written: keep the value, and let the next call decide.
 
     def stamp(self) -> tuple[FileVersion, ...]:
-        """The versions of the file and of those beside it, at this moment."""
-        return tuple(_version(path) for path in (self._path, *self._beside))
+        """The present versions of the file and of those that are related."""
+        return tuple(_version(path) for path in (self._path, *self._related))
 
 
-def _what_vouches(path: Path) -> tuple[Path, ...]:
+def _trust_files(path: Path) -> tuple[Path, ...]:
     return signature_path(path), consents_path()
 
 
 def _version(path: Path) -> FileVersion:
-    """Changes whenever the file is replaced or written; None while there is none."""
+    """Changes whenever the file is replaced or written; None without a file."""
     try:
         status = path.stat()
     except OSError:

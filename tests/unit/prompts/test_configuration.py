@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from prompts.configuration import Configuration, Route, prompt_file, read_configuration
 from prompts.errors import ConfigurationError
 from prompts.file import SUFFIX
-from prompts.routing import Configuration, Route, prompt_file, read_configuration
 
 DIGEST = "ab" * 32
 
@@ -19,11 +19,11 @@ def test_routes_in_order(tmp_path: Path) -> None:
         '[[route]]\nglobs = ["docs/**"]\nprompt = "docs"\n'
         f'[[route]]\nglobs = ["*.py", "!a.py"]\nprompt = "sha256:{DIGEST}"\n'
     )
-    found = read_configuration(path)
+    configuration = read_configuration(path)
     docs, code = Route(("docs/**",), "docs"), Route(("*.py", "!a.py"), f"sha256:{DIGEST}")
-    assert found == Configuration((docs, code), "s3://bucket/prompts")
-    assert code.takes("x/b.py")
-    assert not code.takes("x/a.py")
+    assert configuration == Configuration((docs, code), "s3://bucket/prompts")
+    assert code.matches("x/b.py")
+    assert not code.matches("x/a.py")
     assert prompt_file("docs", tmp_path, tmp_path / "store") == tmp_path / f"docs{SUFFIX}"
     stored = tmp_path / "store" / "ab" / f"{'ab' * 31}{SUFFIX}"
     assert prompt_file(code.prompt, tmp_path, tmp_path / "store") == stored
@@ -40,16 +40,21 @@ def test_no_file_says_nothing(tmp_path: Path) -> None:
         ("a = " + "[" * 5000 + "]" * 5000, "is not TOML"),
         ("a = " + "9" * 5000, "is not TOML"),
         ("\xff", "is not TOML"),
-        ("routes = []", "has no use for 'routes'"),
-        ("registry = 1", "must give registry as text"),
-        ("route = 1", "tables [[route]]"),
-        ("[[route]]\nglobs = ['a']", "exactly globs and prompt"),
-        ("[[route]]\nglobs = ['a']\nprompt = 'p'\nx = 1", "exactly globs and prompt"),
-        ("[[route]]\nglobs = []\nprompt = 'p'", "must give globs"),
-        ("[[route]]\nglobs = 'a'\nprompt = 'p'", "must give globs"),
-        ("[[route]]\nglobs = ['']\nprompt = 'p'", "must give globs"),
-        ("[[route]]\nglobs = ['a']\nprompt = '../p'", "must give prompt"),
-        ("[[route]]\nglobs = ['a']\nprompt = 3", "must give prompt"),
+        ("routes = []", "routes is not a known key"),
+        ("registry = 1", "registry must be text"),
+        ("route = 1", "route must be a list"),
+        ("[[route]]\nglobs = ['a']", "route.0.prompt is missing"),
+        ("[[route]]\nglobs = ['a']\nprompt = 'p'\nx = 1", "route.0.x is not a known key"),
+        ("[[route]]\nglobs = []\nprompt = 'p'", "route.0.globs must have at least 1 item"),
+        ("[[route]]\nglobs = 'a'\nprompt = 'p'", "route.0.globs must be a list"),
+        ("[[route]]\nglobs = ['']\nprompt = 'p'", "route.0.globs.0 must have at least 1 character"),
+        ("[[route]]\nglobs = ['a']\nprompt = '../p'", "route.0.prompt must be a file name"),
+        ("[[route]]\nglobs = ['a']\nprompt = 3", "route.0.prompt must be text"),
+        ("a\\nb = 1", "is not TOML"),
+        ('"a\\n" = 1', "is not a known key"),
+        (f"{'k' * 9999} = 1", "is not a known key"),
+        ("[[route]]\nglobs = ['a']\nprompt = 'p'\n" * 257, "must have at most 256 items"),
+        ("registry = 2026-01-02", "registry must be text"),
         ("#" * 300_000, "is larger than"),
     ],
 )
@@ -61,5 +66,7 @@ def test_what_is_refused(tmp_path: Path, text: str, words: str) -> None:
         read_configuration(path)
     message = str(caught.value)
     assert words in message
+    assert "\n" not in message
+    assert len(message) < len(str(path)) + 300
     assert message.startswith(str(path))
     assert message.endswith("correct it or remove it.")

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from prompts.configuration import FILE_NAME, stored_file
 from prompts.errors import IncompatiblePrompt
 from prompts.file import DEFAULT_PROMPT, SUFFIX, PromptFile, read_prompt, write_prompt
 from prompts.manifest import ModelIdentity
-from prompts.repository import NONE_YET, UNPROVEN, RepositoryPrompts, unproven_path
-from prompts.routing import FILE_NAME, stored_file
+from prompts.router import NO_PROMPT, UNPROVEN, PromptRouter, unproven_path
 from prompts.user import store_folder, user_folder
 
 Write = Callable[..., Path]
@@ -37,20 +37,20 @@ def route(folder: Path, *routes: tuple[str, list[str]]) -> None:
     (folder / FILE_NAME).write_text(text)
 
 
-def chosen(prompts: RepositoryPrompts, path: str | None, language: str | None = None) -> str | None:
+def chosen(prompts: PromptRouter, path: str | None, language: str | None = None) -> str | None:
     prompt = prompts.choose(path, language).prompt
     return None if prompt is None else prompt.manifest.name
 
 
 def test_without_routes_the_proven_prompt_serves_all(tmp_path: Path, write: Write) -> None:
-    prompts = RepositoryPrompts(tmp_path)
-    assert prompts.choose("a.py").reason == NONE_YET
+    prompts = PromptRouter(tmp_path)
+    assert prompts.choose("a.py").reason == NO_PROMPT
     write("prompt")
     assert chosen(prompts, "a.py") == chosen(prompts, None) == "prompt"
     write("prompt", measured={})
     assert prompts.choose("a.py").reason == UNPROVEN
     (tmp_path / DEFAULT_PROMPT).unlink()
-    assert prompts.choose("a.py").reason == NONE_YET
+    assert prompts.choose("a.py").reason == NO_PROMPT
     write("x", unproven_path(tmp_path / DEFAULT_PROMPT))
     assert prompts.choose("a.py").reason == UNPROVEN
 
@@ -65,7 +65,7 @@ def test_routes_by_path(tmp_path: Path, write: Write) -> None:
     write("organisation", stored_file(digest, store_folder()))
     route(tmp_path / ".attune", ("payments", ["pay/**"]), ("repository", ["*.py"]))
     route(user_folder(), (f"sha256:{digest}", ["**"]))
-    prompts = RepositoryPrompts(tmp_path)
+    prompts = PromptRouter(tmp_path)
     assert chosen(prompts, "pay/a.py") == "payments"
     assert chosen(prompts, "a.py") == "repository"
     assert chosen(prompts, "README.md") == "organisation"
@@ -77,7 +77,7 @@ def test_a_prompt_that_is_not_for_the_file_is_passed_over(tmp_path: Path, write:
     write("scripts", languages=("shellscript",))
     write("source", globs=("src/**",), languages=())
     route(tmp_path / ".attune", ("scripts", ["**"]), ("source", ["**"]))
-    prompts = RepositoryPrompts(tmp_path)
+    prompts = PromptRouter(tmp_path)
     assert chosen(prompts, "src/a.py", "python") == "source"
     assert chosen(prompts, "src/a.sh", "shellscript") == "scripts"
     nobody = prompts.choose("b.py", "python")
@@ -93,7 +93,7 @@ def test_a_prompt_that_does_not_fit_the_file_is_passed_over(tmp_path: Path, writ
     misfits = {"first": "it does not fit"}
 
     def asked(named: Path | None = None) -> tuple[str | None, str]:
-        prompts = RepositoryPrompts(tmp_path, named)
+        prompts = PromptRouter(tmp_path, named)
         choice = prompts.choose("a.py", misfit=lambda prompt: misfits.get(prompt.manifest.name))
         return choice.prompt and choice.prompt.manifest.name, choice.reason
 
@@ -108,7 +108,7 @@ def test_a_missing_routed_file_is_a_problem_and_the_next_serves(
 ) -> None:
     write("repository")
     route(tmp_path / ".attune", ("absent", ["**"]), ("repository", ["**"]))
-    choice = RepositoryPrompts(tmp_path).choose("a.py")
+    choice = PromptRouter(tmp_path).choose("a.py")
     assert choice.prompt is not None
     assert "absent.attune.safetensors does not exist" in choice.problems[0]
 
@@ -116,7 +116,7 @@ def test_a_missing_routed_file_is_a_problem_and_the_next_serves(
 def test_a_bad_file_leaves_the_old_one(tmp_path: Path, write: Write) -> None:
     """Corrupt or of another model: what was read before goes on, and the problem is named."""
     path = write("prompt")
-    prompts = RepositoryPrompts(tmp_path)
+    prompts = PromptRouter(tmp_path)
     good = prompts.choose("a.py").prompt
     assert good is not None
     path.write_bytes(path.read_bytes()[:-1])
@@ -137,7 +137,7 @@ def test_a_refused_prompt_leaves_the_old_one(tmp_path: Path, write: Write) -> No
             raise IncompatiblePrompt("It is another's.")
 
     write("prompt")
-    prompts = RepositoryPrompts(tmp_path, accept=accept)
+    prompts = PromptRouter(tmp_path, accept=accept)
     good = prompts.choose("a.py").prompt
     write("prompt", repository="other")
     assert prompts.choose("a.py").prompt is good
@@ -154,31 +154,31 @@ def test_a_prompt_of_another_model_is_refused_by_its_header(
     other = dataclasses.replace(kv_prompt.manifest.model, tokenizer_fingerprint="ff" * 32)
     with monkeypatch.context() as patch:
         patch.setattr(file, "_tensor", None)
-        choice = RepositoryPrompts(tmp_path, model=other).choose("a.py")
+        choice = PromptRouter(tmp_path, model=other).choose("a.py")
     assert choice.prompt is None
     assert "different tokenizer" in choice.problems[0]
-    own = RepositoryPrompts(tmp_path, model=kv_prompt.manifest.model)
+    own = PromptRouter(tmp_path, model=kv_prompt.manifest.model)
     assert own.choose("a.py").prompt is not None
 
 
 def test_bad_routes_leave_the_old_ones(tmp_path: Path, write: Write) -> None:
     write("docs")
     route(tmp_path / ".attune", ("docs", ["docs/**"]))
-    prompts = RepositoryPrompts(tmp_path)
+    prompts = PromptRouter(tmp_path)
     assert chosen(prompts, "docs/a.py") == "docs"
     (tmp_path / ".attune" / FILE_NAME).write_text("[[route]")
     choice = prompts.choose("docs/a.py")
     assert choice.prompt is not None
     assert "is not TOML" in choice.problems[0]
     (tmp_path / ".attune" / FILE_NAME).unlink()
-    assert prompts.choose("docs/a.py").reason == NONE_YET
+    assert prompts.choose("docs/a.py").reason == NO_PROMPT
 
 
 def test_a_file_that_changes_while_it_is_read(
     tmp_path: Path, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Half a file is never served nor complained about; when the writer is done, it counts."""
-    import prompts.repository as repository
+    import prompts.router as router
 
     path = write("prompt")
     whole = path.read_bytes()
@@ -191,8 +191,8 @@ def test_a_file_that_changes_while_it_is_read(
             if path.stat().st_size < len(whole):
                 path.write_bytes(whole)
 
-    monkeypatch.setattr(repository, "read_prompt", read_while_writing)
-    choice = RepositoryPrompts(tmp_path).choose("a.py")
+    monkeypatch.setattr(router, "read_prompt", read_while_writing)
+    choice = PromptRouter(tmp_path).choose("a.py")
     assert choice.problems == ()
     assert choice.prompt is not None
 
@@ -201,15 +201,15 @@ def test_a_named_file_serves_everything(tmp_path: Path, write: Write) -> None:
     """Over all routes, and relative to the root."""
     write("named", measured={}, languages=())
     route(tmp_path / ".attune", ("absent", ["**"]))
-    prompts = RepositoryPrompts(tmp_path, Path(".attune") / f"named{SUFFIX}")
+    prompts = PromptRouter(tmp_path, Path(".attune") / f"named{SUFFIX}")
     assert chosen(prompts, "any/where.txt") == "named"
     assert prompts.folders() == {tmp_path / ".attune", user_folder()}
-    assert RepositoryPrompts(None).choose("a.py").reason == NONE_YET
+    assert PromptRouter(None).choose("a.py").reason == NO_PROMPT
 
 
 def test_stamp_differs_when_a_file_changed(tmp_path: Path, write: Write) -> None:
     """Before anything is read again, so that answers kept for the old files are not given."""
-    prompts = RepositoryPrompts(tmp_path)
+    prompts = PromptRouter(tmp_path)
     prompts.choose("a.py")
     stamps = [prompts.stamp()]
     path = write("prompt")

@@ -6,21 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from prompts.diff import compare
+from prompts.configuration import (
+    FILE_NAME,
+    FOLDER,
+    Route,
+    add_route,
+    read_configuration,
+    remove_routes,
+)
+from prompts.diff import diff_prompts
 from prompts.errors import ConfigurationError, CorruptPrompt, StoreError
 from prompts.file import SUFFIX, PromptFile, encode_prompt, read_prompt, write_prompt
-from prompts.routing import FILE_NAME, FOLDER, Route, read_configuration
+from prompts.prompt_folder import find_prompt, put_prompt, remove_prompt
 from prompts.signature import signature_path
-from prompts.store import Store
-from prompts.workspace import (
-    add_route,
-    drop_routes,
-    put,
-    remember,
-    remove,
-    resolve,
-    used_digests,
-)
+from prompts.store import Store, add_referring_root, used_digests
 
 
 def variant(prompt: PromptFile, name: str) -> PromptFile:
@@ -35,8 +34,7 @@ def test_store_is_content_addressed(kv_prompt: PromptFile) -> None:
     """The same bytes are kept once, under their digest, with their signature."""
     store = Store()
     data = encode_prompt(kv_prompt)
-    read = store.add(data, None, "f")
-    digest = read.sha256
+    digest = store.add(data, None, "f").sha256
     assert digest is not None
     assert store.add(data, b"signature", "f").sha256 == digest
     assert list(store.digests()) == [digest]
@@ -64,30 +62,30 @@ def test_store_finds_only_what_is_meant(prefix: str) -> None:
 
 def test_references(tmp_path: Path, kv_prompt: PromptFile) -> None:
     """A path, a name of the repository, a digest; and a sentence for anything else."""
-    put(tmp_path, "own", encode_prompt(kv_prompt), None, "f")
+    put_prompt(tmp_path, "own", encode_prompt(kv_prompt), None, "f")
     own = tmp_path / FOLDER / f"own{SUFFIX}"
-    assert resolve("own", tmp_path) == own
-    assert resolve(str(own), tmp_path) == own
+    assert find_prompt("own", tmp_path) == own
+    assert find_prompt(str(own), tmp_path) == own
     digest = Store().add(encode_prompt(kv_prompt), None, "f").sha256
     assert digest is not None
     for reference in (digest, digest[:8], f"sha256:{digest}"):
-        assert resolve(reference, tmp_path) == Store().path(digest)
+        assert find_prompt(reference, tmp_path) == Store().path(digest)
     for reference in ("absent", "../own", "abcdef123", ""):
         with pytest.raises(StoreError, match="There is no prompt"):
-            resolve(reference, tmp_path)
+            find_prompt(reference, tmp_path)
 
 
 def test_what_is_replaced_is_kept(tmp_path: Path, kv_prompt: PromptFile) -> None:
     """In the store, with its signature; a new file never stands beside an old signature."""
-    first = put(tmp_path, "p", encode_prompt(kv_prompt), b"first", "f")
-    put(tmp_path, "p", encode_prompt(variant(kv_prompt, "second")), None, "f")
+    first = put_prompt(tmp_path, "p", encode_prompt(kv_prompt), b"first", "f")
+    put_prompt(tmp_path, "p", encode_prompt(variant(kv_prompt, "second")), None, "f")
     path = tmp_path / FOLDER / f"p{SUFFIX}"
     assert read_prompt(path).manifest.name == "second"
     assert not signature_path(path).exists()
     assert list(Store().digests()) == [first.sha256]
     assert signature_path(Store().path(first.sha256 or "")).read_bytes() == b"first"
     path.write_bytes(b"no prompt")
-    put(tmp_path, "p", encode_prompt(kv_prompt), None, "f")
+    put_prompt(tmp_path, "p", encode_prompt(kv_prompt), None, "f")
     assert len(list(Store().digests())) == 1
 
 
@@ -104,7 +102,7 @@ def test_routes_keep_order_and_comments(tmp_path: Path) -> None:
     assert [route.prompt for route in routes(tmp_path)] == ["b", "a", "other"]
     assert (folder / FILE_NAME).read_text().startswith('# ours\nregistry = "r"\n')
     for name in ("a", "b", "other", "absent"):
-        drop_routes(folder, name)
+        remove_routes(folder, name)
     assert routes(tmp_path) == ()
     assert "# ours" in (folder / FILE_NAME).read_text()
 
@@ -113,20 +111,20 @@ def test_a_bad_attune_toml_is_not_changed(tmp_path: Path) -> None:
     folder = tmp_path / FOLDER
     folder.mkdir()
     (folder / FILE_NAME).write_text("rout = 1\n")
-    with pytest.raises(ConfigurationError, match="has no use for 'rout'"):
+    with pytest.raises(ConfigurationError, match="rout is not a known key"):
         add_route(folder, ["**"], "p")
     assert (folder / FILE_NAME).read_text() == "rout = 1\n"
 
 
 def test_remove_takes_file_signature_and_routes(tmp_path: Path, kv_prompt: PromptFile) -> None:
-    put(tmp_path, "p", encode_prompt(kv_prompt), b"s", "f")
+    put_prompt(tmp_path, "p", encode_prompt(kv_prompt), b"s", "f")
     add_route(tmp_path / FOLDER, ["a/**"], "p")
     add_route(tmp_path / FOLDER, ["**"], "q")
-    remove(tmp_path, "p")
+    remove_prompt(tmp_path, "p")
     assert [path.name for path in (tmp_path / FOLDER).iterdir()] == [FILE_NAME]
     assert [route.prompt for route in routes(tmp_path)] == ["q"]
     with pytest.raises(StoreError, match="could not be removed"):
-        remove(tmp_path, "p")
+        remove_prompt(tmp_path, "p")
 
 
 def test_gc_keeps_what_a_route_leads_to(tmp_path: Path, kv_prompt: PromptFile) -> None:
@@ -135,8 +133,8 @@ def test_gc_keeps_what_a_route_leads_to(tmp_path: Path, kv_prompt: PromptFile) -
         store.add(encode_prompt(variant(kv_prompt, name)), None, "f").sha256 or "" for name in "kgy"
     )
     add_route(tmp_path / FOLDER, ["**"], f"sha256:{kept}")
-    remember(tmp_path)
-    remember(tmp_path)
+    add_referring_root(tmp_path)
+    add_referring_root(tmp_path)
     for digest in (kept, gone):
         os.utime(store.path(digest), (0, 0))
     assert store.unused(used_digests(), 30) == [gone]
@@ -146,17 +144,17 @@ def test_gc_keeps_what_a_route_leads_to(tmp_path: Path, kv_prompt: PromptFile) -
         used_digests()
 
 
-def test_compare(kv_prompt: PromptFile, embedding_prompt: PromptFile, tmp_path: Path) -> None:
+def test_diff_prompts(kv_prompt: PromptFile, embedding_prompt: PromptFile, tmp_path: Path) -> None:
     write_prompt(tmp_path / "p", kv_prompt)
-    assert not compare(kv_prompt, read_prompt(tmp_path / "p")).any
+    assert diff_prompts(kv_prompt, read_prompt(tmp_path / "p")).is_empty
     moved = kv_prompt.embeddings.copy()
     moved[1, 2] += 0.5
     manifest = dataclasses.replace(kv_prompt.manifest, measured={"gain": 0.5}, globs=("a",))
-    found = compare(kv_prompt, PromptFile(manifest, moved))
-    assert found.any
-    assert found.fields["measured.gain"] == (None, 0.5)
-    assert found.fields["globs"] == ([], ["a"])
-    assert "name" not in found.fields
-    assert found.tensor is not None
-    assert (found.tensor.rows, found.tensor.largest) == (1, 0.5)
-    assert compare(kv_prompt, embedding_prompt).tensor is None
+    diff = diff_prompts(kv_prompt, PromptFile(manifest, moved))
+    assert not diff.is_empty
+    assert diff.fields["measured.gain"] == (None, 0.5)
+    assert diff.fields["globs"] == ([], ["a"])
+    assert "name" not in diff.fields
+    assert diff.tensor is not None
+    assert (diff.tensor.changed_tokens, diff.tensor.largest) == (1, 0.5)
+    assert diff_prompts(kv_prompt, embedding_prompt).tensor is None
