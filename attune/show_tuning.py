@@ -28,15 +28,23 @@ STRATA = {
     "newest": "newest commits",
 }
 CURVE = "▁▂▃▄▅▆▇█"
+PHASE_CODES = {
+    "Choosing where to start": "initialise",
+    "Tuning": "train",
+    "Proving it on unseen files": "evaluate",
+    "Tuning LoRA": "train_lora",
+    "Measuring": "evaluate",
+}
+"""The code of each phase in JSON, by the phase's title."""
 
 
 @contextmanager
 def looks(json_lines: bool, leads: bool = True) -> "Iterator[Callable[[Look], None]]":
     """Who hears of a run's progress: a bar for each phase, or JSON lines; both on stderr.
 
-    A JSON line holds `phase`, `done` (0 to 1), `steps`, `seconds` of training so far,
-    `seconds_left` of the phase (null before it can be told), and of the validation files `gain`
-    (null before the first look) and `best`.
+    A JSON line holds `phase` (a code), `description` (its title), `done` (0 to 1), `steps`,
+    `seconds` of training so far, `seconds_left` of the phase (null before it can be told), and of
+    the validation files `gain` (null before the first look) and `best`.
     """
     if not leads:
         yield lambda look: None
@@ -59,7 +67,8 @@ def _json_lines() -> "Callable[[Look], None]":
         left = (now - since) * (1 - look.fraction) / moved if moved > 0 else None
         gains = [check.gain.mean for check in look.checks]
         line = {
-            "phase": look.phase,
+            "phase": PHASE_CODES[look.phase],
+            "description": look.phase,
             "done": round(look.fraction, 4),
             "steps": look.steps,
             "seconds": round(look.seconds, 1),

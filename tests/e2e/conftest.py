@@ -158,7 +158,7 @@ def find_chromium() -> str:
         pytest.fail(INSTALL_FIRST + "there is no chromium on the PATH.")
     if not (CACHE / "installed").exists():
         pytest.fail(INSTALL_FIRST + f"{CACHE} holds no code-server.")
-    newest_source = max(source.stat().st_mtime for source in (CLIENT / "src").glob("*.ts"))
+    newest_source = max(source.stat().st_mtime for source in (CLIENT / "src").rglob("*.ts"))
     if not bundle.exists() or bundle.stat().st_mtime < newest_source:
         pytest.fail(INSTALL_FIRST + "the extension is not built, or older than its source.")
     return chromium

@@ -1,30 +1,30 @@
 /**
- * Accepts the next word or line of the grey text by VS Code's own command, and tells what of a suggestion was accepted:
- * VS Code itself tells it only to extensions that use its proposed interface.
+ * Accepts the next word or line of the grey text by VS Code's own command, and reports how much of the suggestion was
+ * accepted. VS Code itself reports that only to extensions that use its proposed API.
  */
 
 import { commands, type Disposable, type InlineCompletionItem, type TextDocument, workspace } from "vscode";
 import { acceptedLength } from "./acceptedLength";
 
-/** Hears how many UTF-16 units of the item's text are accepted so far. */
-export type PartialAcceptance = (item: InlineCompletionItem, acceptedLength: number) => void;
+/** Called with the number of UTF-16 units of the item's text that are accepted so far. */
+export type OnPartialAcceptance = (item: InlineCompletionItem, acceptedLength: number) => void;
 
-interface Offered {
+interface ShownItem {
   readonly document: TextDocument;
   readonly item: InlineCompletionItem;
   readonly text: string;
-  /** Where the text goes. */
+  /** Offset at which the text is inserted. */
   readonly start: number;
 }
 
 export class AcceptNext {
-  private offered: readonly Offered[] = [];
+  private shown: readonly ShownItem[] = [];
 
-  constructor(private readonly tell: PartialAcceptance) {}
+  constructor(private readonly onPartialAcceptance: OnPartialAcceptance) {}
 
-  /** The editor has been given these items, in place of all before. */
-  offer(document: TextDocument, items: readonly InlineCompletionItem[]): void {
-    this.offered = items.flatMap((item) =>
+  /** The editor has received these items, in place of all earlier ones. */
+  setItems(document: TextDocument, items: readonly InlineCompletionItem[]): void {
+    this.shown = items.flatMap((item) =>
       typeof item.insertText === "string" && item.range !== undefined
         ? [{ document, item, text: item.insertText, start: document.offsetAt(item.range.start) }]
         : [],
@@ -32,13 +32,13 @@ export class AcceptNext {
   }
 
   async run(part: "Word" | "Line"): Promise<void> {
-    let heard: Disposable | undefined = workspace.onDidChangeTextDocument(({ document, contentChanges }) => {
-      for (const { item, text, start } of this.offered.filter((one) => one.document === document)) {
+    let subscription: Disposable | undefined = workspace.onDidChangeTextDocument(({ document, contentChanges }) => {
+      for (const { item, text, start } of this.shown.filter((entry) => entry.document === document)) {
         for (const change of contentChanges) {
           const length = acceptedLength(text, start, change, document.getText());
           if (length !== undefined) {
-            this.tell(item, length);
-            heard?.dispose(); // what is typed next is not this command's
+            this.onPartialAcceptance(item, length);
+            subscription?.dispose(); // later changes are not this command's
             return;
           }
         }
@@ -47,7 +47,7 @@ export class AcceptNext {
     try {
       await commands.executeCommand(`editor.action.inlineSuggest.acceptNext${part}`);
     } finally {
-      heard.dispose();
+      subscription.dispose();
     }
   }
 }

@@ -1,4 +1,4 @@
-/** How much of a suggestion stands in the document. Knows nothing of VS Code. */
+/** How much of a suggestion the document holds. Knows nothing of VS Code. */
 
 export interface Change {
   readonly rangeOffset: number;
@@ -6,12 +6,12 @@ export interface Change {
 }
 
 /**
- * UTF-16 units from the start of `suggestion` on that stand at `start` in the document, now that `change` has inserted
- * a part of it; undefined if the change inserted nothing, something else, or the end of it: accepting the whole is
- * told by the suggestion's own command.
+ * Number of UTF-16 units, from the start of `suggestion`, that the document holds at offset `start`, after `change` has
+ * inserted a part of it. Undefined if the change inserted nothing, something else, or the end of the suggestion: the
+ * suggestion's own command reports that the whole was accepted.
  */
 export function acceptedLength(suggestion: string, start: number, change: Change, document: string): number | undefined {
-  const stands = document.slice(start, change.rangeOffset + change.text.length);
-  const isPart = change.rangeOffset >= start && change.text !== "" && stands.length < suggestion.length;
-  return isPart && suggestion.startsWith(stands) ? stands.length : undefined;
+  const inserted = document.slice(start, change.rangeOffset + change.text.length);
+  const isPart = change.rangeOffset >= start && change.text !== "" && inserted.length < suggestion.length;
+  return isPart && suggestion.startsWith(inserted) ? inserted.length : undefined;
 }

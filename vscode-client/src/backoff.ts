@@ -1,8 +1,8 @@
-/** How long to wait before a server that crashed is started again. Knows nothing of VS Code. */
+/** How long to wait before a crashed server is started again: twice as long each time. Knows nothing of VS Code. */
 
 const FIRST_MS = 500;
-const LONGEST_MS = 60_000;
-const STEADY_MS = 120_000;
+const MAX_MS = 60_000;
+const STABLE_MS = 120_000;
 const MAX_CRASHES = 8;
 
 export class Backoff {
@@ -16,16 +16,16 @@ export class Backoff {
     this.startedAt = this.now();
   }
 
-  /** The wait in milliseconds after one more crash; undefined: it crashes again and again, give up. */
+  /** The wait in milliseconds after one more crash; undefined after too many: give up. */
   next(): number | undefined {
-    if (this.now() - this.startedAt >= STEADY_MS) {
+    if (this.now() - this.startedAt >= STABLE_MS) {
       this.crashes = 0;
     }
     this.crashes += 1;
-    return this.crashes > MAX_CRASHES ? undefined : Math.min(LONGEST_MS, FIRST_MS * 2 ** (this.crashes - 1));
+    return this.crashes > MAX_CRASHES ? undefined : Math.min(MAX_MS, FIRST_MS * 2 ** (this.crashes - 1));
   }
 
-  /** The user starts it: what was before does not count. */
+  /** The user starts the server: earlier crashes do not count. */
   reset(): void {
     this.crashes = 0;
   }

@@ -1,12 +1,12 @@
-/** The languages that are completed, by their names in VS Code. package.json activates for all of them. */
+/** The languages that are completed, by their identifiers in VS Code. package.json activates for all of them. */
 
-const ALL = [
+const ALL_LANGUAGES = [
   "python", "javascript", "javascriptreact", "typescript", "typescriptreact", "go", "rust", "java", "c", "cpp", "csharp",
   "ruby", "php",
 ];
-const OWN_MODEL = ["python"];
+const DEFAULT_MODEL_LANGUAGES = ["python"];
 
-/** The model that Attune brings knows Python alone; another one gets every language that the server can parse. */
+/** The default model completes Python only; for another model, every language that the server can parse is completed. */
 export function completedLanguages(model: string | null): readonly string[] {
-  return model === null ? OWN_MODEL : ALL;
+  return model === null ? DEFAULT_MODEL_LANGUAGES : ALL_LANGUAGES;
 }

@@ -3,33 +3,32 @@
 import { spawn } from "node:child_process";
 import { constants, setPriority } from "node:os";
 import { createInterface } from "node:readline";
-import { attune } from "./serverCommand";
+import type { CommandResult } from "./commandOutcome";
+import { attuneArguments } from "./serverCommand";
 
-/** What a command left: its exit code, and all of stdout and the last line of stderr. */
-export interface Ran {
-  readonly code: number | null;
-  readonly stdout: string;
-  readonly lastLine: string;
-}
-
-export interface Place {
+/** What a command runs in: the interpreter, the working directory and the environment variables. */
+export interface CommandContext {
   readonly python: string;
   readonly cwd: string;
   readonly env: NodeJS.ProcessEnv;
 }
 
-export interface Options {
-  /** Hears each line of stderr. */
+export interface RunOptions {
+  /** Called with each line of stderr. */
   readonly onLine?: (line: string) => void;
-  /** Asks the command to stop as Ctrl-C does, so that it can keep what is worth keeping. */
+  /** Stops the command as Ctrl-C does, so that it can keep what is worth keeping. */
   readonly signal?: AbortSignal;
-  /** Nobody waits for it: it gets one thread and what processor time others leave. */
+  /** No user waits for it: it gets one thread and the lowest priority. */
   readonly background?: boolean;
 }
 
-export async function runAttune(place: Place, args: string[], { onLine, signal, background = false }: Options = {}): Promise<Ran> {
-  const env = background ? { ...place.env, OMP_NUM_THREADS: "1" } : place.env;
-  const child = spawn(place.python, attune(...args), { cwd: place.cwd, env, stdio: ["ignore", "pipe", "pipe"] });
+export async function runAttune(
+  context: CommandContext,
+  args: string[],
+  { onLine, signal, background = false }: RunOptions = {},
+): Promise<CommandResult> {
+  const env = background ? { ...context.env, OMP_NUM_THREADS: "1" } : context.env;
+  const child = spawn(context.python, attuneArguments(...args), { cwd: context.cwd, env, stdio: ["ignore", "pipe", "pipe"] });
   if (background && child.pid !== undefined) {
     setPriority(child.pid, constants.priority.PRIORITY_LOW);
   }
@@ -45,11 +44,11 @@ export async function runAttune(place: Place, args: string[], { onLine, signal, 
     onLine?.(line);
   });
   try {
-    const code = await new Promise<number | null>((resolve, reject) => {
+    const exitCode = await new Promise<number | null>((resolve, reject) => {
       child.once("error", reject);
       child.once("close", resolve);
     });
-    return { code, stdout, lastLine };
+    return { exitCode, stdout, lastLine };
   } finally {
     signal?.removeEventListener("abort", interrupt);
   }

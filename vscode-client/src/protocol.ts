@@ -2,7 +2,7 @@
 
 import { type InlineCompletionItem, NotificationType, RequestType } from "vscode-languageclient/node";
 
-/** What the status bar shows; `message` is a sentence or two, `prompt` the prompt in use. */
+/** What the status bar shows; `message` is one or two sentences for people, `prompt` the prompt in use. */
 export interface Status {
   readonly kind: "Normal" | "Warning" | "Error" | "Inactive";
   readonly busy: boolean;
@@ -10,7 +10,7 @@ export interface Status {
   readonly prompt?: string | null;
 }
 
-/** A prompt is told as its name, an @ and the first digits of its hash. */
+/** The name of a prompt, which the protocol writes as name, @ and the first digits of the hash. */
 export function promptName(prompt: string): string {
   return prompt.replace(/@[0-9a-f]*$/, "");
 }

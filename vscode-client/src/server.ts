@@ -1,73 +1,34 @@
 /** The life of the server process: started, restarted after crashes and stopped, with one status at every moment. */
 
 import { mkdir } from "node:fs/promises";
-import { createInterface } from "node:readline";
-import type { Readable } from "node:stream";
 import type { InlineCompletionItem, LogOutputChannel, TextDocument } from "vscode";
-import {
-  CloseAction,
-  ErrorAction,
-  LanguageClient,
-  type Middleware,
-  RevealOutputChannelOn,
-  State,
-} from "vscode-languageclient/node";
+import type { LanguageClient } from "vscode-languageclient/node";
 import { Backoff } from "./backoff";
-import { completedLanguages } from "./languages";
-import {
-  didChangeEmptyReason,
-  didChangeStatus,
-  didFindNoGain,
-  didFocus,
-  didPartiallyAccept,
-  latestResult,
-  type Status,
-  type Statistics,
-  statistics,
-} from "./protocol";
-import { attune } from "./serverCommand";
+import type { ClientFactory, Listener } from "./client";
+import { didFocus, didPartiallyAccept, latestResult, type Statistics, statistics } from "./protocol";
 import { readSettings, type Settings } from "./settings";
-import { tracing } from "./tracing";
 
 // The library's own two seconds are less than a loaded machine takes to answer; VS Code waits five for an extension.
 const STOP_TIMEOUT_MS = 5_000;
 const SEE_LOG = "see “Attune: Show Log”, then run “Attune: Restart Server”.";
-
-/** Hears what the server tells. */
-export interface Listener {
-  status(status: Status): void;
-  emptyReason(message: string | null): void;
-  promptHasNoGain(prompt: string): void;
-}
-
-/** A client whose failures appear in the log and the status bar, never as a pop-up. */
-class QuietClient extends LanguageClient {
-  override error(message: string, data?: unknown): void {
-    super.error(message, data, false);
-  }
-}
 
 export class Server {
   private client: LanguageClient | undefined;
   private restarting: Promise<void> | undefined;
   private restartWanted = false;
   private readonly backoff = new Backoff();
-  private waiting: NodeJS.Timeout | undefined;
-  private crashedClient: LanguageClient | undefined;
+  private restartTimer: NodeJS.Timeout | undefined;
 
-  /**
-   * `folder` is the server's working directory, made when it is missing; `findPython` answers the interpreter
-   * that runs attune, and may take its time.
-   */
+  /** `folder` is made if it is missing; `findPython` returns the interpreter that runs attune, and may take minutes. */
   constructor(
-    readonly folder: string,
+    private readonly folder: string,
     private readonly findPython: (settings: Settings) => Promise<string>,
-    private readonly middleware: Middleware,
+    private readonly clients: ClientFactory,
     private readonly log: LogOutputChannel,
     private readonly listener: Listener,
   ) {}
 
-  /** Starts the server with the settings of this moment; calls during a restart lead to one more, however many. */
+  /** Starts the server with the present settings; any number of calls during a restart leads to one more. */
   restart(): Promise<void> {
     this.backoff.reset();
     return this.startAgain();
@@ -75,12 +36,12 @@ export class Server {
 
   async stop(): Promise<void> {
     this.restartWanted = false;
-    clearTimeout(this.waiting);
+    clearTimeout(this.restartTimer);
     await this.restarting;
     await this.stopClient();
   }
 
-  /** The figures of the user's own typing; undefined without a running server. */
+  /** What became of suggestions; undefined without a running server. */
   async statistics(): Promise<Statistics | undefined> {
     return this.client?.isRunning() ? this.client.sendRequest(statistics, {}) : undefined;
   }
@@ -94,7 +55,7 @@ export class Server {
     return (await this.client.sendRequest(latestResult, { textDocument: { uri } }))?.message;
   }
 
-  /** The document is looked at now: the server may compute ahead what its first request will need. */
+  /** The document has the focus now: the server may compute ahead what its first request will need. */
   focused(document: TextDocument): void {
     if (this.client?.isRunning()) {
       const uri = this.client.code2ProtocolConverter.asUri(document.uri);
@@ -112,7 +73,7 @@ export class Server {
   }
 
   private startAgain(): Promise<void> {
-    clearTimeout(this.waiting);
+    clearTimeout(this.restartTimer);
     this.restartWanted = true;
     this.restarting ??= this.restartWhileWanted().finally(() => {
       this.restarting = undefined;
@@ -146,53 +107,47 @@ export class Server {
     if (this.restartWanted) {
       return; // the settings have changed meanwhile
     }
-    const args = attune("serve");
-    this.log.info(`Starting ${[python, ...args].join(" ")}`);
-    const command = { command: python, args, options: { cwd: this.folder, env: environment(settings) } };
-    const client = new QuietClient("attune", "Attune", command, {
-      documentSelector: completedLanguages(settings.model).map((language) => ({ language, scheme: "file" })),
-      initializationOptions: serverOptions(settings),
-      outputChannel: this.log,
-      traceOutputChannel: tracing(this.log),
-      stdioOptions: { stdout: logLines, stderr: logLines },
-      revealOutputChannelOn: RevealOutputChannelOn.Never,
-      middleware: this.middleware,
-      // Without a handler the library shows a pop-up.
-      initializationFailedHandler: () => false,
-      errorHandler: {
-        error: () => ({ action: ErrorAction.Continue, handled: true }),
-        closed: () => {
-          this.crashed(client);
-          return { action: CloseAction.DoNotRestart, handled: true };
-        },
-      },
+    const client = this.clients.create(python, settings, {
+      listener: this.whileCurrent(() => client),
+      onEnd: this.oncePerClient(() => client),
     });
     this.client = client;
-    const heard = <T>(tell: (value: T) => void) => (value: T) => {
-      if (client === this.client) {
-        tell(value); // a client that has been replaced has no say
-      }
-    };
-    client.onNotification(didChangeStatus, heard((status) => this.listener.status(status)));
-    client.onNotification(didChangeEmptyReason, heard(({ message }) => this.listener.emptyReason(message)));
-    client.onNotification(didFindNoGain, heard(({ prompt }) => this.listener.promptHasNoGain(prompt)));
-    client.onDidChangeState(({ newState }) => {
-      if (newState === State.StartFailed) {
-        this.crashed(client);
-      }
-    });
     this.backoff.started();
-    // Not awaited, so that a restart also helps against a server that never answers. A failed start is told by
-    // the state, and the library has logged why.
+    // Not awaited, so that a restart also helps against a server that never answers. A failed start changes the
+    // client's state, and the library has logged the cause.
     void client.start().catch(() => undefined);
   }
 
-  /** The client's server has gone without being asked to: once for every client, wait and start again. */
-  private crashed(client: LanguageClient): void {
-    if (client !== this.client || client === this.crashedClient) {
-      return;
-    }
-    this.crashedClient = client;
+  /** The listener, deaf to a client that has been replaced. */
+  private whileCurrent(client: () => LanguageClient): Listener {
+    const guard =
+      <T>(notify: (value: T) => void) =>
+      (value: T): void => {
+        if (client() === this.client) {
+          notify(value);
+        }
+      };
+    const { listener } = this;
+    return {
+      status: guard((status) => listener.status(status)),
+      emptyReason: guard((message) => listener.emptyReason(message)),
+      promptHasNoGain: guard((prompt) => listener.promptHasNoGain(prompt)),
+    };
+  }
+
+  /** Handles the end of the present client's server once: the library reports it up to two times. */
+  private oncePerClient(client: () => LanguageClient): () => void {
+    let handled = false;
+    return () => {
+      if (!handled && client() === this.client) {
+        handled = true;
+        this.crashed();
+      }
+    };
+  }
+
+  /** The server has ended without having been asked to: wait and start it again. */
+  private crashed(): void {
     const wait = this.backoff.next();
     if (wait === undefined) {
       this.listener.status({ kind: "Error", busy: false, message: `The server stopped again and again: ${SEE_LOG}` });
@@ -201,7 +156,7 @@ export class Server {
     const message = `The server stopped; it starts again in ${wait / 1000} s.`;
     this.log.warn(message);
     this.listener.status({ kind: "Warning", busy: true, message });
-    this.waiting = setTimeout(() => void this.startAgain(), wait);
+    this.restartTimer = setTimeout(() => void this.startAgain(), wait);
   }
 
   private async stopClient(): Promise<void> {
@@ -210,25 +165,4 @@ export class Server {
     // A client that is still starting rejects, but ends its process all the same.
     await client?.dispose(STOP_TIMEOUT_MS).catch((error) => this.log.debug(`Not stopped: ${error}`));
   }
-}
-
-/** The settings as the server's `initializationOptions`; their defaults are the server's too. */
-function serverOptions(settings: Settings): Record<string, unknown> {
-  return {
-    prompt: settings.promptFile,
-    enable: settings.enable,
-    trusted: settings.trusted,
-    comparisonShare: settings.comparisonShare,
-    statistics: settings.statistics,
-  };
-}
-
-/** The environment of every process of attune. */
-export function environment(settings: Settings): NodeJS.ProcessEnv {
-  return settings.model === null ? process.env : { ...process.env, ATTUNE_MODEL: settings.model };
-}
-
-/** Each line of the server's log names its own level; the library would call them all errors. */
-function logLines(stream: Readable, log: LogOutputChannel): void {
-  createInterface({ input: stream }).on("line", (line) => log.info(line));
 }

@@ -2,14 +2,15 @@
 
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
-import { EnvironmentError, type Installation, install, installedPython, type Report } from "./environment";
+import { type Installation, install, installedPython, type Report } from "./environment";
+import { EnvironmentError } from "./environmentError";
 
-type Check = "cannot run" | "no attune" | { readonly version: string };
+type Check = { readonly problem: "not_runnable" | "no_attune" } | { readonly problem: null; readonly version: string };
 
-const WHAT_TO_DO = "set attune.pythonPath to the Python interpreter in which attune is installed.";
+const SET_PATH = "set attune.pythonPath to the Python interpreter in which attune is installed.";
 const CHECK_TIMEOUT_MS = 30_000;
 
-/** Runs an installation and shows how far it is. */
+/** Runs an installation and shows its progress. */
 export type ShowInstallation = <T>(work: (report: Report, signal: AbortSignal) => Promise<T>) => PromiseLike<T>;
 
 /**
@@ -20,8 +21,8 @@ export type ShowInstallation = <T>(work: (report: Report, signal: AbortSignal) =
  * 3. `python3` or `python` of the PATH, if attune of this version is installed there.
  * 4. The private environment, created now.
  *
- * `cwd` is the folder to run things in. It must not be the workspace: `-I` keeps Python from importing what lies
- * in the current folder, and a neutral folder keeps everything else from it.
+ * `cwd` is the working directory. It must not be the workspace, so that nothing in the workspace is executed: `-I`
+ * keeps Python from importing from the working directory, and a neutral folder does so for everything else.
  */
 export async function findPython(
   pythonPath: string | null,
@@ -31,11 +32,11 @@ export async function findPython(
 ): Promise<string> {
   if (pythonPath !== null) {
     const check = await checkInterpreter(pythonPath, cwd);
-    if (check === "cannot run") {
-      throw new EnvironmentError(`The Python interpreter ${pythonPath} cannot be run: ${WHAT_TO_DO}`);
+    if (check.problem === "not_runnable") {
+      throw new EnvironmentError(`The Python interpreter ${pythonPath} cannot be run: ${SET_PATH}`);
     }
-    if (check === "no attune") {
-      throw new EnvironmentError(`The Python interpreter ${pythonPath} cannot import attune: install attune there, or ${WHAT_TO_DO}`);
+    if (check.problem === "no_attune") {
+      throw new EnvironmentError(`The Python interpreter ${pythonPath} cannot import attune: install attune there, or ${SET_PATH}`);
     }
     return pythonPath;
   }
@@ -45,7 +46,7 @@ export async function findPython(
   }
   for (const python of ["python3", "python"]) {
     const check = await checkInterpreter(python, cwd);
-    if (typeof check === "object" && check.version === installation.bundle.version) {
+    if (check.problem === null && check.version === installation.bundle.version) {
       return python;
     }
   }
@@ -53,7 +54,7 @@ export async function findPython(
 }
 
 /** The arguments behind the interpreter for a sub-command of attune. */
-export function attune(...args: string[]): string[] {
+export function attuneArguments(...args: string[]): string[] {
   return ["-I", "-m", "attune", ...args];
 }
 
@@ -61,9 +62,9 @@ async function checkInterpreter(python: string, cwd: string): Promise<Check> {
   try {
     const code = "import attune; print(attune.__version__)";
     const { stdout } = await promisify(execFile)(python, ["-I", "-c", code], { cwd, timeout: CHECK_TIMEOUT_MS });
-    return { version: stdout.trim() };
+    return { problem: null, version: stdout.trim() };
   } catch (error) {
-    // The code is an exit status where Python ran, and a name such as ENOENT or EACCES where it did not.
-    return typeof (error as { code?: unknown }).code === "number" ? "no attune" : "cannot run";
+    // The code is an exit status if Python ran, and a name such as ENOENT or EACCES if it did not.
+    return { problem: typeof (error as { code?: unknown }).code === "number" ? "no_attune" : "not_runnable" };
   }
 }

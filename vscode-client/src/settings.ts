@@ -1,10 +1,9 @@
-/** The user's settings, with paths resolved. Their defaults stand in package.json only. */
+/** The user's settings, with paths resolved. package.json alone holds the defaults. */
 
 import * as path from "node:path";
 import { ConfigurationTarget, RelativePattern, type TextDocument, languages, workspace } from "vscode";
 import { completedLanguages } from "./languages";
 
-/** What the server needs to know; a change of any of it restarts the server. */
 export interface Settings {
   /** Whether completions are on for any language. */
   readonly enable: boolean;
@@ -46,6 +45,17 @@ export function readSettings(): Settings {
   };
 }
 
+/** The prompt file that the user has chosen for this workspace; null: the repository's own, or none. */
+export function chosenPromptFile(): string | null {
+  const { promptFile } = readSettings();
+  return promptFile === NO_PROMPT ? null : promptFile;
+}
+
+/** Chooses the prompt file; an empty string: the repository's own; `NO_PROMPT`: none. */
+export async function setPromptFile(value: string): Promise<void> {
+  await workspace.getConfiguration("attune").update("promptFile", value, settingsTarget());
+}
+
 export function workspaceFolder(): string | undefined {
   return workspace.workspaceFolders?.[0]?.uri.fsPath;
 }
@@ -56,17 +66,21 @@ function resolveInWorkspace(file: string): string {
 
 function isOnAnywhere(): boolean {
   const configuration = workspace.getConfiguration("attune");
-  const named = configuration.inspect("enable")?.languageIds ?? [];
-  const isOn = (languageId: string) => workspace.getConfiguration("attune", { languageId }).get<boolean>("enable") === true;
-  return configuration.get<boolean>("enable") === true || named.some(isOn);
+  const configured = configuration.inspect("enable")?.languageIds ?? [];
+  return configuration.get<boolean>("enable") === true || configured.some(isEnabledFor);
 }
 
-/** Whether the document is in a language that the model completes. */
+/** Whether completions are on for a language in this workspace. */
+export function isEnabledFor(languageId: string): boolean {
+  return workspace.getConfiguration("attune", { languageId }).get<boolean>("enable") === true;
+}
+
+/** Whether the model completes the document's language. */
 export function isCompleted(document: TextDocument): boolean {
   return completedLanguages(readSettings().model).includes(document.languageId);
 }
 
-/** Why a document gets no completions by its settings, undefined if it does. */
+/** Why the settings turn completions off for a document, as a sentence; undefined if they do not. */
 export function offReason(document: TextDocument): string | undefined {
   if (workspace.getConfiguration("attune", document).get<boolean>("enable") !== true) {
     return `Off for ${document.languageId}; set attune.enable to turn it on.`;
@@ -92,8 +106,8 @@ export async function setFileEnabled(document: TextDocument, enable: boolean): P
   await workspace.getConfiguration("attune", document).update("exclude", changed, settingsTarget());
 }
 
-/** Where a choice of the user is kept: with the workspace, if there is one. */
-export function settingsTarget(): ConfigurationTarget {
+/** Where a choice of the user is stored: in the workspace, if there is one. */
+function settingsTarget(): ConfigurationTarget {
   return workspaceFolder() === undefined ? ConfigurationTarget.Global : ConfigurationTarget.Workspace;
 }
 

@@ -1,4 +1,4 @@
-/** Silence for a while, at the user's wish. */
+/** No completions for a while, at the user's request. */
 
 import { type Disposable, EventEmitter } from "vscode";
 
@@ -8,7 +8,7 @@ export class Snooze implements Disposable {
   private readonly changed = new EventEmitter<void>();
   readonly onDidChange = this.changed.event;
 
-  /** When it ends, undefined while there is none. */
+  /** When the snooze ends; undefined while there is none. */
   get end(): Date | undefined {
     return this.until;
   }

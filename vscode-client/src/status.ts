@@ -1,4 +1,4 @@
-/** The status bar item: an icon and a name to see, whole sentences as tooltip and for a screen reader. */
+/** The status bar item: an icon and a name; whole sentences in the tooltip and for screen readers. */
 
 import { type Disposable, StatusBarAlignment, ThemeColor, window } from "vscode";
 import { type Drift, driftSentence } from "./drift";
@@ -13,13 +13,13 @@ const ICONS: Record<Status["kind"], string> = {
   Inactive: "$(circle-slash)",
 };
 const DRIFTED = "$(history)";
-const LONGEST_NAME = 24;
+const MAX_NAME = 24;
 
 export class StatusBar implements Disposable {
   private readonly item = window.createStatusBarItem("status", StatusBarAlignment.Right);
   private readonly subscriptions: Disposable[];
   private status: Status = { kind: "Normal", busy: true, message: "Starting." };
-  private silence: string | null = null;
+  private emptyReason: string | null = null;
   private drift: { readonly prompt: string; readonly sentence: string } | undefined;
 
   constructor(private readonly snooze: Snooze) {
@@ -28,7 +28,7 @@ export class StatusBar implements Disposable {
     this.subscriptions = [
       this.item,
       snooze.onDidChange(() => this.update()),
-      window.onDidChangeActiveTextEditor(() => this.showSilence(null)),
+      window.onDidChangeActiveTextEditor(() => this.showEmptyReason(null)),
     ];
     this.update();
     this.item.show();
@@ -39,9 +39,9 @@ export class StatusBar implements Disposable {
     this.update();
   }
 
-  /** Why nothing is offered at the cursor, in the server's words; null: something is. */
-  showSilence(message: string | null): void {
-    this.silence = message;
+  /** Why there is no suggestion at the cursor, in the server's words; null: there is one. */
+  showEmptyReason(message: string | null): void {
+    this.emptyReason = message;
     this.update();
   }
 
@@ -51,28 +51,29 @@ export class StatusBar implements Disposable {
     this.update();
   }
 
-  /** Shows what holds now for the editor in front. */
+  /** Shows the status for the editor in front. */
   update(): void {
-    const { kind, busy, message, prompt } = this.here();
+    const { kind, busy, message, prompt } = this.statusHere();
     const isReady = kind === "Normal" && !busy;
     const drift = isReady && this.drift?.prompt === prompt ? this.drift : undefined;
     const icon = busy ? "$(loading~spin)" : drift === undefined ? ICONS[kind] : DRIFTED;
-    const name = prompt ? `: ${promptName(prompt).slice(0, LONGEST_NAME)}` : "";
-    const silent = isReady && this.silence !== null ? `Silent here: ${this.silence}.` : undefined;
-    const said = [message, drift?.sentence, silent].filter((one) => one !== undefined).join(" ");
+    const name = prompt ? `: ${promptName(prompt).slice(0, MAX_NAME)}` : "";
+    const empty = isReady && this.emptyReason !== null ? `Silent here: ${this.emptyReason}.` : undefined;
+    const sentences = [message, drift?.sentence, empty].filter((sentence) => sentence !== undefined).join(" ");
     this.item.text = `${icon} Attune${name}${drift === undefined ? "" : " (drifted)"}`;
-    this.item.tooltip = said;
-    this.item.accessibilityInformation = { label: `Attune: ${said}`, role: "button" };
+    this.item.tooltip = sentences;
+    this.item.accessibilityInformation = { label: `Attune: ${sentences}`, role: "button" };
     this.item.backgroundColor = background(kind);
   }
 
   dispose(): void {
-    for (const one of this.subscriptions) {
-      one.dispose();
+    for (const subscription of this.subscriptions) {
+      subscription.dispose();
     }
   }
 
-  private here(): Status {
+  /** The server's status, unless completions are off for the editor in front. */
+  private statusHere(): Status {
     const document = window.activeTextEditor?.document;
     if (this.status.kind === "Error" || this.status.kind === "Inactive" || this.status.busy) {
       return this.status;

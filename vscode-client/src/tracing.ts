@@ -1,10 +1,10 @@
-/** Where the library writes the protocol's messages. */
+/** The log to which the library writes the protocol's messages. */
 
 import { type LogOutputChannel, LogLevel, workspace } from "vscode";
 
 /**
- * The log, with `attune.trace.server` alone to decide whether messages are in it: the library asks for the level
- * Trace of the log too, which users set elsewhere.
+ * The log, in which `attune.trace.server` alone decides whether it holds messages. The library also asks for the log's
+ * own level to be Trace, which users would have to set elsewhere.
  */
 export function tracing(log: LogOutputChannel): LogOutputChannel {
   const level = () => (workspace.getConfiguration("attune").get("trace.server") === "off" ? LogLevel.Info : LogLevel.Trace);

@@ -1,12 +1,13 @@
-/** “Tune a Prompt on This Repository” and “Refresh the Prompt”: runs `attune tune`, shows how far it is, and what came of it. */
+/** “Tune a Prompt on This Repository” and “Refresh the Prompt”: runs `attune tune`, shows its progress and its result. */
 
 import { ProgressLocation, window, workspace } from "vscode";
-import { type Place, runAttune } from "./process";
-import { setPrompt } from "./promptFiles";
-import { NO_PROMPT, readSettings } from "./settings";
-import { showWrittenPage } from "./writtenPage";
+import { outcomeOf } from "./commandOutcome";
+import { showCommandPage } from "./pages/commandPage";
+import { type CommandContext, runAttune } from "./process";
+import { chosenPromptFile, readSettings, setPromptFile } from "./settings";
+import { barFraction, parseProgress, progressMessage } from "./tuneProgress";
 
-/** What of `attune tune --json` is told. */
+/** What of the result of `attune tune --json` is used. */
 interface TuneReport {
   readonly repository: string;
   readonly interrupted: boolean;
@@ -15,103 +16,68 @@ interface TuneReport {
   readonly written: string | null;
 }
 
-/** One line of `--progress-json`. */
-interface ProgressLine {
-  readonly phase: string;
-  readonly done: number;
-  readonly gain: number | null;
-}
-
-/** The prompt file that the user has chosen for this workspace; null: the repository's own, or none. */
-export function chosenFile(): string | null {
-  const { promptFile } = readSettings();
-  return promptFile === NO_PROMPT ? null : promptFile;
-}
-
-// A bar of VS Code cannot go back, so one phase moves it; the words tell of all.
-const LONGEST_PHASE = "Tuning";
-
-/** Tunes a new prompt, or with `refresh` the present one on what changed. */
-export async function tune(place: Place, repository: string, refresh: boolean): Promise<void> {
-  const chosen = refresh ? chosenFile() : null;
-  const how = refresh ? ["--refresh", ...(chosen === null ? [] : ["--out", chosen])] : [];
-  const args = ["tune", repository, "--json", "--progress-json", "--minutes", String(readSettings().tuneMinutes), ...how];
-  const ran = await window.withProgress(
-    { location: ProgressLocation.Notification, title: "Attune", cancellable: true },
-    (progress, token) => {
-      const stop = new AbortController();
-      token.onCancellationRequested(() => stop.abort());
-      progress.report({ message: "Loading the model…" });
-      let bar = 0;
-      const onLine = (line: string): void => {
-        const now = parseProgress(line);
-        if (now === undefined) {
-          return;
-        }
-        const next = now.phase === LONGEST_PHASE ? now.done : bar;
-        const gain = now.gain === null ? "" : `, ${(100 * now.gain).toFixed(1)} % bits saved`;
-        const message = `${now.phase}: ${Math.round(100 * now.done)} %${gain}`;
-        progress.report({ message, increment: 100 * (next - bar) });
-        bar = next;
-      };
-      return runAttune(place, args, { onLine, signal: stop.signal });
-    },
-  );
-  const report = parseReport(ran.stdout);
-  if (report === undefined) {
-    const said = ran.lastLine.replace(/^attune: /, "") || `attune tune ended with ${ran.code}.`;
-    void window.showWarningMessage(`Attune: ${said}`);
+/** Tunes a new prompt on the folder, or with `refresh` the present prompt on what changed. */
+export async function tune(context: CommandContext, folder: string, refresh: boolean): Promise<void> {
+  const chosen = refresh ? chosenPromptFile() : null;
+  const options = refresh ? ["--refresh", ...(chosen === null ? [] : ["--out", chosen])] : [];
+  const minutes = String(readSettings().tuneMinutes);
+  const args = ["tune", folder, "--json", "--progress-json", "--minutes", minutes, ...options];
+  const outcome = outcomeOf<TuneReport>(await runWithProgressBar(context, args));
+  if (!outcome.ok) {
+    void window.showWarningMessage(`Attune: ${outcome.error.message}`);
     return;
   }
-  if (report.written !== null) {
-    const { written } = report;
-    const problem = await showWrittenPage(place, "Tuning", (page) => ["report", written, "--html", page]);
-    if (problem !== undefined) {
-      void window.showWarningMessage(`Attune: ${problem}`);
+  const { written } = outcome.value;
+  if (written !== null) {
+    const error = await showCommandPage(context, "Tuning", (page) => ["report", written, "--html", page]);
+    if (error !== undefined) {
+      void window.showWarningMessage(`Attune: ${error.message}`);
     }
   }
-  await tellOutcome(report);
+  await showReport(outcome.value);
 }
 
-/** Says what came of it, and offers to use a prompt that does not serve by itself. */
-async function tellOutcome({ repository, interrupted, proof, proven, written }: TuneReport): Promise<void> {
+function runWithProgressBar(context: CommandContext, args: string[]) {
+  const options = { location: ProgressLocation.Notification, title: "Attune", cancellable: true };
+  return window.withProgress(options, (progress, token) => {
+    const controller = new AbortController();
+    token.onCancellationRequested(() => controller.abort());
+    progress.report({ message: "Loading the model…" });
+    let bar = 0;
+    const onLine = (line: string): void => {
+      const update = parseProgress(line);
+      if (update !== undefined) {
+        const next = barFraction(update) ?? bar;
+        progress.report({ message: progressMessage(update), increment: 100 * (next - bar) });
+        bar = next;
+      }
+    };
+    return runAttune(context, args, { onLine, signal: controller.signal });
+  });
+}
+
+/** Says what the run led to, and offers to use a prompt that does not serve by itself. */
+async function showReport({ repository, interrupted, proof, proven, written }: TuneReport): Promise<void> {
   if (written === null && !interrupted) {
     void window.showInformationMessage("Attune: nothing better than the present prompt was found; it stays as it is.");
     return;
   }
   const gain = proof === null ? "" : ` It saves ${(100 * proof.gain).toFixed(1)} % of the bits of unseen files.`;
   if (proven) {
-    const itself = `Attune: the prompt for ${repository} proved itself`;
+    const success = `Attune: the prompt for ${repository} proved itself`;
     const { promptFile } = readSettings();
     if (promptFile === null || promptFile === written) {
-      void window.showInformationMessage(`${itself} and serves from now on.${gain}`);
-    } else if (await window.showInformationMessage(`${itself}.${gain} The setting attune.promptFile says otherwise.`, "Use It")) {
-      await setPrompt("");
+      void window.showInformationMessage(`${success} and serves from now on.${gain}`);
+    } else if (await window.showInformationMessage(`${success}.${gain} The setting attune.promptFile says otherwise.`, "Use It")) {
+      await setPromptFile("");
     }
     return;
   }
-  const what = interrupted ? "was stopped before it had proved itself" : "did not prove itself on unseen files";
-  const sentence = `Attune: the prompt ${what}, so it does not serve.`;
+  const cause = interrupted ? "was stopped before it had proved itself" : "did not prove itself on unseen files";
+  const sentence = `Attune: the prompt ${cause}, so it does not serve.`;
   if (written === null) {
     void window.showWarningMessage(sentence);
   } else if (await window.showWarningMessage(sentence, "Use It Anyway")) {
-    await setPrompt(workspace.asRelativePath(written, false));
-  }
-}
-
-function parseProgress(line: string): ProgressLine | undefined {
-  try {
-    const value = JSON.parse(line) as ProgressLine;
-    return typeof value.phase === "string" && typeof value.done === "number" ? value : undefined;
-  } catch {
-    return undefined; // a sentence for people
-  }
-}
-
-function parseReport(stdout: string): TuneReport | undefined {
-  try {
-    return JSON.parse(stdout) as TuneReport;
-  } catch {
-    return undefined;
+    await setPromptFile(workspace.asRelativePath(written, false));
   }
 }

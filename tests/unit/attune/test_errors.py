@@ -56,6 +56,12 @@ def test_every_code_is_used_and_stands_in_the_docs_with_its_exit_code():
     assert {code: int(exit_code) for code, exit_code in rows} == exit_codes
 
 
+def test_the_vscode_client_knows_the_same_codes():
+    source = (ROOT / "vscode-client" / "src" / "errors.ts").read_text(encoding="utf-8")
+    codes = source.partition("ERROR_CODES = [")[2].partition("]")[0]
+    assert set(re.findall(r'"(\w+)"', codes)) == set(ErrorCode)
+
+
 def test_a_subclass_without_a_code_gets_that_of_its_base():
     class NewKind(UntrustedPrompt):
         pass
