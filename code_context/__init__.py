@@ -1,1 +1,1 @@
-"""Source text to structured context: positions, syntax, completion kind, budgeted context."""
+"""From source text to the context of a completion: syntax, retrieval, token budgets."""

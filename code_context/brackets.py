@@ -1,6 +1,7 @@
-"""Brackets of code in pieces too small or too broken for a syntax tree.
+"""Matching of brackets in code that is too short or too broken for a syntax tree.
 
-Strings on one line are skipped; an apostrophe without a partner, as in prose, is no string.
+Strings that end on their line are skipped; a quote without a partner, such as an apostrophe in
+prose, starts no string.
 """
 
 OPENERS = {"(": ")", "[": "]", "{": "}"}
@@ -9,35 +10,38 @@ QUOTES = ("'", '"', "`")
 
 
 def end_of_string(text: str, quote: str) -> int:
-    """Where the string ends whose inside `text` begins with, -1 if its line does not end it."""
-    at = 0
-    while at < len(text) and text[at] != "\n":
-        if text[at] == quote:
-            return at + 1
-        at += 2 if text[at] == "\\" else 1
+    """The end of the string whose content starts at `text[0]`; -1 if it does not end on its line.
+
+    The end includes the closing `quote`.
+    """
+    index = 0
+    while index < len(text) and text[index] != "\n":
+        if text[index] == quote:
+            return index + 1
+        index += 2 if text[index] == "\\" else 1
     return -1
 
 
 def scan(text: str) -> tuple[list[int], list[str]]:
-    """Places of closing brackets that nothing in `text` opens, and the closers it leaves due.
+    """Offsets of closing brackets without an opener, and the closers of openers that stay open.
 
-    The latter are in the order of their openers. A closer of the wrong kind counts for neither.
+    The latter are in the order of their openers. A closer of the wrong kind is ignored.
     """
-    due: list[str] = []
+    open_closers: list[str] = []
     unmatched: list[int] = []
-    at = 0
-    while at < len(text):
-        one = text[at]
-        if one in QUOTES:
-            end = end_of_string(text[at + 1 :], one)
+    index = 0
+    while index < len(text):
+        character = text[index]
+        if character in QUOTES:
+            end = end_of_string(text[index + 1 :], character)
             if end > 0:
-                at += end
-        elif one in OPENERS:
-            due.append(OPENERS[one])
-        elif one in CLOSERS:
-            if due and due[-1] == one:
-                due.pop()
-            elif not due:
-                unmatched.append(at)
-        at += 1
-    return unmatched, due
+                index += end
+        elif character in OPENERS:
+            open_closers.append(OPENERS[character])
+        elif character in CLOSERS:
+            if open_closers and open_closers[-1] == character:
+                open_closers.pop()
+            elif not open_closers:
+                unmatched.append(index)
+        index += 1
+    return unmatched, open_closers

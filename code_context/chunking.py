@@ -1,4 +1,4 @@
-"""Pieces of files that are worth showing whole: some lines each, begun where something begins."""
+"""Split a file into chunks for full-text search, preferably at definitions."""
 
 import re
 from dataclasses import dataclass
@@ -17,24 +17,25 @@ class Chunk:
 
 
 def split_into_chunks(text: str, starts: list[int]) -> list[Chunk]:
-    """A file in pieces of `MIN_LINES` to `MAX_LINES` lines, cut at `starts` where possible.
+    """Chunks of `MIN_LINES` to `MAX_LINES` lines, split at `starts` where possible.
 
-    `starts` are lines, ascending, on which definitions begin. Every line is in one chunk.
+    `starts` are the lines on which definitions start, ascending. Every line that is not in a blank
+    chunk is in exactly one chunk.
     """
     lines = text.splitlines(keepends=True)
-    found, begin = [], 0
+    chunks, begin = [], 0
     borders = [start for start in starts if 0 < start < len(lines)] + [len(lines)]
     for position, border in enumerate(borders):
-        following = borders[position + 1] if position + 1 < len(borders) else border
-        # go on while the next border still fits, or while the piece is too small to stand alone
-        if following > border and following - begin <= MAX_LINES:
+        next_border = borders[position + 1] if position + 1 < len(borders) else border
+        # continue if the next definition also fits, or if this chunk would be too small
+        if next_border > border and next_border - begin <= MAX_LINES:
             continue
-        if border - begin < MIN_LINES and following > border:
+        if border - begin < MIN_LINES and next_border > border:
             continue
         while begin < border:
             end = border if border - begin <= MAX_LINES else begin + MAX_LINES
-            piece = "".join(lines[begin:end])
-            if piece.strip():
-                found.append(Chunk(begin, piece[:MAX_CHARACTERS]))
+            chunk = "".join(lines[begin:end])
+            if chunk.strip():
+                chunks.append(Chunk(begin, chunk[:MAX_CHARACTERS]))
             begin = end
-    return found
+    return chunks

@@ -1,4 +1,4 @@
-"""From a name in a file to its definition in another: by what the file imports, then by name."""
+"""Resolve a name in a file to its definition in another file: by imports, else by the name."""
 
 import posixpath
 import re
@@ -10,158 +10,168 @@ from code_context.symbols import Import
 
 WILDCARD = "*"
 MAX_HOPS = 3  # re-exports that are followed
+MAX_FILES = 4  # that one module name may stand for
 SEPARATOR = re.compile(r"\.|/|\\|::")
-RELATIVE_WORDS = ("crate", "self", "super")
+RELATIVE_WORDS = ("crate", "self", "super")  # of Rust's paths
 
 
-class Bindings:
-    """A file's imports, by the words that they bind."""
+class ImportedNames:
+    """A file's imports, by the names that they bind. `words` may all refer to an import."""
 
     def __init__(self, imports: list[Import]) -> None:
         self.words = {word for one in imports for word in one.words}
-        self._by_first: dict[str, list[tuple[list[str], Import]]] = {}
+        self.wildcards = [one for one in imports if one.name in ("", WILDCARD) and not one.alias]
+        self._by_first_name: dict[str, list[tuple[list[str], Import]]] = {}
         for one in imports:
-            bound = [one.bound] if one.name or one.alias else one.module.split(".")
-            self._by_first.setdefault(bound[0], []).append((bound, one))
-        self.whole = [one for one in imports if one.name in ("", WILDCARD) and not one.alias]
+            names = [one.bound_name] if one.name or one.alias else one.module.split(".")
+            self._by_first_name.setdefault(names[0], []).append((names, one))
 
-    def of(self, chain: list[str]) -> tuple[Import, list[str]] | None:
-        """The import that binds the first names of a chain, and the names that are left."""
-        for bound, one in self._by_first.get(chain[0], ()):
-            if chain[: len(bound)] == bound:
-                return one, chain[len(bound) :]
+    def binding(self, chain: list[str]) -> tuple[Import, list[str]] | None:
+        """The import that binds the first names of a chain, and the chain's other names."""
+        for names, one in self._by_first_name.get(chain[0], ()):
+            if chain[: len(names)] == names:
+                return one, chain[len(names) :]
         return None
 
 
-class Resolver:
-    """Finds definitions in an index; the files of `replaced` count as `above` has them."""
+class NameResolver:
+    """Finds definitions in `index`; for the files in `open_paths`, in `open_index` instead."""
 
     def __init__(
-        self, index: RepositoryIndex, above: RepositoryIndex, replaced: Container[str]
+        self, index: RepositoryIndex, open_index: RepositoryIndex, open_paths: Container[str]
     ) -> None:
         self._index = index
-        self._above = above
-        self._replaced = replaced
-        self._known: dict[tuple[str, str, str], list[str]] = {}
+        self._open_index = open_index
+        self._open_paths = open_paths
+        self._module_files: dict[tuple[str, str, str], list[str]] = {}
 
-    def forget(self) -> None:
-        """An index has changed."""
-        self._known.clear()
+    def clear_cache(self) -> None:
+        """Call it when an index has changed."""
+        self._module_files.clear()
 
-    def _of(self, path: str) -> RepositoryIndex:
-        """The index that knows a file best."""
-        return self._above if path in self._replaced else self._index
-
-    def files(self, module: str, importer: str) -> list[str]:
-        """Files that a module's name, as `importer` writes it, may stand for, best first."""
-        # only the importer's folder and language matter
+    def module_files(self, module: str, importer: str) -> list[str]:
+        """Files that a module name in the file `importer` may stand for, best first."""
+        # the result depends on the importer's folder and suffix only
         folder, _, name = importer.rpartition("/")
         key = (module, folder, name.rpartition(".")[2])
-        found = self._known.get(key)
-        if found is None:
-            found = self._known[key] = self._files(module, importer)
-        return found
+        files = self._module_files.get(key)
+        if files is None:
+            files = self._module_files[key] = self._find_module_files(module, importer)
+        return files
 
-    def _files(self, module: str, importer: str) -> list[str]:
+    def imported(
+        self, chain: list[str], imports: ImportedNames, path: str
+    ) -> list[IndexedDefinition]:
+        """Definitions of a chain of names (`a.b.c`) whose first name is bound by an import."""
+        binding = imports.binding(chain)
+        if binding is None:
+            return []
+        one, rest = binding
+        if not one.name:
+            return self._in_module(one.module, rest[0], path, MAX_HOPS) if rest else []
+        definitions = self._in_module(one.module, one.name, path, MAX_HOPS)
+        submodule = one.module + ("" if one.module.endswith(".") else ".") + one.name
+        if not definitions and rest:  # the imported name is a module
+            definitions = self._in_module(submodule, rest[0], path, MAX_HOPS)
+        # the module may be a folder with one file per class
+        return definitions or self._in_module(submodule, one.name, path, 0)
+
+    def from_wildcards(
+        self, name: str, imports: ImportedNames, path: str
+    ) -> list[IndexedDefinition]:
+        """Definitions of an unqualified name in modules that are imported as a whole."""
+        for one in imports.wildcards:
+            definitions = self._in_module(one.module, name, path, 0)
+            if definitions:
+                return definitions
+        return []
+
+    def by_name(
+        self, name: str, path: str, max_definitions: int, is_member: bool
+    ) -> list[IndexedDefinition]:
+        """Classes and functions with this name in other files of the language's family.
+
+        Members of classes if `is_member`, else top-level ones. Empty if there are more than
+        `max_definitions`.
+        """
+        definitions = [
+            found
+            for index in (self._open_index, self._index)
+            for found in index.definitions(name, 4 * max_definitions)
+            if bool(found.definition.container) is is_member
+            and found.path != path
+            and family_of(found.path) == family_of(path)
+            and self._index_of(found.path) is index
+        ]
+        return definitions if len(definitions) <= max_definitions else []
+
+    def _index_of(self, path: str) -> RepositoryIndex:
+        return self._open_index if path in self._open_paths else self._index
+
+    def _find_module_files(self, module: str, importer: str) -> list[str]:
         if module.startswith("."):
-            return self._exactly(_relative(module, importer))
-        if language_of(module) is not None:  # a file's name: C's headers
+            return self._files_with_stem(_relative_stem(module, importer))
+        if language_of(module) is not None:  # a file name, as in C's #include
             module = module.rpartition(".")[0]
         parts = [part for part in SEPARATOR.split(module) if part and part not in RELATIVE_WORDS]
         if not parts:
             return []
-        found = []
-        for index in (self._above, self._index):
+        ranked = []
+        for index in (self._open_index, self._index):
             for stem, path in index.files_by_stem_name(parts[-1]):
-                shared = _shared_tail(stem.split("/"), parts)
-                # a package's own folder may be the root, so its name may be missing in the path
-                if shared == len(parts) or (shared >= 2 and shared == len(stem.split("/"))):
-                    found.append((-shared, stem.count("/"), path))
-        return list(dict.fromkeys(path for *_, path in sorted(found)))[:4]
+                components = stem.split("/")
+                shared = _common_suffix(components, parts)
+                # the root may be inside the package: then the path lacks the package's name
+                if shared == len(parts) or (shared >= 2 and shared == len(components)):
+                    ranked.append((-shared, stem.count("/"), path))
+        return list(dict.fromkeys(path for *_, path in sorted(ranked)))[:MAX_FILES]
 
-    def imported(self, chain: list[str], imports: Bindings, path: str) -> list[IndexedDefinition]:
-        """Definitions behind a chain of names (`a.b.c`) whose first one an import binds."""
-        bound = imports.of(chain)
-        if bound is None:
-            return []
-        one, rest = bound
-        if not one.name:
-            return self._in_module(one.module, rest[0], path, MAX_HOPS) if rest else []
-        found = self._in_module(one.module, one.name, path, MAX_HOPS)
-        joined = one.module + ("" if one.module.endswith(".") else ".") + one.name
-        if not found and rest:  # the name was a module
-            found = self._in_module(joined, rest[0], path, MAX_HOPS)
-        # the module was a folder, with one file for each class
-        return found or self._in_module(joined, one.name, path, 0)
-
-    def from_everything(self, name: str, imports: Bindings, path: str) -> list[IndexedDefinition]:
-        """Definitions of a name in modules that are imported whole, unqualified."""
-        for one in imports.whole:
-            found = self._in_module(one.module, name, path, 0)
-            if found:
-                return found
-        return []
-
-    def named(self, name: str, path: str, most: int, is_member: bool) -> list[IndexedDefinition]:
-        """Classes and functions of a name in other files, none if there are more than `most`.
-
-        `is_member`: those that stand in a class, else those at the top level.
-        """
-        found = [
-            one
-            for index in (self._above, self._index)
-            for one in index.definitions(name, 4 * most)
-            if bool(one.definition.container) is is_member
-            and one.path != path
-            and family_of(one.path) == family_of(path)
-            and self._of(one.path) is index
-        ]
-        return found if len(found) <= most else []
-
-    def _exactly(self, stem: str) -> list[str]:
-        last = stem.rpartition("/")[2]
-        found = [
+    def _files_with_stem(self, stem: str) -> list[str]:
+        paths = [
             path
-            for index in (self._above, self._index)
-            for other, path in index.files_by_stem_name(last)
+            for index in (self._open_index, self._index)
+            for other, path in index.files_by_stem_name(stem.rpartition("/")[2])
             if other == stem
         ]
-        return list(dict.fromkeys(found))
+        return list(dict.fromkeys(paths))
 
     def _in_module(
-        self, module: str, name: str, importer: str, hops: int
+        self, module: str, name: str, importer: str, max_hops: int
     ) -> list[IndexedDefinition]:
-        for file in self.files(module, importer):
-            index = self._of(file)
-            if file != importer and (found := index.definitions_in(file, name)):
-                return found
-            for one in index.imports_of(file) if hops else ():
-                if one.name and one.bound == name:
-                    found = self._in_module(one.module, one.name, file, hops - 1)
+        """Definitions of a name in a module, or where the module imports it from."""
+        for file in self.module_files(module, importer):
+            index = self._index_of(file)
+            if file != importer and (definitions := index.definitions_in(file, name)):
+                return definitions
+            for one in index.imports_of(file) if max_hops else ():
+                if one.name and one.bound_name == name:
+                    definitions = self._in_module(one.module, one.name, file, max_hops - 1)
                 elif one.name == WILDCARD:
-                    found = self._in_module(one.module, name, file, 0)
+                    definitions = self._in_module(one.module, name, file, 0)
                 else:
                     continue
-                if found:
-                    return found
+                if definitions:
+                    return definitions
         return []
 
 
-def _relative(module: str, importer: str) -> str:
+def _relative_stem(module: str, importer: str) -> str:
+    """The stem of a relative module name: a path (`./a`) or dotted, as in Python (`..a.b`)."""
     folder = posixpath.dirname(importer)
     if "/" in module or module in (".", ".."):
-        joined = posixpath.normpath(posixpath.join(folder, module))
-        return joined.rpartition(".")[0] if language_of(joined) is not None else joined
+        path = posixpath.normpath(posixpath.join(folder, module))
+        return path.rpartition(".")[0] if language_of(path) is not None else path
     dots = len(module) - len(module.lstrip("."))
     for _ in range(dots - 1):
         folder = posixpath.dirname(folder)
     return posixpath.join(folder, *module[dots:].split(".")).rstrip("/")
 
 
-def _shared_tail(one: list[str], other: list[str]) -> int:
+def _common_suffix(one: list[str], other: list[str]) -> int:
+    """The number of last elements that are equal in both lists."""
     count = 0
-    for mine, theirs in zip(reversed(one), reversed(other), strict=False):
-        if mine != theirs:
+    for left, right in zip(reversed(one), reversed(other), strict=False):
+        if left != right:
             break
         count += 1
     return count

@@ -1,7 +1,7 @@
-"""The only place where positions are converted.
+"""Conversion of positions, in this module only.
 
-Inside Attune a position is an *offset*: a count of code points from the start of the text. Editors
-speak (line, UTF-16 units), people speak 1-based (line, column), tree-sitter speaks UTF-8 bytes.
+Inside Attune a position is an *offset*: the number of code points from the start of the text. LSP
+uses (line, UTF-16 units), the command line 1-based (line, column), and tree-sitter UTF-8 bytes.
 """
 
 import re
@@ -9,22 +9,22 @@ from bisect import bisect_right
 from functools import cached_property
 from itertools import accumulate
 
-# the three line endings of the Language Server Protocol; a form feed or U+2028 ends no line
+# the three line endings of the Language Server Protocol, unlike str.splitlines
 LINE_ENDING = re.compile(r"\r\n|\n|\r")
 LINE_ENDING_BYTES = re.compile(LINE_ENDING.pattern.encode())
 
 
 class PositionError(ValueError):
-    """A line or column lies outside the text; the message names the nearest valid one."""
+    """A line or column is outside the text; the message names the valid range."""
 
 
 def utf16_units(text: str) -> int:
-    """UTF-16 code units of `text`."""
+    """The number of UTF-16 code units of `text`."""
     return len(text) + sum(character > "\uffff" for character in text)
 
 
 def code_points(text: str, units: int) -> int:
-    """Code points of `text` within its first `units` UTF-16 units, a half one counted whole."""
+    """The number of code points in the first `units` UTF-16 units; half a pair counts as one."""
     if units <= 0:
         return 0
     encoded = text.encode("utf-16-le", "surrogatepass")[: 2 * units]
@@ -32,21 +32,21 @@ def code_points(text: str, units: int) -> int:
 
 
 def utf8_bytes(text: str) -> int:
-    """UTF-8 bytes of `text`; a lone surrogate counts three, as WTF-8 would store it."""
+    """The number of UTF-8 bytes of `text`; a lone surrogate counts three, as in WTF-8."""
     return len(text.encode("utf-8", "surrogatepass"))
 
 
 def _line_starts(text: str) -> list[int]:
     if "\r" in text:
         return [0, *(match.end() for match in LINE_ENDING.finditer(text))]
-    # three times as fast, which counts in a text of many megabytes
+    # three times as fast as the expression, which matters in a text of many megabytes
     lengths = map(len, text.split("\n"))
     starts = [0, *accumulate(length + 1 for length in lengths)]
     return starts[:-1]
 
 
 class LineIndex:
-    """Line starts of one text, in code points and in UTF-8 bytes."""
+    """The line starts of one text, and conversions of positions in it."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -54,7 +54,7 @@ class LineIndex:
 
     @cached_property
     def byte_starts(self) -> list[int]:
-        """UTF-8 byte offset of every line start."""
+        """The UTF-8 byte offset of every line start."""
         if self.text.isascii():
             return self.starts
         source = self.text.encode("utf-8", "surrogatepass")
@@ -62,26 +62,26 @@ class LineIndex:
 
     @property
     def line_count(self) -> int:
-        """Lines of the text; a text that ends with a newline has an empty last line."""
+        """The number of lines; a text that ends with a line ending has an empty last line."""
         return len(self.starts)
 
     def line_of(self, offset: int) -> int:
-        """0-based line that holds `offset`."""
+        """The 0-based line that contains `offset`."""
         return bisect_right(self.starts, offset) - 1
 
     def content_end(self, line: int) -> int:
-        """Offset of the end of a line, before its line ending."""
+        """The offset of the end of a line, before its line ending."""
         if line + 1 == len(self.starts):
             return len(self.text)
         end = self.starts[line + 1]
         return end - 2 if self.text[end - 2 : end] == "\r\n" else end - 1
 
     def line_text(self, line: int) -> str:
-        """A line without its ending."""
+        """The text of a line without its line ending."""
         return self.text[self.starts[line] : self.content_end(line)]
 
     def from_utf16(self, line: int, character: int) -> int:
-        """Offset of an LSP position; beyond the text or the line it is clamped, as LSP says."""
+        """The offset of an LSP position, clamped to the line and the text as LSP requires."""
         if line < 0:
             return 0
         if line >= len(self.starts):
@@ -99,14 +99,14 @@ class LineIndex:
         return offset
 
     def to_utf16(self, offset: int) -> tuple[int, int]:
-        """(0-based line, UTF-16 character) of an offset."""
+        """The LSP position (0-based line, UTF-16 character) of an offset."""
         line = self.line_of(offset)
         return line, utf16_units(self.text[self.starts[line] : offset])
 
     def from_editor(self, line: int, column: int) -> int:
-        """Offset of a 1-based line and column (in code points), as editors show them.
+        """The offset of a 1-based line and column (in code points), as editors show them.
 
-        Raises `PositionError` if the text has no such place.
+        Raises `PositionError` if the text has no such line or column.
         """
         if not 1 <= line <= self.line_count:
             raise PositionError(f"line {line} does not exist; the file has {self.line_count} lines")
@@ -118,12 +118,12 @@ class LineIndex:
         return start + column - 1
 
     def to_byte(self, offset: int) -> int:
-        """UTF-8 byte offset of a code point offset."""
+        """The UTF-8 byte offset of an offset."""
         line = self.line_of(offset)
         return self.byte_starts[line] + utf8_bytes(self.text[self.starts[line] : offset])
 
     def from_byte(self, byte: int) -> int:
-        """Code point offset of a UTF-8 byte offset; inside a character, that character's start."""
+        """The offset of a UTF-8 byte offset; inside a character, the character's start."""
         if self.text.isascii():
             return byte
         line = bisect_right(self.byte_starts, byte) - 1

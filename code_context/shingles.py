@@ -1,12 +1,12 @@
-"""Shared content between files: hashes of runs of lines, to find near-duplicates."""
+"""Shingles of a text: hashes of overlapping runs of lines, to find near-duplicate files."""
 
 import hashlib
 
-LINES = 6
+LINES = 6  # of a shingle
 
 
 def shingles(text: str) -> set[int]:
-    """Hashes of every run of `LINES` non-blank lines, stripped; one hash for a shorter text."""
+    """64-bit hashes of all runs of `LINES` stripped non-blank lines; one for a shorter text."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return {
         int.from_bytes(

@@ -1,4 +1,4 @@
-"""What a file defines and what it takes from elsewhere, as other files would want to know it."""
+"""Symbols of a file that other files can use: its definitions, as outlines; and its imports."""
 
 import re
 from collections.abc import Iterator
@@ -7,22 +7,24 @@ from operator import attrgetter, itemgetter
 
 import tree_sitter
 
-from code_context.languages import languages
+from code_context.languages import Language, languages
 from code_context.syntax import DEFINITION, IMPORT_DEPTH, Captures, SyntaxTree
 
 FUNCTION = DEFINITION + "function"
-OUTER_DEPTH = 4  # in the tree: a method of a class, behind a decoration
+OUTER_DEPTH = 4  # depth in the tree of a decorated method of a class
 MAX_OUTLINE = 1_200  # characters
-MAX_MEMBERS = 16
-MAX_LINE = 200  # characters of a value or a description
+MAX_MEMBERS = 16  # of a class in its outline
+MAX_LINE = 200  # characters of a value or a documentation line
+INDENT = "    "  # of members that stand on their class's own line
 
 
 @dataclass(frozen=True)
 class Definition:
-    """A name that a file defines. `line` counts from 0; `container` is the class around it.
+    """A name that a file defines. `line` counts from 0; `container` is the enclosing class's name.
 
-    `outline` is what another file needs to know: the signature, the first line of the description
-    and, of a class, the signatures of its members. No bodies.
+    `outline` is what another file needs to know, without bodies: the signature, the first line of
+    documentation and, for a class, its members' signatures. A member's outline stands in its scope
+    (`class Store { ... }`, `impl Store { ... }`), in the language's own syntax.
     """
 
     name: str
@@ -34,9 +36,9 @@ class Definition:
 
 @dataclass(frozen=True)
 class Import:
-    """One name that a file takes from a module, as it is written there.
+    """One name that a file imports from a module, as written in the source.
 
-    `name` is empty when the module itself is taken, and so is `alias` when there is none. `line`
+    `name` is empty if the module itself is imported; `alias` is empty if there is none. `line`
     counts from 0.
     """
 
@@ -46,63 +48,74 @@ class Import:
     line: int
 
     @property
-    def bound(self) -> str:
-        """The name by which the file speaks of it."""
+    def bound_name(self) -> str:
+        """The name that the import defines in the file."""
         return self.alias or self.name or self.module
 
     @property
     def words(self) -> tuple[str, str]:
-        """Words by which the file may speak of the module: its name here, and that one's end."""
-        return self.bound, re.split(r"[./:\\]", self.bound)[-1]
+        """Words that may refer to the import: the bound name, and its last component."""
+        return self.bound_name, re.split(r"[./:\\]", self.bound_name)[-1]
 
 
 @dataclass(slots=True)
-class _Found:
+class _Match:
+    """A matched definition. Positions are in bytes; `scope` is the enclosing class, if any."""
+
     node: tree_sitter.Node
     body: tree_sitter.Node | None
-    start: int
-    end: int
     name: str
     kind: str
     container: str
-    signature: str = ""
-    members: list["_Found"] = field(default_factory=list)
+    scope: "_Match | None" = None
+    members: list["_Match"] = field(default_factory=list)
+
+    @property
+    def start(self) -> int:
+        return self.node.start_byte
+
+    @property
+    def end(self) -> int:
+        return self.node.end_byte
 
 
 def extract_symbols(tree: SyntaxTree) -> tuple[list[Definition], list[Import]]:
-    """Definitions that other files can reach (none inside a function), and imports."""
-    found: list[_Found] = []
-    imported: list[tuple[int, Import]] = []
+    """Definitions outside functions, and all imports, both in source order."""
+    matches: list[_Match] = []
+    imports: list[tuple[int, Import]] = []
     source = tree.source
-    for name, captures in _outside_functions(tree):
+    for name, captures in _symbol_matches(tree):
         if name.startswith(DEFINITION) and "name" in captures:
-            node, body, container = (
-                captures[name][0],
-                captures.get("body"),
-                captures.get("container"),
-            )
-            found.append(
-                _Found(
-                    node,
+            body, container = captures.get("body"), captures.get("container")
+            matches.append(
+                _Match(
+                    captures[name][0],
                     body[0] if body else None,
-                    node.start_byte,
-                    node.end_byte,
                     _text(captures["name"][0], source),
                     name.removeprefix(DEFINITION),
                     _text(container[0], source) if container else "",
                 )
             )
         elif name == "import" and "module" in captures:
-            imported.append((captures["import"][0].start_byte, _import(captures, source)))
-    imported.sort(key=itemgetter(0))
-    return _reachable(tree, found), [one for _, one in imported]
+            imports.append((captures["import"][0].start_byte, _import(captures, source)))
+    imports.sort(key=itemgetter(0))
+    return _definitions(tree, matches), [one for _, one in imports]
 
 
-def _outside_functions(tree: SyntaxTree) -> Iterator[tuple[str, Captures]]:
-    """Answers about what other files can reach, and about imports anywhere.
+def imported_names(tree: SyntaxTree) -> list[Import]:
+    """Only the imports of a file."""
+    return [
+        _import(captures, tree.source)
+        for name, captures in tree.matches("symbols", depth=IMPORT_DEPTH)
+        if name == "import" and "module" in captures
+    ]
 
-    Most of a file stands in functions, where no definition counts and few import anything; not to
-    look there saves more than half of what looking costs.
+
+def _symbol_matches(tree: SyntaxTree) -> Iterator[tuple[str, Captures]]:
+    """Matches of definitions outside functions, and of imports anywhere.
+
+    Most of a file is in functions, where definitions do not count and imports are rare. Skipping
+    functions without an import word saves more than half of the time.
     """
     words = tree.language and languages()[tree.language].import_words
     if not words:
@@ -124,23 +137,14 @@ def _outside_functions(tree: SyntaxTree) -> Iterator[tuple[str, Captures]]:
 def _gaps(
     source: bytes, functions: list[tuple[int, int]], words: list[bytes]
 ) -> Iterator[tuple[int, int]]:
-    """Ranges of bytes around the functions that hold none of the words, unless they are blank."""
-    at = 0
+    """Byte ranges between the functions that contain none of the words; no blank ranges."""
+    position = 0
     for start, end in [*functions, (len(source), len(source))]:
-        if start < at or any(source.find(word, start, end) >= 0 for word in words):
+        if start < position or any(source.find(word, start, end) >= 0 for word in words):
             continue
-        if source[at:start].strip():
-            yield at, start
-        at = end
-
-
-def imported_names(tree: SyntaxTree) -> list[Import]:
-    """The imports of a file alone."""
-    return [
-        _import(captures, tree.source)
-        for name, captures in tree.matches("symbols", depth=IMPORT_DEPTH)
-        if name == "import" and "module" in captures
-    ]
+        if source[position:start].strip():
+            yield position, start
+        position = end
 
 
 def _import(captures: Captures, source: bytes) -> Import:
@@ -156,92 +160,132 @@ def _import(captures: Captures, source: bytes) -> Import:
     )
 
 
-def _reachable(tree: SyntaxTree, found: list[_Found]) -> list[Definition]:
-    """Definitions outside functions, each behind its container; a namespace contains nothing."""
-    # of two answers about one place, that with a body says more
-    found.sort(key=lambda one: (one.start, -one.end, one.body is None))
-    around: list[_Found] = []
-    kept: list[_Found] = []
-    functions = 0  # around
-    for one in found:
-        if kept and kept[-1].start == one.start and kept[-1].name == one.name:
-            continue
-        while around and around[-1].end <= one.start:
-            functions -= around.pop().kind == "function"
-        if not functions:
-            container = next((o for o in reversed(around) if o.kind != "namespace"), None)
-            if container is not None:
-                one.container = container.name
-                container.members.append(one)
-            one.signature = _signature(tree.source, one)
-            kept.append(one)
-        if one.body is not None:
-            around.append(one)
-            functions += one.kind == "function"
-    described = "" if tree.language is None else languages()[tree.language].documentation
+def _definitions(tree: SyntaxTree, matches: list[_Match]) -> list[Definition]:
+    """The matches outside functions as definitions; a namespace is not a container."""
+    if tree.language is None:
+        return []
+    language = languages()[tree.language]
     return [
         Definition(
-            one.name,
-            one.kind,
-            one.container,
-            one.node.start_point.row,
-            _outline(tree.source, one, described),
+            match.name,
+            match.kind,
+            match.container,
+            match.node.start_point.row,
+            _outline(tree.source, match, language),
         )
-        for one in kept
-        if one.kind not in ("scope", "namespace")
+        for match in _outside_functions(matches)
+        if match.kind not in ("scope", "namespace")
     ]
 
 
-def _outline(source: bytes, one: _Found, described: str) -> str:
-    """Signature, description and members' signatures, without the indentation of the first line."""
-    if described == "string":
-        lines = [one.signature, *_docstring(source, one)]
+def _outside_functions(matches: list[_Match]) -> list[_Match]:
+    """The matches outside functions, sorted, each linked to its enclosing class."""
+    # of two matches of the same node, the one with a body comes first and is kept
+    matches.sort(key=lambda match: (match.start, -match.end, match.body is None))
+    enclosing: list[_Match] = []
+    kept: list[_Match] = []
+    function_depth = 0
+    for match in matches:
+        if kept and kept[-1].start == match.start and kept[-1].name == match.name:
+            continue
+        while enclosing and enclosing[-1].end <= match.start:
+            function_depth -= enclosing.pop().kind == "function"
+        if not function_depth:
+            scope = next((one for one in reversed(enclosing) if one.kind != "namespace"), None)
+            if scope is not None:
+                match.scope, match.container = scope, scope.name
+                scope.members.append(match)
+            kept.append(match)
+        if match.body is not None:
+            enclosing.append(match)
+            function_depth += match.kind == "function"
+    return kept
+
+
+def _outline(source: bytes, match: _Match, language: Language) -> str:
+    if language.documentation == "string":
+        lines = [_signature(source, match), *_docstring(source, match)]
     else:
-        lines = [*_comment_above(source, one), one.signature]
-    if one.kind == "class":
-        # the way to make one first, then what it offers; what is private comes last
-        ordered = sorted(one.members, key=lambda m: m.name.startswith("_") and m.name[:2] != "__")
+        lines = [*_comment_above(source, match), _signature(source, match)]
+    if match.kind == "class":
+        # private members are the first to be left out
+        ordered = sorted(match.members, key=lambda m: m.name.startswith("_") and m.name[:2] != "__")
         for member in sorted(ordered[:MAX_MEMBERS], key=attrgetter("start")):
-            lines.append((_indentation(source, member.start) or "    ") + member.signature)
-    indent = _indentation(source, one.start)
-    if indent:
-        lines = [line.replace("\n" + indent, "\n").removeprefix(indent) for line in lines]
-    return "\n".join(lines)[:MAX_OUTLINE].rstrip() + "\n"
+            indentation = _indentation(source, member.start) or INDENT
+            lines.append(indentation + _signature(source, member))
+    indentation = _indentation(source, match.start)
+    if indentation:
+        lines = [line.replace("\n" + indentation, "\n").removeprefix(indentation) for line in lines]
+    outline = "\n".join(lines)[:MAX_OUTLINE].rstrip()
+    if match.scope is not None and match.kind != "class":
+        outline = _in_scope(source, outline, match.scope, indentation, language)
+    return outline + "\n"
 
 
-def _signature(source: bytes, one: _Found) -> str:
-    if one.body is None:
-        first = _decoded(source[one.start : one.end].partition(b"\n")[0])
+def _in_scope(
+    source: bytes, outline: str, scope: _Match, indentation: str, language: Language
+) -> str:
+    """A member's outline between the first and the last line of its scope, as in the source."""
+    opening, closing = _scope_lines(source, scope, language)
+    if language.block == "indentation":
+        indentation = INDENT
+    else:
+        indentation = indentation.removeprefix(_indentation(source, scope.start)) or INDENT
+    members = "\n".join(indentation + line for line in outline.splitlines())
+    return "\n".join(filter(None, (opening, members, closing)))
+
+
+def _scope_lines(source: bytes, scope: _Match, language: Language) -> tuple[str, str]:
+    """What stands before and after the members of a scope, such as `class Store {` and `}`."""
+    if scope.body is None or language.block == "indentation":
+        # the published prompts were tuned with this form, without base classes
+        return f"class {scope.name}:", ""
+    comments = (node.start_byte for node in scope.node.children if "comment" in node.type)
+    end = min(scope.body.start_byte, *comments, scope.end)
+    signature = _decoded(source[scope.start : end])[: MAX_OUTLINE // 2]
+    signature = signature.replace("\n" + _indentation(source, scope.start), "\n")
+    if language.block == "end":
+        return signature.rstrip(), "end"
+    # the body may begin with a keyword: `interface {` in Go
+    keyword, brace, _ = _text(scope.body, source).partition("{")
+    # in C++ a semicolon ends the declaration
+    closing = "};" if source[scope.end : scope.end + 1] == b";" else "}"
+    return signature + (keyword if brace else "") + "{", closing
+
+
+def _signature(source: bytes, match: _Match) -> str:
+    if match.body is None:
+        first = _decoded(source[match.start : match.end].partition(b"\n")[0])
         return first[:MAX_LINE].rstrip(" \t{")
-    signature = _decoded(source[one.start : one.body.start_byte])
+    signature = _decoded(source[match.start : match.body.start_byte])
     return signature.rstrip()[: MAX_OUTLINE // 2].rstrip(" \t{")
 
 
-def _docstring(source: bytes, one: _Found) -> list[str]:
-    """The first line of the string that begins a body."""
-    if one.body is None or not one.body.named_child_count:
+def _docstring(source: bytes, match: _Match) -> list[str]:
+    """The first line of the string that starts the body, as a docstring; empty without one."""
+    if match.body is None or not match.body.named_child_count:
         return []
-    first = one.body.named_child(0)
+    first = match.body.named_child(0)
     inner = first.named_child(0) if first and first.named_child_count else None
     if first is None or inner is None or inner.type != "string":
         return []
     text = _text(inner, source).lstrip("rRuUbB")
     head = text.strip(text[:1]).strip().partition("\n")[0].strip()[:MAX_LINE]
-    return [f'{_indentation(source, first.start_byte) or "    "}"""{head}"""'] if head else []
+    return [f'{_indentation(source, first.start_byte) or INDENT}"""{head}"""'] if head else []
 
 
-def _comment_above(source: bytes, one: _Found) -> list[str]:
-    """The first line of the comment right above a definition."""
-    node = one.node
+def _comment_above(source: bytes, match: _Match) -> list[str]:
+    """The first line of the comment directly above a definition; empty without one."""
+    node = match.node
     while node.prev_named_sibling is None and node.parent and node.parent.parent:
-        node = node.parent  # an export, a decoration
-    found = None
+        node = node.parent  # an export or a decorator
+    comment = None
     above, row = node.prev_named_sibling, node.start_point.row
     while above is not None and "comment" in above.type and above.end_point.row >= row - 1:
-        found, row, above = above, above.start_point.row, above.prev_named_sibling
-    if found is None or found.start_point.row == node.start_point.row:
+        comment, row, above = above, above.start_point.row, above.prev_named_sibling
+    if comment is None or comment.start_point.row == node.start_point.row:
         return []
-    text = _text(found, source)
+    text = _text(comment, source)
     if not text.startswith("/*"):
         return [text.partition("\n")[0].rstrip()[:MAX_LINE]]
     lines = (line.strip().strip("/*").strip() for line in text.splitlines())
@@ -250,7 +294,7 @@ def _comment_above(source: bytes, one: _Found) -> list[str]:
 
 
 def _indentation(source: bytes, byte: int) -> str:
-    """What stands before a place in its line, empty unless that is white space alone."""
+    """The white space before a position in its line; empty if anything else is before it."""
     before = _decoded(source[source.rfind(b"\n", 0, byte) + 1 : byte])
     return before if before.isspace() else ""
 

@@ -1,4 +1,4 @@
-"""Golden cases of the decision before the model: `$0` is the cursor."""
+"""Golden cases of the completion kind; `$0` is the cursor."""
 
 import pytest
 
@@ -29,7 +29,7 @@ CASES = [
     ("\tif a:\n\t\t$0\n\tb()\n", "block"),
     ("match x:\n    case 1:\n        $0", "block"),
     ("try:\r\n    $0\r\n", "block"),
-    # silence
+    # no completion
     ("foo$0bar = 1", "none inside_word"),
     ("# note $0", "none in_comment"),
     ("x = 'abc$0'", "none in_string"),
@@ -46,15 +46,15 @@ def test_decide(marked: str, expected: str) -> None:
 
 
 @pytest.mark.parametrize("marked", ["# note $0", "x = 'abc$0'"])
-def test_asked_for_strings_and_comments_are_completed(marked: str) -> None:
+def test_explicit_requests_complete_strings_and_comments(marked: str) -> None:
     at = cursor(marked)
     assert decide(parse(at.text, "python"), at.offset, explicit=True).kind.value == "line"
 
 
-def test_a_word_is_never_cut_even_when_asked() -> None:
+def test_explicit_requests_do_not_complete_inside_a_word() -> None:
     at = cursor("foo$0bar = 1")
     assert decide(parse(at.text, "python"), at.offset, explicit=True).reason == "inside_word"
 
 
-def test_an_unknown_language_is_completed_by_lines() -> None:
+def test_an_unknown_language_gets_line_completions() -> None:
     assert decide(parse("let x = ", None), 8).kind.value == "line"

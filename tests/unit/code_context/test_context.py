@@ -1,4 +1,4 @@
-"""The context: whole within its budget, the same for the same state, stable while typing."""
+"""The context of a cursor: budgets, header, snippets, and stability while typing."""
 
 from collections.abc import Callable
 
@@ -30,33 +30,33 @@ def build(marked: str, config: ContextConfig = CONFIG, **more: object) -> Contex
     )  # fmt: skip
 
 
-def test_a_small_file_is_seen_whole_and_needs_no_header() -> None:
+def test_a_small_file_is_shown_completely_without_a_header() -> None:
     context = build("import os\n\n\ndef f():\n    return $0\n\n\nf()\n")
     assert context.prefix == "import os\n\n\ndef f():\n    return "
     assert context.suffix == "\n\n\nf()\n"
     assert context.header == ""
 
 
-def test_what_the_window_cuts_away_stands_in_the_header() -> None:
+def test_imports_and_signatures_above_the_window_are_in_the_header() -> None:
     context = build(f"import os\nimport re\n\n\nclass A:\n    def f(self):\n{BODY}        $0\n")
     assert context.header == "import os\nimport re\nclass A:\n    def f(self):\n"
     assert context.prefix.startswith("        x")
 
 
-def test_a_tight_header_keeps_signatures_before_imports() -> None:
+def test_signatures_have_priority_over_imports() -> None:
     tight = ContextConfig(max_prefix_tokens=60, max_suffix_tokens=30, max_header_tokens=12)
     context = build(f"import os\n\n\nclass A:\n    def f(self):\n{BODY}        $0\n", tight)
     assert "def f(self):" in context.header
     assert "import os" not in context.header
 
 
-def test_a_snippet_that_does_not_fit_is_passed_over_and_order_is_kept() -> None:
-    given_ones = (Snippet("b.py", "b = 1"), Snippet("c.py", "c " * 40), Snippet("d.py", "d"))
-    context = build("$0", snippets=given_ones)
+def test_a_snippet_that_does_not_fit_is_skipped() -> None:
+    snippets = (Snippet("b.py", "b = 1"), Snippet("c.py", "c " * 40), Snippet("d.py", "d"))
+    context = build("$0", snippets=snippets)
     assert [snippet.path for snippet in context.snippets] == ["b.py", "d.py"]
 
 
-def test_typing_leaves_the_window_where_it_was() -> None:
+def test_typing_does_not_move_the_window() -> None:
     text = f"def f():\n{BODY}"
     starts, suffixes = set(), set()
     for typed in ("", "v", "va", "val", "value", "value = ", "value = 1"):
@@ -67,7 +67,7 @@ def test_typing_leaves_the_window_where_it_was() -> None:
     assert len(suffixes) == 1
 
 
-def test_new_lines_above_leave_the_end_of_the_suffix_where_it_was() -> None:
+def test_inserted_lines_do_not_move_the_end_of_the_suffix() -> None:
     ends = {
         build(f"def f():\n{new}        $0\n{BODY}").suffix.strip().splitlines()[-1]
         for new in ("", "        a = 1\n", "        a = 1\n        b = 2\n")
@@ -87,9 +87,10 @@ def within(text: str, limit: int, count: Callable[[str], int]) -> bool:
 def test_budgets_hold_and_windows_join_at_the_cursor(text: str, data: st.DataObject) -> None:
     offset = data.draw(st.integers(0, len(text)))
     tree = parse(text, "python")
-    count = len  # the hardest counter: every character is a token
+    count = len  # every character is a token
     context = build_context(tree, "a.py", offset, config=CONFIG, count_tokens=count)
     assert text[:offset].endswith(context.prefix)
+    assert context.prefix or not offset
     assert text[offset:].startswith(context.suffix)
     assert within(context.prefix, CONFIG.max_prefix_tokens, count)
     assert within(context.suffix, CONFIG.max_suffix_tokens, count)
@@ -112,7 +113,7 @@ def test_members_of_the_class_follow_its_signature() -> None:
     )
 
 
-def test_code_that_is_too_dear_is_cut_at_a_line() -> None:
+def test_a_long_snippet_is_cut_at_the_end_of_a_line() -> None:
     text = "".join(f"line {n} of it\n" for n in range(20))
     context = build("$0", ContextConfig(max_snippet_tokens=60), snippets=(Snippet("b.py", text),))
     (snippet,) = context.snippets

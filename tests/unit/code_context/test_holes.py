@@ -1,4 +1,4 @@
-"""In every language, what is hidden is what a person would have typed next."""
+"""Golden cases of holes in every language."""
 
 import pytest
 
@@ -32,7 +32,7 @@ BRACES = {
 }
 
 
-def test_every_language_can_be_tuned_on() -> None:
+def test_every_language_has_holes_and_is_tunable() -> None:
     assert set(BRACES) == set(languages())
     assert all(map(is_tunable, languages()))
     assert not is_tunable(None)
@@ -41,22 +41,22 @@ def test_every_language_can_be_tuned_on() -> None:
 @pytest.mark.parametrize("language", BRACES)
 def test_holes(language: str) -> None:
     text = BRACES[language]
-    found: dict[str, set[str]] = {}
+    holes: dict[str, set[str]] = {}
     for hole in find_holes(parse(text, language)):
-        found.setdefault(hole.kind, set()).add(text[hole.start : hole.end])
-    plain = {kind: {one.replace("$", "") for one in texts} for kind, texts in found.items()}
-    assert "a + 1" in plain["expression"]
-    assert "sum" in plain["arguments"]
-    assert any(one.startswith("return put(sum)") for one in plain["line"])
-    assert any(one.rstrip(";").endswith("(sum)") for one in plain["line_end"])
-    (block,) = plain["block"]
-    assert block.rstrip(";") == "return put(sum)", "without braces and blanks around"
-    (body,) = plain["body"]
+        holes.setdefault(hole.kind, set()).add(text[hole.start : hole.end])
+    by_kind = {kind: {one.replace("$", "") for one in texts} for kind, texts in holes.items()}
+    assert "a + 1" in by_kind["expression"]
+    assert "sum" in by_kind["arguments"]
+    assert any(one.startswith("return put(sum)") for one in by_kind["line"])
+    assert any(one.rstrip(";").endswith("(sum)") for one in by_kind["line_end"])
+    (block,) = by_kind["block"]
+    assert block.rstrip(";") == "return put(sum)", "without braces and surrounding white space"
+    (body,) = by_kind["body"]
     assert body.splitlines()[0].partition("=")[2].strip(" ;") == "a + 1"
     assert "put(sum)" in body
     assert not body.startswith("{")
 
 
-def test_arguments_without_parentheses_are_left_alone() -> None:
+def test_arguments_without_parentheses_are_no_hole() -> None:
     kinds = [hole.kind for hole in find_holes(parse("puts name, value\n", "ruby"))]
     assert "arguments" not in kinds

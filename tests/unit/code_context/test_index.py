@@ -1,6 +1,5 @@
-"""The repository index: what it holds, how it follows the files, and what it survives."""
+"""The repository index: content, refreshing, damage, and chunks."""
 
-import os
 import sqlite3
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from code_context.chunking import MAX_LINES, split_into_chunks
 from code_context.index import RepositoryIndex, stem_of
 from code_context.index_refresh import RefreshResult, refresh, refresh_file
 from code_context.index_store import DAMAGED, index_file, open_index, open_or_rebuild
+from code_context.source_files import list_files
 
 CORE = '''\
 """Storage."""
@@ -65,30 +65,32 @@ def test_definitions_are_outlines_without_bodies(root: Path) -> None:
     )
     (rows,) = index.definitions("rows")
     assert (rows.definition.container, rows.definition.outline) == (
-        "Store", 'def rows(self) -> list[str]:\n    """All rows."""\n',
+        "Store",
+        'class Store:\n    def rows(self) -> list[str]:\n        """All rows."""\n',
+
     )  # fmt: skip
-    assert index.definitions("inner") == [], "nobody reaches what stands in a function"
+    assert index.definitions("inner") == [], "other files cannot use it"
     assert [
         one.definition.outline for one in index.definitions_in("package/names.py", "LIMIT")
     ] == ["LIMIT = 3\n"]
 
 
 def test_imports_are_kept_as_written(root: Path) -> None:
-    found = open_index(root).index.imports_of("package/core.py")
-    assert [(one.module, one.name, one.alias) for one in found] == [
+    imports = open_index(root).index.imports_of("package/core.py")
+    assert [(one.module, one.name, one.alias) for one in imports] == [
         ("os", "", ""), (".names", "clean", "tidy"), (".names", "LIMIT", ""),
         (".everything", "*", ""),
     ]  # fmt: skip
 
 
-def test_full_text_ranks_rare_words_first(root: Path) -> None:
+def test_rare_terms_have_a_higher_idf(root: Path) -> None:
     index = open_index(root).index
     assert index.idf("strict") > index.idf("return") > 0 == index.idf("string_or_comment_at")
     assert [one.path for one in index.search(["strict"], 5)] == ["package/core.py"]
     assert index.search([], 5) == []
 
 
-def test_only_changed_files_are_read_again(root: Path) -> None:
+def test_only_changed_files_are_indexed_again(root: Path) -> None:
     assert refresh(open_index(root).index, root) == RefreshResult(2, 0, 0, None)
     (root / "package" / "names.py").write_text("def other():\n    pass\n")
     (root / "package" / "core.py").unlink()
@@ -101,15 +103,18 @@ def test_only_changed_files_are_read_again(root: Path) -> None:
     assert index.file_count() == 2
 
 
-def test_a_file_with_a_secret_is_known_by_name_only(root: Path) -> None:
+def test_nothing_of_a_file_with_a_secret_is_stored(root: Path) -> None:
     (root / "keys.py").write_text(f"def secret_holder():\n    return 'AKIA{'QYLPMN5HFIQR7XYA'}'\n")
     opened = open_index(root)
     assert opened.index.excluded_files() == {"may hold a secret": 1}
     assert opened.index.exclusion_of("keys.py") == "may hold a secret"
-    assert b"secret_holder" not in index_file(root).read_bytes()
+    opened.index.close()
+    stored = b"".join(file.read_bytes() for file in index_file(root).parent.iterdir())
+    assert b"secret_holder" not in stored
+    assert b"def load(path" in stored
 
 
-def test_a_damaged_index_is_built_again_with_a_notice(root: Path) -> None:
+def test_a_damaged_index_is_rebuilt_with_a_notice(root: Path) -> None:
     open_index(root).index.close()
     index_file(root).write_bytes(b"no database at all" * 1000)
     opened = open_index(root)
@@ -119,7 +124,7 @@ def test_a_damaged_index_is_built_again_with_a_notice(root: Path) -> None:
     assert open_index(root).notices == ()
 
 
-def test_damage_in_the_middle_is_found(root: Path) -> None:
+def test_damage_in_the_middle_is_detected(root: Path) -> None:
     for n in range(40):
         (root / f"file_{n}.py").write_text(
             "".join(
@@ -130,14 +135,14 @@ def test_damage_in_the_middle_is_found(root: Path) -> None:
     open_index(root).index.close()
     file = index_file(root)
     content = bytearray(file.read_bytes())
-    content[4096 : len(content) - 4096] = os.urandom(len(content) - 8192)
+    content[4096 : len(content) - 4096] = b"\xa5" * (len(content) - 8192)
     file.write_bytes(bytes(content))
     opened = open_index(root)
     assert opened.notices == (DAMAGED,)
     assert names(opened.index, "f_7")
 
 
-def test_an_index_of_another_version_is_built_again_silently(root: Path) -> None:
+def test_an_index_of_another_version_is_rebuilt_without_a_notice(root: Path) -> None:
     open_index(root).index.close()
     with sqlite3.connect(index_file(root)) as db:
         db.execute("PRAGMA user_version = 999")
@@ -149,7 +154,7 @@ def test_an_index_of_another_version_is_built_again_silently(root: Path) -> None
     assert opened.index.file_count() == 2
 
 
-def test_without_a_place_on_disk_the_index_is_in_memory(
+def test_an_index_that_cannot_be_stored_is_kept_in_memory(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (root / "file").write_text("")
@@ -160,15 +165,13 @@ def test_without_a_place_on_disk_the_index_is_in_memory(
 
 
 def test_too_many_files_give_a_notice(root: Path) -> None:
-    from code_context.source_files import list_files
-
-    listing = list_files(root, lambda path: path.endswith(".py"), max_files=1)
-    refreshed = refresh(RepositoryIndex(), root, files=listing)
-    assert refreshed.files == 1
-    assert "has 2 source files; only the 1 with the fewest folders" in (refreshed.notice or "")
+    files = list_files(root, lambda path: path.endswith(".py"), max_files=1)
+    result = refresh(RepositoryIndex(), root, files=files)
+    assert result.files == 1
+    assert "has 2 source files; only the 1 with the fewest folders" in (result.notice or "")
 
 
-def test_a_file_deleted_while_it_is_indexed_is_left_out(root: Path) -> None:
+def test_a_file_that_is_deleted_during_indexing_is_excluded(root: Path) -> None:
     index = RepositoryIndex()
 
     def delete(done: int, total: int) -> None:
@@ -192,10 +195,10 @@ def test_a_reader_sees_what_a_writer_commits(root: Path) -> None:
         reader.put("a.py", "x = 1\n")
 
 
-def test_progress_is_told(root: Path) -> None:
-    heard: list[tuple[int, int]] = []
-    open_index(root, lambda done, total: heard.append((done, total)))
-    assert heard == [(0, 2), (2, 2)]
+def test_progress_is_reported(root: Path) -> None:
+    reports: list[tuple[int, int]] = []
+    open_index(root, lambda done, total: reports.append((done, total)))
+    assert reports == [(0, 2), (2, 2)]
 
 
 def test_stems() -> None:
@@ -211,16 +214,16 @@ def test_stems() -> None:
 @settings(deadline=None)
 def test_chunks_cover_every_line_once(lines: list[str], starts: set[int]) -> None:
     text = "".join(lines)
-    found = split_into_chunks(text, sorted(starts))
+    chunks = split_into_chunks(text, sorted(starts))
     whole = text.splitlines(keepends=True)
-    seen: list[int] = []
-    for chunk in found:
+    covered: list[int] = []
+    for chunk in chunks:
         size = len(chunk.text.splitlines())
         assert size <= MAX_LINES
         assert chunk.text == "".join(whole[chunk.line : chunk.line + size])
-        seen += range(chunk.line, chunk.line + size)
-    assert len(seen) == len(set(seen))
-    assert all(not whole[n].strip() for n in set(range(len(whole))) - set(seen))
+        covered += range(chunk.line, chunk.line + size)
+    assert len(covered) == len(set(covered))
+    assert all(not whole[n].strip() for n in set(range(len(whole))) - set(covered))
 
 
 @given(st.text(alphabet="def class(x):\n \t\"'#é😀=.,[]{}@\r\0\ud800import from", max_size=200))
@@ -229,6 +232,8 @@ def test_any_text_can_be_indexed(text: str) -> None:
     index = RepositoryIndex()
     index.put("a.py", text)
     index.put("a.py", text + "\nx = 1\n")
+    assert index.contains("a.py")
     index.remove("a.py")
+    assert not index.contains("a.py")
     assert index.file_count() == 0
     assert index.search(["def", "x"], 3) == []

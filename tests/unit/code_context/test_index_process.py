@@ -1,6 +1,7 @@
-"""The index process: it says how far it is, follows changes, and ends with its parent."""
+"""The index process: progress, changed files, and its end."""
 
 import json
+import queue
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -34,7 +35,7 @@ class Process:
         )
 
     def ready(self) -> list[dict[str, Any]]:
-        """Its messages up to the one that says that it is ready."""
+        """All messages up to the one that says that the index is ready."""
         messages: list[dict[str, Any]] = []
         assert self._running.stdout is not None
         while not messages or "ready" not in messages[-1]:
@@ -42,7 +43,7 @@ class Process:
         return messages
 
     def wait_for(self, name: str, present: bool = True) -> None:
-        """Until a definition is in the index, or gone from it; the test's time limit ends it."""
+        """Wait until a definition is in the index, or no longer; limited by the test's timeout."""
         index = RepositoryIndex(index_file(self._root), read_only=True)
         while bool(index.definitions(name)) is not present:
             index.drop_stale_cache()
@@ -65,7 +66,7 @@ def process(root: Path) -> Iterator[Process]:
 
 
 @pytest.mark.slow
-def test_it_follows_the_files(root: Path, process: Process) -> None:
+def test_changed_files_are_indexed(root: Path, process: Process) -> None:
     *progress, ready = process.ready()
     assert progress[-1] == {"done": 1, "total": 1}
     assert ready == {"ready": True, "files": 1, "notices": []}
@@ -83,7 +84,7 @@ def test_it_follows_the_files(root: Path, process: Process) -> None:
 
 
 @pytest.mark.slow
-def test_a_damaged_index_is_built_again_with_a_notice(root: Path) -> None:
+def test_a_damaged_index_is_rebuilt_with_a_notice(root: Path) -> None:
     index_file(root).parent.mkdir(parents=True, exist_ok=True)
     index_file(root).write_bytes(b"no database" * 999)
     process = Process(root)
@@ -93,11 +94,9 @@ def test_a_damaged_index_is_built_again_with_a_notice(root: Path) -> None:
     assert process.end() == 0
 
 
-def test_what_may_matter_is_told(root: Path) -> None:
-    import queue
-
-    told: queue.Queue[str | None] = queue.Queue()
-    changes = ChangeHandler(root, told)
+def test_relevant_events_are_queued(root: Path) -> None:
+    changes: queue.Queue[str | None] = queue.Queue()
+    handler = ChangeHandler(root, changes)
     for event in (
         FileOpenedEvent(str(root / "a.py")),
         FileModifiedEvent(str(root / "notes.txt")),
@@ -106,5 +105,5 @@ def test_what_may_matter_is_told(root: Path) -> None:
         FileCreatedEvent(str(root / "sub" / ".gitignore")),
         FileModifiedEvent(str(root / ".git" / "HEAD")),
     ):
-        changes.on_any_event(event)
-    assert [told.get_nowait() for _ in range(told.qsize())] == ["a.py", None, None]
+        handler.on_any_event(event)
+    assert [changes.get_nowait() for _ in range(changes.qsize())] == ["a.py", None, None]

@@ -1,4 +1,4 @@
-"""Every language answers the same questions: what it defines, imports, and what is no code."""
+"""Definitions, imports, completion kinds and name resolution in every language."""
 
 import pytest
 from hypothesis import given, settings
@@ -374,15 +374,15 @@ def test_every_language_has_a_sample() -> None:
 def test_definitions_with_their_containers(language: str) -> None:
     path, text = SOURCES[language]
     assert language_of(path) == language
-    defined, _ = extract_symbols(parse(text, language))
-    assert {(one.name, one.container) for one in defined} == DEFINED[language]
+    definitions, _ = extract_symbols(parse(text, language))
+    assert {(one.name, one.container) for one in definitions} == DEFINED[language]
 
 
 @pytest.mark.parametrize("language", IMPORTED)
 def test_imports(language: str) -> None:
-    _, imported = extract_symbols(parse(SOURCES[language][1], language))
-    found = {(one.module, one.name, one.alias) for one in imported}
-    assert found == IMPORTED[language]
+    _, imports = extract_symbols(parse(SOURCES[language][1], language))
+    names = {(one.module, one.name, one.alias) for one in imports}
+    assert names == IMPORTED[language]
 
 
 OUTLINES = [
@@ -392,18 +392,18 @@ OUTLINES = [
     ("typescript", "Reader", "interface Reader\n  name: string\n  read(path: string): Row\n"),
     ("go", "Store", "// Store keeps rows.\ntype Store struct\n\tName string\n\trows []int\n"),
     ("go", "Add", "// Add adds a row.\nfunc (s *Store) Add(row int) error\n"),
-    ("rust", "add", "/// Adds a row.\npub fn add(&mut self, row: Line)\n"),
-    ("java", "add", "// Adds a row.\npublic void add(Row row)\n"),
+    ("rust", "Store", "/// Keeps rows.\npub struct Store\n    pub rows: Vec<Line>\n"),
+    ("java", "Shape", "interface Shape\n    double area();\n"),
     ("c", "store_name", "char *store_name(void)\n"),
-    ("ruby", "add", "# Adds a row.\ndef add(row, value = 1)\n"),
+    ("ruby", "LIMIT", "LIMIT = 3\n"),
     ("php", "make", "function make(string $name): Store\n"),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("language", "name", "outline"), OUTLINES)
-def test_outlines_say_signature_and_comment(language: str, name: str, outline: str) -> None:
-    defined, _ = extract_symbols(parse(SOURCES[language][1], language))
-    assert next(one.outline for one in defined if one.name == name) == outline
+def test_outlines_of_top_level_definitions(language: str, name: str, outline: str) -> None:
+    definitions, _ = extract_symbols(parse(SOURCES[language][1], language))
+    assert next(one.outline for one in definitions if one.name == name) == outline
 
 
 KINDS = [
@@ -474,13 +474,13 @@ RESOLVED = [
 
 
 @pytest.mark.parametrize(("other", "text", "path", "marked"), RESOLVED)
-def test_a_name_leads_to_its_definition(other: str, text: str, path: str, marked: str) -> None:
+def test_names_are_resolved_to_definitions(other: str, text: str, path: str, marked: str) -> None:
     index = RepositoryIndex()
     index.put(other, text)
     at = cursor(marked)
     tree = parse(at.text, language_of(path))
-    found = Retriever(index).snippets(tree, path, at.offset)
-    assert [one.path for one in found if one.source == "definition"] == [other]
+    snippets = Retriever(index).snippets(tree, path, at.offset)
+    assert [one.path for one in snippets if one.source == "definition"] == [other]
 
 
 @pytest.mark.parametrize("language", sorted(SOURCES))

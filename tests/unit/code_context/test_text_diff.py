@@ -1,4 +1,4 @@
-"""The changed span is exact, and a tree that follows edits equals a fresh one."""
+"""The changed span is exact; an incrementally parsed tree equals a newly parsed one."""
 
 from collections.abc import Iterator
 
@@ -19,11 +19,11 @@ TEXTS = st.lists(PIECES, max_size=40).map("".join)
 
 def nodes(tree: SyntaxTree) -> Iterator[tuple[str, int, int, bool]]:
     """Every node of a tree, in order."""
-    todo: list[tree_sitter.Node] = [tree.root] if tree.root is not None else []
-    while todo:
-        node = todo.pop()
+    stack: list[tree_sitter.Node] = [tree.root] if tree.root is not None else []
+    while stack:
+        node = stack.pop()
         yield node.type, node.start_byte, node.end_byte, node.is_missing
-        todo += reversed(node.children)
+        stack += reversed(node.children)
 
 
 @given(st.text(max_size=30), st.text(max_size=30), st.text(max_size=30), st.text(max_size=30))
@@ -41,7 +41,7 @@ def test_the_changed_span_is_exact(head: str, one: str, other: str, tail: str) -
 
 @given(TEXTS, st.data())
 @settings(deadline=None, max_examples=150)
-def test_an_edited_tree_equals_a_fresh_one(text: str, data: st.DataObject) -> None:
+def test_incremental_parsing_equals_parsing(text: str, data: st.DataObject) -> None:
     tree = parse(text, "python")
     for _ in range(data.draw(st.integers(1, 6))):
         assert list(nodes(tree)) == list(nodes(parse(text, "python")))
@@ -52,14 +52,16 @@ def test_an_edited_tree_equals_a_fresh_one(text: str, data: st.DataObject) -> No
     assert list(nodes(tree)) == list(nodes(parse(text, "python")))
 
 
-def test_open_trees_are_followed_and_few() -> None:
+def test_the_tree_cache_keeps_the_latest_documents() -> None:
     trees = TreeCache(max_documents=2)
     first = trees.parse("x = 1\n", "a.py")
     assert trees.parse("x = 1\n", "a.py") is first
     second = trees.parse("x = 12\n", "a.py")
     assert second is not first
     assert list(nodes(second)) == list(nodes(parse("x = 12\n", "python")))
-    assert list(nodes(first)) == list(nodes(parse("x = 1\n", "python"))), "the old one is whole"
+    assert list(nodes(first)) == list(nodes(parse("x = 1\n", "python"))), (
+        "the previous tree is unchanged"
+    )
     trees.parse("", "b.py")
     trees.parse("", "c.py")
     assert trees.parse("x = 12\n", "a.py") is not second
