@@ -1,1 +1,1 @@
-"""The language server: inline completions over LSP, computed on one engine thread."""
+"""The language server: inline completions over LSP, computed on one worker thread."""

@@ -1,4 +1,4 @@
-"""Open documents: text, version and position, each converted by `code_context.positions` alone."""
+"""Open documents: snapshots, paths and edits. Positions are converted to code-point offsets."""
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
@@ -15,9 +15,12 @@ from rapidfuzz.distance import Postfix, Prefix
 from code_context.positions import LineIndex
 
 LARGE = 2_500_000
-"""Characters on each side of the cursor that the engine sees of a large document at least. That is
-too much to be parsed (`code_context.syntax.MAX_PARSED`), so the plain window is completed."""
-BLOCK = 250_000  # characters by which the part moves: typing leaves it where it is
+"""A document of more characters is large: the model gets an excerpt of it, at least so many
+characters on each side of the cursor. An excerpt is too long to be parsed
+(`code_context.syntax.MAX_PARSED`), so only the plain window is used."""
+
+BLOCK = 250_000
+"""Characters by which an excerpt moves, so that typing does not move it."""
 
 
 @dataclass(frozen=True)
@@ -27,10 +30,10 @@ class Snapshot:
     text: str
     version: int
     path: str
-    """Relative to its workspace folder, with forward slashes; outside of all, the file's name."""
+    """Relative to the workspace folder, with forward slashes; the file's name if it is in none."""
 
     def is_current(self, workspace: Workspace, uri: str) -> bool:
-        """Whether the document still is as it was."""
+        """Whether the document has not changed since."""
         document = workspace.get_text_document(uri)
         return document.version == self.version and document.source == self.text
 
@@ -38,7 +41,7 @@ class Snapshot:
 def snapshot(workspace: Workspace, uri: str) -> Snapshot | None:
     """The document as it is now, None if it is not open."""
     document: TextDocument = workspace.get_text_document(uri)
-    if document.version is None:  # pygls made it up from the disk
+    if document.version is None:  # not open: pygls has read it from disk
         return None
     return Snapshot(
         document.source, document.version, relative_path(document.path, folders(workspace))
@@ -46,36 +49,35 @@ def snapshot(workspace: Workspace, uri: str) -> Snapshot | None:
 
 
 def excerpt(text: str, offset: int) -> tuple[str, int]:
-    """The part of a large text around `offset`, and where `offset` stands in it.
+    """The excerpt of a text around `offset`, and the corresponding offset in it.
 
-    A text of up to `LARGE` characters is its own part.
+    The excerpt of a text of up to `LARGE` characters is the whole text.
     """
     if len(text) <= LARGE:
         return text, offset
-    behind = len(text) - offset
-    start, end = _cut_away(offset), len(text) - _cut_away(behind)
+    start, end = _omitted(offset), len(text) - _omitted(len(text) - offset)
     return text[start:end], offset - start
 
 
-def _cut_away(length: int) -> int:
-    """How much of the text on one side of the cursor is too far away."""
+def _omitted(length: int) -> int:
+    """How many of `length` characters on one side of the cursor are left out."""
     return max(0, length - LARGE) // BLOCK * BLOCK
 
 
 def open_texts(workspace: Workspace) -> dict[str, str]:
-    """The texts of the open documents inside the first workspace folder, by path relative to it.
+    """The texts of the open documents in the first workspace folder, by their path relative to it.
 
-    Large ones are left out: no other file sees them.
+    Large documents are left out, so they are never retrieved for other files.
     """
     roots = folders(workspace)[:1]
-    found = {}
+    texts = {}
     for document in workspace.text_documents.values():
         path = PurePath(document.path)
         if document.version is None or len(document.source) > LARGE:
             continue
         if roots and path.is_relative_to(roots[0]):
-            found[relative_path(document.path, roots)] = document.source
-    return found
+            texts[relative_path(document.path, roots)] = document.source
+    return texts
 
 
 def folders(workspace: Workspace) -> list[Path]:
@@ -87,18 +89,22 @@ def folders(workspace: Workspace) -> list[Path]:
 
 
 def relative_path(path: str, roots: Sequence[Path]) -> str:
-    """`path` from the innermost of `roots` around it, with forward slashes, else its name."""
+    """`path` relative to the innermost of `roots` that contains it, with forward slashes.
+
+    The file's name if none contains it.
+    """
     file = PurePath(path)
-    around = [root for root in roots if file.is_relative_to(root)]
-    if not around:
+    parents = [root for root in roots if file.is_relative_to(root)]
+    if not parents:
         return file.name
-    return file.relative_to(max(around, key=lambda root: len(root.parts))).as_posix()
+    return file.relative_to(max(parents, key=lambda root: len(root.parts))).as_posix()
 
 
 class Utf16Protocol(LanguageServerProtocol):
-    """Positions are UTF-16, and lines end where LSP says, not where `str.splitlines` does.
+    """Counts positions in UTF-16 units and ends lines as LSP defines it.
 
-    pygls would end a line at a form feed or U+2028 too, and so apply a client's edits elsewhere.
+    pygls splits lines by `str.splitlines`, which also ends them at a form feed or U+2028; it would
+    apply a client's edits at the wrong place.
     """
 
     on_edit: Callable[[str, "Edit", str], None] | None = None
@@ -108,13 +114,13 @@ class Utf16Protocol(LanguageServerProtocol):
     def lsp_initialize(
         self, params: types.InitializeParams
     ) -> Generator[Any, Any, types.InitializeResult]:
-        """Offer UTF-16, which every client must speak, and one of the two kinds of completion."""
+        """Announce UTF-16, which every client must support, and one of the two completion kinds."""
         if params.capabilities.general is not None:
             params.capabilities.general.position_encodings = None
         result = yield from super().lsp_initialize(params)
         document = params.capabilities.text_document
         if document is not None and document.inline_completion is not None:
-            # The suggestion list is for clients that cannot show grey text.
+            # The suggestion list is for clients without inline completion.
             result.capabilities.completion_provider = None
         return result
 
@@ -135,13 +141,13 @@ class Utf16Protocol(LanguageServerProtocol):
 
 @lru_cache(1)
 def line_index(text: str) -> LineIndex:
-    """The lines of a text; the last one asked for is kept, for the edit that follows a request."""
+    """The line index of a text, cached for the edit that follows a request."""
     return LineIndex(text)
 
 
 @dataclass(frozen=True)
 class Edit:
-    """The code points from `start` to `end` give way to `inserted`."""
+    """Replaces the code points from `start` to `end` by `inserted`."""
 
     start: int
     end: int
@@ -153,12 +159,12 @@ class Edit:
 
 
 def edit_of(text: str, change: types.TextDocumentContentChangeEvent) -> Edit:
-    """A client's change of `text` by offsets; of a whole document, the part that differs."""
+    """A client's change of `text` as an `Edit`; for a whole document, the part that differs."""
     if not isinstance(change, types.TextDocumentContentChangeWholeDocument):
-        lines, where = line_index(text), change.range
-        start = lines.from_utf16(where.start.line, where.start.character)
-        end = lines.from_utf16(where.end.line, where.end.character)
+        lines, range_ = line_index(text), change.range
+        start = lines.from_utf16(range_.start.line, range_.start.character)
+        end = lines.from_utf16(range_.end.line, range_.end.character)
         return Edit(start, end, change.text)
-    same = Prefix.similarity(text, change.text)
-    tail = Postfix.similarity(text[same:], change.text[same:])
-    return Edit(same, len(text) - tail, change.text[same : len(change.text) - tail])
+    start = Prefix.similarity(text, change.text)
+    tail = Postfix.similarity(text[start:], change.text[start:])
+    return Edit(start, len(text) - tail, change.text[start : len(change.text) - tail])

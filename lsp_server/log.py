@@ -4,18 +4,18 @@ import logging
 
 from completion.errors import describe
 
-# Their messages are written here or hold addresses only; pygls.protocol quotes whole documents.
+# Loggers whose messages contain no user code; pygls.protocol quotes whole documents.
 SAFE = ("lsp_server", "completion", "pygls.server")
 
 
 class CodeFreeFormatter(logging.Formatter):
-    """Shows messages of `SAFE` loggers; of any other only where it comes from and the error's type.
+    """Shows the messages of `SAFE` loggers; of others only the source and the error's type.
 
-    Tracebacks are left out everywhere, because an exception's message may quote the user's code.
+    No traceback is shown, because an exception's message may quote the user's code.
     """
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line."""
+        """Format a record as one line."""
         safe = record.name in SAFE or record.name.startswith(("lsp_server.", "completion."))
         message = record.getMessage() if safe else f"problem in {record.funcName}"
         error = record.exc_info[1] if record.exc_info else None
@@ -30,11 +30,11 @@ def log_to_stderr() -> None:
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     for name in SAFE:
         logging.getLogger(name).setLevel(logging.INFO)
-    # below that it warns of every cancellation that comes too late
+    # It warns of every cancellation that arrives too late.
     logging.getLogger("pygls.protocol").setLevel(logging.ERROR)
-    # it calls a watch that ends while it reads an error
-    logging.getLogger("watchdog.observers.inotify").addFilter(_is_no_ended_watch)
+    # It logs an error for a watch that ends during a read.
+    logging.getLogger("watchdog.observers.inotify").addFilter(_is_not_an_ended_watch)
 
 
-def _is_no_ended_watch(record: logging.LogRecord) -> bool:
+def _is_not_an_ended_watch(record: logging.LogRecord) -> bool:
     return record.funcName != "queue_events"

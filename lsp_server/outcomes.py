@@ -91,13 +91,13 @@ class _Suggestion:
 
 @dataclass
 class _AcceptedText:
-    """The region of an accepted text, and its pending retention timers by their seconds."""
+    """The region of an accepted text, and its pending measurements with their timers."""
 
     id: str
     start: int
     end: int
     text: str
-    timers: dict[int, Timer] = field(default_factory=dict)
+    pending: dict[int, Timer | None] = field(default_factory=lambda: dict.fromkeys(RETENTION_S))
 
 
 class OutcomeTracker:
@@ -168,12 +168,13 @@ class OutcomeTracker:
     def closed(self, uri: str) -> None:
         """The document was closed: its accepted texts are measured as they are now."""
         if suggestion := self._suggestions.get(uri):
-            self._end(suggestion, "ignored")
-        for accepted in list(self._accepted_texts.get(uri, [])):
-            for seconds in list(accepted.timers):
-                accepted.timers[seconds].cancel()
-                self._measure_retention(uri, accepted, seconds)
-        self._accepted_texts.pop(uri, None)
+            # Without timers: at the end of the process there is no event loop any more.
+            self._end(suggestion, "ignored", start_timers=False)
+        for accepted in self._accepted_texts.pop(uri, []):
+            for seconds, timer in accepted.pending.items():
+                if timer is not None:
+                    timer.cancel()
+                self._measure(uri, accepted, seconds)
         self._documents.pop(uri, None)
 
     def close(self) -> None:
@@ -240,7 +241,9 @@ class OutcomeTracker:
             if not is_typed:
                 self._end(suggestion, "accepted")
 
-    def _end(self, suggestion: _Suggestion, kind: OutcomeKind) -> None:
+    def _end(
+        self, suggestion: _Suggestion, kind: OutcomeKind, *, start_timers: bool = True
+    ) -> None:
         del self._suggestions[suggestion.uri]
         items = suggestion.items
         id_ = suggestion.shown if suggestion.shown in items else next(iter(items))
@@ -254,23 +257,24 @@ class OutcomeTracker:
             kind = "ignored"
         self._on_outcome(Outcome(id_, kind, len(text), accepted_length, suggestion.source))
         if accepted_length:
-            self._track_retention(suggestion, id_, text[: suggestion.matched])
+            uri, start = suggestion.uri, suggestion.start
+            end = start + suggestion.matched
+            accepted = _AcceptedText(id_, start, end, text[: suggestion.matched])
+            self._accepted_texts.setdefault(uri, []).append(accepted)
+            for seconds in RETENTION_S if start_timers else ():
+                measure = partial(self._measure_on_timer, uri, accepted, seconds)
+                accepted.pending[seconds] = self._call_later(seconds, measure)
 
-    def _track_retention(self, suggestion: _Suggestion, id_: str, text: str) -> None:
-        uri, start = suggestion.uri, suggestion.start
-        accepted = _AcceptedText(id_, start, start + len(text), text)
-        self._accepted_texts.setdefault(uri, []).append(accepted)
-        for seconds in RETENTION_S:
-            measure = partial(self._measure_retention, uri, accepted, seconds)
-            accepted.timers[seconds] = self._call_later(seconds, measure)
+    def _measure_on_timer(self, uri: str, accepted: _AcceptedText, seconds: int) -> None:
+        self._measure(uri, accepted, seconds)
+        del accepted.pending[seconds]
+        if not accepted.pending:
+            self._accepted_texts[uri].remove(accepted)
 
-    def _measure_retention(self, uri: str, accepted: _AcceptedText, seconds: int) -> None:
+    def _measure(self, uri: str, accepted: _AcceptedText, seconds: int) -> None:
         region = self._documents.get(uri, "")[accepted.start : accepted.end]
         characters = LCSseq.similarity(accepted.text, region)
         self._on_retention(Retention(accepted.id, seconds, characters))
-        del accepted.timers[seconds]
-        if not accepted.timers:
-            self._accepted_texts[uri].remove(accepted)
 
 
 def _starting_with(prefix: str, items: dict[str, str]) -> dict[str, str]:

@@ -1,7 +1,7 @@
-"""Wakes the server when a prompt file or a route changes on disk, so that no request waits for it.
+"""Watches folders for changed prompt files and routes, so that no request has to read them.
 
-An event is a hint and no more: what is the case, the woken code finds out from the files. A missed
-event therefore costs time, never correctness.
+An event is only a hint: the callback reads the files itself. A missed event therefore costs time,
+never correctness.
 """
 
 import logging
@@ -30,7 +30,7 @@ from completion.errors import describe
 
 logger = logging.getLogger(__name__)
 
-# Those of reading are left out: the woken code reads.
+# Without the events of reading, because the callback reads.
 CHANGES: list[type[FileSystemEvent]] = [
     DirCreatedEvent,
     DirDeletedEvent,
@@ -44,10 +44,9 @@ CHANGES: list[type[FileSystemEvent]] = [
 
 
 class PromptWatch(FileSystemEventHandler):
-    """Calls `changed` on a thread of its own after changes in `folders`.
+    """Calls `changed` on its own thread after changes in `folders`, which need not exist yet.
 
-    A folder need not exist yet. Changes that come while `changed` runs are answered by one more
-    call.
+    Changes during a call lead to one more call.
     """
 
     def __init__(self, folders: set[Path], changed: Callable[[], object]) -> None:
@@ -55,27 +54,27 @@ class PromptWatch(FileSystemEventHandler):
         self._changed = changed
         self._observer: BaseObserver = Observer()
         self._watches: dict[Path, ObservedWatch] = {}
-        self._gone: SimpleQueue[Path] = SimpleQueue()
+        self._deleted: SimpleQueue[Path] = SimpleQueue()
         self._wake = threading.Event()
         self._stopped = False
         self._thread = threading.Thread(target=self._run, name="attune-watch", daemon=True)
 
     def start(self) -> None:
-        """Watch from now on."""
+        """Start watching."""
         self._observer.start()
-        self._follow()
+        self._update_watches()
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop watching; a call of `changed` that is under way ends by itself."""
+        """Stop watching. A running call of `changed` is not interrupted."""
         self._stopped = True
         self._wake.set()
 
     def on_any_event(self, event: FileSystemEvent) -> None:
-        """Wake the thread; called by watchdog on its own."""
+        """Wake the thread. Called by watchdog on the observer's thread."""
         if isinstance(event, DirDeletedEvent | DirMovedEvent):
-            # A watch stays with a folder that went, also when another takes its name.
-            self._gone.put(Path(os.fsdecode(event.src_path)))
+            # The watch of a deleted folder must be renewed even if a new folder has its name.
+            self._deleted.put(Path(os.fsdecode(event.src_path)))
         self._wake.set()
 
     def _run(self) -> None:
@@ -83,36 +82,39 @@ class PromptWatch(FileSystemEventHandler):
             self._wake.wait()
             self._wake.clear()
             if self._stopped:
-                self._observer.stop()  # here, where no watch is being moved
+                self._observer.stop()  # on this thread, which alone changes the watches
                 return
-            # First, so that nothing happens unseen between the look and the watch.
-            self._follow()
+            # Watch first, so that no change between reading and watching is missed.
+            self._update_watches()
             try:
                 self._changed()
             except Exception as error:
-                logger.error("A change of files was not taken up (%s).", describe(error))
+                logger.error("Changed files could not be processed (%s).", describe(error))
 
-    def _follow(self) -> None:
-        """Watch what exists of the folders, and what stands above them: they may come and go."""
+    def _update_watches(self) -> None:
+        """Watch the folders that exist, and the closest existing parent of each.
+
+        The parent reports that a folder was created.
+        """
         wanted = {
-            folder
-            for one in self._folders
-            for folder in (one, _existing(one.parent))
-            if folder.is_dir()
+            path
+            for folder in self._folders
+            for path in (folder, _closest_existing(folder.parent))
+            if path.is_dir()
         }
-        gone = {self._gone.get() for _ in range(self._gone.qsize())}
-        for folder in [one for one in self._watches if one not in wanted or one in gone]:
+        deleted = {self._deleted.get() for _ in range(self._deleted.qsize())}
+        for folder in [path for path in self._watches if path not in wanted or path in deleted]:
             self._observer.unschedule(self._watches.pop(folder))
         for folder in wanted - self._watches.keys():
             try:
                 self._watches[folder] = self._observer.schedule(
                     self, str(folder), event_filter=CHANGES
                 )
-            except OSError as error:  # gone again, or the system's limit on watches
+            except OSError as error:  # deleted meanwhile, or the system's limit on watches
                 logger.warning("A prompt folder is not watched (%s).", error.strerror)
 
 
-def _existing(folder: Path) -> Path:
+def _closest_existing(folder: Path) -> Path:
     while not folder.is_dir() and folder != folder.parent:
         folder = folder.parent
     return folder

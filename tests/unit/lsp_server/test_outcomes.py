@@ -302,6 +302,16 @@ def test_closing_the_document_measures_at_once():
     assert editor.retained == [(seconds, 5) for seconds in RETENTION_S]
 
 
+def test_closing_starts_no_timer():
+    """At the end of the process there is no event loop that could run it."""
+    editor = Editor("$0")
+    editor.suggest("value + other")
+    editor.insert("value")
+    editor.tracker.close()
+    assert editor.clock._waiting == []
+    assert editor.retained == [(seconds, 5) for seconds in RETENTION_S]
+
+
 EDITS = st.lists(
     st.tuples(st.integers(0, 30), st.integers(0, 5), st.text("value ()\n", max_size=6)),
     max_size=12,
