@@ -1,4 +1,4 @@
-"""A real server process, and a client that knows nothing of its code."""
+"""A real server process, and an independent client (pytest-lsp)."""
 
 import asyncio
 import os
@@ -15,7 +15,7 @@ SERVE = (sys.executable, "-I", "-m", "attune", "serve")
 
 
 class Session:
-    """One client with its server, and the statuses that it was sent."""
+    """A client with its server, and the statuses that the server sent."""
 
     def __init__(self, client: LanguageClient, workspace: Path) -> None:
         self.client = client
@@ -29,10 +29,10 @@ class Session:
             self._arrived.set()
 
     async def start(
-        self, options: dict[str, Any] | None = None, *, grey_text: bool = True
+        self, options: dict[str, Any] | None = None, *, inline_completion: bool = True
     ) -> types.InitializeResult:
-        """Initialize as a client that knows inline completion, or as one that does not."""
-        inline = types.InlineCompletionClientCapabilities() if grey_text else None
+        """Initialize as a client with inline completion, or as one without."""
+        inline = types.InlineCompletionClientCapabilities() if inline_completion else None
         text_document = types.TextDocumentClientCapabilities(inline_completion=inline)
         params = types.InitializeParams(
             capabilities=types.ClientCapabilities(text_document=text_document),
@@ -88,7 +88,7 @@ def workspace(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def neutral(tmp_path: Path) -> Path:
-    """The folder that servers run in."""
+    """The working directory of the servers."""
     folder = tmp_path / "neutral"
     folder.mkdir()
     return folder
@@ -98,7 +98,7 @@ def neutral(tmp_path: Path) -> Path:
 async def connect(
     workspace: Path, neutral: Path, environment: dict[str, str]
 ) -> AsyncIterator[Callable[..., Awaitable[Session]]]:
-    """Starts a server for the workspace; whatever the test leaves running is ended."""
+    """Starts servers for the workspace; those that still run after the test are killed."""
     clients: list[LanguageClient] = []
 
     async def start(cwd: Path = neutral, **more: str) -> Session:

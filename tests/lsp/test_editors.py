@@ -1,4 +1,4 @@
-"""What docs/editors.md promises to any client: grey text or entries, and counts of both."""
+"""What docs/editors.md promises to every client: both kinds of completion, and statistics."""
 
 from typing import Any
 
@@ -22,10 +22,10 @@ def insert(session, uri: str, version: int, text: str) -> None:
     session.client.text_document_did_change(types.DidChangeTextDocumentParams(document, [change]))
 
 
-async def test_a_client_without_grey_text_gets_entries(connect):
-    """The same text from the word's start on, and never both ways."""
+async def test_client_without_inline_completion_gets_list_entries(connect):
+    """The same text from the start of the word, and only one of the two kinds."""
     session = await connect()
-    result = await session.start(grey_text=False)
+    result = await session.start(inline_completion=False)
     assert result.capabilities.completion_provider is not None
     uri = session.open("module.txt", TEXT)
     params = types.CompletionParams(
@@ -42,29 +42,47 @@ async def test_a_client_without_grey_text_gets_entries(connect):
     assert await session.end() == 0
 
 
-async def test_acceptance_is_read_from_the_edits(connect):
-    """A client that tells nothing is counted too; the counts outlive the server."""
+async def test_acceptance_is_derived_from_edits(connect):
+    """Without any report of the client; the statistics outlive the server."""
     session = await connect()
     result = await session.start()
     assert result.capabilities.completion_provider is None
     uri = session.open("module.txt", TEXT)
     (item,) = await session.complete(uri, LINE, CHARACTER)
     insert(session, uri, 2, item.insert_text)
-    counted = (await statistics(session)).with_prompt
-    assert (counted.suggestions, counted.accepted) == (1, 1)
-    assert counted.characters_accepted == len(item.insert_text)
+    summary = (await statistics(session)).with_prompt
+    assert (summary.suggestions, summary.accepted) == (1, 1)
+    assert summary.characters_accepted == len(item.insert_text)
     assert await session.end() == 0
 
     again = await connect()
     await again.start()
     await again.settled()
-    counted = (await statistics(again)).with_prompt
-    assert counted.accepted == 1
-    assert counted.retained_after_600_s == len(item.insert_text)
+    summary = (await statistics(again)).with_prompt
+    assert summary.accepted == 1
+    assert summary.retained_after_600_s == len(item.insert_text)
     assert await again.end() == 0
 
 
-async def test_copilot_style_messages_are_understood(connect):
+async def test_pending_partial_acceptance_is_counted_at_the_end(connect):
+    session = await connect()
+    await session.start()
+    uri = session.open("module.txt", TEXT)
+    (item,) = await session.complete(uri, LINE, CHARACTER)
+    assert len(item.insert_text) > 2
+    insert(session, uri, 2, item.insert_text[:-1])
+    assert await session.end() == 0
+
+    again = await connect()
+    await again.start()
+    await again.settled()
+    summary = (await statistics(again)).with_prompt
+    assert summary.partially_accepted == 1
+    assert summary.retained_after_600_s == len(item.insert_text) - 1
+    assert await again.end() == 0
+
+
+async def test_messages_of_the_copilot_protocol(connect):
     session = await connect()
     await session.start()
     uri = session.open("module.txt", TEXT)

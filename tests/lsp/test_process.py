@@ -1,4 +1,4 @@
-"""The server process seen from outside: its streams, byte by byte, and its exit code."""
+"""The server process from outside: the bytes of its streams, and its exit code."""
 
 import json
 import re
@@ -27,7 +27,7 @@ def frames(*messages: dict[str, Any]) -> bytes:
 
 
 def parsed(stream: bytes) -> list[dict[str, Any]]:
-    """The messages of a stream; a byte that belongs to none is an error."""
+    """The messages of a stream; fails on a byte that belongs to none."""
     messages = []
     while stream:
         header, _, rest = stream.partition(b"\r\n\r\n")
@@ -41,7 +41,7 @@ def parsed(stream: bytes) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def run(neutral: Path, environment: dict[str, str]):
-    """Gives a server all its input at once, and the end of the stream behind it."""
+    """Sends a server all its input at once, then the end of the stream."""
 
     def run(*messages: dict[str, Any], command: list[str] = SERVE) -> Any:
         return subprocess.run(
@@ -81,7 +81,7 @@ server.serve()
 
 
 def test_stdout_carries_only_the_protocol(run):
-    """Whatever prints in the process, or in a child of it, prints to stderr."""
+    """All other output of the process and its children goes to stderr."""
     ran = run(INITIALIZE, INITIALIZED, SHUTDOWN, EXIT, command=[sys.executable, "-c", NOISY])
     assert ran.returncode == 0
     assert parsed(ran.stdout)
@@ -90,7 +90,7 @@ def test_stdout_carries_only_the_protocol(run):
 
 
 def test_bad_messages_do_not_end_the_server_and_leave_no_code_in_the_log(run):
-    """Unknown methods, unopened documents, wrong parameters, broken JSON values."""
+    """Unknown methods, documents that are not open, wrong parameters."""
     secret = "password_in_the_code"
     document = {"uri": URI, "version": 2}
     bad = [
@@ -129,7 +129,7 @@ def test_bad_messages_do_not_end_the_server_and_leave_no_code_in_the_log(run):
 
 
 def test_tcp(neutral: Path, environment: dict[str, str]):
-    """The address is told on stderr; the port is the system's choice."""
+    """The address is logged on stderr; the system chooses the port."""
     command = [*SERVE, "--tcp", "127.0.0.1:0"]
     with subprocess.Popen(
         command, cwd=neutral, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE

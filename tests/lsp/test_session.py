@@ -1,4 +1,4 @@
-"""Whole sessions between a third-party client and the real server process."""
+"""Sessions between an independent client and the real server process."""
 
 import asyncio
 from pathlib import Path
@@ -19,7 +19,7 @@ WITHOUT_PROMPT = 'Ready without a prompt: there is none yet; run "attune tune" i
 
 
 def expected(base, path: str) -> list[str]:
-    """What the library answers, called directly."""
+    """The answer of the library, called directly."""
     answer = complete(Engine(base), TEXT, path, len(TEXT)).text
     return [answer] if answer else []
 
@@ -29,7 +29,7 @@ def texts(items: list[types.InlineCompletionItem]) -> list[object]:
 
 
 async def test_completes_and_ends(connect, base):
-    """The answer is the library's own for the path within the workspace; the exit code is 0."""
+    """The answer is the library's for the path relative to the workspace; the exit code is 0."""
     session = await connect()
     result = await session.start()
     assert result.capabilities.inline_completion_provider is not None
@@ -39,14 +39,13 @@ async def test_completes_and_ends(connect, base):
     assert texts(items) == expected(base, "package/module.txt") != []
     cursor = types.Position(LINE, CHARACTER)
     assert items[0].range == types.Range(cursor, cursor)
-    assert await session.complete(uri, 1, 0) is not None
     kinds = [(status.kind, status.busy, status.message) for status in session.statuses]
     assert kinds == [("Normal", True, "Loading the model…"), ("Normal", False, WITHOUT_PROMPT)]
     assert await session.end() == 0
 
 
 async def test_the_workspace_is_never_imported(connect, base, workspace, tmp_path):
-    """Packages of the opened folder are text, even where the server is started inside it."""
+    """Packages in the workspace are never executed, even if the server is started there."""
     mark = tmp_path / "imported"
     names = ("attune", "prompts", "tuning", "code_model", "lsp_server", "torch", "sitecustomize")
     for name in names:
@@ -64,7 +63,7 @@ async def test_the_workspace_is_never_imported(connect, base, workspace, tmp_pat
 
 
 async def test_cancelled_request_is_answered_at_once(connect, base):
-    """While the model still loads, so the request is certainly waiting; the next one is served."""
+    """While the model loads, so that the request is certainly waiting; the latest is served."""
     session = await connect()
     await session.start()
     uri = session.open("module.txt", TEXT)
@@ -97,7 +96,7 @@ async def test_broken_prompt_warns_once_and_completions_go_on(connect, base, wor
     assert await session.end() == 0
 
 
-async def test_missing_model_is_told_and_answers_are_empty(connect, tmp_path):
+async def test_missing_model_is_reported_and_answers_are_empty(connect, tmp_path):
     session = await connect(ATTUNE_MODEL=str(tmp_path / "none"))
     await session.start()
     uri = session.open("module.txt", TEXT)

@@ -32,12 +32,12 @@ TEXTS = st.text(st.sampled_from("ab \t\n\r\f\v\u2028\u0085é😀"), max_size=30)
 
 @given(text=TEXTS, new=TEXTS, data=st.data())
 def test_edit_replaces_exactly_the_range(text, new, data):
-    """Whatever separators a text holds, an edit lands where the client's range says."""
+    """An edit is applied at the client's range, whatever line separators the text contains."""
     lines = LineIndex(text)
     start, end = sorted(data.draw(st.lists(st.integers(0, len(text)), min_size=2, max_size=2)))
     for offset in (start, end):
         if text[offset - 1 : offset + 1] == "\r\n" and offset:
-            return  # no LSP position stands inside a line ending
+            return  # no LSP position is inside a line ending
     positions = (types.Position(*lines.to_utf16(offset)) for offset in (start, end))
     change = types.TextDocumentContentChangePartial(types.Range(*positions), new)
     assert edit_of(text, change).applied_to(text) == text[:start] + new + text[end:]
@@ -56,10 +56,10 @@ LARGE_TEXT = "".join(f"line {n:07}\n" for n in range(1_000_000))
 
 
 @given(offset=st.integers(0, len(LARGE_TEXT)))
-def test_of_a_large_text_a_part_around_the_cursor_counts(offset):
+def test_excerpt_of_a_large_text_is_around_the_cursor(offset):
     part, at = excerpt(LARGE_TEXT, offset)
     assert len(part) <= 2 * (LARGE + BLOCK)
-    assert len(part) > MAX_PARSED, "it is completed from the plain window"
+    assert len(part) > MAX_PARSED, "an excerpt must be too long to be parsed"
     for sign, length in ((-1, offset), (1, len(LARGE_TEXT) - offset)):
         near = min(length, LARGE)
         if sign < 0:
@@ -68,7 +68,7 @@ def test_of_a_large_text_a_part_around_the_cursor_counts(offset):
             assert part[at : at + near] == LARGE_TEXT[offset : offset + near]
 
 
-def test_typing_in_a_large_text_leaves_its_part_as_it_is():
+def test_typing_does_not_move_the_excerpt():
     offset = 6_000_004
     before, at = excerpt(LARGE_TEXT, offset)
     for typed in ("x", "xy", "xyz"):
@@ -77,5 +77,5 @@ def test_typing_in_a_large_text_leaves_its_part_as_it_is():
         assert (part[:at], part[now:], now) == (before[:at], before[at:], at + len(typed))
 
 
-def test_a_small_text_is_its_own_part():
+def test_excerpt_of_a_small_text_is_all_of_it():
     assert excerpt("abc", 2) == ("abc", 2)

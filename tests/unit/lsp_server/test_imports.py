@@ -1,17 +1,17 @@
-"""What starting the server costs."""
+"""Starting the server imports nothing heavy."""
 
 import subprocess
 import sys
 
 
 def test_event_loop_never_imports_torch(tmp_path):
-    """`initialize` is answered without waiting for torch; only the engine thread loads it."""
+    """`initialize` is answered without waiting for torch; only the worker thread imports it."""
     code = (
         "import sys, lsp_server.server as s; s.create_server(); "
         "print({'torch', 'tree_sitter', 'numpy', 'code_model.decoder.session'} & set(sys.modules))"
     )
-    ran = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-I", "-c", code],
         cwd=tmp_path, capture_output=True, text=True, check=True,
     )  # fmt: skip
-    assert ran.stdout.strip() == "set()"
+    assert result.stdout.strip() == "set()"

@@ -1,4 +1,4 @@
-"""What a client gets for `textDocument/inlineCompletion`."""
+"""Answers to `textDocument/inlineCompletion`."""
 
 import logging
 
@@ -17,7 +17,7 @@ def edit(line: int, start: int, end: int, text: str) -> dict:
 
 
 async def test_answer_is_inserted_at_the_cursor(client, model):
-    """The item replaces nothing: its range is empty and stands at the cursor."""
+    """The item replaces nothing: its range is empty, at the cursor."""
     client.open("import os\nos.")
     response = await client.complete(1, 3)
     cursor = {"line": 1, "character": 3}
@@ -33,7 +33,6 @@ async def test_answer_is_inserted_at_the_cursor(client, model):
 
 
 async def test_invoked_is_explicit(client, model):
-    """A completion that the user asked for says so to the model."""
     client.open("# ")
     await client.complete(0, 2, invoked=True)
     assert model.requests[0].explicit
@@ -50,8 +49,8 @@ async def test_selected_entry_of_the_editors_list_is_continued(client, model):
     assert (model.requests[0].text, model.requests[0].offset) == ("😀\nos.path)", 9)
 
 
-async def test_closers_that_the_editor_put_there_are_replaced(client, model):
-    """The brackets would stand twice; the rest of the line is left alone."""
+async def test_closers_that_the_editor_inserted_are_replaced(client, model):
+    """Else the brackets would be there twice. The rest of the line stays."""
     model.answer = lambda request: "a, b)]"
     client.open("x[f()] + 1")
     (item,) = (await client.complete(0, 4))["result"]["items"]
@@ -76,7 +75,7 @@ async def test_unopened_document_is_not_read_from_disk(client, model, tmp_path):
     [(0, 2, 2), (0, 4, 3), (1, 0, 5), (1, 2, 6), (1, 3, 7), (1, 99, 7), (99, 0, 7)],
 )
 async def test_positions_count_utf16_units(client, model, line, character, offset):
-    """An astral character is two units for the editor and one code point inside."""
+    """An astral character is two units for the editor and one code point in the server."""
     client.open("ab😀c\n😀y")
     response = await client.complete(line, character)
     assert model.requests[0].offset == offset
@@ -85,7 +84,7 @@ async def test_positions_count_utf16_units(client, model, line, character, offse
         assert item["range"]["end"] == {"line": line, "character": character}
 
 
-async def test_utf16_is_offered_whatever_the_client_prefers(fresh):
+async def test_utf16_is_announced_whatever_the_client_prefers(fresh):
     result = await fresh.start(general={"positionEncodings": ["utf-8", "utf-16"]})
     assert result["capabilities"]["positionEncoding"] == "utf-16"
     assert "inlineCompletionProvider" in result["capabilities"]
@@ -107,7 +106,7 @@ async def test_whole_document_change(client, model):
 
 
 async def test_latest_request_wins(client, model):
-    """A newer request stops the running one at its next token, and waiting ones never start."""
+    """A newer request stops the running one at its next token; waiting ones never start."""
     client.open("abc")
     model.gate.clear()
     running = client.complete(0, 1)
@@ -124,7 +123,7 @@ async def test_latest_request_wins(client, model):
 
 
 async def test_cancel_request_reaches_the_engine(client, model):
-    """The client is answered at once; the model stops at its next token and works on."""
+    """The client is answered at once; the model stops at its next token and serves the next."""
     client.open("abc")
     model.gate.clear()
     answer = client.complete(0, 1)
@@ -139,7 +138,7 @@ async def test_cancel_request_reaches_the_engine(client, model):
 
 @pytest.mark.parametrize("how", ["changed", "closed", "reopened"])
 async def test_stale_answer_is_dropped(client, model, how):
-    """An answer for a text that the editor no longer shows is not sent."""
+    """An answer for a text that the editor no longer has is not sent."""
     client.open("abc")
     model.gate.clear()
     answer = client.complete(0, 3)
@@ -164,9 +163,9 @@ async def test_error_gives_an_empty_answer_and_a_log_without_code(client, model,
     client.open("password = 'secret'")
     model.answer = fail
     assert (await client.complete(0, 3))["result"] == EMPTY
-    told = [record for record in caplog.records if record.name == "lsp_server.server"]
-    assert [record.levelno for record in told] == [logging.ERROR]
-    assert "ValueError" in told[0].getMessage()
+    records = [record for record in caplog.records if record.name == "lsp_server.server"]
+    assert [record.levelno for record in records] == [logging.ERROR]
+    assert "ValueError" in records[0].getMessage()
     assert "secret" not in caplog.text
     model.answer = lambda request: "fine"
     assert (await client.complete(0, 3))["result"]["items"][0]["insertText"] == "fine"
@@ -204,18 +203,19 @@ async def test_shutdown_cancels_what_runs(client, model):
     assert model.cancelled == model.requests
 
 
-async def test_documents_are_read_when_opened_and_focused(client, model):
-    """Nothing is asked for, nothing is told; an unknown document is nobody's."""
+async def test_documents_are_warmed_when_opened_and_focused(client, model):
+    """A document that is not open is ignored."""
     client.open("import os\n")
-    for uri in (URI, "file:///not/open.py"):
+    await model.fit_check_began()  # follows each warm-up
+    for uri in ("file:///not/open.py", URI):
         client.notify("textDocument/didFocus", {"textDocument": {"uri": uri}})
-    await client.complete(0, 0)
-    assert {one.path for one in model.warmed} <= {"package/module.py"}
-    assert len(model.requests) == 1
+    await model.fit_check_began()
+    assert [request.path for request in model.warmed] == ["package/module.py"] * 2
+    assert model.requests == []
 
 
 async def test_of_a_huge_document_the_engine_gets_a_part(client, model, caplog):
-    """Fifty megabytes: the answer stands where it belongs, and the log says what is missing."""
+    """50 MB: the range of the item is that in the whole document, and the log has a warning."""
     with caplog.at_level(logging.WARNING):
         client.open("    value = compute(first, second)\n" * 1_430_000)
     assert "too large to be parsed" in caplog.text

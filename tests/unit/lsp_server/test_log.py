@@ -1,4 +1,4 @@
-"""What may stand in the log."""
+"""The log contains no user code."""
 
 import logging
 import subprocess
@@ -19,8 +19,8 @@ def test_own_message_is_shown():
 
 
 @pytest.mark.parametrize("name", ["pygls.protocol.json_rpc", "asyncio", "lsp_server_x"])
-def test_foreign_message_is_not(name):
-    """pygls quotes documents in its errors, and so may exceptions."""
+def test_message_of_another_package_is_hidden(name):
+    """Errors of pygls quote documents, and so may the messages of exceptions."""
     try:
         raise KeyError("secret")
     except KeyError:
@@ -40,8 +40,8 @@ logging.getLogger("watchdog.observers.inotify").error("another")
 """
 
 
-def test_a_watch_that_ends_while_it_reads_is_no_error():
-    """The library says so at the level of an error; its other errors are shown."""
+def test_watch_that_ends_during_a_read_is_not_logged():
+    """watchdog logs it as an error; its other errors are shown."""
     done = subprocess.run([sys.executable, "-c", INACTIVE], capture_output=True, text=True)
     assert done.stderr.splitlines() == [
         "ERROR watchdog.observers.inotify: problem in <module>",

@@ -1,4 +1,4 @@
-"""A change wakes; reading does not."""
+"""Changes on disk call back, also after their folder was deleted and created again."""
 
 import os
 import queue
@@ -11,15 +11,15 @@ from lsp_server.prompt_watch import PromptWatch
 
 
 @pytest.fixture
-def woken():
+def states():
     return queue.SimpleQueue()
 
 
 @pytest.fixture
-def watch(tmp_path, woken):
+def watch(tmp_path, states):
     folder = tmp_path / "root" / ".attune"
     folder.parent.mkdir()
-    watch = PromptWatch({folder}, lambda: woken.put(state(folder)))
+    watch = PromptWatch({folder}, lambda: states.put(state(folder)))
     watch.start()
     yield folder
     watch.stop()
@@ -36,20 +36,20 @@ def state(folder: Path) -> dict[str, str]:
         return {}
 
 
-def until(woken, expected) -> None:
-    """Some wake-up saw this state."""
-    while woken.get(timeout=60) != expected:
+def until(states, expected) -> None:
+    """Wait until a call saw this state."""
+    while states.get(timeout=60) != expected:
         pass
 
 
-def test_written_replaced_and_removed(watch, woken):
-    """The folder may come later, go and come back."""
+def test_files_are_written_replaced_and_removed(watch, states):
+    """Twice: the folder does not exist at first, and is deleted and created again."""
     for _ in range(2):
         watch.mkdir()
         (watch / "a").write_text("1")
-        until(woken, {"a": "1"})
+        until(states, {"a": "1"})
         (watch / "b").write_text("2")
         (watch / "b").rename(watch / "a")
-        until(woken, {"a": "2"})
+        until(states, {"a": "2"})
         shutil.rmtree(watch)
-        until(woken, {})
+        until(states, {})
