@@ -42,7 +42,7 @@ def _common(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    """Read the options before the sub-command; `main` looks at --verbose itself."""
+    """Declare the options before the sub-command; `main` reads --verbose itself."""
 
 
 @app.command()
@@ -55,7 +55,10 @@ def complete(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Complete at a place in a file and print the text to insert."""
+    """Print the completion at a position in a file.
+
+    Use it to try a model or a prompt without an editor.
+    """
     from attune.cursor import read_cursor_position
     from attune.prompt_choice import choose_prompt
     from attune.repository_index import open_retriever
@@ -64,7 +67,7 @@ def complete(
     at = read_cursor_position(place)
     if at.notice is not None:
         say(at.notice)
-    neighbours = open_retriever(at.root)
+    retriever = open_retriever(at.root)
     with waiting("Loading the model and completing…"):
         from code_model.decoder.session import Engine
         from code_model.loading import load_model
@@ -79,7 +82,7 @@ def complete(
             at.path,
             at.offset,
             explicit=True,
-            repository=neighbours,
+            repository=retriever,
         )
     for problem in choice.problems:
         say(problem)
@@ -92,7 +95,9 @@ def complete(
                 "reason": answer.reason,
                 "prompt": None if choice.prompt is None else choice.prompt.manifest.name,
                 "new_tokens": len(generation.ids) if generation else 0,
-                "logprobs": [round(one, 4) for one in generation.logprobs] if generation else [],
+                "logprobs": [round(value, 4) for value in generation.logprobs]
+                if generation
+                else [],
             }
         )
     elif answer.text:
@@ -115,7 +120,10 @@ def serve(
         str | None, typer.Option(metavar="HOST:PORT", help="Listen there instead of stdio.")
     ] = None,
 ) -> None:
-    """Run the language server."""
+    """Run the language server, which an editor starts.
+
+    Use --tcp for an editor that connects instead.
+    """
     from lsp_server.server import serve as serve_lsp
 
     if tcp is None:
@@ -132,7 +140,10 @@ def serve(
 
 @app.command()
 def doctor(repository: RepositoryArgument = Path(), as_json: Json = False) -> None:
-    """Say what is installed, which model and prompt would serve, and why it would stay silent."""
+    """Check installation, model and prompt.
+
+    Use it when no completions appear.
+    """
     from attune.doctor import examine
     from attune.show import show_findings, waiting
 

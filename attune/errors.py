@@ -46,6 +46,7 @@ EXPECTED: Final[dict[str, tuple[ErrorCode, int]]] = {
     "attune.consent.ConsentRequiredError": (ErrorCode.CONSENT_REQUIRED, BAD_INPUT),
     "attune.cursor.CursorPositionError": (ErrorCode.POSITION_INVALID, BAD_INPUT),
     "attune.errors.InterruptedRunError": (ErrorCode.INTERRUPTED, PROBLEM),
+    "attune.pages.template.PageWriteError": (ErrorCode.WRITE_FAILED, BAD_INPUT),
     "attune.sharing_commands.AuditRequiredError": (ErrorCode.AUDIT_REQUIRED, BAD_INPUT),
     "code_context.positions.PositionError": (ErrorCode.POSITION_INVALID, BAD_INPUT),
     "code_model.loading.ModelLoadError": (ErrorCode.MODEL_UNUSABLE, BAD_INPUT),

@@ -262,7 +262,10 @@ def gc(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Delete prompts from your store that no route leads to."""
+    """Delete prompts from your store that no repository uses.
+
+    Use it to free disk space.
+    """
     from prompts.store import Store, used_digests
 
     store = Store()

@@ -63,21 +63,21 @@ def audit(
         base = load_model()
     try:
         with looks(json_lines=False) as progress:
-            result = audit_on(base, corpus, read, lambda phase, share: progress(Look(phase, share)))
+            found = audit_on(base, corpus, read, lambda phase, share: progress(Look(phase, share)))
     except KeyboardInterrupt:
         raise InterruptedRunError("stopped by Ctrl-C; nothing was written.") from None
     signed = read_signature(path) is not None
     if signed:
         write_signature(path, None)
-    manifest = replace(read.manifest, audit=result.to_json())
+    manifest = replace(read.manifest, audit=found.to_json())
     write_prompt(path, replace(read, manifest=manifest))
     if as_json:
-        print_json({**manifest.audit, "problems": list(result.problems)})
+        print_json({**manifest.audit, "problems": list(found.problems)})
     else:
-        show_audit(result)
+        show_audit(found)
     if signed:
         say("the file has changed, so its signature was removed; sign it again.")
-    if result.problems:
+    if found.problems:
         raise typer.Exit(PROBLEM)
 
 
@@ -166,7 +166,10 @@ def pull(
     root: RepositoryOption = Path(),
     as_json: Json = False,
 ) -> None:
-    """Fetch the newest version for your model; it serves from the next request on."""
+    """Fetch a prompt's newest version for your model from a registry.
+
+    It serves from the next request on.
+    """
     from attune.consent import require_consent
     from attune.show import waiting
     from prompts.file import parse_prompt

@@ -57,7 +57,11 @@ def tune(
     json_lines: JsonLines = False,
     as_json: Json = False,
 ) -> None:
-    """Tune a prompt on a repository and prove it on files it has not seen."""
+    """Tune a prompt on a repository and prove it.
+
+    The proof is made on files that tuning has not seen. Use it once for a repository, and again
+    with --refresh when its code has changed.
+    """
     from attune.show import waiting
     from attune.show_tuning import looks, show_report
     from prompts.file import read_prompt
@@ -139,7 +143,10 @@ def evaluate(
     json_lines: JsonLines = False,
     as_json: Json = False,
 ) -> None:
-    """Measure a prompt on the files of a repository that its tuning held out."""
+    """Measure a prompt on the files that its tuning held out.
+
+    Use it to compare prompts, or to repeat somebody's proof.
+    """
     from attune.show import waiting
     from attune.show_tuning import looks, show_proof
     from prompts.file import read_prompt
@@ -173,7 +180,11 @@ def status(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Say how far the repository has moved away from its prompt since that was tuned."""
+    """Measure what a prompt still gains on changed code.
+
+    That is code that changed since the prompt was tuned. Use it to decide whether to run
+    `attune tune --refresh`.
+    """
     from attune.show import waiting
     from attune.show_tuning import show_drift
     from prompts.file import read_prompt
@@ -230,11 +241,15 @@ def report(
     html: Annotated[Path, typer.Option(help="Page to write.")],
     as_json: Json = False,
 ) -> None:
-    """Write a page that shows how a prompt was tuned and what it gained."""
-    from prompts.file import read_manifest, sha256_of
-    from tuning.page import write_page
+    """Write an HTML page about a prompt and its gain.
 
-    write_page(html, read_manifest(file), sha256_of(file))
+    Use it to show a prompt to other people.
+    """
+    from attune.pages.report import report_page
+    from attune.pages.template import write_page
+    from prompts.file import read_manifest, sha256_of
+
+    write_page(html, report_page(read_manifest(file), sha256_of(file)))
     if as_json:
         print_json({"page": str(html)})
     else:

@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from attune import __version__
 from prompts.file import DEFAULT_PROMPT, SUFFIX, read_prompt
 
 pytestmark = pytest.mark.slow
@@ -59,29 +58,6 @@ def tunable(tmp_path: Path) -> Path:
         lines = (f"def f_{n}_{m}(x_{m}):\n    return x_{m} + {n}\n\n" for m in range(4 + n))
         (root / f"file_{n}.py").write_text("\n".join(lines))
     return root
-
-
-def test_help_and_version_need_no_torch() -> None:
-    code = (
-        "import sys, runpy; sys.argv = ['attune', '{}']\n"
-        "try: runpy.run_module('attune', run_name='__main__')\n"
-        "except SystemExit as done: assert not done.code\n"
-        "heavy = {{'torch', 'numpy', 'tokenizers', 'pydantic', 'pygls', 'tree_sitter'}}\n"
-        "assert not heavy & set(sys.modules)"
-    )
-    for option in ("--help", "--version"):
-        done = subprocess.run(
-            [sys.executable, "-c", code.format(option)], capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr
-    assert __version__ in done.stdout
-
-
-def test_every_command_has_help() -> None:
-    for command in ("complete", "tune", "eval", "serve", "doctor", "prompt", "prompt inspect"):
-        done = attune(*command.split(), "--help")
-        assert done.returncode == 0
-        assert "Usage: attune" in done.stdout
 
 
 def test_complete_prints_text_or_says_why_not(source: Path, tiny_model: Path) -> None:

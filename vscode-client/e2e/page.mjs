@@ -8,7 +8,7 @@ import { descendants, kill } from "./processes.mjs";
 
 const STATUS = ".statusbar-item[id*='attune.status']";
 const HURRY_MS = 1000 / 12;
-const LOOK_MS = 250;
+const POLL_MS = 250;
 
 /** The environment of what is started here: everything is written into the run's own folder. */
 export function environmentOf(run, more = {}) {
@@ -48,7 +48,7 @@ export function readGhostText() {
   return [join(editor, ".ghost-text-decoration, .ghost-text-decoration-preview"), ...below.map((line) => join(line, ".ghost-text"))].join("\n");
 }
 
-/** Source for the page: the ghost text, once it was the same at two looks; empty until then. */
+/** Source for the page: the ghost text, once two successive polls agree; empty until then. */
 const settledGhostText = `(() => {
   const shown = (${readGhostText})();
   const settled = shown === window.attuneGhostText ? shown : "";
@@ -61,16 +61,16 @@ const noteGhostTextAtTab = `window.addEventListener("keydown", (event) => {
   if (event.key === "Tab") window.attuneGhostText = (${readGhostText})();
 }, { capture: true, once: true })`;
 
-/** Source for the page: looks at every frame that the browser draws whether there is ghost text. */
+/** Source for the page: counts the drawn frames, and those without ghost text. */
 const startCountingGaps = `(() => {
   let counting = true, frames = 0, gaps = 0;
-  const look = () => {
+  const countFrame = () => {
     if (!counting) return;
     frames += 1;
     if ((${readGhostText})() === "") gaps += 1;
-    requestAnimationFrame(look);
+    requestAnimationFrame(countFrame);
   };
-  requestAnimationFrame(look);
+  requestAnimationFrame(countFrame);
   window.attuneStopCounting = () => {
     counting = false;
     if (frames === 0) throw new Error("no frame was drawn");
@@ -78,7 +78,7 @@ const startCountingGaps = `(() => {
   };
 })()`;
 
-/** Runs in the page. Null while there is no such item, or it turns. */
+/** Runs in the page. Null while there is no such item, or while its icon spins. */
 function readStatus(selector) {
   const item = document.querySelector(selector);
   const label = item?.querySelector("[aria-label]")?.getAttribute("aria-label") ?? item?.getAttribute("aria-label");
@@ -96,12 +96,12 @@ async function quickInput(page, text) {
   await box.fill(text);
 }
 
-/** Waits until `read` answers something, looking again and again; the scenario's timeout ends it. */
+/** Waits until `read` returns something truthy, and returns it, polling; the scenario's timeout ends it. */
 export async function until(read) {
   for (;;) {
-    const found = await read();
-    if (found) return found;
-    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+    const value = await read();
+    if (value) return value;
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }
 }
 
@@ -117,7 +117,7 @@ export async function openNotices(page) {
   if ((await list.count()) === 0) await page.locator("[id='status.notifications']").click();
 }
 
-/** Waits until the cursor is in this line, as the status bar tells it. */
+/** Waits until the cursor is in this line, as the status bar shows it. */
 export const cursorIn = (page, line) =>
   page.locator("[id='status.editor.selection']", { hasText: new RegExp(`Ln ${line},`) }).waitFor();
 
@@ -131,8 +131,8 @@ export const actions = {
   },
   press: (page, key) => page.keyboard.press(key),
   async status(page, kind, { result }) {
-    const found = await page.waitForFunction(readStatus, STATUS);
-    result.status = await found.jsonValue();
+    const handle = await page.waitForFunction(readStatus, STATUS);
+    result.status = await handle.jsonValue();
     if (result.status.kind !== kind) throw new Error(`the status bar says: ${result.status.label}`);
   },
   async statusSays(page, pattern, { result }) {

@@ -4,7 +4,7 @@
 //
 //   node remote.mjs HOST FILE.vsix WHEELS [OPTION OF SSH...]
 //
-// Prints what it sees, with seconds; ends with 1 if something is not so. It puts one folder on the host and removes it; what
+// Prints each step with the seconds so far; ends with 1 if a check fails. It puts one folder on the host and removes it; what
 // code-server and Attune keep for their user stays.
 
 import assert from "node:assert/strict";
@@ -103,8 +103,8 @@ grep -o 'listening on http://127.0.0.1:[0-9]*' server.log | grep -o '[0-9]*$'`);
 
   /** The process ids of Attune's server there: one at most. */
   async attune() {
-    const found = await remotely(`pgrep -f '^${this.folder}/data/.*python -I -m attune serve' || true`);
-    return found.split("\n").filter(Boolean);
+    const ids = await remotely(`pgrep -f '^${this.folder}/data/.*python -I -m attune serve' || true`);
+    return ids.split("\n").filter(Boolean);
   }
 
   text(file) {
@@ -221,7 +221,7 @@ try {
   page.setDefaultTimeout(0); // the timeout of all of it ends a wait
   page.on("dialog", (dialog) => dialog.accept()); // the page asks before it is left
   await Promise.race([trial(remote, page, await freePort()), ended]);
-  say("all as it should be");
+  say("all checks passed");
 } finally {
   await context?.close();
   await remote.remove();

@@ -1,4 +1,4 @@
-"""The page about a prompt: whole, self-contained, and safe whatever the file says."""
+"""The page about a prompt: whole, self-contained, and safe whatever the file holds."""
 
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from prompts.errors import PromptWriteError
+from attune.pages.report import report_page
+from attune.pages.template import PageWriteError, write_page
 from prompts.file import read_manifest
 from prompts.manifest import Manifest
-from tuning.page import page, write_page
 
 ARTIFACT = Path(__file__).parents[2] / "artifacts" / "v1-kv.attune.safetensors"
 MEASURED = {
@@ -67,13 +67,17 @@ def tags(text: str) -> list[str]:
     return parser.seen
 
 
-def test_the_page_says_what_was_gained(manifest: Manifest) -> None:
-    text = page(manifest, "a" * 64)
+def test_the_page_shows_what_was_gained(manifest: Manifest) -> None:
+    text = report_page(manifest, "a" * 64)
     assert "4.0%" in text
     assert "80% of that is specific" in text
-    assert "proven" in text
+    assert "to this repository: proven." in text
+    assert "<td>this prompt</td><td>1.150</td><td>+4.0%</td><td>25%</td>" in text
+    assert "<td>this prompt</td><td>1.310</td><td>0.900</td>" in text
     assert "cross file (12)" in text
     assert tags(text).count("svg") == 2
+    assert tags(text).count("rect") == 2
+    assert tags(text).count("circle") == 3
     assert "script" not in tags(text)
 
 
@@ -86,18 +90,19 @@ def test_a_hostile_file_stays_text(manifest: Manifest) -> None:
         "curve": [evil, {"step": evil, "gain": []}, 3],
         "gain": evil,
     }
-    text = page(replace(manifest, name=evil, repository=evil, measured=measured), "a" * 64)
+    text = report_page(replace(manifest, name=evil, repository=evil, measured=measured), "a" * 64)
     assert "script" not in tags(text)
     assert "Not measured." in text
 
 
 @pytest.mark.parametrize("measured", [{}, {"arms": {}}, {"arms": 3, "curve": {}, "strata": []}])
 def test_an_unmeasured_prompt_has_a_page_too(manifest: Manifest, measured: dict) -> None:
-    assert "svg" not in tags(page(replace(manifest, measured=measured), "a" * 64))
+    assert "svg" not in tags(report_page(replace(manifest, measured=measured), "a" * 64))
 
 
-def test_a_page_that_cannot_be_written(manifest: Manifest, tmp_path: Path) -> None:
-    write_page(tmp_path / "p.html", manifest, "a" * 64)
-    assert [one.name for one in tmp_path.iterdir()] == ["p.html"]
-    with pytest.raises(PromptWriteError, match="choose another place"):
-        write_page(tmp_path / "none" / "p.html", manifest, "a" * 64)
+def test_a_page_that_cannot_be_written(tmp_path: Path) -> None:
+    write_page(tmp_path / "p.html", "old \ud800")
+    assert [file.name for file in tmp_path.iterdir()] == ["p.html"]
+    assert (tmp_path / "p.html").read_text(encoding="utf-8") == "old ?"
+    with pytest.raises(PageWriteError, match="choose another place"):
+        write_page(tmp_path / "none" / "p.html", "new")
