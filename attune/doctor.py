@@ -1,4 +1,4 @@
-"""What is installed, which model and prompt would serve, and why Attune would stay silent."""
+"""Diagnosis: what is installed, which model and prompt serve here, and whether they complete."""
 
 import platform
 from dataclasses import asdict, dataclass
@@ -11,19 +11,19 @@ PACKAGES = ("torch", "tokenizers", "tree-sitter", "tree-sitter-python", "pygls",
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the examination."""
+    """One line of the diagnosis."""
 
     subject: str
     value: str
     problem: bool = False
 
     def to_json(self) -> dict[str, str | bool]:
-        """The finding as JSON."""
+        """Its fields, for JSON."""
         return asdict(self)
 
 
 def examine(repository: Path) -> list[Finding]:
-    """Look at installation, model and the repository's prompt; nothing is changed."""
+    """Check the installation, the model and the repository's prompt. Changes nothing."""
     findings = [Finding("python", platform.python_version())]
     for package in ("attune", *PACKAGES):
         try:
@@ -46,19 +46,19 @@ def _model_and_prompt(repository: Path) -> list[Finding]:
     except ModelLoadError as error:
         return [Finding("model", str(error), problem=True)]
     size = sum(parameter.numel() for parameter in base.model.parameters())
-    found = [
+    findings = [
         Finding("model", f"{base.name}, {size / 1e6:.1f} million parameters, {base.folder}"),
         Finding("model fingerprint", base.model_fingerprint[:16]),
         Finding("bfloat16 for tuning", "yes" if bfloat16_wins() else "no, float32 is faster here"),
     ]
     chosen = PromptRouter(repository, accept=partial(prefix_kv, base)).choose(None)
-    found += [Finding("prompt", problem, problem=True) for problem in chosen.problems]
+    findings += [Finding("prompt", problem, problem=True) for problem in chosen.problems]
     name = f"none: {chosen.reason}" if chosen.prompt is None else chosen.prompt.manifest.name
-    found.append(Finding("prompt", name))
+    findings.append(Finding("prompt", name))
     engine = Engine(base, chosen.prompt)
     sample = "def main():\n    return 0\n\n\nif __name__ == "
     answer = complete(engine, sample, "sample.py", len(sample))
     if not answer.text:
-        return [*found, Finding("completion", f"a trial stayed silent ({answer.reason})", True)]
-    return [*found, Finding("completion", "a trial gave text; silent inside words, and in strings "
-                            "and comments unless asked")]  # fmt: skip
+        failure = f"a trial completion was empty ({answer.reason})"
+        return [*findings, Finding("completion", failure, problem=True)]
+    return [*findings, Finding("completion", "a trial completion gave text")]

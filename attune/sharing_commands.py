@@ -63,21 +63,21 @@ def audit(
         base = load_model()
     try:
         with looks(json_lines=False) as progress:
-            found = audit_on(base, corpus, read, lambda phase, share: progress(Look(phase, share)))
+            result = audit_on(base, corpus, read, lambda phase, share: progress(Look(phase, share)))
     except KeyboardInterrupt:
         raise InterruptedRunError("stopped by Ctrl-C; nothing was written.") from None
     signed = read_signature(path) is not None
     if signed:
         write_signature(path, None)
-    manifest = replace(read.manifest, audit=found.to_json())
+    manifest = replace(read.manifest, audit=result.to_json())
     write_prompt(path, replace(read, manifest=manifest))
     if as_json:
-        print_json({**manifest.audit, "problems": list(found.problems)})
+        print_json({**manifest.audit, "problems": list(result.problems)})
     else:
-        show_audit(found)
+        show_audit(result)
     if signed:
         say("the file has changed, so its signature was removed; sign it again.")
-    if found.problems:
+    if result.problems:
         raise typer.Exit(PROBLEM)
 
 

@@ -82,13 +82,13 @@ def _value(value: Any) -> str:
     return shortened(value) if isinstance(value, list) else json.dumps(value)
 
 
-def show_audit(found: "Audit") -> None:
+def show_audit(audit: "Audit") -> None:
     """The findings of an audit and what they mean."""
-    said, canaries = found.said, found.canaries
+    said, canaries = audit.said, audit.canaries
     table = _table("looked for", "found")
     table.add_row(
         "code in the file itself",
-        f"{found.carried.share:.0%} of it, read as text, is code of the repository",
+        f"{audit.carried.share:.0%} of it, read as text, is code of the repository",
     )
     table.add_row(
         f"spans of the repository, after {said.places} places",
@@ -99,19 +99,19 @@ def show_audit(found: "Audit") -> None:
         f"{len(canaries.exposures)} planted secrets",
         f"{mean:.1f} bits of exposure; chance gives 1.4 (p = {canaries.p_value:.2g})",
     )
-    secrets = [one for one in (found.carried.secret, said.secret) if one]
+    secrets = [secret for secret in (audit.carried.secret, said.secret) if secret]
     table.add_row("secrets", ", ".join(secrets) or "none")
     console = Console()
     console.print(table)
-    for problem in found.problems:
+    for problem in audit.problems:
         console.print(f"PROBLEM: {problem}", highlight=False)
-    if found.carried.share:
+    if audit.carried.share:
         console.print(
             "Whoever has the file can read that code out of it; share it only with people who may "
             "see the repository.",
             highlight=False,
         )
-    console.print("Not passed." if found.problems else "Passed.", highlight=False)
+    console.print("Not passed." if audit.problems else "Passed.", highlight=False)
 
 
 def show_checks(checks: list[tuple[str, bool, str]]) -> None:

@@ -2,8 +2,8 @@
 
 `download` fetches the packages named in `packages.toml` with pip, `build` turns them into one
 compressed JSON-lines file of documents. Whole packages are held out for evaluation; a document of
-the training side that shares content with a held-out package is dropped (found by shingles, not
-by name, because packages carry copies of each other).
+the training side that shares content with a held-out package is dropped. Shingles find it, not
+names, because packages contain copies of each other.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from pathlib import Path, PurePosixPath
 from code_context.shingles import shingles
 
 PACKAGES = Path(__file__).parent / "packages.toml"
-MIN_BYTES = 200
-MAX_BYTES = 200_000
-MAX_LINE = 400  # longer lines mean data or minified code
-MAX_MEAN_LINE = 80
-MAX_SHARED_SHINGLES = 0.5  # of a document's shingles seen before: a near-duplicate
-MAX_HELD_OUT_SHINGLES = 0.1
+MIN_CHARACTERS = 200
+MAX_CHARACTERS = 200_000
+MAX_LINE = 400  # characters; longer lines mean data or minified code
+MAX_MEAN_LINE = 80  # characters
+MAX_SHARED_SHINGLES = 0.5  # of a document's shingles in earlier documents; more: a near-duplicate
+MAX_HELD_OUT_SHINGLES = 0.1  # of a document's shingles in held-out packages
 
 SKIPPED_PARTS = frozenset(
     """
@@ -52,7 +52,7 @@ class CorpusError(Exception):
 
 @dataclass(frozen=True)
 class Document:
-    """One source file. `package` groups the files that may be each other's context."""
+    """One source file. Files of one package may be each other's context."""
 
     package: str
     path: str
@@ -66,7 +66,7 @@ def packages() -> tuple[dict[str, str], dict[str, str]]:
 
 
 def download(folder: Path) -> None:
-    """Fetch every listed package into `folder/wheels`; what is there already is not fetched again.
+    """Fetch every listed package into `folder/wheels`, unless it is there already.
 
     Raises `CorpusError` if pip cannot find or fetch a package.
     """
@@ -124,13 +124,13 @@ def licence_of(metadata: bytes) -> str:
 
 
 def keep(path: str, text: str) -> bool:
-    """Whether a file is hand-written code worth learning from."""
+    """Whether a file looks like hand-written code without secrets; tests are left out."""
     parts = PurePosixPath(path).parts
     if any(part.lower() in SKIPPED_PARTS for part in parts[:-1]):
         return False
     if parts[-1].startswith("test_") or parts[-1] in ("conftest.py", "_version.py"):
         return False
-    if not MIN_BYTES <= len(text) <= MAX_BYTES:
+    if not MIN_CHARACTERS <= len(text) <= MAX_CHARACTERS:
         return False
     lines = text.splitlines()
     if max(map(len, lines)) > MAX_LINE or len(text) / len(lines) > MAX_MEAN_LINE:
@@ -174,8 +174,29 @@ def _standard_library() -> list[Document]:
 def build(folder: Path) -> dict[str, object]:
     """Write `train.jsonl.gz`, `held_out.jsonl.gz` and `manifest.json` into `folder`.
 
-    Returns the manifest. Raises `CorpusError` when an archive is missing or damaged.
+    Returns the manifest. Raises `CorpusError` if an archive is missing or damaged.
     """
+    sides, listing = _read_archives(folder)
+    sides["train"], dropped = _deduplicated(sides["train"], sides["held_out"])
+    for side, documents in sides.items():
+        with gzip.open(folder / f"{side}.jsonl.gz", "wt", encoding="utf-8") as out:
+            for document in documents:
+                out.write(json.dumps(asdict(document)) + "\n")
+    manifest = {
+        "packages": listing,
+        "dropped": dropped,
+        "documents": {side: len(documents) for side, documents in sides.items()},
+        "bytes": {
+            side: sum(len(document.text.encode()) for document in documents)
+            for side, documents in sides.items()
+        },
+    }
+    (folder / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+    return manifest
+
+
+def _read_archives(folder: Path) -> tuple[dict[str, list[Document]], dict[str, object]]:
+    """The documents of both sides, and each package's version, licence and side."""
     training, held_out = packages()
     listing: dict[str, object] = {}
     sides: dict[str, list[Document]] = {"held_out": [], "train": []}
@@ -194,12 +215,18 @@ def build(folder: Path) -> dict[str, object]:
             sides[side] += documents
     sides["train"] += _standard_library()
     listing["python"] = {"version": sys.version.split()[0], "licence": "PSF-2.0", "side": "train"}
+    return sides, listing
 
-    forbidden = set().union(*(shingles(document.text) for document in sides["held_out"]))
+
+def _deduplicated(
+    documents: list[Document], held_out: list[Document]
+) -> tuple[list[Document], dict[str, int]]:
+    """Documents that share little with held-out code and with earlier ones; counts of the rest."""
+    forbidden = set().union(*(shingles(document.text) for document in held_out))
     seen: set[int] = set()
     kept: list[Document] = []
     dropped = {"near_duplicate": 0, "held_out_content": 0}
-    for document in sides["train"]:
+    for document in documents:
         own = shingles(document.text)
         if len(own & forbidden) > MAX_HELD_OUT_SHINGLES * len(own):
             dropped["held_out_content"] += 1
@@ -208,26 +235,11 @@ def build(folder: Path) -> dict[str, object]:
         else:
             seen |= own
             kept.append(document)
-    sides["train"] = kept
-    for side, documents in sides.items():
-        with gzip.open(folder / f"{side}.jsonl.gz", "wt", encoding="utf-8") as out:
-            for document in documents:
-                out.write(json.dumps(asdict(document)) + "\n")
-    manifest = {
-        "packages": listing,
-        "dropped": dropped,
-        "documents": {side: len(documents) for side, documents in sides.items()},
-        "bytes": {
-            side: sum(len(document.text.encode()) for document in documents)
-            for side, documents in sides.items()
-        },
-    }
-    (folder / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
-    return manifest
+    return kept, dropped
 
 
 def read(folder: Path, side: str) -> list[Document]:
-    """The documents of one side ("train" or "held_out")."""
+    """The documents of one side ("train" or "held_out"). Raises `CorpusError` without them."""
     path = folder / f"{side}.jsonl.gz"
     if not path.is_file():
         raise CorpusError(f"{path.name} is missing; run `python -m pretraining corpus` first.")

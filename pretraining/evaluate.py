@@ -1,8 +1,8 @@
 """Figures of a model on the held-out packages: the table of the model card.
 
 Bits per byte left to right; the loss of the hidden middle (nats per token, suffix first) with no
-other file, with a chunk of the same package chosen as in training, and with a random one; how
-often a greedy line is right; and, on random tokens, whether a repeated span is copied.
+other file, with a chunk of the same package retrieved as in training, and with a random one; how
+often a greedy line is right; and, on random tokens, the loss of a repeated span.
 """
 
 import ast
@@ -47,7 +47,10 @@ Progress = Callable[[float], None]
 
 @dataclass(frozen=True)
 class Line:
-    """One greedy completion of the rest of a line, and what the file says."""
+    """A greedy completion of the rest of a line, and the rest that was expected.
+
+    `parses`: whether the completed file is valid Python.
+    """
 
     expected: str
     text: str
@@ -96,7 +99,7 @@ def evaluate(
 
 
 def copying(model: Llama, encoder: FimEncoder, seed: int) -> dict[str, float]:
-    """Nats per token of a span of random tokens the first time, and the second time after a gap."""
+    """Nats per token of a span of random tokens, and of its repetition after a gap."""
     rng = random.Random(seed)
     vocabulary = range(len(encoder.end_ids) + 8, model.config.vocab_size)
     first, second = 0.0, 0.0
@@ -104,7 +107,7 @@ def copying(model: Llama, encoder: FimEncoder, seed: int) -> dict[str, float]:
         span, gap = rng.sample(vocabulary, COPY_SPAN), rng.sample(vocabulary, COPY_GAP)
         start = encoder.beginning_ids or [encoder.end_ids[0]]
         first += nats(model, [*start, *span], COPY_SPAN)
-        # the first token of the second copy cannot be known
+        # the first token of the second copy cannot be predicted
         second += nats(model, [*start, *span, *gap, *span], COPY_SPAN - 1)
     return {
         "first": round(first / COPY_ROWS / COPY_SPAN, 3),
@@ -139,26 +142,26 @@ def _middles(
     package: Sequence[corpus.Document],
     rng: random.Random,
 ) -> dict[str, float]:
-    """Nats per token of hidden middles for each kind of snippet in front."""
+    """Nats per token of hidden middles with no snippet, a retrieved one, and a random one."""
     retrieval = Retrieval(package)
     sums = {"none": 0.0, "retrieved": 0.0, "random": 0.0}
     tokens = 0
     for document in documents:
         others = [other for other in package if other.path != document.path]
         text = document.text
-        found = [
+        candidates = [
             hole for hole in find_holes(parse(text, "python")) if hole.end - hole.start > MIN_HOLE
         ]
-        for hole in rng.sample(found, min(HOLES_PER_FILE, len(found))):
+        for hole in rng.sample(candidates, min(HOLES_PER_FILE, len(candidates))):
             holed = parse(_without(text, hole), "python")
             near = text[max(0, hole.start - 500) : hole.start] + text[hole.end : hole.end + 300]
-            by_chance = random_chunk(rng.choice(others), rng)
-            chosen = retrieval.chosen(near, document.path, rng, 1) or [by_chance]
+            drawn = random_chunk(rng.choice(others), rng)
+            retrieved = retrieval.chosen(near, document.path, rng, 1) or [drawn]
             middle = encoder.encode_middle(text[hole.start : hole.end])[:MAX_MIDDLE_TOKENS]
-            arms: dict[str, Sequence[Snippet]] = {
-                "none": (), "retrieved": chosen, "random": [by_chance]
+            conditions: dict[str, Sequence[Snippet]] = {
+                "none": (), "retrieved": retrieved, "random": [drawn]
             }  # fmt: skip
-            for name, snippets in arms.items():
+            for name, snippets in conditions.items():
                 context = build_context(
                     holed,
                     document.path,
@@ -174,9 +177,9 @@ def _middles(
 
 
 def _lines(base: BaseModel, documents: Sequence[corpus.Document], rng: random.Random) -> list[Line]:
-    """Ends of lines completed as an editor would, with the cursor in the middle of the line."""
+    """Completions at cursors in the middle of lines, by the path that serves editors."""
     engine = Engine(base)
-    found = []
+    lines = []
     for document in documents:
         text = document.text
         ends = [
@@ -189,8 +192,8 @@ def _lines(base: BaseModel, documents: Sequence[corpus.Document], rng: random.Ra
             answer = complete(engine, holed, document.path, hole.start, explicit=True)
             inserted = holed[: hole.start] + answer.text + holed[hole.start :]
             expected = text[hole.start : hole.end].strip()
-            found.append(Line(expected, answer.text.strip(), _parses(inserted)))
-    return found
+            lines.append(Line(expected, answer.text.strip(), _parses(inserted)))
+    return lines
 
 
 def _without(text: str, hole: Hole) -> str:
@@ -208,16 +211,19 @@ def _parses(text: str) -> bool:
 def _line_scores(lines: Sequence[Line]) -> dict[str, float]:
     count = max(1, len(lines))
     shown = max(1, sum(bool(line.text) for line in lines))
-    named = [line for line in lines if IDENTIFIER.search(line.expected)]
+    named = [line for line in lines if _first_identifier(line.expected)]
+    same_identifier = sum(
+        _first_identifier(line.text) == _first_identifier(line.expected) for line in named
+    )
+    similarity = sum(fuzz.ratio(line.text, line.expected) for line in lines) / 100
     return {
         "exact_match": sum(line.text == line.expected for line in lines) / count,
-        "edit_similarity": sum(fuzz.ratio(one.text, one.expected) for one in lines) / 100 / count,
-        "first_identifier": sum(_first(one.text) == _first(one.expected) for one in named)
-        / max(1, len(named)),
+        "edit_similarity": similarity / count,
+        "first_identifier": same_identifier / max(1, len(named)),
         "parses": sum(line.parses for line in lines if line.text) / shown,
     }
 
 
-def _first(text: str) -> str | None:
-    found = IDENTIFIER.search(text)
-    return found[0] if found else None
+def _first_identifier(text: str) -> str | None:
+    match = IDENTIFIER.search(text)
+    return match[0] if match else None

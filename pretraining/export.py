@@ -1,4 +1,4 @@
-"""Write a trained model in Hugging Face format: what the package ships and transformers opens."""
+"""Write a trained model in Hugging Face format, which the package ships and transformers opens."""
 
 import json
 import shutil
@@ -13,14 +13,14 @@ from code_model.fim import ATTUNE
 
 
 def export(model: Llama, tokenizer: Path, out: Path, name: str = "attune-default") -> None:
-    """Replace the folder `out` by config, bf16 weights and tokenizer; a model card stays."""
+    """Replace the folder `out` by config, bfloat16 weights and tokenizer; its README.md stays."""
     partial = out.with_name(out.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     weights = {key: value.to(torch.bfloat16).cpu() for key, value in model.state_dict().items()}
     save_file(weights, partial / "model.safetensors", metadata={"format": "pt"})
-    described = asdict(model.config)
-    rope_theta = described.pop("rope_theta")
+    shape = asdict(model.config)
+    rope_theta = shape.pop("rope_theta")
     config = {
         "architectures": ["LlamaForCausalLM"],
         "model_type": "llama",
@@ -32,7 +32,7 @@ def export(model: Llama, tokenizer: Path, out: Path, name: str = "attune-default
         "dtype": "bfloat16",
         "rope_theta": rope_theta,
         "rope_parameters": {"rope_type": "default", "rope_theta": rope_theta},
-        **described,
+        **shape,
     }
     special = {
         "tokenizer_class": "PreTrainedTokenizerFast",
@@ -51,7 +51,7 @@ def export(model: Llama, tokenizer: Path, out: Path, name: str = "attune-default
         (partial / file).write_text(text + "\n", encoding="utf-8")
     shutil.copy(tokenizer, partial / "tokenizer.json")
     (partial / "model.safetensors").chmod(0o644)  # safetensors writes it for its owner only
-    if (out / "README.md").exists():  # the model card is written by people
+    if (out / "README.md").exists():  # the model card, written by hand
         shutil.copy(out / "README.md", partial)
     previous = out.with_name(out.name + ".previous")
     shutil.rmtree(previous, ignore_errors=True)

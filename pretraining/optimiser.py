@@ -7,7 +7,7 @@ from torch import nn
 def build(
     model: nn.Module, muon_lr: float, adam_lr: float, decay: float
 ) -> list[torch.optim.Optimizer]:
-    """The two optimisers; every group remembers its peak rate as `peak`."""
+    """Both optimisers; `peak` of each parameter group holds its peak learning rate."""
     matrices: list[nn.Parameter] = []
     others: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():

@@ -1,4 +1,4 @@
-"""Training rows: FIM in the serving layout, left to right, and copying exercises.
+"""Training rows: FIM in the serving layout, whole files left to right, and copying exercises.
 
 Row number i of a seed is always the same row, so that training resumes where it stopped. Every row
 is full (no padding); a short example is followed by whole files of the same package.
@@ -23,10 +23,10 @@ from pretraining.corpus import Document
 from pretraining.retrieval import Retrieval, random_chunk
 
 IGNORED = -100
-NEAR = (500, 300)  # characters before and behind the hole that say what is wanted
-MAX_CHARACTERS = 6  # of code in a token, so that what is encoded fills a row
-MAX_PARSED = 12_000  # characters; what is farther away is cut from the windows anyway
-PARSED = 16  # characters for each token of a row, if that is less
+NEAR = (500, 300)  # characters before and after the hole that snippets are chosen for
+MAX_CHARACTERS = 6  # of code in a token: so many for each token always fill a row
+MAX_PARSED = 12_000  # characters; the windows do not reach farther
+PARSED = 16  # characters parsed for each token of a row, within MAX_PARSED
 
 
 class Rows:
@@ -43,33 +43,37 @@ class Rows:
         for document in documents:
             by_package.setdefault(document.package, []).append(document)
         self.packages = list(by_package.values())
-        # square root of the size: large packages teach more, but do not drown the rest
-        self.weights = [sum(len(d.text) for d in package) ** 0.5 for package in self.packages]
-        self.inner = [[len(d.text) ** 0.5 for d in package] for package in self.packages]
+        # square root of the size: large packages count more, but do not drown the rest
+        self.package_weights = [
+            sum(len(document.text) for document in package) ** 0.5 for package in self.packages
+        ]
+        self.document_weights = [
+            [len(document.text) ** 0.5 for document in package] for package in self.packages
+        ]
         self.retrieval = {package[0].package: Retrieval(package) for package in self.packages}
 
     def index(self, workers: int) -> None:
-        """Make every package's index now, the packages shared out among processes."""
+        """Build every package's index now, in parallel processes."""
         indexes = list(self.retrieval.values())
-        fork = multiprocessing.get_context("fork")  # so that no process is sent the corpus
-        with fork.Pool(workers, _keep, (indexes,)) as pool:
-            made = pool.imap(_index, range(len(indexes)))
-            for retrieval, holders in zip(indexes, made, strict=True):
+        fork = multiprocessing.get_context("fork")  # the processes inherit the corpus
+        with fork.Pool(workers, _inherit, (indexes,)) as pool:
+            built = pool.imap(_index, range(len(indexes)))
+            for retrieval, holders in zip(indexes, built, strict=True):
                 retrieval.holders = holders
 
     def row(self, index: int, length: int) -> tuple[list[int], list[int]]:
-        """Ids and labels, `length` + 1 each; labels of what cannot be predicted are ignored."""
+        """Ids and labels, `length` + 1 each; labels that cannot be predicted are `IGNORED`."""
         rng = random.Random(f"{self.seed}/{index}")
-        which = rng.randrange(len(self.packages)) if rng.random() < 0.1 else -1
-        if which < 0:
-            which = rng.choices(range(len(self.packages)), self.weights)[0]
-        package = self.packages[which]
-        document = rng.choices(package, self.inner[which])[0]
+        number = rng.randrange(len(self.packages)) if rng.random() < 0.1 else -1
+        if number < 0:
+            number = rng.choices(range(len(self.packages)), self.package_weights)[0]
+        package = self.packages[number]
+        document = rng.choices(package, self.document_weights[number])[0]
         draw = rng.random()
         for name, build in (
             ("copy_random", self._copy_random),
             ("copy_code", self._copy_code),
-            ("left_to_right", self._left_to_right),
+            ("causal", self._causal),
         ):
             if draw < self.shares[name]:
                 return self._fill(build(rng, package, document, length), rng, package, length)
@@ -79,18 +83,20 @@ class Rows:
     def _fill(
         self, row: tuple[list[int], list[int]], rng: random.Random, package: Any, length: int
     ) -> tuple[list[int], list[int]]:
+        """Put the beginning token in front, and whole files of the package behind."""
         ids, labels = row
         ids, labels = self.encoder.beginning_ids + ids, self.encoder.beginning_ids + labels
         while len(ids) <= length:
             wanted = length - len(ids)
-            more, _ = self._left_to_right(rng, package, rng.choice(package), wanted)
+            more, _ = self._causal(rng, package, rng.choice(package), wanted)
             more = [self.encoder.end_ids[0], *more]
             ids, labels = ids + more, labels + more
         return ids[: length + 1], labels[: length + 1]
 
-    def _left_to_right(
+    def _causal(
         self, rng: random.Random, package: list[Document], document: Document, length: int
     ) -> tuple[list[int], list[int]]:
+        """A file, left to right; of a long one mostly a part."""
         text = document.text
         if len(text) > 4 * length and rng.random() < 0.7:
             cut = rng.randrange(len(text) - 3 * length)
@@ -101,6 +107,7 @@ class Rows:
     def _copy_random(
         self, rng: random.Random, package: list[Document], document: Document, length: int
     ) -> tuple[list[int], list[int]]:
+        """Spans of random tokens that come again after a gap; only repetitions are learnt."""
         ids: list[int] = []
         labels: list[int] = []
         while len(ids) < length:
@@ -110,14 +117,14 @@ class Rows:
                 start = rng.randrange(len(span) // 2) if repeat else 0
                 piece = span[start:]
                 ids += gap + piece
-                known = 3 if repeat else len(piece)
-                labels += [IGNORED] * (len(gap) + min(known, len(piece))) + piece[known:]
+                ignored = 3 if repeat else len(piece)  # the first tokens cannot be predicted
+                labels += [IGNORED] * (len(gap) + min(ignored, len(piece))) + piece[ignored:]
         return ids, labels
 
     def _copy_code(
         self, rng: random.Random, package: list[Document], document: Document, length: int
     ) -> tuple[list[int], list[int]]:
-        """A span of real code that comes again after a while, with other code between."""
+        """A span of real code that comes again in another file, after other code."""
         lines = document.text.splitlines(keepends=True)
         start = rng.randrange(max(1, len(lines) - 12))
         span = "".join(lines[start : start + rng.randint(3, 16)])
@@ -132,8 +139,11 @@ class Rows:
     def _snippets(
         self, rng: random.Random, package: list[Document], document: Document, near: str
     ) -> tuple[Snippet, ...]:
-        """Code of other files for a share of the rows, most of it chosen, some at random."""
-        others = [d for d in rng.sample(package, min(len(package), 4)) if d.path != document.path]
+        """Code of other files for a share of the rows, mostly retrieved, otherwise random."""
+        others = [
+            other for other in rng.sample(package, min(len(package), 4))
+            if other.path != document.path
+        ]  # fmt: skip
         if not others or rng.random() >= self.shares["with_snippets"]:
             return ()
         count = rng.randint(1, 2)
@@ -146,28 +156,20 @@ class Rows:
     def _fim(
         self, rng: random.Random, package: list[Document], document: Document, length: int
     ) -> tuple[list[int], list[int]]:
+        """A hole in a file: suffix and prefix in either order, then the middle."""
         text = document.text
-        most = min(MAX_PARSED, PARSED * length)
-        if len(text) > most:
-            cut = rng.randrange(len(text) - most)
-            text = text[text.find("\n", cut) + 1 :][:most]
-        tree = parse(text, "python")
-        found = find_holes(tree) if rng.random() < 0.75 else ()
-        if found:
-            hole = rng.choice(found)
-            start, end = hole.start, hole.end
-            if rng.random() < 0.5:  # a cursor inside the hole, also inside a token
-                start = rng.randrange(start, end)
-        else:
-            start = rng.randrange(len(text))
-            end = min(len(text), start + int(rng.expovariate(1 / 60)) + 1)
-        if end - start > 2 * length:
-            end = start + 2 * length
+        limit = min(MAX_PARSED, PARSED * length)
+        if len(text) > limit:
+            cut = rng.randrange(len(text) - limit)
+            text = text[text.find("\n", cut) + 1 :][:limit]
+        start, end = _hole(rng, text, 2 * length)
         middle = self.encoder.encode_middle(text[start:end])[: length // 2]
         left = length - len(middle) - 16
         near = text[max(0, start - NEAR[0]) : start] + text[end : end + NEAR[1]]
         snippets = self._snippets(rng, package, document, near)
-        snippet_tokens = sum(self.encoder.count(s.path + s.text) + 4 for s in snippets)
+        snippet_tokens = sum(
+            self.encoder.count(snippet.path + snippet.text) + 4 for snippet in snippets
+        )
         left -= min(snippet_tokens, left // 2)
         suffix_tokens = int(left * rng.uniform(0.05, 0.35))
         config = ContextConfig(
@@ -186,15 +188,29 @@ class Rows:
             count_tokens=self.encoder.count,
             snippets=snippets,
         )
-        first = rng.random() < 0.5
-        ids = self.encoder.encode(context, order="spm" if first else "psm") + middle
+        suffix_first = rng.random() < 0.5
+        ids = self.encoder.encode(context, order="spm" if suffix_first else "psm") + middle
         return ids, ids
 
 
-_indexes: list[Retrieval] = []  # in a process that makes some of them
+def _hole(rng: random.Random, text: str, max_characters: int) -> tuple[int, int]:
+    """Start and end of a hole: mostly of the syntax tree, otherwise random characters."""
+    syntactic = find_holes(parse(text, "python")) if rng.random() < 0.75 else ()
+    if syntactic:
+        hole = rng.choice(syntactic)
+        start, end = hole.start, hole.end
+        if rng.random() < 0.5:  # a cursor inside the hole, also inside a token
+            start = rng.randrange(start, end)
+    else:
+        start = rng.randrange(len(text))
+        end = min(len(text), start + int(rng.expovariate(1 / 60)) + 1)
+    return start, min(end, start + max_characters)
 
 
-def _keep(indexes: list[Retrieval]) -> None:
+_indexes: list[Retrieval] = []  # of a process of the pool
+
+
+def _inherit(indexes: list[Retrieval]) -> None:
     _indexes[:] = indexes
 
 
@@ -203,7 +219,7 @@ def _index(number: int) -> dict[str, list[int]]:
 
 
 class Batches(Dataset[tuple[Tensor, Tensor]]):
-    """Batch number i: inputs and labels, (count, length) each, of rows `first` + i·count and on."""
+    """Batch number i: inputs and labels, (count, length) each, from row `first` + i·count on."""
 
     def __init__(self, rows: Rows, first: int, count: int, length: int) -> None:
         self.rows, self.first, self.count, self.length = rows, first, count, length
@@ -217,11 +233,11 @@ class Batches(Dataset[tuple[Tensor, Tensor]]):
 
 
 def stream(rows: Rows, first: int, count: int, length: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Endless batches from row `first` on, built ahead in all but one of the machine's cores."""
+    """Endless batches from row `first` on, prefetched on all but one of the machine's cores."""
     workers = max(1, (os.cpu_count() or 1) - 1)
     batches = Batches(rows, first, count, length)
-    ahead: DataLoader[tuple[Tensor, Tensor]] = DataLoader(
+    prefetched: DataLoader[tuple[Tensor, Tensor]] = DataLoader(
         batches, batch_size=None, sampler=range(10**9), num_workers=workers, prefetch_factor=4,
         pin_memory=torch.cuda.is_available(),
     )  # fmt: skip
-    return iter(ahead)
+    return iter(prefetched)

@@ -1,4 +1,4 @@
-"""Byte-level BPE for code: a newline with its indentation is one unit, digits stand alone."""
+"""Byte-level BPE for code: a newline with its indentation is one unit, each digit another."""
 
 import random
 from collections.abc import Sequence
@@ -8,13 +8,13 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, train
 from code_model.fim import ATTUNE
 from pretraining.corpus import Document
 
-# the pre-tokenizer of GPT-2 (openai/gpt-2, encoder.py), to compare with
+# the pre-tokenizer of GPT-2 (openai/gpt-2, encoder.py), for comparison
 GPT2_PATTERN = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 PATTERN = r"\r?\n[ \t]*| ?[\p{L}_]+|\p{N}| ?[^\s\p{L}\p{N}_]+|[ \t]+|\s"
 
 
 def special_tokens() -> list[str]:
-    """The layout's special tokens, `<|endoftext|>` first."""
+    """The special tokens of the FIM template, `<|endoftext|>` first."""
     named = (ATTUNE.beginning, ATTUNE.prefix, ATTUNE.suffix, ATTUNE.middle, ATTUNE.file_separator)
     return [token for token in named if token]
 
@@ -26,7 +26,7 @@ def train(
     seed: int,
     pattern: str = PATTERN,
 ) -> Tokenizer:
-    """Train on a random sample of the documents, which `pattern` cuts into units."""
+    """Train on a random sample of `sample_bytes` characters; `pattern` splits text into units."""
     order = list(documents)
     random.Random(seed).shuffle(order)
     sample, size = [], 0
@@ -55,7 +55,7 @@ def train(
 
 
 def characters_per_token(tokenizer: Tokenizer, documents: Sequence[Document]) -> float:
-    """How much text a token holds, over all documents together."""
+    """Mean number of characters of a token, over all documents together."""
     texts = [document.text for document in documents]
     encoded = tokenizer.encode_batch_fast(texts, add_special_tokens=False)
-    return sum(map(len, texts)) / sum(len(one.ids) for one in encoded)
+    return sum(map(len, texts)) / sum(len(encoding.ids) for encoding in encoded)

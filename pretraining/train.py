@@ -1,10 +1,9 @@
-"""The training loop: full rows, time-based schedule, checkpoints that survive a kill."""
+"""The training loop: full rows, a schedule by time, checkpoints that survive a kill."""
 
 import itertools
 import json
 import os
 import shutil
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,65 +20,38 @@ from code_model.decoder.precision import bfloat16_wins
 from code_model.fim import ATTUNE, FimEncoder
 from code_model.loading import ModelLoadError, load_model
 from code_model.tokenizer import Tokenizer
-from pretraining import corpus, export, optimiser
+from pretraining import checkpoint, corpus, export, optimiser
 from pretraining.rows import IGNORED, Rows, stream
-from prompts.atomic_write import replacement
 
-LOG_SECONDS = 1.0  # between looks at the losses; each look waits for the device
-
-
-class CheckpointError(Exception):
-    """The checkpoint cannot be read; the message says what to do."""
+LOG_SECONDS = 1.0  # between two reads of the losses; each waits for the device
 
 
-def loss_of(model: Llama, hidden: Tensor, labels: Tensor) -> Tensor:
-    """Mean cross-entropy in nats over the labels (B, T) that are not ignored."""
+def mean_loss(model: Llama, hidden: Tensor, labels: Tensor) -> Tensor:
+    """Mean cross-entropy in nats of hidden states (B, T, D) over the labels (B, T) that count."""
     logits = model.logits(hidden).float()
     return F.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED)
 
 
 def rate(fraction: float, step: int, warmup_steps: int, decay_from: float) -> float:
-    """Share of the peak rate: linear warm-up in steps, then constant, then linear to zero."""
+    """Share of the peak learning rate after this fraction of the time.
+
+    Linear warm-up over `warmup_steps`, then constant until the fraction `decay_from`, then linear
+    to zero.
+    """
     warm = min(1.0, (step + 1) / warmup_steps)
     return warm * min(1.0, (1.0 - fraction) / (1.0 - decay_from))
 
 
 def stage(stages: list[list[float]], fraction: float) -> tuple[int, int]:
-    """Row length and rows per step at this share of the time."""
+    """Row length (tokens) and rows per step after this fraction of the time.
+
+    A stage is its share of the time, its row length and its rows per step.
+    """
     ends = itertools.accumulate(share for share, _, _ in stages)
     chosen = next(
         (row for end, row in zip(ends, stages, strict=True) if fraction < end), stages[-1]
     )
     return int(chosen[1]), int(chosen[2])
-
-
-def save(path: Path, state: dict[str, Any]) -> None:
-    """Write a checkpoint whole or not at all; the one before stays beside it as `.previous`."""
-    with replacement(path) as out:
-        torch.save(state, out)
-        if path.exists():
-            path.replace(path.with_suffix(".previous"))
-
-
-def load(path: Path) -> dict[str, Any]:
-    """The newest checkpoint that can be read, the one before it where the last is damaged.
-
-    Raises `CheckpointError` if neither can be read, `FileNotFoundError` if there is none.
-    """
-    candidates = [one for one in (path, path.with_suffix(".previous")) if one.exists()]
-    if not candidates:
-        raise FileNotFoundError(f"there is no checkpoint {path}")
-    for candidate in candidates:
-        try:
-            state: dict[str, Any] = torch.load(candidate, weights_only=True)
-        except Exception as error:  # torch raises many kinds for a damaged file
-            print(
-                f"pretraining: {candidate.name} cannot be read ({type(error).__name__})",
-                file=sys.stderr,
-            )
-        else:
-            return state
-    raise CheckpointError(f"No checkpoint beside {path} can be read; delete them to start over.")
 
 
 def train(
@@ -90,93 +62,135 @@ def train(
     start: Path | None = None,
     call_minutes: float | None = None,
 ) -> None:
-    """Train until the minutes of the config are used up, counting those before a resume.
+    """Train until the minutes of the config are used up; resumed runs count their earlier minutes.
 
     Writes `checkpoint.pt`, `log.jsonl` and an export in Hugging Face format under `folder/run`.
-    `start`: a model folder whose weights and tokenizer a new run begins with. `call_minutes`: leave
-    a checkpoint and return after so long, for machines that are lent in short turns.
+    `start`: a model folder whose weights and tokenizer a new run begins with. `call_minutes`: save
+    a checkpoint and return after this time, for machines that are lent in short turns.
 
-    Raises `CheckpointError` if no checkpoint can be read, `pretraining.corpus.CorpusError` without
-    a corpus, `code_model.loading.ModelLoadError` if `start` cannot be loaded or has another shape.
+    Raises `pretraining.checkpoint.CheckpointError` if no checkpoint can be read,
+    `pretraining.corpus.CorpusError` without a corpus, `code_model.loading.ModelLoadError` if
+    `start` cannot be loaded or has another shape.
     """
+    training = TrainingRun(folder, config, run, start)
     settings = config["training"]
-    out = folder / run
-    out.mkdir(parents=True, exist_ok=True)
-    if start is not None and not (out / "tokenizer.json").exists():
-        shutil.copy(start / "tokenizer.json", out / "tokenizer.json")
-    encoder = FimEncoder(Tokenizer(out / "tokenizer.json"), ATTUNE)
-    rows = Rows(corpus.read(folder, "train"), encoder, config["data"], settings["seed"])
-    rows.vocab_size = config["tokenizer"]["vocab_size"]
-    rows.index(os.cpu_count() or 1)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = build_model(config)
-    model.init_weights(torch.Generator().manual_seed(settings["seed"]))
-    progress: dict[str, Any] = {"step": 0, "row": 0, "tokens": 0, "seconds": 0.0}
-    checkpoint = out / "checkpoint.pt"
-    state = None
-    if checkpoint.exists() or checkpoint.with_suffix(".previous").exists():
-        state = load(checkpoint)
-        model.load_state_dict(state["model"])
-        progress = state["progress"]
-    elif start is not None:
-        begun = load_model(start)
-        if begun.model.config != model.config:
-            raise ModelLoadError(f"{start} has not the shape that the config asks for.")
-        model.load_state_dict(begun.model.state_dict())
-    model.to(device)
-    optimisers = optimiser.build(
-        model, settings["muon_lr"], settings["adam_lr"], settings["weight_decay"]
-    )
-    if state is not None:
-        for one, saved in zip(optimisers, state["optimisers"], strict=True):
-            one.load_state_dict(saved)
-    for block in model.blocks:  # one after the other: all share one compilation
-        block.compile(dynamic=False)
-    computed_loss = torch.compile(loss_of, dynamic=False)
-    fast = bfloat16_wins(device.type, config["model"]["hidden_size"])
-    shape = (0, 0)
-    batches: Iterator[tuple[Tensor, Tensor]] = iter(())
-    budget = 60.0 * settings["minutes"]
-    log = _Log(out / "log.jsonl")
+    budget_s = 60.0 * settings["minutes"]
     last_save = called = time.monotonic()
     with _progress_bar() as bar:
         task = bar.add_task("training", total=1.0, loss=float("nan"))
-        while progress["seconds"] < budget:
+        while (seconds := training.progress["seconds"]) < budget_s:
             began = time.monotonic()
             if call_minutes is not None and began - called > 60 * call_minutes:
                 break
-            fraction = progress["seconds"] / budget
-            length, count = stage(settings["stages"], fraction)
-            share = rate(
-                fraction, progress["step"], settings["warmup_steps"], settings["decay_from"]
-            )
-            if (length, count) != shape:
-                shape, batches = (length, count), stream(rows, progress["row"], count, length)
-            ids, labels = (one.to(device, non_blocking=True) for one in next(batches))
-            with torch.autocast(device.type, torch.bfloat16, enabled=fast):
-                loss = computed_loss(model, model(ids), labels)
-            loss.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(model.parameters(), settings["clip"])
-            for one in optimisers:
-                for group in one.param_groups:
-                    group["lr"] = group["peak"] * share
-                one.step()
-                one.zero_grad(set_to_none=True)
-            progress["step"] += 1
-            progress["row"] += count
-            progress["tokens"] += count * length
-            recent = log.add({**progress, "length": length}, loss.detach())
-            progress["seconds"] += time.monotonic() - began
-            if recent is not None:
-                bar.update(task, completed=min(1.0, progress["seconds"] / budget), loss=recent)
+            loss = training.step(seconds / budget_s)
+            training.progress["seconds"] += time.monotonic() - began
+            if loss is not None:
+                fraction = min(1.0, training.progress["seconds"] / budget_s)
+                bar.update(task, completed=fraction, loss=loss)
             if time.monotonic() - last_save > 60 * settings["checkpoint_minutes"]:
-                log.write()
-                _checkpoint(checkpoint, model, optimisers, progress)
-                export.export(model, out / "tokenizer.json", out / "export")
+                training.save()
                 last_save = time.monotonic()
-    log.write()
-    _checkpoint(checkpoint, model, optimisers, progress)
-    export.export(model, out / "tokenizer.json", out / "export")
+    training.save()
+
+
+class TrainingRun:
+    """A run that can be continued: model, optimisers, rows, progress and log."""
+
+    def __init__(self, folder: Path, config: dict[str, Any], run: str, start: Path | None) -> None:
+        self.folder = folder / run
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.settings = config["training"]
+        if start is not None and not (self.folder / "tokenizer.json").exists():
+            shutil.copy(start / "tokenizer.json", self.folder / "tokenizer.json")
+        self.rows = _rows(folder, config, self.folder / "tokenizer.json")
+        self.progress: dict[str, Any] = {"step": 0, "row": 0, "tokens": 0, "seconds": 0.0}
+        self._load(config, start)
+        self._log = _Log(self.folder / "log.jsonl")
+        self._batches: tuple[tuple[int, int], Iterator[tuple[Tensor, Tensor]]] | None = None
+        device = next(self.model.parameters()).device
+        self._bfloat16 = bfloat16_wins(device.type, config["model"]["hidden_size"])
+
+    def _load(self, config: dict[str, Any], start: Path | None) -> None:
+        """Model and optimisers of the last checkpoint, of `start`, or new ones."""
+        model = build_model(config)
+        model.init_weights(torch.Generator().manual_seed(self.settings["seed"]))
+        state = None
+        if checkpoint.exists(self.folder / "checkpoint.pt"):
+            state = checkpoint.load(self.folder / "checkpoint.pt")
+            model.load_state_dict(state["model"])
+            self.progress = state["progress"]
+        elif start is not None:
+            other = load_model(start).model
+            if other.config != model.config:
+                raise ModelLoadError(f"{start} has not the shape that the config asks for.")
+            model.load_state_dict(other.state_dict())
+        self.model = model.to("cuda" if torch.cuda.is_available() else "cpu")
+        self.optimisers = optimiser.build(
+            model,
+            self.settings["muon_lr"],
+            self.settings["adam_lr"],
+            self.settings["weight_decay"],
+        )
+        if state is not None:
+            for each, saved in zip(self.optimisers, state["optimisers"], strict=True):
+                each.load_state_dict(saved)
+        for block in model.blocks:  # one after the other: all share one compilation
+            block.compile(dynamic=False)
+        self._loss = torch.compile(mean_loss, dynamic=False)
+
+    def step(self, fraction: float) -> float | None:
+        """Train on the next rows; the newest loss, in nats, each time it is logged."""
+        length, count = stage(self.settings["stages"], fraction)
+        device = next(self.model.parameters()).device
+        ids, labels = (tensor.to(device, non_blocking=True) for tensor in self._next(length, count))
+        with torch.autocast(device.type, torch.bfloat16, enabled=self._bfloat16):
+            loss = self._loss(self.model, self.model(ids), labels)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings["max_grad_norm"])
+        share = rate(
+            fraction,
+            self.progress["step"],
+            self.settings["warmup_steps"],
+            self.settings["decay_from"],
+        )
+        for each in self.optimisers:
+            for group in each.param_groups:
+                group["lr"] = group["peak"] * share
+            each.step()
+            each.zero_grad(set_to_none=True)
+        self.progress["step"] += 1
+        self.progress["row"] += count
+        self.progress["tokens"] += count * length
+        return self._log.add({**self.progress, "length": length}, loss.detach())
+
+    def _next(self, length: int, count: int) -> tuple[Tensor, Tensor]:
+        """The next batch; a new stage begins a new stream at the same row."""
+        if self._batches is None or self._batches[0] != (length, count):
+            rows = stream(self.rows, self.progress["row"], count, length)
+            self._batches = ((length, count), rows)
+        return next(self._batches[1])
+
+    def save(self) -> None:
+        """Write the log, a checkpoint and an export."""
+        self._log.write()
+        checkpoint.save(
+            self.folder / "checkpoint.pt",
+            {
+                "model": self.model.state_dict(),
+                "optimisers": [each.state_dict() for each in self.optimisers],
+                "progress": self.progress,
+            },
+        )
+        export.export(self.model, self.folder / "tokenizer.json", self.folder / "export")
+
+
+def _rows(folder: Path, config: dict[str, Any], tokenizer: Path) -> Rows:
+    encoder = FimEncoder(Tokenizer(tokenizer), ATTUNE)
+    documents = corpus.read(folder, "train")
+    rows = Rows(documents, encoder, config["data"], config["training"]["seed"])
+    rows.vocab_size = config["tokenizer"]["vocab_size"]
+    rows.index(os.cpu_count() or 1)
+    return rows
 
 
 class _Log:
@@ -189,7 +203,7 @@ class _Log:
         self.written = time.monotonic()
 
     def add(self, entry: dict[str, Any], loss: Tensor) -> float | None:
-        """Take a step's entry and loss; the loss as a number, whenever it is time to write."""
+        """Add a step; the loss as a number (nats) when it is time to write, else None."""
         self.entries.append(entry)
         self.losses.append(loss)
         if time.monotonic() - self.written < LOG_SECONDS:
@@ -197,7 +211,7 @@ class _Log:
         return self.write()
 
     def write(self) -> float | None:
-        """Write what has come; the newest loss, None if nothing has come."""
+        """Write the steps since the last call; the newest loss, None if there were none."""
         losses = torch.stack(self.losses).tolist() if self.losses else []
         with self.path.open("a", encoding="utf-8") as out:
             for entry, loss in zip(self.entries, losses, strict=True):
@@ -227,14 +241,3 @@ def build_model(config: dict[str, Any]) -> Llama:
             **shape,
         )
     )
-
-
-def _checkpoint(
-    path: Path, model: Llama, optimisers: list[torch.optim.Optimizer], progress: dict[str, Any]
-) -> None:
-    state = {
-        "model": model.state_dict(),
-        "optimisers": [one.state_dict() for one in optimisers],
-        "progress": progress,
-    }
-    save(path, state)

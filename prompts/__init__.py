@@ -1,1 +1,1 @@
-"""The prompt file: its manifest, its verification and its safe writing; imports no torch."""
+"""Prompt files: format, verification, routing, trust and sharing; imports no torch."""

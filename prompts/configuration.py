@@ -15,7 +15,7 @@ from prompts import globs
 from prompts.atomic_write import replace_file
 from prompts.errors import ConfigurationError
 from prompts.file import SUFFIX
-from prompts.validation import InvalidData, is_label, text_rule, validate
+from prompts.validation import InvalidDataError, is_label, text_rule, validate
 
 FOLDER = ".attune"
 FILE_NAME = "attune.toml"
@@ -88,7 +88,7 @@ def read_configuration(path: Path) -> Configuration:
         raise _error(path, f"is larger than {MAX_BYTES} bytes")
     try:
         return validate(_CONFIGURATION, tomllib.loads(data.decode("utf-8")))
-    except InvalidData as error:
+    except InvalidDataError as error:
         raise _error(path, f"breaks a rule: {error}") from None
     except (ValueError, RecursionError) as error:
         reason = "nested too deeply" if isinstance(error, RecursionError) else error

@@ -26,7 +26,7 @@ from prompts.errors import (
 )
 from prompts.manifest import Manifest, ModelIdentity, layout_with
 from prompts.strict_json import JSON
-from prompts.validation import InvalidData, validate
+from prompts.validation import InvalidDataError, validate
 
 SUFFIX = ".attune.safetensors"
 DEFAULT_PROMPT = f".attune/prompt{SUFFIX}"
@@ -366,7 +366,7 @@ def _verify_tensor(fields: JSON, shape: tuple[int, int], n_bytes: int) -> _DType
     """Return the dtype if `fields` describe exactly the `n_bytes` behind the header."""
     try:
         entry = validate(_TENSOR_ENTRY, fields)
-    except InvalidData as error:
+    except InvalidDataError as error:
         raise _corrupt(f"has a wrong tensor entry: {error}") from None
     if entry.shape != shape:
         raise _corrupt(f"must have the shape its manifest implies, {shape}")

@@ -15,7 +15,7 @@ from prompts.errors import CorruptPrompt, PromptWriteError, UnsupportedVersion
 from prompts.form import FORMS, Form
 from prompts.strict_json import JSON
 from prompts.validation import (
-    InvalidData,
+    InvalidDataError,
     Label,
     LabelOrEmpty,
     Line,
@@ -175,8 +175,8 @@ class Manifest:
             manifest = validate(_MANIFEST, _complete(fields))
             if manifest.form not in FORMS[version]:
                 forms = " or ".join(f'"{form}"' for form in FORMS[version])
-                raise InvalidData("form", f"must be {forms} in version {version}")
-        except InvalidData as error:
+                raise InvalidDataError("form", f"must be {forms} in version {version}")
+        except InvalidDataError as error:
             raise _corrupt(f"manifest field {error}") from None
         return manifest
 
@@ -195,11 +195,11 @@ _REQUIRED = tuple(
 def _complete(fields: dict[str, JSON]) -> dict[str, JSON]:
     """The fields without optional ones that are null, which means the same as absent.
 
-    Raises `InvalidData` if a required key is missing, also one that has a default in Python.
+    Raises `InvalidDataError` if a required key is missing, also one that has a default in Python.
     """
     for key in _REQUIRED:
         if key not in fields:
-            raise InvalidData(key, "is missing")
+            raise InvalidDataError(key, "is missing")
     return {key: item for key, item in fields.items() if item is not None or key not in OPTIONAL}
 
 

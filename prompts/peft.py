@@ -25,7 +25,7 @@ from prompts.errors import CorruptPrompt, IncompatiblePrompt, NotAPromptFile, Pr
 from prompts.file import TENSOR_NAME, PromptFile, read_tensor
 from prompts.form import Form
 from prompts.manifest import MAX_VIRTUAL_TOKENS, Manifest, ModelIdentity
-from prompts.validation import InvalidData, validate
+from prompts.validation import InvalidDataError, validate
 
 CONFIG_NAME, WEIGHTS_NAME = "adapter_config.json", "adapter_model.safetensors"
 METHODS: Mapping[str, Form] = {
@@ -76,8 +76,7 @@ def import_adapter(folder: Path, identity: ModelIdentity, name: str) -> PromptFi
     """The adapter in `folder` as a prompt for the model of `identity`, unproven and unaudited.
 
     An adapter does not identify its model beyond the sizes, so the caller vouches that it was tuned
-    with this one. Raises `NotAPromptFile`, `CorruptPrompt` or
-    `IncompatiblePrompt`.
+    with this one. Raises `NotAPromptFile`, `CorruptPrompt` or `IncompatiblePrompt`.
     """
     config = _read_config(folder)
     manifest = Manifest(
@@ -140,7 +139,7 @@ def _read_config(folder: Path) -> _AdapterConfig:
         if len(data) > _MAX_CONFIG_BYTES:
             raise ValueError("more than 1 MiB")
         return validate(_CONFIG, strict_json.parse(data.decode("utf-8")))
-    except InvalidData as error:
+    except InvalidDataError as error:
         if error.field == "peft_type":
             raise NotAPromptFile(
                 f"{folder} holds an adapter of another type than {', '.join(METHODS)};"

@@ -82,7 +82,10 @@ def check_serving(path: Path, sha256: str, *, trusted: bool) -> None:
     if signature is None:
         trust = Trust(None, None, sha256 in _read_consents().files)
     else:
-        data = path.read_bytes()
+        try:
+            data = path.read_bytes()
+        except OSError:
+            data = b""
         if hashlib.sha256(data).hexdigest() != sha256:
             raise UntrustedPrompt(f"{path} was replaced while it was checked; try again.")
         trust = trust_of(data, sha256, signature, str(path))
@@ -126,7 +129,7 @@ _CONSENTS = TypeAdapter(_Consents)
 
 
 def _read_consents() -> _Consents:
-    """Raises `PromptError` if the file cannot be read; it is never taken for an empty one."""
+    """The recorded consents, empty without a file. Raises `PromptError` if it cannot be read."""
     path = consents_path()
     try:
         with path.open("rb") as stream:

@@ -25,26 +25,28 @@ _MUST = {
     "bool_type": "must be true or false",
     "float_type": "must be a number",
 }
-"""What pydantic's types of errors mean to people who do not know Python."""
+"""Sentences for pydantic's error types, without the names of Python's types."""
 
 
-class InvalidData(ValueError):  # noqa: N818
-    """A broken rule: `rule` says what `field` (dotted; empty for the whole) must be."""
+class InvalidDataError(ValueError):
+    """A broken rule, for example "model.num_layers must be a whole number".
+
+    `field` is the dotted name; it is empty if the value as a whole breaks the rule.
+    """
 
     def __init__(self, field: str, rule: str) -> None:
         super().__init__(f"{field} {rule}".strip())
         self.field = field
-        self.rule = rule
 
 
 def validate(adapter: TypeAdapter[T], value: object) -> T:
-    """Return `value` as the adapter's type. Raises `InvalidData` for the first broken rule."""
+    """Return `value` as the adapter's type. Raises `InvalidDataError` for the first broken rule."""
     try:
         return adapter.validate_python(value)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     field = ".".join(_key(part) for part in first["loc"])
-    raise InvalidData(field, _MUST.get(first["type"]) or _rule(first["msg"]))
+    raise InvalidDataError(field, _MUST.get(first["type"]) or _rule(first["msg"]))
 
 
 def _key(part: int | str) -> str:

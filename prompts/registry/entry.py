@@ -11,7 +11,7 @@ from prompts.errors import RegistryError
 from prompts.file import MAX_FILE_BYTES, PromptFile
 from prompts.manifest import ModelIdentity
 from prompts.signature import MAX_SIGNATURE_BYTES
-from prompts.validation import InvalidData, Line, Sha256, validate
+from prompts.validation import InvalidDataError, Line, Sha256, validate
 
 ENTRY_FORMAT = 1
 MAX_ENTRY_BYTES = 256 << 10
@@ -69,7 +69,7 @@ class Entry:
                 raise ValueError(f"no entry of format {ENTRY_FORMAT}")
             return validate(_ENTRY, fields)
         except ValueError as error:
-            what = f"an entry whose {error}" if isinstance(error, InvalidData) else error
+            what = f"an entry whose {error}" if isinstance(error, InvalidDataError) else error
             raise RegistryError(f"{source} holds {what}; ask whoever keeps the registry.") from None
 
 

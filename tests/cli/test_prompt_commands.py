@@ -46,9 +46,9 @@ def ran(*arguments: str) -> str:
 
 
 def refused(error: type[PromptError], words: str, *arguments: str) -> None:
-    found = run(*arguments).exception
-    assert isinstance(found, error), found
-    assert words in str(found)
+    raised = run(*arguments).exception
+    assert isinstance(raised, error), raised
+    assert words in str(raised)
 
 
 def routed(root: Path) -> dict[tuple[str, ...], str]:
@@ -143,7 +143,7 @@ def test_verify_and_peft_import_with_the_model(
 ) -> None:
     monkeypatch.setenv("ATTUNE_MODEL", str(tiny_model))
     foreign = run("verify", str(ARTIFACT), "--json")
-    checks = {one["check"]: one for one in json.loads(foreign.stdout)["checks"]}
+    checks = {check["check"]: check for check in json.loads(foreign.stdout)["checks"]}
     assert foreign.exit_code == 1
     assert checks["format"]["good"]
     assert "different model" in checks["model"]["finding"]

@@ -50,9 +50,9 @@ class Person:
         return result.stdout
 
     def refused(self, error: type[PromptError], words: str, *arguments: str) -> None:
-        found = self.run(*arguments).exception
-        assert isinstance(found, error), found
-        assert words in str(found)
+        raised = self.run(*arguments).exception
+        assert isinstance(raised, error), raised
+        assert words in str(raised)
 
 
 @pytest.fixture
@@ -189,14 +189,14 @@ def test_audit_opens_the_way_to_push(
     path = tuned(base, alice.root / DEFAULT_PROMPT, audited=False, recipe={"steps": 2, "seed": 1})
     alice.ran("sign", "prompt")
     audited = alice.run("audit", "--json")
-    told = json.loads(audited.stdout)
-    problems = told.pop("problems")
-    assert read_prompt(path).manifest.audit == told
-    assert told["passed"] == (problems == [])
-    assert audited.exit_code == (0 if told["passed"] else 1)
+    report = json.loads(audited.stdout)
+    problems = report.pop("problems")
+    assert read_prompt(path).manifest.audit == report
+    assert report["passed"] == (problems == [])
+    assert audited.exit_code == (0 if report["passed"] else 1)
     assert "its signature was removed" in audited.stderr
     assert not signature_path(path).exists()
     shown = alice.run("audit").stdout
-    assert ("Passed." if told["passed"] else "Not passed.") in shown
+    assert ("Passed." if report["passed"] else "Not passed.") in shown
     pushed = alice.run("push", "prompt", "--registry", str(tmp_path / "registry"))
-    assert (pushed.exit_code == 0) == told["passed"]
+    assert (pushed.exit_code == 0) == report["passed"]

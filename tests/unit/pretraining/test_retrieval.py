@@ -1,4 +1,4 @@
-"""What a row is shown of other files: those that share rare names with the text at the cursor."""
+"""Retrieval for training rows: other files that share rare names with the text at the cursor."""
 
 import random
 
@@ -23,17 +23,17 @@ def package() -> Retrieval:
 
 
 def test_the_definition_of_a_rare_name_comes_first() -> None:
-    found = package().chosen("x = open_valve(", "p/cursor.py", random.Random(0), 3)
-    assert [one.path for one in found] == ["p/defines.py", "p/uses.py"]
-    assert "def open_valve" in found[0].text
+    snippets = package().chosen("x = open_valve(", "p/cursor.py", random.Random(0), 3)
+    assert [snippet.path for snippet in snippets] == ["p/defines.py", "p/uses.py"]
+    assert "def open_valve" in snippets[0].text
 
 
 def test_the_cursors_own_file_and_names_that_no_other_file_has_give_nothing() -> None:
     retrieval = package()
-    assert all(
-        one.path != "p/cursor.py"
-        for one in retrieval.chosen("open_valve", "p/cursor.py", random.Random(0), 9)
-    )
+    elsewhere = retrieval.chosen("open_valve", "p/uses.py", random.Random(0), 9)
+    assert [snippet.path for snippet in elsewhere] == ["p/defines.py", "p/cursor.py"]
+    here = retrieval.chosen("open_valve", "p/cursor.py", random.Random(0), 9)
+    assert [snippet.path for snippet in here] == ["p/defines.py", "p/uses.py"]
     assert retrieval.chosen("nowhere_else", "p/cursor.py", random.Random(0), 2) == []
 
 
@@ -41,9 +41,11 @@ def test_the_same_draw_gives_the_same_chunks() -> None:
     first, again = (
         package().chosen("open_valve(logger)", "p/cursor.py", random.Random(7), 2) for _ in "ab"
     )
-    assert first == again
+    assert first == again != []
 
 
 def test_a_random_chunk_is_part_of_its_file() -> None:
     document = Document("p", "p/defines.py", DEFINES)
-    assert random_chunk(document, random.Random(1)).text in DEFINES
+    text = random_chunk(document, random.Random(1)).text
+    assert text.strip()
+    assert text in DEFINES

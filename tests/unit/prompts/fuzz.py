@@ -134,9 +134,9 @@ def main(count: int, seed: int) -> int:
             signal.setitimer(signal.ITIMER_PROF, SECONDS)
             try:
                 for read in (read_manifest, read_prompt):
-                    found: Any = read(path)
-                again = parse_prompt(encode_prompt(found), "again")
-                if again.manifest != found.manifest:
+                    prompt: Any = read(path)
+                again = parse_prompt(encode_prompt(prompt), "again")
+                if again.manifest != prompt.manifest:
                     wrong.append(f"file {number}: another manifest when written back")
                 seen["read"] += 1
             except DOCUMENTED as error:
@@ -150,8 +150,8 @@ def main(count: int, seed: int) -> int:
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     if grown > MEGABYTES:
         wrong.append(f"the process grew by {grown:.0f} MB")
-    told = {"files": count, "seen": dict(seen), "grown_mb": round(grown, 1), "wrong": wrong[:20]}
-    print(json.dumps(told, indent=2))
+    report = {"files": count, "seen": dict(seen), "grown_mb": round(grown, 1), "wrong": wrong[:20]}
+    print(json.dumps(report, indent=2))
     return 1 if wrong else 0
 
 

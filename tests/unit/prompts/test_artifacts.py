@@ -17,10 +17,10 @@ def test_artifact_reads_as_built(
     """A file of any version gives the manifest and the numbers it was made of."""
     path = artifacts / f"v{version}-{form}{SUFFIX}"
     expected = builder.example_prompt(form)
-    found = read_prompt(path)
-    assert found.manifest == expected.manifest
-    assert found.embeddings.dtype == np.float32
-    np.testing.assert_array_equal(found.embeddings, expected.embeddings, strict=True)
+    prompt = read_prompt(path)
+    assert prompt.manifest == expected.manifest
+    assert prompt.embeddings.dtype == np.float32
+    np.testing.assert_array_equal(prompt.embeddings, expected.embeddings, strict=True)
     assert read_manifest(path) == expected.manifest
 
 
@@ -54,7 +54,7 @@ def test_artifact_with_every_optional_field(
 
 def test_artifact_of_another_writer(artifacts: Path, builder: ModuleType) -> None:
     """Order, padding, escapes, dtype and unknown keys of another writer change nothing."""
-    found = read_prompt(artifacts / f"v1-foreign{SUFFIX}")
+    prompt = read_prompt(artifacts / f"v1-foreign{SUFFIX}")
     expected = builder.example_prompt("embedding")
-    assert found.manifest == expected.manifest
-    np.testing.assert_array_equal(found.embeddings, expected.embeddings, strict=True)
+    assert prompt.manifest == expected.manifest
+    np.testing.assert_array_equal(prompt.embeddings, expected.embeddings, strict=True)

@@ -81,10 +81,10 @@ def test_write_then_read_gives_the_same_prompt(
     folder = tmp_path_factory.getbasetemp()
     first, second = folder / f"first{SUFFIX}", folder / f"second{SUFFIX}"
     digest = write_prompt(first, prompt)
-    found = read_prompt(first)
-    assert found.manifest == prompt.manifest
-    assert found.embeddings.tobytes() == prompt.embeddings.tobytes()
-    assert digest == write_prompt(second, found) == sha256_of(second)
+    again = read_prompt(first)
+    assert again.manifest == prompt.manifest
+    assert again.embeddings.tobytes() == prompt.embeddings.tobytes()
+    assert digest == write_prompt(second, again) == sha256_of(second)
     assert first.read_bytes() == second.read_bytes()
     assert digest == hashlib.sha256(first.read_bytes()).hexdigest()
 

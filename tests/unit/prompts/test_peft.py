@@ -113,9 +113,9 @@ def changed(adapter: Path, **changes: object) -> Path:
 
 def test_round_trip(adapter: Path, kv_prompt: PromptFile) -> None:
     assert sorted(path.name for path in adapter.iterdir()) == [CONFIG_NAME, WEIGHTS_NAME]
-    found = import_adapter(adapter, kv_prompt.manifest.model, "n")
-    np.testing.assert_array_equal(found.embeddings, kv_prompt.embeddings)
-    assert found.manifest.model == kv_prompt.manifest.model
+    imported = import_adapter(adapter, kv_prompt.manifest.model, "n")
+    np.testing.assert_array_equal(imported.embeddings, kv_prompt.embeddings)
+    assert imported.manifest.model == kv_prompt.manifest.model
 
 
 def test_untrusted_fields_are_ignored(adapter: Path, kv_prompt: PromptFile) -> None:
@@ -129,8 +129,8 @@ def test_untrusted_fields_are_ignored(adapter: Path, kv_prompt: PromptFile) -> N
         revision="evil",
         prompt_tuning_init_text="evil",
     )
-    found = import_adapter(adapter, kv_prompt.manifest.model, "n")
-    assert "evil" not in found.manifest.to_json()
+    imported = import_adapter(adapter, kv_prompt.manifest.model, "n")
+    assert "evil" not in imported.manifest.to_json()
 
 
 @pytest.mark.parametrize(

@@ -165,16 +165,16 @@ def test_concurrent_pushers_lose_nothing(
     start = threading.Barrier(n_pushers)
 
     def push(data: bytes) -> int:
-        one = opened()
+        registry = opened()
         start.wait()
-        return one.push("team", data, None)
+        return registry.push("team", data, None)
 
     with ThreadPoolExecutor(n_pushers) as pool:
         numbers = list(pool.map(push, files))
     assert sorted(numbers) == list(range(1, n_pushers + 1))
-    found = dict(opened().versions("team"))
+    versions = dict(opened().versions("team"))
     for number, data in zip(numbers, files, strict=True):
-        assert opened()._file(found[number]) == data
+        assert opened()._file(versions[number]) == data
 
 
 @pytest.mark.slow
@@ -368,7 +368,7 @@ def test_hub_commits_name_their_parent(kv_prompt: PromptFile, tmp_path: Path) ->
                     412, request=httpx2.Request("POST", "https://example.org")
                 )
                 raise HfHubHTTPError("moved", response=response)
-            added = {one.path_in_repo: one.path_or_fileobj for one in operations}
+            added = {added.path_in_repo: added.path_or_fileobj for added in operations}
             self.revisions.append({**self.revisions[-1], **added})
 
     files = hub_module.HubFiles.__new__(hub_module.HubFiles)

@@ -94,7 +94,7 @@ def test_an_unsigned_file_needs_consent_for_its_bytes(file: Path, kv_prompt: Pro
     manifest = dataclasses.replace(kv_prompt.manifest, commit=None)
     write_prompt(file, dataclasses.replace(kv_prompt, manifest=manifest))
     changed = prompts.choose("a.py")
-    assert changed.prompt is good.prompt, "the one that was consented to goes on"
+    assert changed.prompt is good.prompt, "the one that was consented to keeps serving"
     assert len(changed.problems) == 1
     assert PromptRouter(file.parents[1]).choose("a.py").prompt is not None
 
@@ -114,9 +114,9 @@ def test_consent_counts_for_everything_of_a_signer(
     assert "signed with key SHA256:" in prompts.choose("a.py").problems[0]
     made = read_signature(file)
     assert made is not None
-    found = trust_of(file.read_bytes(), read_sha(file), made, "f")
-    assert not found.trusted
-    consent("example", read_sha(file), found)
+    result = trust_of(file.read_bytes(), read_sha(file), made, "f")
+    assert not result.trusted
+    consent("example", read_sha(file), result)
     assert prompts.choose("a.py").problems == ()
     manifest = dataclasses.replace(kv_prompt.manifest, name="next")
     write_prompt(file, dataclasses.replace(kv_prompt, manifest=manifest))
@@ -158,10 +158,10 @@ def test_allowed_signers_of_the_users_git(
     allowed.write_text(line(key.with_suffix(".pub").read_text()))
     (tmp_path / "gitconfig").write_text(f'[gpg "ssh"]\n\tallowedSignersFile = "{allowed}"\n')
     data = file.read_bytes()
-    found = trust_of(data, read_sha(file), sign(data, key), "f")
-    assert found.trusted == accepted
-    assert found.principal == ("alice@example.org" if accepted else None)
-    assert found.words.endswith("trusted" if accepted else "not trusted here")
+    result = trust_of(data, read_sha(file), sign(data, key), "f")
+    assert result.trusted == accepted
+    assert result.principal == ("alice@example.org" if accepted else None)
+    assert result.words.endswith("trusted" if accepted else "not trusted here")
 
 
 def test_damaged_consents_are_told(file: Path) -> None:
@@ -172,6 +172,23 @@ def test_damaged_consents_are_told(file: Path) -> None:
     choice = PromptRouter(file.parents[1], trusted=False).choose("a.py")
     assert choice.prompt is None
     assert "is damaged" in choice.problems[0]
+
+
+def test_a_file_that_vanishes_while_it_is_checked(
+    file: Path, key: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The prompt that was read before keeps serving, and nothing but a sentence is reported."""
+    prompts = PromptRouter(file.parents[1])
+    good = prompts.choose("a.py").prompt
+    write_signature(file, sign(file.read_bytes(), key))
+
+    def vanished(path: Path) -> bytes:
+        raise FileNotFoundError(2, "No such file or directory")
+
+    monkeypatch.setattr(Path, "read_bytes", vanished)
+    result = prompts.choose("a.py")
+    assert result.prompt is good
+    assert "was replaced while it was checked" in result.problems[0]
 
 
 def test_an_unreadable_signature(file: Path) -> None:
