@@ -2,7 +2,11 @@
 
 A suggestion's arm is drawn once for a document and a period (`ab_test`), so suggestions of one
 period are not independent. The unit of the test is therefore the cluster: all suggestions of one
-arm in one period. All sums are integers, so they are exact, and adding a value costs O(1).
+arm that ended in one period, which is nearly always the period of their draw. All sums are
+integers, so they are exact, and adding a value costs O(1).
+
+Own code, because no maintained library has it: `confseq` on PyPI must be compiled with Boost and
+needs SciPy, and SciPy and statsmodels have no confidence sequences.
 """
 
 import math
@@ -80,7 +84,7 @@ class ClusteredMean:
 class AbTestResult:
     """Retained characters per suggestion: the mean with the prompt minus the mean without.
 
-    `low` and `high` are the ends of the 95 % confidence sequence; None before the first look.
+    `low` and `high` are the ends of the 95 % confidence sequence; None before `MIN_CLUSTERS`.
     """
 
     verdict: Verdict

@@ -66,13 +66,13 @@ def test_prompt_with_the_smallest_gain_of_interest_is_hardly_ever_condemned():
 
 
 @pytest.mark.parametrize(("gain", "verdict"), [(0.5, "gain"), (-0.5, "no_gain")])
-def test_large_effects_are_found(gain, verdict):
+def test_large_effects_are_needed(gain, verdict):
     """Half of them within 3,500 suggestions, nine of ten within 9,000; never the opposite."""
     results = verdicts(100, gain=gain, clusters=1300)
-    found = sorted(suggestions for name, suggestions in results if name == verdict)
-    assert len(found) + 100 * share_of("unknown", results) == 100
-    assert found[50] <= 3500
-    assert found[90] <= 9000
+    needed = sorted(suggestions for name, suggestions in results if name == verdict)
+    assert len(needed) + 100 * share_of("unknown", results) == 100
+    assert needed[50] <= 3500
+    assert needed[90] <= 9000
 
 
 VALUES = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 300)), min_size=2, max_size=60)

@@ -90,7 +90,7 @@ def test_the_extension_has_the_same_defaults():
     """The defaults in package.json are those of the server."""
     package = Path(__file__).parents[3] / "vscode-client" / "package.json"
     contributed = json.loads(package.read_text(encoding="utf-8"))["contributes"]["configuration"]
-    defaults = {key: one["default"] for key, one in contributed["properties"].items()}
+    defaults = {key: schema["default"] for key, schema in contributed["properties"].items()}
     assert len(defaults) < 15
     assert (defaults["attune.promptFile"], Settings.prompt) == ("", None)  # the client's null
     for field in fields(Settings):
