@@ -17,8 +17,8 @@ class PageWriteError(Exception):
 
 
 def render(template: str, **values: Any) -> str:
-    """The page of the template `NAME.html.jinja`. A name that `values` lacks is an error."""
-    return _environment().get_template(f"{template}.html.jinja").render(values)
+    """The page of the template `NAME.html`. A name that `values` lacks is an error."""
+    return _environment().get_template(f"{template}.html").render(values)
 
 
 def write_page(path: Path, page: str) -> None:

@@ -12,27 +12,16 @@ from lsp_server.statistics import SCHEMA
 
 pytestmark = pytest.mark.e2e
 
-TOLD = "Sending notification 'textDocument/didPartiallyAcceptCompletion'"
+PARTIAL_ACCEPTANCE = "Sending notification 'textDocument/didPartiallyAcceptCompletion'"
 TAB, ESCAPE, UNDO = {"press": "Tab"}, {"press": "Escape"}, {"press": "Control+z"}
 
 
-def test_accepting(play, workspace, scripted):
-    """Tab, word by word, line by line, the next one, typed through, undo in one step."""
-    settings = scripted(
-        [
-            ["one = ", "first + second"],
-            ["two = ", "alpha + beta"],
-            ["three = ", "left", "right"],
-            ["four = ", "typed(through)"],
-            ["five(", "a,\n        b,\n    )"],
-        ]
-    )
-    text = "def main():\n    $0\n"
+def test_accepting_all_of_it(play, workspace, scripted):
+    """Tab accepts, one step of undo takes it back, and redo brings it again."""
     result = play(
-        workspace.write("main.py", text),
-        settings,
+        workspace.write("main.py", "def main():\n    $0\n"),
+        scripted([["one = ", "first + second"]]),
         {"statusSays": "script"},
-        # all of it, back in one step, and again
         {"type": "one = "},
         {"ghostIs": "first + second"},
         TAB,
@@ -42,8 +31,25 @@ def test_accepting(play, workspace, scripted):
         {"save": True},
         {"note": "main.py"},
         {"press": "Control+y"},
-        {"press": "Enter"},
-        # one word
+        {"save": True},
+        {"note": "main.py"},
+    )
+    accepted, undone = "def main():\n    one = first + second\n", "def main():\n    one = \n"
+    assert result["notes"] == [accepted, undone, accepted]
+    assert result["errors"] == []
+
+
+def test_accepting_parts_and_alternatives(play, workspace, scripted):
+    """A word, the next suggestion, one that is typed through and then left, and a line."""
+    settings = scripted(
+        [
+            ["two = ", "alpha + beta"],
+            ["three = ", "left", "right"],
+            ["four = ", "typed(through)"],
+            ["five(", "a,\n        b,\n    )"],
+        ]
+    )
+    word = (
         {"type": "two = "},
         {"ghostIs": "alpha + beta"},
         {"press": "Control+ArrowRight"},
@@ -53,7 +59,8 @@ def test_accepting(play, workspace, scripted):
         ESCAPE,
         {"ghostIs": ""},
         {"press": "Enter"},
-        # the next one
+    )
+    alternatives = (
         {"type": "three = "},
         {"ghostIs": "left"},
         {"press": "Alt+]"},
@@ -64,7 +71,8 @@ def test_accepting(play, workspace, scripted):
         {"ghostIs": "right"},
         TAB,
         {"press": "Enter"},
-        # typed through, then away from it
+    )
+    typed_through = (
         {"type": "four = "},
         {"ghostIs": "typed(through)"},
         {"type": "typed("},
@@ -72,19 +80,20 @@ def test_accepting(play, workspace, scripted):
         {"type": "x)"},
         {"ghostIs": ""},
         {"press": "Enter"},
-        # line by line
+    )
+    line = (
         {"type": "five("},
         {"ghostIs": "a,\n        b,\n    )"},
         {"press": "Control+Alt+l"},
         {"save": True},
         {"note": "main.py"},
     )
-    whole, undone, word, line = result["notes"]
-    assert whole == "def main():\n    one = first + second\n"
-    assert undone == "def main():\n    one = \n"
-    assert word == "def main():\n    one = first + second\n    two = alpha\n"
-    before = "def main():\n    one = first + second\n    two = alpha\n    three = right\n"
-    assert line.rstrip() == before + "    four = typed(x)\n    five(a,"
+    start = workspace.write("main.py", "def main():\n    $0\n")
+    steps = ({"statusSays": "script"}, *word, *alternatives, *typed_through, *line)
+    after_word, after_line = play(start, settings, *steps)["notes"]
+    assert after_word == "def main():\n    two = alpha\n"
+    before = "def main():\n    two = alpha\n    three = right\n"
+    assert after_line.rstrip() == before + "    four = typed(x)\n    five(a,"
 
 
 def test_beside_lists_and_snippets(play, workspace, scripted):
@@ -275,7 +284,7 @@ def test_staying_in_charge(play, workspace, scripted, attune_home):
     assert result["popUps"] == []
 
 
-def test_accepted_parts_are_told(play, workspace, scripted, attune_home):
+def test_accepted_parts_are_reported(play, workspace, scripted, attune_home):
     """By name where the editor's edit looks as if a character had been typed; counted once."""
     result = play(
         workspace.write("main.py", "$0\n"),
@@ -286,7 +295,7 @@ def test_accepted_parts_are_told(play, workspace, scripted, attune_home):
         {"ghostIs": "(alpha) + beta"},
         {"press": "Control+ArrowRight"},
         {"ghostIs": "alpha) + beta"},
-        {"logSays": TOLD},
+        {"logSays": PARTIAL_ACCEPTANCE},
         {"press": "Control+ArrowRight"},
         {"ghostIs": ") + beta"},
         {"type": ")"},
@@ -301,7 +310,7 @@ def test_accepted_parts_are_told(play, workspace, scripted, attune_home):
         ESCAPE,
         {"press": "Enter"},
         {"save": True},
-        {"logSays": rf"{TOLD}[\s\S]*{TOLD}"},
+        {"logSays": rf"{PARTIAL_ACCEPTANCE}[\s\S]*{PARTIAL_ACCEPTANCE}"},
     )
     assert result["errors"] == []
     with sqlite3.connect(attune_home / STATISTICS_FILE) as rows:

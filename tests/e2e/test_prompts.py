@@ -145,59 +145,68 @@ def test_one_prompt_after_another(play, workspace, make_prompt, tmp_path):
     make_prompt(workspace.folder / "prompts" / "second.attune.safetensors", "open_parcel")
     third = tmp_path / "third.attune.safetensors"
     make_prompt(third, "drop_basket")
-    registry = tmp_path / "registry"
-    registry.mkdir()
-    open_registry(str(registry), tmp_path).push("fourth", own.read_bytes(), None)
+
+    def use(choice: str, status: str) -> tuple[dict[str, object], ...]:
+        return {"command": "Attune: Use Prompt"}, {"pick": choice}, {"statusSays": status}
+
+    def suggests(call: str) -> tuple[dict[str, object], ...]:
+        return {"press": "Enter"}, {"ghostSays": rf"\btxn\.{call}\("}, {"press": "Control+z"}
+
     result = play(
         workspace.write("wallet.py", WALLET),
         {"attune.pythonPath": sys.executable, "attune.comparisonShare": 0},
         {"statusSays": "Ready with prompt prompt"},
-        {"press": "Enter"},
-        {"ghostSays": r"\btxn\.record_event\("},
-        {"press": "Control+z"},
+        *suggests("record_event"),
         {"goto": [1, 4]},
         {"hurry": "All that is to know about "},
         {"copy": [str(third), str(own)]},
         {"hurry": "what people pay with: "},
         {"statusSays": "Ready with prompt third"},
         {"goto": [6, 80]},
-        {"press": "Enter"},
-        {"ghostSays": r"\btxn\.drop_basket\("},
-        {"press": "Control+z"},
-        {"command": "Attune: Use Prompt"},
-        {"pick": "second"},
-        {"statusSays": "Ready with prompt second"},
-        {"press": "Enter"},
-        {"ghostSays": r"\btxn\.open_parcel\("},
-        {"press": "Control+z"},
-        {"command": "Attune: Use Prompt"},
-        {"pick": "No prompt"},
-        {"statusSays": "Ready without a prompt"},
+        *suggests("drop_basket"),
+        *use("second", "Ready with prompt second"),
+        *suggests("open_parcel"),
+        *use("No prompt", "Ready without a prompt"),
         {"press": "Enter"},
         {"ghost": True},
         {"accept": True},
         {"save": True},
         {"note": "wallet.py"},
-        {"command": "Attune: Use Prompt"},
-        {"pick": "The repository's own"},
-        {"statusSays": "Ready with prompt third"},
-        # shared by one, and taken by another
-        {"command": "Attune: Publish Prompt"},
-        {"pick": "prompt."},
-        {"answer": ["The registry", str(registry)]},
-        {"click": "Publish Anyway"},
-        {"notice": "third version 1 is in"},
-        {"command": "Attune: Pull Prompt"},
-        {"answer": ["The registry", str(registry)]},
-        {"pick": "third"},
-        {"click": "Trust and Use"},
-        {"notice": "third version 1 of .* was put into"},
+        *use("The repository's own", "Ready with prompt third"),
     )
     [bare] = result["ghosts"]
     assert "open_parcel" not in bare
     [text] = result["notes"]
-    assert (own.parent / "third.attune.safetensors").read_bytes() == third.read_bytes()
     assert text.startswith('"""All that is to know about what people pay with: The wallet')
+    assert result["errors"] == []
+
+
+def test_published_by_one_and_pulled_by_another(play, workspace, make_prompt, tmp_path):
+    """A prompt without an audit is published, and one without consent pulled, after a question."""
+    own = workspace.folder / DEFAULT_PROMPT
+    make_prompt(own, "record_event")
+    third = tmp_path / "third.attune.safetensors"
+    make_prompt(third, "drop_basket")
+    registry = tmp_path / "registry"
+    registry.mkdir()
+    open_registry(str(registry), tmp_path).push("fourth", third.read_bytes(), None)
+    result = play(
+        workspace.write("wallet.py", WALLET),
+        {"attune.pythonPath": sys.executable, "attune.comparisonShare": 0},
+        {"statusSays": "Ready with prompt prompt"},
+        {"command": "Attune: Publish Prompt"},
+        {"answer": ["The registry", str(registry)]},
+        {"click": "Publish Anyway"},
+        {"notice": "prompt version 1 is in .*registry, not signed"},
+        {"command": "Attune: Pull Prompt"},
+        {"answer": ["The registry", str(registry)]},
+        {"pick": "fourth"},
+        {"dialog": "steers completions, so find out who made it"},
+        {"click": "Trust and Use"},
+        {"notice": "fourth version 1 of .* was put into"},
+    )
+    assert (own.parent / f"fourth{SUFFIX}").read_bytes() == third.read_bytes()
+    assert "--trust" not in result["pages"][-1]
     assert result["errors"] == []
 
 

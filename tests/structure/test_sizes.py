@@ -21,8 +21,6 @@ PENDING = {
     "lsp_server/model.py AttunedModel",
     "lsp_server/server.py AttuneServer",
     "prompts/manifest.py Manifest",
-    "tests/e2e/test_editing.py test_accepting",
-    "tests/e2e/test_prompts.py test_one_prompt_after_another",
     "tests/unit/code_context/test_languages.py",
     "tests/unit/completion/fake_model.py FakeModel",
     "tests/unit/lsp_server/conftest.py FakeEngine",

@@ -25,12 +25,14 @@ def test_kinds_of_files() -> None:
     assert not [path for path in shipped_paths() if "__pycache__" in path.parts]
 
 
-def test_the_default_model_and_the_grammar_queries_are_shipped() -> None:
+def test_the_default_model_the_grammar_queries_and_the_page_templates_are_shipped() -> None:
     paths = {str(path) for path in shipped_paths()}
     for needed in (
         "code_model/default/model.safetensors",
         "code_model/default/tokenizer.json",
         "code_model/decoder/decode.cpp",
+        "attune/pages/templates/report.html",
+        "attune/pages/templates/why.html",
     ):
         assert needed in paths
     assert sum(path.endswith(".scm") for path in paths) >= 12
