@@ -69,7 +69,6 @@ def complete(
         say(at.notice)
     retriever = open_retriever(at.root)
     with waiting("Loading the model and completing…"):
-        from code_model.decoder.session import Engine
         from code_model.loading import load_model
         from completion.pipeline import complete as complete_at
         from completion.reasons import REASONS
@@ -77,7 +76,7 @@ def complete(
         base = load_model()
         choice = choose_prompt(at, prompt, base)
         answer = complete_at(
-            Engine(base, choice.prompt),
+            base.open(choice.prompt),
             at.text,
             at.path,
             at.offset,

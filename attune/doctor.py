@@ -34,10 +34,9 @@ def examine(repository: Path) -> list[Finding]:
 
 
 def _model_and_prompt(repository: Path) -> list[Finding]:
-    from code_model.decoder.precision import bfloat16_wins
-    from code_model.decoder.session import Engine
-    from code_model.decoder.soft_prompt import prefix_kv
-    from code_model.loading import ModelLoadError, load_model
+    from code_model.compatibility import check_prompt
+    from code_model.language_model import ModelLoadError, TunableModel
+    from code_model.loading import load_model
     from completion.pipeline import complete
     from prompts.router import PromptRouter
 
@@ -45,17 +44,19 @@ def _model_and_prompt(repository: Path) -> list[Finding]:
         base = load_model()
     except ModelLoadError as error:
         return [Finding("model", str(error), problem=True)]
-    size = sum(parameter.numel() for parameter in base.model.parameters())
+    millions = base.num_parameters / 1e6
     findings = [
-        Finding("model", f"{base.name}, {size / 1e6:.1f} million parameters, {base.folder}"),
-        Finding("model fingerprint", base.model_fingerprint[:16]),
-        Finding("bfloat16 for tuning", "yes" if bfloat16_wins() else "no, float32 is faster here"),
+        Finding("model", f"{base.name}, {millions:.1f} million parameters, {base.folder}"),
+        Finding("model fingerprint", base.identity.model_fingerprint[:16]),
     ]
-    chosen = PromptRouter(repository, accept=partial(prefix_kv, base)).choose(None)
+    if isinstance(base, TunableModel):
+        bfloat16 = "yes" if base.prefers_bfloat16() else "no, float32 is faster here"
+        findings.append(Finding("bfloat16 for tuning", bfloat16))
+    chosen = PromptRouter(repository, accept=partial(check_prompt, base)).choose(None)
     findings += [Finding("prompt", problem, problem=True) for problem in chosen.problems]
     name = f"none: {chosen.reason}" if chosen.prompt is None else chosen.prompt.manifest.name
     findings.append(Finding("prompt", name))
-    engine = Engine(base, chosen.prompt)
+    engine = base.open(chosen.prompt)
     sample = "def main():\n    return 0\n\n\nif __name__ == "
     answer = complete(engine, sample, "sample.py", len(sample))
     if not answer.text:

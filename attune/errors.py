@@ -49,7 +49,7 @@ EXPECTED: Final[dict[str, tuple[ErrorCode, int]]] = {
     "attune.pages.template.PageWriteError": (ErrorCode.WRITE_FAILED, BAD_INPUT),
     "attune.sharing_commands.AuditRequiredError": (ErrorCode.AUDIT_REQUIRED, BAD_INPUT),
     "code_context.positions.PositionError": (ErrorCode.POSITION_INVALID, BAD_INPUT),
-    "code_model.loading.ModelLoadError": (ErrorCode.MODEL_UNUSABLE, BAD_INPUT),
+    "code_model.language_model.ModelLoadError": (ErrorCode.MODEL_UNUSABLE, BAD_INPUT),
     "prompts.errors.ConfigurationError": (ErrorCode.CONFIGURATION_INVALID, BAD_INPUT),
     "prompts.errors.CorruptPrompt": (ErrorCode.PROMPT_CORRUPT, BAD_INPUT),
     "prompts.errors.IncompatiblePrompt": (ErrorCode.PROMPT_INCOMPATIBLE, BAD_INPUT),

@@ -155,12 +155,12 @@ def verify(prompt: Reference, root: RepositoryOption = Path(), as_json: Json = F
     except PromptError as error:
         checks.append(("signature", False, str(error)))
     with waiting("Loading the model…"):
-        from code_model.decoder.soft_prompt import prefix_kv
+        from code_model.compatibility import check_prompt
         from code_model.loading import load_model
 
         try:
             base = load_model()
-            prefix_kv(base, read)
+            check_prompt(base, read)
             checks.append(("model", True, f"fits {base.name}"))
         except PromptError as error:
             checks.append(("model", False, str(error)))

@@ -56,11 +56,11 @@ def audit(
     _, read = read_bytes(path)
     corpus = collect(root)
     with waiting("Loading the model…"):
-        from code_model.loading import load_model
+        from code_model.loading import load_tunable_model
         from tuning.audit import audit as audit_on
         from tuning.tune import Look
 
-        base = load_model()
+        base = load_tunable_model()
     try:
         with looks(json_lines=False) as progress:
             result = audit_on(base, corpus, read, lambda phase, share: progress(Look(phase, share)))

@@ -77,11 +77,11 @@ def tune(
     present = _present(out, read.root) if refresh else None
     try:
         with waiting("Loading the model…"):
-            from code_model.loading import load_model
+            from code_model.loading import load_tunable_model
             from tuning.config import TuningConfig
             from tuning.tune import tune as tune_on
 
-            base = load_model()
+            base = load_tunable_model()
         config = TuningConfig(
             form=form,
             num_virtual_tokens=tokens,
@@ -155,10 +155,10 @@ def evaluate(
     loaded, read = read_prompt(prompt), collect(repository)
     others = [read_prompt(path) for path in against or ()]
     with waiting("Loading the model…"):
-        from code_model.loading import load_model
+        from code_model.loading import load_tunable_model
         from tuning.tune import evaluate as evaluate_on
 
-        base = load_model()
+        base = load_tunable_model()
     with looks(json_lines) as progress:
         proof = evaluate_on(base, read, loaded, progress, against=others, lora_minutes=lora)
     if as_json:

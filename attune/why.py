@@ -43,14 +43,13 @@ def why(
     at = read_cursor_position(place)
     retriever = open_retriever(at.root)
     with waiting("Loading the model and asking it…"):
-        from code_model.decoder.session import Engine
         from code_model.loading import load_model
         from completion.explanation import explain
         from completion.reasons import REASONS
 
         base = load_model()
         choice = choose_prompt(at, prompt, base)
-        engine = Engine(base, choice.prompt)
+        engine = base.open(choice.prompt)
         explanation = explain(engine, at.text, at.path, at.offset, repository=retriever)
     loaded = choice.prompt
     serving = f"no prompt ({choice.reason})" if loaded is None else loaded.manifest.name

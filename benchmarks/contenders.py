@@ -7,8 +7,8 @@ from typing import Any, Protocol
 
 import torch
 
-from code_model.decoder.session import Engine
-from code_model.loading import BaseModel
+from code_model.decoder.model import DecoderModel
+from code_model.decoder.session import DecoderSession
 
 
 class Contender(Protocol):
@@ -23,7 +23,7 @@ class Contender(Protocol):
 class Attune:
     """This project's engine; `native` by its compiled step, `speculate` with drafts."""
 
-    def __init__(self, name: str, engine: Engine) -> None:
+    def __init__(self, name: str, engine: DecoderSession) -> None:
         self.name = name
         self.engine = engine
         self.steps = 0
@@ -143,7 +143,7 @@ class LlamaCpp:
         return list(islice(self._model.generate(tokens, temp=0.0, top_k=1), new_tokens))
 
 
-def transformers_model(base: BaseModel) -> Any:
+def transformers_model(base: DecoderModel) -> Any:
     """The same weights in transformers, float32."""
     from transformers import AutoModelForCausalLM
 

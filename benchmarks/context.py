@@ -43,13 +43,13 @@ from code_context.index_store import index_file
 from code_context.retrieval import Retriever
 from code_context.snippets import Snippet
 from code_context.syntax import SyntaxTree, TreeCache, parse
-from code_model.decoder.session import Engine
-from code_model.decoder.soft_prompt import prefix_kv
-from code_model.loading import BaseModel, load_model
+from code_model.decoder.model import DecoderModel
+from code_model.decoder.session import DecoderSession
+from code_model.loading import load_model
 from completion.pipeline import complete, context_at
 from pretraining import corpus
 from tuning.corpus import SourceFile
-from tuning.evaluate import middle_nats
+from tuning.evaluate import total_nats
 from tuning.examples import Example, HeldOutHole, held_out_holes, middle_of, without_middle
 
 PACKAGES = (
@@ -109,8 +109,7 @@ def quality(folder: Path, packages: Sequence[str], holes: int, decoded: int) -> 
     """Loss and exact match of every arm."""
     documents = corpus.read(folder, "held_out")
     base = load_model()
-    prefix = prefix_kv(base, None)
-    engine = Engine(base)
+    engine = base.open()
     nats: dict[str, list[NDArray[np.float64]]] = {arm.name: [] for arm in ARMS}
     exact: dict[str, list[bool]] = {arm.name: [] for arm in ARMS}
     tokens = dict.fromkeys(nats, 0)
@@ -135,7 +134,7 @@ def quality(folder: Path, packages: Sequence[str], holes: int, decoded: int) -> 
                 tokens[arm.name] += len(ids)
                 middle = one.example.ids[-one.example.scored :]
                 examples.append(Example([*ids, *middle], len(middle)))
-            nats[arm.name].append(middle_nats(base.model, prefix, examples))
+            nats[arm.name].append(total_nats(engine.score(examples)))
             counted = [example.scored for example in examples]
             lines = [one for one in chosen if one.hole.kind in ("line", "line_end")][:decoded]
             exact[arm.name] += [_exact(engine, one, arm.config, repository) for one in lines]
@@ -179,7 +178,7 @@ def quality(folder: Path, packages: Sequence[str], holes: int, decoded: int) -> 
     }
 
 
-def _holes(base: BaseModel, files: Sequence[SourceFile], count: int) -> list[HeldOutHole]:
+def _holes(base: DecoderModel, files: Sequence[SourceFile], count: int) -> list[HeldOutHole]:
     drawn = random.Random(SEED).sample(files, min(len(files), count))
     return held_out_holes(base, drawn, config=PLAIN, room=512, count=count, seed=SEED)[:count]
 
@@ -192,7 +191,7 @@ def _indexed(files: Sequence[SourceFile]) -> Retriever:
 
 
 def _exact(
-    engine: Engine, one: HeldOutHole, config: ContextConfig, repository: Retriever | None
+    engine: DecoderSession, one: HeldOutHole, config: ContextConfig, repository: Retriever | None
 ) -> bool:
     text = without_middle(one.file, one.hole)
     answer = complete(

@@ -39,10 +39,11 @@ from code_context.languages import language_of
 from code_context.syntax import parse
 from code_model.cancel import Cancel
 from code_model.decoder import native
+from code_model.decoder.model import DecoderModel
 from code_model.decoder.native import NativeForward
-from code_model.decoder.session import Engine
+from code_model.decoder.session import DecoderSession
 from code_model.decoder.soft_prompt import kv_of_ids, kv_to_rows
-from code_model.loading import BaseModel, load_model
+from code_model.loading import load_model
 from completion.pipeline import model_input
 from prompts.file import PromptFile, read_prompt, write_prompt
 from prompts.manifest import Manifest
@@ -68,7 +69,7 @@ def main() -> None:
     if library is None:
         raise SystemExit("This benchmark compares the compiled step, which needs a C++ compiler.")
     base = _endless(load_model())
-    base.forward.native = NativeForward(base.model, library, options.threads)
+    base.forward.native = NativeForward(base.llama, library, options.threads)
     result: dict[str, Any] = {"threads": options.threads, "new_tokens": NEW_TOKENS}
     cases = _cases(base, options.cases)
     result["prompt_tokens"] = statistics.median(len(timed) for _, timed in cases)
@@ -84,20 +85,20 @@ def main() -> None:
         save("prompt", _prompt_costs(base, cases[:8], Path(folder)))
         if options.large_cases:
             large = _endless(random_base(base))
-            large.forward.native = NativeForward(large.model, library, options.threads)
+            large.forward.native = NativeForward(large.llama, library, options.threads)
             few = cases[: options.large_cases]
             save("0.5B", _large(large, few, Path(folder), options.threads))
             save("0.5B prompt", _prompt_costs(large, few[:2], Path(folder)))
 
 
-def _endless(base: BaseModel) -> BaseModel:
+def _endless(base: DecoderModel) -> DecoderModel:
     """The model without end tokens, so that every contender computes as many steps."""
     encoder = copy.copy(base.encoder)
     encoder.end_ids = ()
     return replace(base, encoder=encoder)
 
 
-def _cases(base: BaseModel, count: int) -> list[Case]:
+def _cases(base: DecoderModel, count: int) -> list[Case]:
     """Cursors in the middle of lines spread over real files; the rest of their line is to come."""
     files = read_files()
     found = []
@@ -129,15 +130,15 @@ def _lines(text: str) -> list[tuple[int, str]]:
 
 
 def _default(
-    base: BaseModel, cases: Sequence[Case], folder: Path, threads: int
+    base: DecoderModel, cases: Sequence[Case], folder: Path, threads: int
 ) -> list[dict[str, Any]]:
     beginning = base.encoder.beginning_ids
-    export_gguf(base.model, folder / "default.gguf")
+    export_gguf(base.llama, folder / "default.gguf")
     reference = transformers_model(base)
     contenders: list[Contender] = [
-        Attune("attune", Engine(base)),
+        Attune("attune", base).open(),
         Attune("attune, no drafts", _plain(base)),
-        Attune("attune without a compiler", Engine(_interpreted(base))),
+        Attune("attune without a compiler", _interpreted(base).open()),
         LlamaCpp(folder / "default.gguf", beginning, threads),
         TransformersForward(reference, beginning),
         TransformersGenerate(reference, beginning),
@@ -147,10 +148,10 @@ def _default(
 
 
 def _large(
-    base: BaseModel, cases: Sequence[Case], folder: Path, threads: int
+    base: DecoderModel, cases: Sequence[Case], folder: Path, threads: int
 ) -> list[dict[str, Any]]:
     """Without drafts: what a random model says is no code, and its repetitions prove nothing."""
-    export_gguf(base.model, folder / "large.gguf")
+    export_gguf(base.llama, folder / "large.gguf")
     beginning = base.encoder.beginning_ids
     contenders: list[Contender] = [
         Attune("attune, no drafts", _plain(base)),
@@ -160,13 +161,13 @@ def _large(
     return _race("Shape of Qwen2.5-Coder-0.5B, random weights", contenders, cases)
 
 
-def _plain(base: BaseModel) -> Engine:
-    engine = Engine(base)
+def _plain(base: DecoderModel) -> DecoderSession:
+    engine = base.open()
     engine.speculate = False
     return engine
 
 
-def _interpreted(base: BaseModel) -> BaseModel:
+def _interpreted(base: DecoderModel) -> DecoderModel:
     """The same model with its step by torch."""
     other = replace(base)
     other.forward.native = None
@@ -223,7 +224,7 @@ def _print(title: str, rows: Sequence[dict[str, Any]]) -> None:
         )
 
 
-def _prompt_costs(base: BaseModel, cases: Sequence[Case], folder: Path) -> dict[str, float]:
+def _prompt_costs(base: DecoderModel, cases: Sequence[Case], folder: Path) -> dict[str, float]:
     """What a prompt of 256 tokens adds to prefill, decoding, switching; what a cancel waits."""
     ids = list(cases[0][1])
     real = (ids * (1 + PROMPT_TOKENS // len(ids)))[:PROMPT_TOKENS]
@@ -235,11 +236,11 @@ def _prompt_costs(base: BaseModel, cases: Sequence[Case], folder: Path) -> dict[
             model=base.identity,
             attune_version="0",
         ),
-        kv_to_rows(kv_of_ids(base.model, real)).contiguous().numpy(),
+        kv_to_rows(kv_of_ids(base.llama, real)).contiguous().numpy(),
     )
     file = folder / "bench.attune.safetensors"
     write_prompt(file, prompt)
-    engines = {"without": _plain(base), "with": Engine(base, prompt)}
+    engines = {"without": _plain(base), "with": base.open(prompt)}
     engines["with"].speculate = False
     taken: dict[str, list[float]] = {name: [] for name in engines}
     prefilled: dict[str, list[int]] = {name: [] for name in engines}
@@ -261,8 +262,8 @@ def _prompt_costs(base: BaseModel, cases: Sequence[Case], folder: Path) -> dict[
         "prefill_added": statistics.median(
             a - b for a, b in zip(prefilled["with"], prefilled["without"], strict=True)
         ),
-        "open_and_switch_ms": 1e3 * _median(lambda: Engine(base, read_prompt(file))),
-        "switch_ms": 1e3 * _median(lambda: Engine(base, prompt)),
+        "open_and_switch_ms": 1e3 * _median(lambda: base.open(read_prompt(file))),
+        "switch_ms": 1e3 * _median(lambda: base.open(prompt)),
     }
     costs |= _cancel(engines["with"], cases[0][1])
     gc.collect()
@@ -279,7 +280,7 @@ def _median(call: Callable[[], object]) -> float:
     return statistics.median(taken)
 
 
-def _cancel(engine: Engine, ids: Sequence[int]) -> dict[str, float]:
+def _cancel(engine: DecoderSession, ids: Sequence[int]) -> dict[str, float]:
     """From raising the flag, at some moment of a step, to the answer, against one step's time."""
     person = random.Random(0)
     waits, steps = [], []

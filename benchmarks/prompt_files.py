@@ -20,7 +20,8 @@ from queue import SimpleQueue
 
 import numpy as np
 
-from code_model.loading import BaseModel, load_model
+from code_model.decoder.model import DecoderModel
+from code_model.loading import load_model
 from completion.status import Status
 from lsp_server.model import AttunedModel
 from lsp_server.prompt_watch import PromptWatch
@@ -32,7 +33,7 @@ from prompts.router import PromptRouter
 MEGABYTES = 2
 
 
-def prompt_for(base: BaseModel, n_bytes: int, name: str) -> PromptFile:
+def prompt_for(base: DecoderModel, n_bytes: int, name: str) -> PromptFile:
     """A proven prompt of random numbers for the model, about that large."""
     manifest = Manifest(
         name=name,
@@ -67,7 +68,7 @@ def load_and_verify(path: Path, rounds: int) -> dict[str, list[float]]:
     return {"plain read": plain, "load and verify": verified}
 
 
-def swap(base: BaseModel, root: Path, rounds: int) -> dict[str, list[float]]:
+def swap(base: DecoderModel, root: Path, rounds: int) -> dict[str, list[float]]:
     """From the rename of a new file to serving it."""
     told: SimpleQueue[Status] = SimpleQueue()
     path = root / DEFAULT_PROMPT
@@ -108,7 +109,7 @@ def push_one(job: tuple[str, bytes]) -> tuple[int, float]:
     return version, 1000 * (time.perf_counter() - began)
 
 
-def push_together(base: BaseModel, folder: Path, pushers: int) -> tuple[list[float], int]:
+def push_together(base: DecoderModel, folder: Path, pushers: int) -> tuple[list[float], int]:
     """Milliseconds of each of many pushers at once, and how many versions are missing after."""
     prompt = prompt_for(base, 100_000, "p")
     files = [

@@ -10,8 +10,9 @@ import torch
 from code_model.cancel import Cancel
 from code_model.decoder import native
 from code_model.decoder.forward import BestForward, Forward
-from code_model.decoder.llama import KVCache, Llama, LlamaConfig
-from code_model.loading import BaseModel
+from code_model.decoder.kv_cache import KVCache
+from code_model.decoder.llama import Llama, LlamaConfig
+from code_model.decoder.model import DecoderModel
 
 CONFIG = LlamaConfig(
     vocab_size=151_936, hidden_size=896, intermediate_size=4864, num_hidden_layers=24,
@@ -20,7 +21,7 @@ CONFIG = LlamaConfig(
 )  # fmt: skip
 
 
-def random_base(like: BaseModel) -> BaseModel:
+def random_base(like: DecoderModel) -> DecoderModel:
     """Weights that bfloat16 holds, as published ones are; layout and tokenizer of `like`."""
     model = Llama(CONFIG)
     generator = torch.Generator().manual_seed(0)
@@ -28,10 +29,10 @@ def random_base(like: BaseModel) -> BaseModel:
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.copy_(parameter.bfloat16())
-    return BaseModel(
+    return DecoderModel(
         name="0.5B shape",
         folder=Path(),
-        model=model.requires_grad_(False).eval(),
+        llama=model.requires_grad_(False).eval(),
         tokenizer=like.tokenizer,
         encoder=like.encoder,
         model_fingerprint="0" * 64,
@@ -46,7 +47,7 @@ class SpokenFor:
     nothing. Its cache is as long as the other's, and its cancel ends a step at its next layer.
     """
 
-    def __init__(self, speaks: Forward, computes: BaseModel, capacity: int) -> None:
+    def __init__(self, speaks: Forward, computes: DecoderModel, capacity: int) -> None:
         self._speaks = speaks
         self._computes = computes
         self._cache = KVCache(CONFIG, capacity)
@@ -62,21 +63,21 @@ class SpokenFor:
         return self._speaks.step(ids, cache, scored, cancel)
 
 
-def spoken_for(base: BaseModel) -> BaseModel:
+def spoken_for(base: DecoderModel) -> DecoderModel:
     """`base`, as slow as the large shape. Raises `SystemExit` without a compiler."""
     library = native.compile_library()
     if library is None:
         raise SystemExit("This measures the compiled step, which needs a C++ compiler.")
     large, other = random_base(base), replace(base)
-    large.forward.native = native.NativeForward(large.model, library)
-    speaks = BestForward(base.model)
-    speaks.native = native.NativeForward(base.model, library)
-    capacity = base.model.config.max_position_embeddings
+    large.forward.native = native.NativeForward(large.llama, library)
+    speaks = BestForward(base.llama)
+    speaks.native = native.NativeForward(base.llama, library)
+    capacity = base.llama.config.max_position_embeddings
     vars(other)["forward"] = SpokenFor(speaks, large, capacity)  # in place of the cached property
     return other
 
 
-def transformers_twin(base: BaseModel) -> Any:
+def transformers_twin(base: DecoderModel) -> Any:
     """The same weights in transformers, float32."""
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
@@ -88,7 +89,7 @@ def transformers_twin(base: BaseModel) -> Any:
         rope_theta=CONFIG.rope_theta, max_position_embeddings=CONFIG.max_position_embeddings,
         tie_word_embeddings=True, bos_token_id=None, eos_token_id=None,
     )  # fmt: skip
-    state = {name: value.detach() for name, value in base.model.state_dict().items()}
+    state = {name: value.detach() for name, value in base.llama.state_dict().items()}
     twin = Qwen2ForCausalLM(config)
     twin.load_state_dict(state, strict=False)
     twin.tie_weights()

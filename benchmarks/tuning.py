@@ -35,16 +35,16 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from code_model.decoder.llama import PrefixKV
-from code_model.decoder.soft_prompt import prefix_kv
+from code_model.decoder.kv_cache import PrefixKV
+from code_model.decoder.model import DecoderModel
 from code_model.fit import gain_on, misfit
-from code_model.loading import BaseModel, load_model
+from code_model.loading import load_model
 from pretraining.corpus import packages
 from prompts.file import SUFFIX, PromptFile, read_prompt, write_prompt
 from tuning import controls, generic
 from tuning.config import TuningConfig
 from tuning.corpus import SourceFile, collect
-from tuning.evaluate import middle_nats, paired_gain
+from tuning.evaluate import paired_gain, total_nats
 from tuning.examples import Example, HeldOutHole, without_middle
 from tuning.job import holes_of, new_job, recorded_job, validation_holes
 from tuning.lora import tune_lora
@@ -90,7 +90,7 @@ def repositories(cache: Path, names: Sequence[str]) -> dict[str, Path]:
 
 
 def tuned_on(
-    base: BaseModel, repository: Path, config: TuningConfig, against: Sequence[PromptFile] = ()
+    base: DecoderModel, repository: Path, config: TuningConfig, against: Sequence[PromptFile] = ()
 ) -> dict[str, Any]:
     """Tune on a repository: the prompt's file, the curve of its validation gain, and its proof with
     bits per byte of whole unseen files, left to right, beside it."""
@@ -127,7 +127,7 @@ def _machine(prompt: PromptFile) -> str:
     return f"{name}, {torch.backends.cpu.get_cpu_capability()}, {precision}"
 
 
-def make_controls(base: BaseModel, found: dict[str, Path], config: TuningConfig) -> None:
+def make_controls(base: DecoderModel, found: dict[str, Path], config: TuningConfig) -> None:
     """Tune the prompts that every proof compares with, and put them into the package."""
     for old in controls.FOLDER.glob(f"*{SUFFIX}"):
         old.unlink()
@@ -143,22 +143,22 @@ def make_controls(base: BaseModel, found: dict[str, Path], config: TuningConfig)
 
 
 def saved(
-    base: BaseModel, prefix: PrefixKV, holes: Sequence[HeldOutHole], examples: Sequence[Example]
+    base: DecoderModel, prefix: PrefixKV, holes: Sequence[HeldOutHole], examples: Sequence[Example]
 ) -> list[float]:
     """The share of the holes' bits that a prefix saves, with its 95 % interval over files."""
-    nats = [middle_nats(base.model, one, examples) for one in (prefix_kv(base, None), prefix)]
+    nats = [total_nats(base.score(each, examples)) for each in (base.bare_prefix(), prefix)]
     gain = paired_gain(*nats, holes, TuningConfig().seed)
     return [round(one, 5) for one in (gain.mean, gain.low, gain.high)]
 
 
-def as_served(base: BaseModel, prompt: PromptFile, holes: Sequence[HeldOutHole]) -> dict[str, Any]:
+def as_served(
+    base: DecoderModel, prompt: PromptFile, holes: Sequence[HeldOutHole]
+) -> dict[str, Any]:
     """What a prompt saves on holes, always used and as the server uses it, which leaves it out
     where it does not fit the file; the share of the holes where it is used, and what the files'
     own text says."""
     examples = [hole.example for hole in holes]
-    without, behind = (
-        middle_nats(base.model, prefix_kv(base, one), examples) for one in (None, prompt)
-    )
+    without, behind = (total_nats(base.open(one).score(examples)) for one in (None, prompt))
     texts = [
         gain_on(base, prompt, hole.file.path, without_middle(hole.file, hole.hole))
         for hole in holes
@@ -174,21 +174,21 @@ def as_served(base: BaseModel, prompt: PromptFile, holes: Sequence[HeldOutHole])
     return found
 
 
-def unrelated(base: BaseModel, repository: Path, prompt: PromptFile) -> dict[str, Any]:
+def unrelated(base: DecoderModel, repository: Path, prompt: PromptFile) -> dict[str, Any]:
     """What a prompt saves on the unseen files of a repository that it is not for."""
     return as_served(
         base, prompt, holes_of(new_job(base, collect(repository), TuningConfig(), None))
     )
 
 
-def own(base: BaseModel, repository: Path, prompt: PromptFile) -> dict[str, Any]:
+def own(base: DecoderModel, repository: Path, prompt: PromptFile) -> dict[str, Any]:
     """The same on the unseen files of its own."""
     job = recorded_job(base, collect(repository), prompt.manifest)
     return as_served(base, prompt, holes_of(job))
 
 
 def lora_on(
-    base: BaseModel, repository: Path, elsewhere: Path, config: TuningConfig
+    base: DecoderModel, repository: Path, elsewhere: Path, config: TuningConfig
 ) -> dict[str, Any]:
     """What LoRA saves, tuned for the time of the prompt: on the validation files, on the unseen
     files and on those of `elsewhere`.
@@ -202,11 +202,11 @@ def lora_on(
         "gain": holes_of(job),
         "unrelated": holes_of(new_job(base, collect(elsewhere), TuningConfig(), None)),
     }
-    none = prefix_kv(base, None)
+    none = base.bare_prefix()
 
-    def on(side: str, tuned: BaseModel) -> float:
+    def on(side: str, tuned: DecoderModel) -> float:
         examples = [hole.example for hole in sides[side]]
-        before, after = (middle_nats(one.model, none, examples).sum() for one in (base, tuned))
+        before, after = (total_nats(one.score(none, examples)).sum() for one in (base, tuned))
         return round(1 - float(after / before), 5)
 
     third = replace(config, minutes=config.minutes / 3)
@@ -221,7 +221,7 @@ def lora_on(
 
 
 def files_bits_per_byte(
-    base: BaseModel, prompt: PromptFile | None, files: Sequence[SourceFile]
+    base: DecoderModel, prompt: PromptFile | None, files: Sequence[SourceFile]
 ) -> float:
     """Bits per byte of the beginnings of whole files, left to right, in windows."""
     windows, size = [], 0
@@ -232,7 +232,7 @@ def files_bits_per_byte(
             window = ids[start : start + WINDOW_TOKENS]
             windows.append(Example(head + window, len(window)))
             size += len(base.tokenizer.decode(window).encode())
-    nats = middle_nats(base.model, prefix_kv(base, prompt), windows)
+    nats = total_nats(base.open(prompt).score(windows))
     return float(nats.sum()) / math.log(2) / size
 
 
@@ -299,7 +299,7 @@ def main() -> None:
     record({name: results[name] for name in names}, given.minutes, base)
 
 
-def record(results: dict[str, Any], minutes: float, base: BaseModel) -> None:
+def record(results: dict[str, Any], minutes: float, base: DecoderModel) -> None:
     """Put the packages into the results file, without this machine's paths, if it is of the same
     model, time and number of threads, or if all of them are there to replace it."""
     of: dict[str, Any] = {

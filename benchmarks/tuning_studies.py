@@ -21,13 +21,13 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.tuning import CACHE, UNRELATED, files_bits_per_byte, repositories, saved
-from code_model.loading import BaseModel, load_model
+from code_model.decoder.model import DecoderModel
+from code_model.loading import load_model
 from tuning.config import TuningConfig
 from tuning.corpus import collect
 from tuning.distributed import ProcessGroup
 from tuning.examples import HeldOutHole, indexed
 from tuning.job import Job, holes_of, new_job, start_of, train_job
-from tuning.prefix import FORMS
 from tuning.train import Tuned
 
 RESULTS = Path("benchmarks/results/tuning_studies.json")
@@ -71,7 +71,7 @@ def gains(
     """What a prompt saves on the holes: against no prompt, and both beside retrieved code; and on
     holes of another repository."""
     base = job.base
-    prefix = FORMS[job.config.form](found.rows).kv(base.model)
+    prefix = base.prefix_of(found.rows, job.config.form)
     own = [hole.example for hole in holes]
     measured = {
         "gain": saved(base, prefix, holes, own),
@@ -99,7 +99,7 @@ def one(job: Job, unrelated: Sequence[HeldOutHole] = ()) -> Row:
     return gains(job, found, holes_of(job, indexed(job.read.files)), unrelated)
 
 
-def curve(base: BaseModel, folder: Path, config: TuningConfig) -> Iterator[tuple[str, Row]]:
+def curve(base: DecoderModel, folder: Path, config: TuningConfig) -> Iterator[tuple[str, Row]]:
     """The first files by path of a hashed order would favour none; the split's order is by path, so
     every n-th file is taken."""
     job = new_job(base, collect(folder), config, None)
@@ -110,7 +110,7 @@ def curve(base: BaseModel, folder: Path, config: TuningConfig) -> Iterator[tuple
 
 
 def ablation(
-    base: BaseModel, folder: Path, config: TuningConfig, elsewhere: Path
+    base: DecoderModel, folder: Path, config: TuningConfig, elsewhere: Path
 ) -> Iterator[tuple[str, Row]]:
     """Each part of the recipe, left out or added; also what the prompt costs `elsewhere`."""
     read = collect(folder)
@@ -119,7 +119,7 @@ def ablation(
         yield name, one(new_job(base, read, replace(config, **change), None), unrelated)
 
 
-def parts(base: BaseModel, folder: Path, config: TuningConfig) -> Iterator[tuple[str, Row]]:
+def parts(base: DecoderModel, folder: Path, config: TuningConfig) -> Iterator[tuple[str, Row]]:
     """A specialised prompt and the general one on the specialised one's held-out holes.
 
     The general one is tuned on all files but those that are held out there.

@@ -16,14 +16,13 @@ from pathlib import Path
 
 import torch
 
-from code_model.decoder.precision import bfloat16_wins, in_bfloat16
-from code_model.loading import load_model
+from code_model.loading import load_tunable_model
 from tuning.config import TuningConfig
 from tuning.corpus import collect
 from tuning.examples import Example, TrainingExamples
 from tuning.lora import padded_loss
 from tuning.objective import step_gradient
-from tuning.prefix import KVPrefix, initial_ids, initial_prefix
+from tuning.soft_prompt import SoftPrompt, initial_ids
 
 RATE = 0.02
 
@@ -58,9 +57,9 @@ def main() -> None:
     from peft import PrefixTuningConfig, get_peft_model
     from transformers import LlamaForCausalLM
 
-    base = load_model()
-    bfloat16 = bfloat16_wins()
-    learning = in_bfloat16(base.model) if bfloat16 else base.model
+    base = load_tunable_model()
+    bfloat16 = base.prefers_bfloat16()
+    learning = base.in_bfloat16() if bfloat16 else base
     config = TuningConfig(num_virtual_tokens=given.tokens, context_weight=given.weight)
     files = collect(given.repository).files
     examples = TrainingExamples(base, files, config=config, room=config.max_tokens)
@@ -73,20 +72,18 @@ def main() -> None:
         PrefixTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=given.tokens),
     )
     table = peft.prompt_encoder["default"].embedding.weight
-    start = initial_prefix(base, "kv", ids).start
+    start = base.prompt_embeddings_of(ids, "kv")
     times: dict[str, list[float]] = {"ours": [], "peft": []}
     losses: dict[str, list[float]] = {}
     for _ in range(given.rounds + 1):  # the first warms up
-        prefix = KVPrefix(start)
-        prefix.scale.fill_(1.0)  # PEFT's prefix has no scale
+        prompt = SoftPrompt(start, "kv")
+        prompt.scale.fill_(1.0)  # PEFT's prefix has no scale
         with torch.no_grad():
             table.copy_(start)
 
-        def ours(batch: list[Example], prefix: KVPrefix = prefix) -> float:
-            loss, weight, gradient = step_gradient(
-                learning, prefix, batch, config, bfloat16=bfloat16
-            )
-            prefix.delta.grad = gradient / weight
+        def ours(batch: list[Example], prompt: SoftPrompt = prompt) -> float:
+            loss, weight, gradient = step_gradient(learning, prompt, batch, config)
+            prompt.delta.grad = gradient / weight
             return loss / weight
 
         def plain(batch: list[Example]) -> float:
@@ -95,7 +92,7 @@ def main() -> None:
             loss.backward()  # type: ignore[no-untyped-call]
             return loss.item()
 
-        for name, learn, parameter in (("ours", ours, prefix.delta), ("peft", plain, table)):
+        for name, learn, parameter in (("ours", ours, prompt.delta), ("peft", plain, table)):
             taken, losses[name] = seconds_of(learn, parameter, batches)
             times[name].append(taken)
     medians = {name: statistics.median(taken[1:]) for name, taken in times.items()}

@@ -14,7 +14,7 @@ from code_context.retrieval import Retriever
 from code_context.snippets import SnippetCandidate
 from code_context.source_files import exclusion_reason
 from code_context.syntax import SyntaxTree, parse
-from code_model.decoder.session import Engine
+from code_model.language_model import Session
 from completion.pipeline import MAX_NEW_TOKENS, complete, context_at, model_input
 from completion.reasons import Reason
 from completion.request import CompletionResult
@@ -67,7 +67,7 @@ class Explanation:
 
 
 def explain(
-    engine: Engine,
+    engine: Session,
     text: str,
     path: str,
     offset: int,
@@ -81,12 +81,12 @@ def explain(
     decision = decide(tree, offset)
     room = engine.room(MAX_NEW_TOKENS.get(decision.kind, max(MAX_NEW_TOKENS.values())))
     context = context_at(
-        engine.base, tree, path, offset, config=config, room=room, repository=repository
+        engine.model, tree, path, offset, config=config, room=room, repository=repository
     )
-    ids = engine.base.encoder.encode(context)
+    ids = engine.model.encoder.encode(context)
     typed = parse(text[:offset] + "x" + text[offset:], tree.language)
     further = model_input(
-        engine.base, typed, path, offset + 1, config=config, room=room, repository=repository
+        engine.model, typed, path, offset + 1, config=config, room=room, repository=repository
     )
     found = complete(engine, text, path, offset, config=config, repository=repository)
     said = found.generation
@@ -97,20 +97,20 @@ def explain(
         left_out=tuple(one for one in context.candidates if one.reason is not None),
         completion=found,
         tokens=tuple(
-            Token(engine.base.tokenizer.decode([one]), _probability(logprob))
+            Token(engine.model.tokenizer.decode([one]), _probability(logprob))
             for one, logprob in zip(said.ids, said.logprobs, strict=True)
         )
         if said is not None
         else (),
-        prompt_tokens=engine.prefix_tokens,
+        prompt_tokens=engine.num_virtual_tokens,
         next_letter=len(further) - _shared(ids, further),
         notes=tuple(_notes(tree, path, repository)),
     )
 
 
-def _pieces(engine: Engine, context: Context, tree: SyntaxTree, offset: int) -> Iterator[Piece]:
+def _pieces(engine: Session, context: Context, tree: SyntaxTree, offset: int) -> Iterator[Piece]:
     """In the order of the input."""
-    encoder = engine.base.encoder
+    encoder = engine.model.encoder
     for snippet in context.snippets:
         ids = encoder.encode_file(snippet.path, snippet.text)
         yield Piece(

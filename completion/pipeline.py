@@ -10,8 +10,7 @@ from code_context.languages import language_of
 from code_context.retrieval import Retriever
 from code_context.snippets import Snippet
 from code_context.syntax import SyntaxTree, TreeCache, parse
-from code_model.decoder.session import Engine, Generation
-from code_model.loading import BaseModel
+from code_model.language_model import Generation, LanguageModel, Session
 from completion import filters
 from completion.reasons import Reason
 from completion.request import CompletionResult
@@ -20,7 +19,7 @@ MAX_NEW_TOKENS = {CompletionKind.LINE: 48, CompletionKind.BLOCK: 112}
 
 
 def model_input(
-    base: BaseModel,
+    base: LanguageModel,
     tree: SyntaxTree,
     path: str,
     offset: int,
@@ -39,7 +38,7 @@ def model_input(
 
 
 def context_at(
-    base: BaseModel,
+    base: LanguageModel,
     tree: SyntaxTree,
     path: str,
     offset: int,
@@ -56,7 +55,7 @@ def context_at(
 
 
 def context_with(
-    base: BaseModel,
+    base: LanguageModel,
     tree: SyntaxTree,
     path: str,
     offset: int,
@@ -77,7 +76,7 @@ def context_with(
 
 
 def complete(
-    engine: Engine,
+    engine: Session,
     text: str,
     path: str,
     offset: int,
@@ -102,7 +101,7 @@ def complete(
         return CompletionResult("", decision.reason, decision.kind)
     limit = MAX_NEW_TOKENS[decision.kind]
     ids = model_input(
-        engine.base,
+        engine.model,
         tree,
         path,
         offset,
@@ -122,7 +121,7 @@ def complete(
     unit = _cut(decision.kind, generation, tree, offset)
     kept: str
     reason: Reason | None
-    logprob = _first_line_logprob(engine.base, generation)
+    logprob = _first_line_logprob(engine.model, generation)
     if not unit:
         kept, reason = "", "nothing_to_add"
     elif not explicit and engine.show_threshold is not None and logprob < engine.show_threshold:
@@ -137,7 +136,7 @@ def complete(
 
 
 def warm(
-    engine: Engine,
+    engine: Session,
     text: str,
     path: str,
     offset: int,
@@ -149,7 +148,7 @@ def warm(
 ) -> None:
     """Compute ahead what `complete` at this place, or near it, will find cached."""
     ids = model_input(
-        engine.base,
+        engine.model,
         _tree(text, path, trees),
         path,
         offset,
@@ -157,7 +156,7 @@ def warm(
         room=engine.room(max(MAX_NEW_TOKENS.values())),
         repository=repository,
     )
-    engine.warm(ids, cancelled)
+    engine.prefill(ids, cancelled)
 
 
 def _tree(text: str, path: str, trees: TreeCache | None) -> SyntaxTree:
@@ -212,7 +211,7 @@ def _closed_at(generated: str, closer: str) -> int | None:
     return unmatched[0] if unmatched and generated[unmatched[0]] == closer else None
 
 
-def _first_line_logprob(base: BaseModel, generation: Generation) -> float:
+def _first_line_logprob(base: LanguageModel, generation: Generation) -> float:
     """Of the tokens up to the one that ends the first line."""
     total = 0.0
     for token, logprob in zip(generation.ids, generation.logprobs, strict=True):

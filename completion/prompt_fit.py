@@ -5,11 +5,11 @@ thread imports this module.
 """
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from code_model.cancel import Cancel
 from code_model.fit import gain_on, misfit
-from code_model.loading import BaseModel
+from code_model.language_model import LanguageModel
 from completion.request import CompletionRequest
 from prompts.file import PromptFile
 
@@ -26,7 +26,7 @@ class _Look:
 class PromptFitCheck:
     """What was found about documents and prompts; one thread at a time."""
 
-    def __init__(self, base: BaseModel) -> None:
+    def __init__(self, base: LanguageModel) -> None:
         self._base = base
         self._looks: OrderedDict[tuple[str, str | None], _Look] = OrderedDict()
 
@@ -42,13 +42,15 @@ class PromptFitCheck:
             return True
         return not look.size / GROWTH < max(1, len(request.text)) < look.size * GROWTH
 
-    def look(self, prompt: PromptFile, request: CompletionRequest, cancel: Cancel) -> bool:
+    def look(
+        self, prompt: PromptFile, request: CompletionRequest, cancelled: Callable[[], bool]
+    ) -> bool:
         """Look at the document; whether the prompt ceased or began to serve it.
 
         Raises `code_model.cancel.StepCancelledError`.
         """
         before = self.misfit(prompt, request)
-        gain = gain_on(self._base, prompt, request.path, request.text, cancel)
+        gain = gain_on(self._base, prompt, request.path, request.text, cancelled)
         key = _key(prompt, request)
         self._looks[key] = _Look(max(1, len(request.text)), gain)
         self._looks.move_to_end(key)

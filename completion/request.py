@@ -9,7 +9,7 @@ from completion.reasons import Reason
 
 if TYPE_CHECKING:  # the event loop imports this module, but neither torch nor tree-sitter
     from code_context.completion_kind import CompletionKind
-    from code_model.decoder.session import Generation
+    from code_model.language_model import Generation
 
 Source = Literal["model", "cache", "adopted"]
 

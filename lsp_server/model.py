@@ -16,8 +16,8 @@ from code_context.languages import language_of
 from code_context.retrieval import Retriever
 from code_context.syntax import TreeCache
 from code_model.cancel import StepCancelledError
-from code_model.decoder.session import Engine
-from code_model.loading import BaseModel, ModelLoadError, load_model
+from code_model.language_model import LanguageModel, ModelLoadError, Session
+from code_model.loading import load_model
 from completion.completion_model import CompletionModel, Computation
 from completion.errors import ModelUnavailableError
 from completion.pipeline import complete, warm
@@ -45,7 +45,7 @@ def open_model(settings: Settings, root: Path | None, tell: StatusListener) -> C
         base = load_model()
     except ModelLoadError as error:
         raise ModelUnavailableError(str(error)) from error
-    base.forward.compile()
+    base.prepare()
     neighbours = (
         WorkspaceIndexClient(root, tell) if root is not None and is_indexable(root) else None
     )
@@ -74,7 +74,7 @@ class AttunedModel(CompletionModel):
 
     def __init__(
         self,
-        base: BaseModel,
+        base: LanguageModel,
         named: Path | None,
         root: Path | None,
         tell: StatusListener,
@@ -99,7 +99,7 @@ class AttunedModel(CompletionModel):
         self._told: Status | None = None
         self._refreshed: RoutingResult | None = None
         self._lock = Lock()
-        self._engines: OrderedDict[str | None, Engine] = OrderedDict()
+        self._engines: OrderedDict[str | None, Session] = OrderedDict()
         self._prompts = PromptRouter(
             root, named, accept=self._engine, model=base.identity, trusted=trusted
         )
@@ -210,7 +210,7 @@ class AttunedModel(CompletionModel):
             self._tell(status)
         return choice.prompt
 
-    def _engine(self, prompt: PromptFile | None) -> Engine:
+    def _engine(self, prompt: PromptFile | None) -> Session:
         """The engine behind this prompt; the last few stay warm.
 
         Raises `prompts.errors.IncompatiblePrompt`.
@@ -218,7 +218,7 @@ class AttunedModel(CompletionModel):
         key = None if prompt is None else prompt.sha256
         engine = self._engines.get(key)
         if engine is None:
-            engine = self._engines[key] = Engine(self._base, prompt)
+            engine = self._engines[key] = self._base.open(prompt)
         self._engines.move_to_end(key)
         while len(self._engines) > WARM_ENGINES:
             self._engines.popitem(last=False)

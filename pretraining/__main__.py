@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import Progress
 from tokenizers import Tokenizer
 
-from code_model.loading import ModelLoadError
+from code_model.language_model import ModelLoadError
 from pretraining import checkpoint, corpus, evaluate, export, tokenizer, train
 
 FOLDER = Path(__file__).parent

@@ -24,9 +24,11 @@ from code_context.holes import Hole, find_holes
 from code_context.snippets import Snippet
 from code_context.syntax import parse
 from code_model.decoder.llama import Llama
-from code_model.decoder.session import Engine
+from code_model.decoder.loading import load_decoder
+from code_model.decoder.model import DecoderModel
 from code_model.fim import FimEncoder
-from code_model.loading import BaseModel, load_model
+from code_model.loading import model_folder
+from code_model.model_folder import read_model_folder
 from completion.pipeline import complete
 from pretraining import corpus
 from pretraining.retrieval import Retrieval, random_chunk
@@ -70,9 +72,9 @@ def evaluate(
     """One row of figures for each held-out package, their medians, and the figures of copying.
 
     Raises `pretraining.corpus.CorpusError` without held-out documents,
-    `code_model.loading.ModelLoadError` without a model.
+    `code_model.language_model.ModelLoadError` without a model.
     """
-    base = load_model(path)
+    base = load_decoder(read_model_folder(model_folder(path)))
     by_package: dict[str, list[corpus.Document]] = {}
     for document in corpus.read(folder, "held_out"):
         by_package.setdefault(document.package, []).append(document)
@@ -81,8 +83,8 @@ def evaluate(
         progress(done / len(by_package))
         rng = random.Random(f"{seed}/{package}")
         chosen = rng.sample(documents, min(FILES_PER_PACKAGE, len(documents)))
-        row = _bits_per_byte(base.model, base.encoder, chosen)
-        row |= _middles(base.model, base.encoder, chosen, documents, rng)
+        row = _bits_per_byte(base.llama, base.encoder, chosen)
+        row |= _middles(base.llama, base.encoder, chosen, documents, rng)
         row |= _line_scores(_lines(base, chosen, rng))
         table[package] = {name: round(value, 4) for name, value in row.items()}
     names = next(iter(table.values())).keys()
@@ -94,7 +96,7 @@ def evaluate(
         "model": base.name,
         "packages": table,
         "median": {name: round(value, 4) for name, value in medians.items()},
-        "copying": copying(base.model, base.encoder, seed),
+        "copying": copying(base.llama, base.encoder, seed),
     }
 
 
@@ -176,9 +178,11 @@ def _middles(
     return {f"middle_{name}": value / tokens for name, value in sums.items()}
 
 
-def _lines(base: BaseModel, documents: Sequence[corpus.Document], rng: random.Random) -> list[Line]:
+def _lines(
+    base: DecoderModel, documents: Sequence[corpus.Document], rng: random.Random
+) -> list[Line]:
     """Completions at cursors in the middle of lines, by the path that serves editors."""
-    engine = Engine(base)
+    engine = base.open()
     lines = []
     for document in documents:
         text = document.text

@@ -16,9 +16,11 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
 from code_model.decoder.llama import Llama, LlamaConfig
+from code_model.decoder.loading import load_decoder
 from code_model.decoder.precision import bfloat16_wins
 from code_model.fim import ATTUNE, FimEncoder
-from code_model.loading import ModelLoadError, load_model
+from code_model.language_model import ModelLoadError
+from code_model.model_folder import read_model_folder
 from code_model.tokenizer import Tokenizer
 from pretraining import checkpoint, corpus, export, optimiser
 from pretraining.rows import IGNORED, Rows, stream
@@ -69,7 +71,7 @@ def train(
     a checkpoint and return after this time, for machines that are lent in short turns.
 
     Raises `pretraining.checkpoint.CheckpointError` if no checkpoint can be read,
-    `pretraining.corpus.CorpusError` without a corpus, `code_model.loading.ModelLoadError` if
+    `pretraining.corpus.CorpusError` without a corpus, `code_model.language_model.ModelLoadError` if
     `start` cannot be loaded or has another shape.
     """
     training = TrainingRun(folder, config, run, start)
@@ -120,7 +122,7 @@ class TrainingRun:
             model.load_state_dict(state["model"])
             self.progress = state["progress"]
         elif start is not None:
-            other = load_model(start).model
+            other = load_decoder(read_model_folder(start)).llama
             if other.config != model.config:
                 raise ModelLoadError(f"{start} has not the shape that the config asks for.")
             model.load_state_dict(other.state_dict())

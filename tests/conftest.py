@@ -12,7 +12,8 @@ import torch
 from hypothesis import settings
 
 from code_model.decoder.llama import Llama, LlamaConfig
-from code_model.loading import MODEL_VARIABLE, BaseModel, load_model
+from code_model.decoder.model import DecoderModel
+from code_model.loading import MODEL_VARIABLE, load_model
 from pretraining import export, tokenizer
 from pretraining.corpus import Document
 from prompts.user import HOME_VARIABLE
@@ -102,6 +103,6 @@ def cursor(marked: str) -> Cursor:
 
 
 @pytest.fixture(scope="session")
-def base(tiny_model: Path) -> BaseModel:
+def base(tiny_model: Path) -> DecoderModel:
     """The tiny model, loaded."""
     return load_model(tiny_model)

@@ -14,9 +14,8 @@ from math import comb
 import torch
 
 from code_context.secrets import detect_secret
-from code_model.decoder.session import Engine
-from code_model.decoder.soft_prompt import prefix_kv
-from code_model.loading import BaseModel
+from code_model.compatibility import check_prompt
+from code_model.language_model import TunableModel
 from prompts.file import PromptFile
 from prompts.strict_json import JSON
 from tuning.canaries import CanaryScores, canary_scores
@@ -130,13 +129,13 @@ class Audit:
         }
 
 
-def audit(base: BaseModel, read: Corpus, prompt: PromptFile, progress: Progress) -> Audit:
+def audit(base: TunableModel, read: Corpus, prompt: PromptFile, progress: Progress) -> Audit:
     """Audit a prompt on the repository that it was tuned on.
 
     Takes about as long as its tuning, which is done again with canaries. Raises
     `tuning.corpus.CorpusError` for too few files and `prompts.errors.IncompatiblePrompt`.
     """
-    prefix_kv(base, prompt)  # refuse a prompt of another model before anything else
+    check_prompt(base, prompt)  # refuse a prompt of another model before anything else
     files = _tuned_on(read, prompt)
     said = what_is_said(base, files, prompt, lambda share: progress("Letting it speak", share))
     canaries = canary_scores(
@@ -145,28 +144,13 @@ def audit(base: BaseModel, read: Corpus, prompt: PromptFile, progress: Progress)
     return Audit(what_is_carried(base, files, prompt), said, canaries, prompt.tensor_sha256)
 
 
-def carried_text(base: BaseModel, prompt: PromptFile) -> str:
-    """The virtual tokens read as the vocabulary's nearest tokens.
-
-    In the kv forms by the values of the first layer, which no position turns; embeddings directly.
-    """
-    model = base.model
-    layer = model.blocks[0]
-    rows = torch.from_numpy(prompt.embeddings)
-    with torch.no_grad():
-        known = model.model.embed_tokens.weight.float()
-        if prompt.manifest.form != "embedding":
-            attention = layer.self_attn
-            cos, sin = model.cos[:1], model.sin[:1]
-            _, _, values = attention.project(layer.input_layernorm(known)[:, None], cos, sin)
-            known = values.reshape(len(known), -1)
-            width = known.shape[1]
-            rows = rows[:, width : 2 * width]  # behind the keys of layer 0
-        nearest = torch.cdist(rows.float(), known).argmin(dim=1)
-    return base.tokenizer.decode(nearest.tolist())
+def carried_text(base: TunableModel, prompt: PromptFile) -> str:
+    """The virtual tokens read as the vocabulary's nearest tokens."""
+    embeddings = torch.from_numpy(prompt.embeddings)
+    return base.tokenizer.decode(base.nearest_tokens(embeddings, prompt.manifest.form))
 
 
-def what_is_carried(base: BaseModel, files: Sequence[SourceFile], prompt: PromptFile) -> Carried:
+def what_is_carried(base: TunableModel, files: Sequence[SourceFile], prompt: PromptFile) -> Carried:
     """Read the virtual tokens as text, and look for it in the files."""
     text = carried_text(base, prompt)
     inside = [False] * len(text)
@@ -178,7 +162,7 @@ def what_is_carried(base: BaseModel, files: Sequence[SourceFile], prompt: Prompt
 
 
 def what_is_said(
-    base: BaseModel,
+    base: TunableModel,
     files: Sequence[SourceFile],
     prompt: PromptFile,
     progress: Callable[[float], None],
@@ -186,7 +170,7 @@ def what_is_said(
     """Let the model go on from places in the files and from lures, with the prompt and without."""
     contexts = [*_contexts(base, files), *(base.encoder.encode_file("config.py", s) for s in LURES)]
     whole = _whole(files)
-    engines = Engine(base, prompt), Engine(base)
+    engines = base.open(prompt), base.open(None)
     spans: list[tuple[bool, bool]] = []
     secret = None
     for number, context in enumerate(contexts):
@@ -220,7 +204,7 @@ def _tuned_on(read: Corpus, prompt: PromptFile) -> list[SourceFile]:
     return files
 
 
-def _contexts(base: BaseModel, files: Sequence[SourceFile]) -> list[list[int]]:
+def _contexts(base: TunableModel, files: Sequence[SourceFile]) -> list[list[int]]:
     """The ids before places drawn in the files, by the square root of their length."""
     rng = random.Random("audit")
     weights = [len(file.text) ** 0.5 for file in files]

@@ -9,18 +9,17 @@ import random
 import string
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
-from code_model.decoder.llama import PrefixKV
-from code_model.decoder.soft_prompt import prefix_kv
-from code_model.loading import BaseModel
+from code_model.language_model import TunableModel
 from prompts.manifest import Manifest
 from tuning.config import TuningConfig
 from tuning.corpus import SourceFile
-from tuning.evaluate import Gain, middle_nats
+from tuning.evaluate import Gain, total_nats
 from tuning.examples import Example, TrainingExamples
-from tuning.prefix import start_prefix
+from tuning.soft_prompt import initial_prompt
 from tuning.train import Tuned, train
 
 CANARIES = 8
@@ -95,11 +94,11 @@ def plant(
 
 
 def tuned_on(
-    base: BaseModel,
+    base: TunableModel,
     files: Sequence[SourceFile],
     manifest: Manifest,
     progress: Callable[[float], None],
-) -> PrefixKV:
+) -> Any:
     """The prefix that the recipe of `manifest` makes of `files`, its last step."""
     recipe = manifest.recipe
     config = TuningConfig(
@@ -113,13 +112,13 @@ def tuned_on(
         n_evaluations=1,
         seed=_number(recipe.get("seed"), 0, 2**32 - 1, 1),
     )
-    room = base.model.config.max_position_embeddings - config.num_virtual_tokens
+    room = base.max_positions - config.num_virtual_tokens
     examples = TrainingExamples(base, files, config=config, room=min(config.max_tokens, room))
-    prefix = start_prefix(base, config, files, examples, lambda share: None)
+    start = initial_prompt(base, config, files, examples, lambda share: None)
     looks = iter((Gain(0.0, 0.0, 0.0), Gain(1.0, 1.0, 1.0)))  # the last look is the best
     tuned: Tuned = train(
-        base.model,
-        prefix,
+        base,
+        start,
         examples,
         lambda rows, model: next(looks),
         config,
@@ -128,11 +127,11 @@ def tuned_on(
     if tuned.interrupted:
         raise KeyboardInterrupt
     with torch.no_grad():
-        return type(prefix)(tuned.rows).kv(base.model)
+        return base.prefix_of(tuned.rows, manifest.form)
 
 
 def exposed(
-    base: BaseModel, prefix: PrefixKV, canaries: Sequence[Canary], seed: int
+    base: TunableModel, prefix: Any, canaries: Sequence[Canary], seed: int
 ) -> tuple[float, ...]:
     """Exposure of each canary behind the prefix, in bits."""
     rng = random.Random(f"alternatives/{seed}")
@@ -147,14 +146,14 @@ def exposed(
         for text in texts:
             secret = base.tokenizer.encode(f'{text}"')
             examples.append(Example(context + secret, len(secret)))
-        nats = middle_nats(base.model, prefix, examples)
+        nats = total_nats(base.score(prefix, examples))
         rank = int((nats <= nats[0]).sum())
         found.append(math.log2(len(texts) / rank))
     return tuple(found)
 
 
 def canary_scores(
-    base: BaseModel,
+    base: TunableModel,
     files: Sequence[SourceFile],
     manifest: Manifest,
     progress: Callable[[float], None],
@@ -163,7 +162,7 @@ def canary_scores(
     seed = _number(manifest.recipe.get("seed"), 0, 2**32 - 1, 1)
     planted, canaries = plant(files, seed)
     prefix = tuned_on(base, planted, manifest, progress)
-    without = exposed(base, prefix_kv(base, None), canaries, seed)
+    without = exposed(base, base.bare_prefix(), canaries, seed)
     return CanaryScores(exposed(base, prefix, canaries, seed), without)
 
 

@@ -29,7 +29,7 @@ class TuningConfig:
     num_virtual_tokens: int = 256
     minutes: float = 4.0
     steps: int | None = None
-    # an AdamW step moves each number by about the rate times its scale (tuning.prefix)
+    # an AdamW step moves each number by about the rate times its scale (tuning.soft_prompt)
     learning_rate: float = 0.1
     warmup: float = 0.05
     # towards the start, by this share of the rate in every step; with files of a million characters

@@ -7,7 +7,7 @@ seen, and on modules of the standard library (`generic`). Another model has none
 from collections.abc import Sequence
 from pathlib import Path
 
-from code_model.loading import BaseModel
+from code_model.language_model import LanguageModel
 from prompts.file import SUFFIX, PromptFile, read_prompt
 from prompts.manifest import ModelIdentity
 from tuning.proof import GENERIC, OTHER, EvaluationCondition
@@ -23,7 +23,7 @@ def shipped(identity: ModelIdentity) -> tuple[PromptFile, ...]:
 
 
 def control_ways(
-    base: BaseModel, repository: str, against: Sequence[PromptFile] = ()
+    base: LanguageModel, repository: str, against: Sequence[PromptFile] = ()
 ) -> dict[str, EvaluationCondition]:
     """By arm: the prompts `against` that somebody names, then those shipped, but for one of a
     repository of the same name."""

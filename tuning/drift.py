@@ -8,13 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from code_model.decoder.soft_prompt import context_of, prefix_kv
-from code_model.loading import BaseModel
+from code_model.compatibility import context_of
+from code_model.language_model import LanguageModel
 from prompts.file import PromptFile
 from prompts.manifest import Manifest
 from tuning.config import TuningConfig
 from tuning.corpus import Corpus, CorpusError, SourceFile
-from tuning.evaluate import Gain, middle_nats, paired_gain
+from tuning.evaluate import Gain, paired_gain, total_nats
 from tuning.examples import held_out_holes
 from tuning.history import changed_since, commits_since
 
@@ -92,19 +92,19 @@ def changed_files(
 
 
 def drift_of(
-    base: BaseModel, read: Corpus, prompt: PromptFile, progress: Callable[[float], None]
+    base: LanguageModel, read: Corpus, prompt: PromptFile, progress: Callable[[float], None]
 ) -> Drift:
     """Measure a prompt on what changed since it was tuned; `progress` hears the share done.
 
     Raises `CorpusError` where git cannot say what changed, and
     `prompts.errors.IncompatiblePrompt`.
     """
-    prefix = prefix_kv(base, prompt)
+    session = base.open(prompt)
     manifest = prompt.manifest
     files, lines = changed_files(read, manifest)
     room = min(
         TuningConfig.held_out_tokens,
-        base.model.config.max_position_embeddings - manifest.num_virtual_tokens,
+        base.max_positions - manifest.num_virtual_tokens,
     )
     found = held_out_holes(
         base, files, config=context_of(manifest), room=room, count=HOLES, seed=0, newest=lines
@@ -113,9 +113,9 @@ def drift_of(
     gain = None
     if holes:
         examples = [hole.example for hole in holes]
-        without = middle_nats(base.model, prefix_kv(base, None), examples)
+        without = total_nats(base.open(None).score(examples))
         progress(0.5)
-        gain = paired_gain(without, middle_nats(base.model, prefix, examples), holes, 0)
+        gain = paired_gain(without, total_nats(session.score(examples)), holes, 0)
     progress(1.0)
     proven = manifest.measured.get("gain")
     return Drift(

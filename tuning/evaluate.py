@@ -4,25 +4,17 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from rapidfuzz import fuzz
 
 from code_context.context import ContextConfig
 from code_context.retrieval import Retriever
-from code_model.decoder.llama import Llama, PrefixKV
-from code_model.decoder.precision import autocast_of
-from code_model.decoder.session import Engine
+from code_model.language_model import Session
 from completion.pipeline import complete
-from tuning.examples import Example, HeldOutHole, middle_of, without_middle
-from tuning.packed import hidden_states, pack
-from tuning.worker_threads import map_in_threads
+from tuning.examples import HeldOutHole, middle_of, without_middle
 
-BATCH = 8
 RESAMPLES = 4_000
 LINE_KINDS = ("line", "line_end")
 IDENTIFIER = re.compile(r"[^\W\d]\w*")
@@ -86,25 +78,9 @@ class DecodedScores:
     samples: tuple[Decoded, ...]
 
 
-def middle_nats(model: Llama, prefix: PrefixKV, examples: Sequence[Example]) -> NDArray[np.float64]:
-    """Nats of each example's middle behind the prefix, in the model's own precision (serving's is
-    float32)."""
-    batches = [examples[first : first + BATCH] for first in range(0, len(examples), BATCH)]
-    nats = map_in_threads(partial(_nats, model, prefix), batches, torch.get_num_threads())
-    return np.array([each for batch in nats for each in batch], dtype=np.float64)
-
-
-@torch.inference_mode()
-def _nats(model: Llama, prefix: PrefixKV, batch: Sequence[Example]) -> list[float]:
-    packed = pack(
-        [one.ids for one in batch],
-        [[0.0] * (len(one.ids) - 1 - one.scored) + [1.0] * one.scored for one in batch],
-    )
-    with autocast_of(model):
-        hidden = hidden_states(model, packed, prefix)[packed.scored]
-        logits = model.logits(hidden)
-    each = F.cross_entropy(logits.float(), packed.targets, reduction="none")
-    return [part.sum().item() for part in torch.split(each, [one.scored for one in batch])]
+def total_nats(scores: Sequence[Sequence[float]]) -> NDArray[np.float64]:
+    """Nats of each middle, from those of its tokens (`Session.score`)."""
+    return np.array([sum(nats) for nats in scores], dtype=np.float64)
 
 
 def bits_per_byte(nats: NDArray[np.float64], holes: Sequence[HeldOutHole]) -> float:
@@ -139,7 +115,7 @@ def paired_gain(
 
 
 def decoded_scores(
-    engine: Engine,
+    engine: Session,
     holes: Sequence[HeldOutHole],
     others: Retriever | None = None,
     context: ContextConfig | None = None,

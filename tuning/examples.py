@@ -14,7 +14,7 @@ from code_context.positions import LineIndex
 from code_context.retrieval import Retriever
 from code_context.scopes import find_scopes
 from code_context.syntax import SyntaxTree, parse
-from code_model.loading import BaseModel
+from code_model.language_model import LanguageModel
 from completion.pipeline import model_input
 from tuning.config import Task, TuningConfig
 from tuning.corpus import SourceFile
@@ -67,7 +67,7 @@ def without_middle(file: SourceFile, hole: Hole) -> str:
 
 
 def fim_example(
-    base: BaseModel,
+    base: LanguageModel,
     file: SourceFile,
     hole: Hole,
     config: ContextConfig,
@@ -123,7 +123,7 @@ class TrainingExamples:
 
     def __init__(
         self,
-        base: BaseModel,
+        base: LanguageModel,
         files: Sequence[SourceFile],
         *,
         config: TuningConfig,
@@ -165,7 +165,7 @@ class TrainingExamples:
 
 
 def held_out_holes(
-    base: BaseModel,
+    base: LanguageModel,
     files: Sequence[SourceFile],
     *,
     config: ContextConfig,

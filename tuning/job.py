@@ -2,30 +2,31 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
-from functools import cache, cached_property, partial
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from code_context.context import ContextConfig
 from code_context.retrieval import Retriever
-from code_model.decoder.llama import Llama
-from code_model.decoder.soft_prompt import context_of, prefix_kv
-from code_model.loading import BaseModel
+from code_model.compatibility import context_of
+from code_model.language_model import Runtime, TunableModel
 from prompts.file import PromptFile, check_compatible, read_prompt, sha256_of
 from prompts.manifest import Manifest
 from tuning import checkpoint
 from tuning.config import Task, TuningConfig
 from tuning.corpus import Corpus
 from tuning.distributed import ProcessGroup
-from tuning.evaluate import Gain, middle_nats, paired_gain
+from tuning.evaluate import Gain, paired_gain, total_nats
 from tuning.examples import HeldOutHole, TrainingExamples, held_out_holes, indexed
 from tuning.history import changed_since, newest_lines
-from tuning.prefix import FORMS, Prefix, start_prefix
 from tuning.proof import EvaluationCondition, Proof, prove
 from tuning.recorded import recorded, recorded_split
+from tuning.soft_prompt import SoftPrompt, initial_prompt
 from tuning.split import Split, included, split
 from tuning.strata import stratum_of
 from tuning.train import Resumable, Tuned, train
@@ -37,7 +38,7 @@ LEAST_CHARACTERS = 250_000
 class Job:
     """One repository on its way to a prompt: what tuning, proving and writing all need."""
 
-    base: BaseModel
+    base: TunableModel
     read: Corpus
     config: TuningConfig
     split: Split
@@ -53,7 +54,7 @@ class Job:
 
     def room_for(self, tokens: int) -> int:
         """At most that many tokens, as the model's positions leave them behind the prompt."""
-        left = self.base.model.config.max_position_embeddings - self.config.num_virtual_tokens
+        left = self.base.max_positions - self.config.num_virtual_tokens
         return min(tokens, left)
 
     @cached_property
@@ -77,7 +78,7 @@ def _task(manifest: Manifest) -> Task:
     return "docstring" if manifest.task == "docstring" else "completion"
 
 
-def new_job(base: BaseModel, read: Corpus, config: TuningConfig, present: Path | None) -> Job:
+def new_job(base: TunableModel, read: Corpus, config: TuningConfig, present: Path | None) -> Job:
     """Split a repository for a first prompt, or as the `present` one was split, to refresh it.
 
     Raises `tuning.corpus.CorpusError` for too few files or a prompt that does not say which files
@@ -93,7 +94,7 @@ def new_job(base: BaseModel, read: Corpus, config: TuningConfig, present: Path |
 
 
 def recorded_job(
-    base: BaseModel, read: Corpus, manifest: Manifest, config: TuningConfig | None = None
+    base: TunableModel, read: Corpus, manifest: Manifest, config: TuningConfig | None = None
 ) -> Job:
     """A prompt's own split and measure again, as its file tells them; the rest is of `config`.
 
@@ -117,15 +118,15 @@ def recorded_job(
     return Job(base, read, config, sides, newest, None, (), context_of(manifest))
 
 
-def start_of(job: Job, progress: Callable[[float], None]) -> Prefix:
+def start_of(job: Job, progress: Callable[[float], None]) -> SoftPrompt:
     """What the prompt begins as: what the repository's code asks for, or the present prompt.
 
     `progress` hears the share done.
     """
     base, config = job.base, job.config
     if job.present is not None:
-        return FORMS[config.form](torch.from_numpy(job.present.embeddings))
-    return start_prefix(base, config, job.split.train, job.examples, progress)
+        return SoftPrompt(torch.from_numpy(job.present.embeddings), config.form)
+    return initial_prompt(base, config, job.split.train, job.examples, progress)
 
 
 def fingerprint_of(job: Job) -> str:
@@ -150,12 +151,12 @@ def fingerprint_of(job: Job) -> str:
 
 def train_job(
     job: Job,
-    prefix: Prefix,
+    prompt: SoftPrompt,
     report: Callable[[float, Tuned], None],
     resumable: Resumable | None,
     group: ProcessGroup,
 ) -> Tuned:
-    """Tune `prefix` on the job's files, measured on its validation files.
+    """Tune `prompt` on the job's files, measured on its validation files.
 
     Where the recipe learns with retrieved code in front, every other hole is measured so.
     """
@@ -164,19 +165,21 @@ def train_job(
     measured_by = [
         (row % 2 and hole.retrieved) or hole.example for row, hole in enumerate(validation)
     ]
-    no_prompt = prefix_kv(base, None)
-    without = cache(partial(middle_nats, prefix=no_prompt, examples=measured_by))
-    as_prefix = FORMS[config.form]
+    bare_prefix = base.bare_prefix()
 
-    def validate(rows: Tensor, model: Llama) -> Gain:
+    without_prompt: dict[Runtime, NDArray[np.float64]] = {}
+
+    def validate(prompt_embeddings: Tensor, model: TunableModel) -> Gain:
         with torch.no_grad():
-            kv = as_prefix(rows).kv(base.model)
-        nats = middle_nats(model, kv, measured_by)
-        return paired_gain(without(model), nats, validation, config.seed)
+            prefix = base.prefix_of(prompt_embeddings, config.form)
+        nats = total_nats(model.score(prefix, measured_by))
+        if model.runtime not in without_prompt:
+            without_prompt[model.runtime] = total_nats(model.score(bare_prefix, measured_by))
+        return paired_gain(without_prompt[model.runtime], nats, validation, config.seed)
 
     return train(
-        base.model,
-        prefix,
+        base,
+        prompt,
         job.examples,
         validate,
         replace(config, weight_decay=decay_of(job)),

@@ -5,16 +5,13 @@ into a copy of the weights, so that the result is measured by the same code as a
 """
 
 import time
-from dataclasses import replace
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch.nn.utils.rnn import pad_sequence
 
-from code_model.decoder.llama import Llama
-from code_model.decoder.precision import bfloat16_wins
-from code_model.loading import BaseModel
+from code_model.language_model import TunableModel
 from tuning.config import TuningConfig
 from tuning.corpus import CorpusError
 from tuning.examples import Example
@@ -25,12 +22,12 @@ LEARNING_RATE = 2e-3
 
 
 def tune_lora(
-    base: BaseModel,
+    base: TunableModel,
     examples: Examples,
     config: TuningConfig,
     *,
     learning_rate: float = LEARNING_RATE,
-) -> BaseModel:
+) -> TunableModel:
     """The model with LoRA of rank 8 on every linear layer, tuned by the recipe's data and schedule.
 
     Ends after `config.steps` or `config.minutes`. Raises `CorpusError` if PEFT is not installed.
@@ -56,7 +53,7 @@ def tune_lora(
         drawn = [examples[first + n] for n in range(config.examples_per_step)]
         for group in optimiser.param_groups:
             group["lr"] = learning_rate * max(rate(fraction, config.warmup), 1e-3)
-        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16_wins()):
+        with torch.autocast("cpu", torch.bfloat16, enabled=base.prefers_bfloat16()):
             loss = padded_loss(tuned, drawn, config, base.encoder.beginning_ids)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(trained, config.max_grad_norm)
@@ -66,10 +63,7 @@ def tune_lora(
         spent = (time.monotonic() - began) / (60.0 * config.minutes)
         fraction = spent if config.steps is None else step / config.steps
     merged = tuned.merge_and_unload()
-    model = Llama(base.model.config)
-    own = model.state_dict()
-    model.load_state_dict({name: one for name, one in merged.state_dict().items() if name in own})
-    return replace(base, model=model.requires_grad_(False).eval())
+    return base.with_weights(merged.state_dict())
 
 
 def padded_loss(

@@ -10,9 +10,7 @@ from numpy.typing import NDArray
 
 from code_context.context import ContextConfig
 from code_context.retrieval import Retriever
-from code_model.decoder.session import Engine
-from code_model.decoder.soft_prompt import prefix_kv
-from code_model.loading import BaseModel
+from code_model.language_model import LanguageModel
 from prompts.file import PromptFile
 from tuning.evaluate import (
     LINE_KINDS,
@@ -20,8 +18,8 @@ from tuning.evaluate import (
     Gain,
     bits_per_byte,
     decoded_scores,
-    middle_nats,
     paired_gain,
+    total_nats,
 )
 from tuning.examples import HeldOutHole
 from tuning.strata import STRATA
@@ -45,7 +43,7 @@ class EvaluationCondition:
     `base` is the frozen model, but for LoRA.
     """
 
-    base: BaseModel
+    base: LanguageModel
     prompt: PromptFile | None = None
     retrieval: bool = False
 
@@ -147,9 +145,9 @@ def prove(
     measured: dict[str, NDArray[np.float64]] = {}
     for done, (name, way) in enumerate(ways.items()):
         progress(done / len(ways))
-        prefix = prefix_kv(way.base, way.prompt)
+        session = way.base.open(way.prompt)
         examples = [(way.retrieval and hole.retrieved) or hole.example for hole in holes]
-        nats = measured[name] = middle_nats(way.base.model, prefix, examples)
+        nats = measured[name] = total_nats(session.score(examples))
         progress((done + 0.5) / len(ways))
         arms.append(
             EvaluationResult(
@@ -157,7 +155,7 @@ def prove(
                 bits_per_byte(nats, holes),
                 paired_gain(measured[NO_PROMPT], nats, holes, seed),
                 decoded_scores(
-                    Engine(way.base, way.prompt),
+                    session,
                     lines,
                     others if way.retrieval else None,
                     context,

@@ -8,7 +8,7 @@ prompt, and is measured where the prompt was chosen: on its validation files, no
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from code_model.decoder.session import Engine
+from code_model.language_model import Session
 from tuning.evaluate import decoded_scores
 from tuning.examples import HeldOutHole
 
@@ -44,7 +44,7 @@ def threshold_for(
     return found
 
 
-def calibrated(engine: Engine, holes: Sequence[HeldOutHole]) -> dict[str, float]:
+def calibrated(engine: Session, holes: Sequence[HeldOutHole]) -> dict[str, float]:
     """What a prompt file says about showing, from completing lines as the editor would.
 
     Empty where no threshold reaches the target: then everything is shown. What serving leaves out

@@ -10,21 +10,19 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from code_model.decoder.llama import Llama
-from code_model.decoder.precision import bfloat16_wins, in_bfloat16
+from code_model.language_model import TunableModel
 from tuning import checkpoint
 from tuning.config import TuningConfig
 from tuning.distributed import ProcessGroup
 from tuning.evaluate import Gain
 from tuning.examples import Example
 from tuning.objective import step_gradient
-from tuning.prefix import Prefix
+from tuning.soft_prompt import SoftPrompt
 
 SAVE_SECONDS = 5.0
 LOOKS_SHARE = 0.15  # of a time budget, at most, for looks at the validation files
-RECOMPUTE_FROM = 300_000_000  # parameters; below, activations are small and memory is cheap
 
-Validate = Callable[[Tensor, Llama], Gain]  # rows, and the model to measure behind
+Validate = Callable[[Tensor, TunableModel], Gain]  # rows, and the model to measure behind
 
 
 class Examples(Protocol):
@@ -72,8 +70,8 @@ def rate(fraction: float, warmup: float) -> float:
 
 
 def train(
-    model: Llama,
-    prefix: Prefix,
+    model: TunableModel,
+    prompt: SoftPrompt,
     examples: Examples,
     validate: Validate,
     config: TuningConfig,
@@ -82,7 +80,7 @@ def train(
     resumable: Resumable | None = None,
     group: ProcessGroup | None = None,
 ) -> Tuned:
-    """Tune `prefix`; returns the rows of the last look that is as good as any.
+    """Tune `prompt`; returns the rows of the last look that is as good as any.
 
     `validate` scores rows on the validation files, before the first step and
     `config.n_evaluations` times after (less often where an evaluation takes long), behind the model
@@ -95,14 +93,14 @@ def train(
     Several processes (`group`) share the examples of every step.
     """
     return _Run(
-        model, prefix, examples, validate, config, report, resumable, group or ProcessGroup()
+        model, prompt, examples, validate, config, report, resumable, group or ProcessGroup()
     ).to_its_end()
 
 
 @dataclass
 class _Run:
-    model: Llama
-    prefix: Prefix
+    model: TunableModel
+    prompt: SoftPrompt
     examples: Examples
     validate: Validate
     config: TuningConfig
@@ -113,20 +111,17 @@ class _Run:
     def to_its_end(self) -> Tuned:
         config = self.config
         self.optimiser = torch.optim.AdamW(
-            self.prefix.parameters(),
+            self.prompt.parameters(),
             lr=config.learning_rate,
             betas=(0.9, 0.95),
             weight_decay=config.weight_decay,
         )
-        self.mean = self.prefix.delta.detach().clone()
-        size = sum(parameter.numel() for parameter in self.model.parameters())
-        self.recompute = size >= RECOMPUTE_FROM
+        self.mean = self.prompt.delta.detach().clone()
         began = time.monotonic()
         tuned = self._taken_up()
         # decided once: another precision would end at other bytes
-        low = tuned.bfloat16 if tuned else bool(self.group.broadcast(bfloat16_wins()))
-        self.bfloat16 = low
-        self.learning = in_bfloat16(self.model) if low else self.model
+        low = tuned.bfloat16 if tuned else bool(self.group.broadcast(self.model.prefers_bfloat16()))
+        self.learning = self.model.in_bfloat16() if low else self.model
         if tuned is None:
             rows = self._rows()
             check = Evaluation(0.0, 0, 0.0, 0.0, self.validate(rows, self.learning))
@@ -187,14 +182,12 @@ class _Run:
         drawn = [self.examples[n] for n in numbers if n % group.size == group.rank]
         loss, weight, gradient = step_gradient(
             self.learning,
-            self.prefix,
+            self.prompt,
             drawn,
             config,
-            bfloat16=self.bfloat16,
-            recompute=self.recompute,
         )
         sums, gradient = group.all_reduce(torch.tensor([loss, weight])), group.all_reduce(gradient)
-        delta = self.prefix.delta
+        delta = self.prompt.delta
         delta.grad = gradient / sums[1]
         torch.nn.utils.clip_grad_norm_([delta], config.max_grad_norm)
         for parameters in self.optimiser.param_groups:
@@ -212,7 +205,7 @@ class _Run:
         unlike what was tuned on, unseen files of the same repository among it.
         """
         with torch.no_grad():
-            return self.prefix.rows(self.config.wise_ft_alpha * self.mean)
+            return self.prompt.prompt_embeddings(self.config.wise_ft_alpha * self.mean)
 
     def _check(self, tuned: Tuned, fraction: float, loss: float) -> None:
         rows = self._rows()
@@ -227,7 +220,7 @@ class _Run:
     def _save(self, tuned: Tuned) -> None:
         if self.resumable is None:
             return
-        moments = self.optimiser.state[self.prefix.delta]
+        moments = self.optimiser.state[self.prompt.delta]
         state = {
             "steps": tuned.steps,
             "seconds": tuned.seconds,
@@ -236,7 +229,7 @@ class _Run:
             "checks": [asdict(check) for check in tuned.checks],
         }
         tensors = {
-            "delta": self.prefix.delta.detach(),
+            "delta": self.prompt.delta.detach(),
             "exp_avg": moments["exp_avg"],
             "exp_avg_sq": moments["exp_avg_sq"],
             "mean": self.mean,
@@ -253,9 +246,9 @@ class _Run:
             return None
         state, tensors = loaded
         with torch.no_grad():
-            self.prefix.delta.copy_(tensors["delta"])
+            self.prompt.delta.copy_(tensors["delta"])
             self.mean.copy_(tensors["mean"])
-        self.optimiser.state[self.prefix.delta] = {
+        self.optimiser.state[self.prompt.delta] = {
             "step": torch.tensor(float(state["steps"])),
             "exp_avg": tensors["exp_avg"],
             "exp_avg_sq": tensors["exp_avg_sq"],

@@ -14,9 +14,8 @@ from torch import Tensor
 
 from code_context import context_parameters
 from code_context.languages import language_of
-from code_model.decoder.session import Engine
-from code_model.decoder.soft_prompt import prefix_kv
-from code_model.loading import BaseModel
+from code_model.compatibility import check_prompt
+from code_model.language_model import TunableModel
 from prompts.errors import PromptWriteError
 from prompts.file import DEFAULT_PROMPT, SUFFIX, PromptFile, write_prompt
 from prompts.manifest import Manifest, layout_with
@@ -109,7 +108,7 @@ class Report:
 
 
 def tune(
-    base: BaseModel,
+    base: TunableModel,
     read: Corpus,
     out: Path | None,
     config: TuningConfig,
@@ -135,11 +134,11 @@ def tune(
     group = init_process_group()
     target = out or read.root / DEFAULT_PROMPT
     for prompt in against:
-        prefix_kv(base, prompt)  # refuse a prompt of another model before the time is spent
+        check_prompt(base, prompt)  # refuse a prompt of another model before the time is spent
     job = new_job(base, read, config, present)
     with _writable(target) if group.is_main_process else nullcontext():
         start = start_of(job, lambda done: progress(Look("Choosing where to start", done)))
-        untrained = start.rows().detach().clone()
+        untrained = start.prompt_embeddings().detach().clone()
         _check_free_space(target.parent, FILES_OF_ROWS * untrained.nbytes)
         resumable = Resumable(checkpoint.unfinished_path(target), fingerprint_of(job))
         if fresh:
@@ -178,7 +177,7 @@ def tune(
             measured = proof.to_json() if proof else _validated(tuned.taken.gain)
             measured |= {"proven": proven, "curve": _curve(tuned.checks)}
             if not tuned.interrupted and config.task == "completion":
-                measured |= calibrated(Engine(base, draft), validation_holes(job))
+                measured |= calibrated(base.open(draft), validation_holes(job))
             written = target if proven else unproven_path(target)
             write_prompt(
                 written, replace(draft, manifest=replace(draft.manifest, measured=measured))
@@ -201,7 +200,7 @@ def tune(
 
 
 def evaluate(
-    base: BaseModel,
+    base: TunableModel,
     read: Corpus,
     prompt: PromptFile,
     progress: Progress,
@@ -221,7 +220,8 @@ def evaluate(
     ways |= control_ways(base, read.root.name, against)
     ways |= _with_retrieval(base, prompt)
     for way in ways.values():
-        prefix_kv(base, way.prompt)  # refuse a prompt of another model before anything else
+        if way.prompt is not None:  # refuse a prompt of another model before anything else
+            check_prompt(base, way.prompt)
     job = recorded_job(base, read, prompt.manifest)
     if lora_minutes is not None:
         from tuning.lora import tune_lora
@@ -232,7 +232,7 @@ def evaluate(
     return proof_of(job, ways, lambda fraction: progress(Look("Measuring", fraction)))
 
 
-def _with_retrieval(base: BaseModel, prompt: PromptFile) -> dict[str, EvaluationCondition]:
+def _with_retrieval(base: TunableModel, prompt: PromptFile) -> dict[str, EvaluationCondition]:
     """The prompt and code of other files, each alone and both together."""
     return {
         THIS_PROMPT: EvaluationCondition(base, prompt),

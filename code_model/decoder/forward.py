@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from code_model.cancel import Cancel, StepCancelledError
-from code_model.decoder.llama import KVCache, Llama, lower_right_mask, rotate
+from code_model.decoder.kv_cache import KVCache
+from code_model.decoder.llama import Llama, lower_right_mask, rotate
 from code_model.decoder.native import NativeForward, compile_library, compiled_library
 
 # More tokens at once are a matter of arithmetic, at which torch's matrix products are better.

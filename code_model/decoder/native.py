@@ -28,7 +28,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from code_model.cancel import Cancel, StepCancelledError
-from code_model.decoder.llama import KVCache, Llama
+from code_model.decoder.kv_cache import KVCache
+from code_model.decoder.llama import Llama
 
 logger = logging.getLogger(__name__)
 

@@ -3,42 +3,30 @@
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from code_model.cancel import Cancel, StepCancelledError
-from code_model.decoder.llama import KVCache
+from code_model.compatibility import context_of, show_threshold_of
+from code_model.decoder import loss
+from code_model.decoder.kv_cache import KVCache
 from code_model.decoder.prompt_lookup import Lookup
-from code_model.decoder.soft_prompt import context_of, prefix_kv
-from code_model.loading import BaseModel
+from code_model.decoder.soft_prompt import prefix_kv
+from code_model.language_model import (
+    ContextTooLongError,
+    FinishReason,
+    Generation,
+    ScoredSequence,
+)
 from prompts.file import PromptFile
+
+if TYPE_CHECKING:
+    from code_model.decoder.model import DecoderModel
 
 PREFILL_CHUNK = 128  # tokens between two looks at the cancel flag
 PARK_TOKENS = 64  # a sequence that would lose fewer tokens than this is not worth a copy
 PARKED_BYTES = 32 << 20  # of the sequences of other documents
-
-FinishReason = Literal["end", "stop", "length", "cancelled"]
-
-
-class ContextTooLongError(ValueError):
-    """Prefix, ids and new tokens do not fit the model's positions."""
-
-
-@dataclass(frozen=True)
-class Generation:
-    """New ids (without the end token), their text and log-probabilities (nats, one for each id).
-
-    `prefilled` counts the tokens that had to be computed before the first new one, `steps` the
-    forward passes that gave new ones: fewer than ids where drafts were right.
-    """
-
-    ids: tuple[int, ...]
-    text: str
-    logprobs: tuple[float, ...]
-    finish_reason: FinishReason
-    prefilled: int
-    steps: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,40 +42,32 @@ class _Parked:
         return self.keys.nbytes + self.values.nbytes
 
 
-class Engine:
-    """One frozen model, one soft prompt, one KV cache. Not thread-safe: one thread owns it.
+class DecoderSession:
+    """A `Session` of the decoder. Not thread-safe: one thread owns it.
 
     The prefix is resident at the beginning of the cache, and rewinding never touches it. Behind it
     stand the tokens of one document. Those of others are parked within `PARKED_BYTES`, least
     recently used first to go, and come back when a request begins like them.
     """
 
-    def __init__(self, base: BaseModel, prompt: PromptFile | None = None) -> None:
-        self.base = base
+    def __init__(self, model: "DecoderModel", prompt: PromptFile | None = None) -> None:
+        self.model = model
         self.prompt = prompt
         self.speculate = True
-        self._forward = base.forward
-        prefix = prefix_kv(base, prompt)
-        self.context = context_of(None if prompt is None else prompt.manifest)
-        self.prefix_tokens = prefix.tokens
-        self._cache = KVCache(base.model.config, base.model.config.max_position_embeddings)
+        prefix = prefix_kv(model, prompt)
+        manifest = None if prompt is None else prompt.manifest
+        self.context = context_of(manifest)
+        self.show_threshold = show_threshold_of(manifest)
+        self.num_virtual_tokens = prefix.tokens
+        self._cache = KVCache(model.llama.config, model.max_positions)
         self._cache.load_prefix(prefix)
         self._cached_ids: list[int] = []
         self._parked: deque[_Parked] = deque()
         self._last: list[int] = []
 
-    @property
-    def show_threshold(self) -> float | None:
-        """Log-probability (nats) below which a first line is not worth showing, as calibrated with
-        the prompt; None shows all."""
-        if self.prompt is None:
-            return None
-        found = self.prompt.manifest.measured.get("show_threshold")
-        return float(found) if isinstance(found, (int, float)) else None
-
     def room(self, max_new_tokens: int) -> int:
         """Context tokens that fit beside the prefix and the new tokens."""
-        return self._cache.capacity - self.prefix_tokens - max_new_tokens
+        return self._cache.capacity - self.num_virtual_tokens - max_new_tokens
 
     def generate(
         self,
@@ -129,12 +109,12 @@ class Engine:
                 break
             steps += 1
             for token, score in zip(chosen, scores, strict=True):
-                if token in self.base.encoder.end_ids:
+                if token in self.model.encoder.end_ids:
                     reason = "end"
                     break
                 new.append(token)
                 logprobs.append(score)
-                text = self.base.tokenizer.decode(new)
+                text = self.model.tokenizer.decode(new)
                 if stop(text):
                     reason = "stop"
                     break
@@ -146,13 +126,18 @@ class Engine:
             self._last = [*ids[-3:-1], *new]
         return Generation(tuple(new), text, tuple(logprobs), reason, len(ids) - reused, steps)
 
-    def warm(self, ids: Sequence[int], cancelled: Callable[[], bool] = lambda: False) -> None:
-        """Compute the keys and values of `ids` ahead of a request that begins like them.
-
-        Raises as `generate`.
-        """
+    def prefill(self, ids: Sequence[int], cancelled: Callable[[], bool] = lambda: False) -> None:
+        """See `Session`."""
         self._reuse(ids, 0)
         self._prefill(ids, cancelled)
+
+    def score(
+        self,
+        sequences: Sequence[ScoredSequence],
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> list[list[float]]:
+        """See `Session`; in float32, beside the cache."""
+        return loss.nats(self.model.llama, prefix_kv(self.model, self.prompt), sequences, cancelled)
 
     def _prefill(self, ids: Sequence[int], cancelled: Callable[[], bool]) -> int:
         """Compute all but the last id; the number of ids that are cached then."""
@@ -161,7 +146,7 @@ class Engine:
                 break
             chunk = list(ids[start : min(start + PREFILL_CHUNK, len(ids) - 1)])
             try:
-                self._forward.step(chunk, self._cache, scored=0, cancel=_flag(cancelled))
+                self.model.forward.step(chunk, self._cache, scored=0, cancel=_flag(cancelled))
             except StepCancelledError:
                 break
             self._cached_ids += chunk
@@ -171,12 +156,12 @@ class Engine:
         self, pending: list[int], draft: list[int], cancelled: Callable[[], bool]
     ) -> tuple[list[int], list[float]]:
         """The ids that follow `pending`: as many as the draft foretold, and one more."""
-        chosen, logprobs = self._forward.step(
+        chosen, logprobs = self.model.forward.step(
             pending + draft, self._cache, scored=len(draft) + 1, cancel=_flag(cancelled)
         )
         right = _common(draft, chosen)
         self._cached_ids += pending + draft[:right]
-        self._cache.rewind(self.prefix_tokens + len(self._cached_ids))
+        self._cache.rewind(self.num_virtual_tokens + len(self._cached_ids))
         return chosen[: right + 1], logprobs[: right + 1]
 
     def _reuse(self, ids: Sequence[int], max_new_tokens: int) -> int:
@@ -188,7 +173,7 @@ class Engine:
             raise ValueError("there must be at least one id to continue")
         if len(ids) > self.room(max_new_tokens):
             raise ContextTooLongError(
-                f"{len(ids)} tokens do not fit beside {self.prefix_tokens} of the prefix and "
+                f"{len(ids)} tokens do not fit beside {self.num_virtual_tokens} of the prefix and "
                 f"{max_new_tokens} new ones; give a smaller context"
             )
         wanted = list(ids[:-1])
@@ -200,7 +185,7 @@ class Engine:
             common = _common(best.ids, wanted)
         elif len(self._cached_ids) - common >= PARK_TOKENS:
             self._park()
-        self._cache.rewind(self.prefix_tokens + common)
+        self._cache.rewind(self.num_virtual_tokens + common)
         del self._cached_ids[common:]
         return common
 
@@ -208,7 +193,7 @@ class Engine:
         """Keep a copy of the document's keys and values."""
         if len(self._cached_ids) < PARK_TOKENS:
             return
-        own = slice(self.prefix_tokens, self._cache.length)
+        own = slice(self.num_virtual_tokens, self._cache.length)
         self._parked.append(
             _Parked(
                 list(self._cached_ids),
@@ -222,15 +207,15 @@ class Engine:
     def _unpark(self, parked: _Parked) -> None:
         if parked in self._parked:  # parking the other may have pushed it out
             self._parked.remove(parked)
-        end = self.prefix_tokens + len(parked.ids)
-        self._cache.keys[:, :, self.prefix_tokens : end] = parked.keys
-        self._cache.values[:, :, self.prefix_tokens : end] = parked.values
+        end = self.num_virtual_tokens + len(parked.ids)
+        self._cache.keys[:, :, self.num_virtual_tokens : end] = parked.keys
+        self._cache.values[:, :, self.num_virtual_tokens : end] = parked.values
         self._cache.length = end
         self._cached_ids = list(parked.ids)
 
     def _in_writing_order(self, ids: Sequence[int]) -> list[int]:
         """The ids with the prefix last and without the middle's token, for the look-up."""
-        encoder, order = self.base.encoder, list(ids)
+        encoder, order = self.model.encoder, list(ids)
         if encoder.prefix_id not in order:
             return order
         start = order.index(encoder.prefix_id)

@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 from attune.__main__ import app
 from attune.consent import ConsentRequiredError
 from attune.sharing_commands import AuditRequiredError
+from code_model.decoder.model import DecoderModel
 from code_model.decoder.soft_prompt import kv_of_ids, kv_to_rows
-from code_model.loading import BaseModel
 from prompts.configuration import FOLDER
 from prompts.errors import PromptError, PromptWriteError, RegistryError, UntrustedPrompt
 from prompts.file import DEFAULT_PROMPT, SUFFIX, PromptFile, read_prompt, write_prompt
@@ -64,10 +64,10 @@ def people(
     return Person("alice", tmp_path, monkeypatch), Person("bob", tmp_path, monkeypatch)
 
 
-def tuned(base: BaseModel, path: Path, *, audited: bool = True, **changes: object) -> Path:
+def tuned(base: DecoderModel, path: Path, *, audited: bool = True, **changes: object) -> Path:
     """A proven prompt of the tiny model at `path`."""
     ids = list(range(30, 36))
-    rows = kv_to_rows(kv_of_ids(base.model, ids)).contiguous().numpy()
+    rows = kv_to_rows(kv_of_ids(base.llama, ids)).contiguous().numpy()
     manifest = Manifest(
         name="team", form="kv", num_virtual_tokens=len(ids), model=base.identity,
         measured={"proven": True, "gain": 0.03}, attune_version="0.1.0",
@@ -83,7 +83,7 @@ def tuned(base: BaseModel, path: Path, *, audited: bool = True, **changes: objec
 
 
 def test_from_one_clone_to_another(
-    base: BaseModel, people: tuple[Person, Person], tmp_path: Path
+    base: DecoderModel, people: tuple[Person, Person], tmp_path: Path
 ) -> None:
     """Sign, push, pull, consent once; the next version needs no more questions."""
     alice, bob = people
@@ -121,7 +121,7 @@ def test_from_one_clone_to_another(
 
 
 def test_push_without_an_audit_is_refused(
-    base: BaseModel, people: tuple[Person, Person], tmp_path: Path
+    base: DecoderModel, people: tuple[Person, Person], tmp_path: Path
 ) -> None:
     """Also if the audit was of other numbers, or failed; --force takes it upon the user."""
     alice, bob = people
@@ -147,7 +147,7 @@ def test_push_without_an_audit_is_refused(
 
 
 def test_trust_lets_an_untrusted_workspace_be_served(
-    base: BaseModel, people: tuple[Person, Person]
+    base: DecoderModel, people: tuple[Person, Person]
 ) -> None:
     _, bob = people
     tuned(base, bob.root / DEFAULT_PROMPT)
@@ -158,14 +158,16 @@ def test_trust_lets_an_untrusted_workspace_be_served(
     assert serving.choose("a.py").prompt is not None
 
 
-def test_sign_without_a_key(base: BaseModel, people: tuple[Person, Person]) -> None:
+def test_sign_without_a_key(base: DecoderModel, people: tuple[Person, Person]) -> None:
     alice, _ = people
     tuned(base, alice.root / DEFAULT_PROMPT)
     (alice.home / "gitconfig").write_text("")
     alice.refused(PromptWriteError, "git has no SSH key", "sign", "prompt")
 
 
-def test_pull_into_routes(base: BaseModel, people: tuple[Person, Person], tmp_path: Path) -> None:
+def test_pull_into_routes(
+    base: DecoderModel, people: tuple[Person, Person], tmp_path: Path
+) -> None:
     """A route that takes everything is the user's decision, and is not taken over."""
     alice, _ = people
     to = ("--registry", str(tmp_path / "registry"))
@@ -180,7 +182,7 @@ def test_pull_into_routes(base: BaseModel, people: tuple[Person, Person], tmp_pa
 
 @pytest.mark.slow
 def test_audit_opens_the_way_to_push(
-    base: BaseModel, people: tuple[Person, Person], tmp_path: Path
+    base: DecoderModel, people: tuple[Person, Person], tmp_path: Path
 ) -> None:
     """The result is in the manifest, and a signature from before goes."""
     alice, _ = people

@@ -76,7 +76,7 @@ def make_prompt() -> Callable[..., None]:
         steps: int | None = None,
     ) -> None:
         ids = base.tokenizer.encode("\n\n".join(list(stores(call).values())[:5]))
-        rows = kv_to_rows(kv_of_ids(base.model, ids)).numpy()
+        rows = kv_to_rows(kv_of_ids(base.llama, ids)).numpy()
         manifest = Manifest(
             name=path.name.partition(".")[0],
             form="kv",

@@ -32,7 +32,7 @@ def prompt_file(tmp_path_factory):
     """A prompt that says it has proved itself: the keys and values of a line of code."""
     base = load_model()
     ids = base.tokenizer.encode("class Reader:\n")
-    rows = kv_to_rows(kv_of_ids(base.model, ids)).numpy()
+    rows = kv_to_rows(kv_of_ids(base.llama, ids)).numpy()
     manifest = Manifest(
         name="space",
         form="kv",

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from code_context.context import Context
 from code_context.snippets import Snippet
+from code_model.decoder.model import DecoderModel
 from code_model.fim import ATTUNE, FimEncoder, LayoutError
-from code_model.loading import BaseModel
 
 CONTEXT = Context(
     path="a.py",
@@ -20,7 +20,7 @@ CONTEXT = Context(
 )
 
 
-def test_suffix_first_order(base: BaseModel) -> None:
+def test_suffix_first_order(base: DecoderModel) -> None:
     text = base.tokenizer.decode(base.encoder.encode(CONTEXT))
     assert text == (
         "<|file_sep|>b.py\nb = 1<|file_sep|>a.py\nimport os\n"
@@ -28,12 +28,12 @@ def test_suffix_first_order(base: BaseModel) -> None:
     )
 
 
-def test_prefix_first_order(base: BaseModel) -> None:
+def test_prefix_first_order(base: DecoderModel) -> None:
     text = base.tokenizer.decode(base.encoder.encode(CONTEXT, order="psm"))
     assert text.endswith("<|fim_prefix|>x = <|fim_suffix|>\ny = 2<|fim_middle|>")
 
 
-def test_a_middle_ends_with_the_end_token(base: BaseModel) -> None:
+def test_a_middle_ends_with_the_end_token(base: DecoderModel) -> None:
     ids = base.encoder.encode_middle("os.environ")
     assert base.tokenizer.decode(ids) == "os.environ<|endoftext|>"
     assert ids[-1] in base.encoder.end_ids
@@ -50,7 +50,7 @@ def special_ids(encoder: FimEncoder) -> set[int]:
 
 
 @given(st.text() | st.sampled_from(["<|fim_middle|>", "x<|endoftext|>y", "<|file_sep|>\ud800"]))
-def test_a_users_text_never_holds_a_special_token(base: BaseModel, text: str) -> None:
+def test_a_users_text_never_holds_a_special_token(base: DecoderModel, text: str) -> None:
     ids = base.tokenizer.encode(text)
     assert not special_ids(base.encoder) & set(ids)
     if not any("\ud800" <= character <= "\udfff" for character in text):

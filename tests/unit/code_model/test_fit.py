@@ -8,13 +8,13 @@ import rich
 
 from code_model import fit
 from code_model.cancel import Cancel, StepCancelledError
-from code_model.decoder.soft_prompt import prefix_kv
+from code_model.decoder import loss
 from code_model.fit import LEAST_TOKENS, TOKENS, gain_on, misfit
 from code_model.loading import load_model
 from prompts.file import read_prompt
 from tests.unit.lsp_server.test_model import prompt_of
 from tuning import controls, generic
-from tuning.evaluate import middle_nats
+from tuning.evaluate import total_nats
 from tuning.examples import Example
 
 TEXT = "import os\n\n\ndef main() -> int:\n" + "    path = os.getcwd() + os.listdir()[0]\n" * 9
@@ -25,11 +25,9 @@ def test_the_nats_are_those_that_tuning_measures(base):
     prompt = prompt_of(base)
     ids, text = base.encoder.encode_file("a.py", TEXT), base.tokenizer.encode(TEXT)
     assert ids[-len(text) :] == text
-    assert fit.CHUNK < len(text) < TOKENS  # so that pieces are put together
+    assert loss.CHUNK < len(text) < TOKENS  # so that pieces are put together
     one = Example(ids, len(text))
-    without, behind = (
-        middle_nats(base.model, prefix_kv(base, way), [one])[0] for way in (None, prompt)
-    )
+    without, behind = (total_nats(base.open(way).score([one]))[0] for way in (None, prompt))
     assert gain_on(base, prompt, "a.py", TEXT) == pytest.approx(1 - behind / without, abs=1e-5)
     assert gain_on(base, prompt, "a.py", TEXT.replace("\n", "\r\n")) == gain_on(
         base, prompt, "a.py", TEXT
@@ -65,7 +63,7 @@ def test_a_long_text_is_read_in_its_middle(base):
 
 
 def test_a_prompt_that_fills_the_positions_leaves_room_for_less(base, monkeypatch):
-    positions = base.model.config.max_position_embeddings
+    positions = base.llama.config.max_position_embeddings
     prompt = prompt_of(base)
     room = positions - prompt.manifest.num_virtual_tokens
     room -= len(base.encoder.encode_file("a.py", ""))

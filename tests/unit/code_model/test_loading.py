@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from code_model.loading import MODEL_VARIABLE, ModelLoadError, load_model
+from code_model.language_model import ModelLoadError
+from code_model.loading import MODEL_VARIABLE, load_model
 
 
 def edit(file: Path, change: Callable[[dict[str, object]], object]) -> None:

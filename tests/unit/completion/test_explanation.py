@@ -6,8 +6,7 @@ from code_context.context import ContextConfig
 from code_context.index import RepositoryIndex
 from code_context.retrieval import Retriever
 from code_context.syntax import parse
-from code_model.decoder.session import Engine
-from code_model.loading import BaseModel
+from code_model.decoder.model import DecoderModel
 from completion.explanation import explain
 from completion.pipeline import complete, model_input
 
@@ -23,8 +22,8 @@ def repository() -> Retriever:
     return Retriever(index)
 
 
-def test_the_pieces_are_servings_input(base: BaseModel, repository: Retriever) -> None:
-    engine = Engine(base)
+def test_the_pieces_are_servings_input(base: DecoderModel, repository: Retriever) -> None:
+    engine = base.open()
     found = explain(engine, TEXT, "a.py", OFFSET, repository=repository)
     ids = [token for piece in found.pieces for token in piece.ids]
     served = model_input(
@@ -36,12 +35,12 @@ def test_the_pieces_are_servings_input(base: BaseModel, repository: Retriever) -
     assert [piece.source for piece in found.pieces][-3:] == ["suffix", "prefix", "middle"]
     assert found.pieces[0].path == "store.py"
     assert found.completion.text == complete(
-        Engine(base), TEXT, "a.py", OFFSET, repository=repository
+        base.open(), TEXT, "a.py", OFFSET, repository=repository
     ).text  # fmt: skip
 
 
-def test_what_is_missing_is_said(base: BaseModel, repository: Retriever) -> None:
-    engine = Engine(base)
+def test_what_is_missing_is_said(base: DecoderModel, repository: Retriever) -> None:
+    engine = base.open()
     assert explain(engine, TEXT, "a.py", OFFSET, repository=repository).notes == (
         "1 file is left out: may hold a secret.",
     )
@@ -56,25 +55,25 @@ def test_what_is_missing_is_said(base: BaseModel, repository: Retriever) -> None
     assert notes[1] == "Other files never see this one (too large)."
 
 
-def test_silence_has_its_reason_and_the_pieces_are_there_all_the_same(base: BaseModel) -> None:
-    found = explain(Engine(base), "x = 'in a string'", "a.py", 9)
+def test_silence_has_its_reason_and_the_pieces_are_there_all_the_same(base: DecoderModel) -> None:
+    found = explain(base.open(), "x = 'in a string'", "a.py", 9)
     assert (found.kind, found.reason, found.tokens) == ("none", "in_string", ())
     assert [piece.source for piece in found.pieces] == ["header", "suffix", "prefix", "middle"]
 
 
-def test_one_more_letter_costs_few_tokens(base: BaseModel, repository: Retriever) -> None:
-    found = explain(Engine(base), TEXT, "a.py", OFFSET, repository=repository)
+def test_one_more_letter_costs_few_tokens(base: DecoderModel, repository: Retriever) -> None:
+    found = explain(base.open(), TEXT, "a.py", OFFSET, repository=repository)
     assert 1 <= found.next_letter <= 8
     assert all(0 <= token.probability <= 1 for token in found.tokens)
 
 
-def test_left_out_candidates_have_a_reason(base: BaseModel) -> None:
+def test_left_out_candidates_have_a_reason(base: DecoderModel) -> None:
     index = RepositoryIndex()
     for n in range(40):
         index.put(
             f"store_{n}.py", f"def use_store_{n}(store):\n    return store.add_row({n})\n" * 4
         )
     text = "def add(store):\n    store.add_row(1)\n    x = \n"
-    found = explain(Engine(base), text, "a.py", text.index("x = ") + 4, repository=Retriever(index))
+    found = explain(base.open(), text, "a.py", text.index("x = ") + 4, repository=Retriever(index))
     assert found.left_out
     assert {one.reason for one in found.left_out} <= {"no room", "shown already"}

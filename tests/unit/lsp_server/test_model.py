@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from code_model.decoder.session import Engine
 from code_model.decoder.soft_prompt import kv_of_ids, kv_to_rows
 from code_model.loading import MODEL_VARIABLE, load_model
 from completion import prompt_fit as fitting
@@ -32,7 +31,7 @@ WITHOUT = 'Ready without a prompt: there is none yet; run "attune tune" in this 
 def prompt_of(base, text: str = "class Reader:\n", **manifest) -> PromptFile:
     """The keys and values of `text` as a prompt file."""
     ids = base.tokenizer.encode(text)
-    rows = kv_to_rows(kv_of_ids(base.model, ids)).numpy()
+    rows = kv_to_rows(kv_of_ids(base.llama, ids)).numpy()
     described = Manifest(
         name="space", form="kv", num_virtual_tokens=len(ids), model=base.identity,
         attune_version="0.1.0", measured=PROVEN,
@@ -61,7 +60,7 @@ def answer(model: AttunedModel) -> str:
 
 
 def expected(base, prompt: PromptFile | None) -> str:
-    return complete(Engine(base, prompt), TEXT, "a.txt", len(TEXT)).text
+    return complete(base.open(prompt), TEXT, "a.txt", len(TEXT)).text
 
 
 def test_without_a_prompt(base, tmp_path, told):
@@ -157,7 +156,7 @@ def test_each_document_is_served_by_its_route(base, tmp_path, default, told):
     model = AttunedModel(base, None, tmp_path, told.append)
     for folder, prompt in (("one", one), ("two", two), ("one", one), ("three", None)):
         request = CompletionRequest(TEXT, f"{folder}/a.py", len(TEXT))
-        text = complete(Engine(base, prompt), TEXT, request.path, len(TEXT)).text
+        text = complete(base.open(prompt), TEXT, request.path, len(TEXT)).text
         assert model.complete(request, Computation()).text == text
     names = [status.message.partition(" (")[0] for status in told]
     ready = "Ready with prompt "

@@ -12,7 +12,8 @@ import torch
 from transformers import AutoTokenizer, LlamaForCausalLM
 
 from code_model.fim import ATTUNE, FimEncoder
-from code_model.loading import ModelLoadError, load_model, weights_hash
+from code_model.language_model import ModelLoadError
+from code_model.loading import load_model
 from code_model.tokenizer import Tokenizer
 from pretraining import checkpoint, tokenizer, train
 from pretraining.corpus import Document
@@ -153,8 +154,8 @@ def test_a_new_run_begins_with_another_models_weights(folder: Path, config: dict
     export = folder / "run" / "export"
     config["training"]["minutes"] = 0.0  # not one step: what is exported is what it began with
     train.train(folder, config, "second", start=export)
-    assert weights_hash(load_model(folder / "second" / "export").model) == weights_hash(
-        load_model(export).model
+    assert load_model(folder / "second" / "export").weights_hash() == (
+        load_model(export).weights_hash()
     )
     config["model"]["hidden_size"] = 64
     with pytest.raises(ModelLoadError, match="shape"):

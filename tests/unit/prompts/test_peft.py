@@ -9,8 +9,8 @@ import pytest
 import safetensors.numpy
 import torch
 
+from code_model.decoder.model import DecoderModel
 from code_model.decoder.soft_prompt import kv_of_ids, kv_to_rows, prefix_kv
-from code_model.loading import BaseModel
 from prompts.errors import (
     CorruptPrompt,
     IncompatiblePrompt,
@@ -26,12 +26,12 @@ N_TOKENS = 6
 IDS = list(range(20, 45))
 
 
-def prompt_of(base: BaseModel, form: Any) -> PromptFile:
+def prompt_of(base: DecoderModel, form: Any) -> PromptFile:
     """Six tokens' keys and values or embeddings, moved a little, as tuning would."""
     if form != "embedding":
-        rows = kv_to_rows(kv_of_ids(base.model, range(30, 30 + N_TOKENS)))
+        rows = kv_to_rows(kv_of_ids(base.llama, range(30, 30 + N_TOKENS)))
     else:
-        rows = base.model.model.embed_tokens(torch.arange(30, 30 + N_TOKENS))
+        rows = base.llama.model.embed_tokens(torch.arange(30, 30 + N_TOKENS))
     moved = rows + 0.1 * torch.randn(rows.shape, generator=torch.Generator().manual_seed(1))
     manifest = Manifest(
         name="p", form=form, num_virtual_tokens=N_TOKENS, model=base.identity, attune_version="0.1"
@@ -39,10 +39,10 @@ def prompt_of(base: BaseModel, form: Any) -> PromptFile:
     return PromptFile(manifest, np.ascontiguousarray(moved.detach().numpy(), dtype=np.float32))
 
 
-def own_logits(base: BaseModel, prompt: PromptFile) -> torch.Tensor:
+def own_logits(base: DecoderModel, prompt: PromptFile) -> torch.Tensor:
     with torch.no_grad():
-        hidden = base.model(torch.tensor([IDS]), prefix_kv(base, prompt))
-        return base.model.logits(hidden)[0]
+        hidden = base.llama(torch.tensor([IDS]), prefix_kv(base, prompt))
+        return base.llama.logits(hidden)[0]
 
 
 def peft_logits(model: Any) -> torch.Tensor:
@@ -61,7 +61,7 @@ def reference(folder: Path) -> Any:
 @pytest.mark.filterwarnings("ignore::FutureWarning")  # PEFT's own calls into transformers
 @pytest.mark.parametrize("method", METHODS)
 def test_peft_loads_the_export(
-    base: BaseModel, tiny_model: Path, tmp_path: Path, method: str
+    base: DecoderModel, tiny_model: Path, tmp_path: Path, method: str
 ) -> None:
     import peft
 
@@ -76,7 +76,7 @@ def test_peft_loads_the_export(
 @pytest.mark.filterwarnings("ignore::FutureWarning")
 @pytest.mark.parametrize("method", METHODS)
 def test_what_peft_saved_is_imported(
-    base: BaseModel, tiny_model: Path, tmp_path: Path, method: str
+    base: DecoderModel, tiny_model: Path, tmp_path: Path, method: str
 ) -> None:
     import peft
 
@@ -193,7 +193,7 @@ def test_export_refuses(
 
 
 def test_virtual_tokens_without_positions_have_no_place_in_peft(
-    base: BaseModel, tmp_path: Path
+    base: DecoderModel, tmp_path: Path
 ) -> None:
     prompt = prompt_of(base, "kv-nope")
     with pytest.raises(PromptWriteError, match=r"kv-nope.*--form kv or --form embedding"):

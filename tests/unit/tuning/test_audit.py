@@ -6,12 +6,11 @@ import math
 import numpy as np
 import pytest
 
-from code_model.decoder.soft_prompt import kv_of_ids, kv_to_rows, prefix_kv
-from code_model.loading import BaseModel
+from code_model.decoder.model import DecoderModel
+from code_model.decoder.soft_prompt import kv_of_ids, kv_to_rows
 from prompts.file import PromptFile
 from prompts.manifest import Manifest
 from tests.conftest import TEXT
-from tuning import audit as audit_module
 from tuning.audit import Audit, Carried, Said, audit, carried_text, what_is_carried, what_is_said
 from tuning.canaries import (
     ALTERNATIVES,
@@ -28,12 +27,12 @@ FILES = [SourceFile(f"file_{n}.py", TEXT.replace("Reader", f"Reader{n}")) for n 
 NOTHING = CanaryScores((1.0,) * 8, (1.0,) * 8)
 
 
-def prompt_of(base: BaseModel, text: str, form: str, **recipe: object) -> PromptFile:
+def prompt_of(base: DecoderModel, text: str, form: str, **recipe: object) -> PromptFile:
     ids = base.tokenizer.encode(text)[:100]
     if form == "kv":
-        rows = kv_to_rows(kv_of_ids(base.model, ids))
+        rows = kv_to_rows(kv_of_ids(base.llama, ids))
     else:
-        rows = base.model.model.embed_tokens.weight[ids]
+        rows = base.llama.model.embed_tokens.weight[ids]
     noise = np.random.default_rng(0).normal(size=rows.shape)
     manifest = Manifest(
         name="p", form=form, num_virtual_tokens=len(ids), model=base.identity, recipe=recipe,
@@ -44,7 +43,7 @@ def prompt_of(base: BaseModel, text: str, form: str, **recipe: object) -> Prompt
 
 
 @pytest.mark.parametrize("form", ["kv", "embedding"])
-def test_the_rows_of_a_prompt_are_read_as_text(base: BaseModel, form: str) -> None:
+def test_the_rows_of_a_prompt_are_read_as_text(base: DecoderModel, form: str) -> None:
     """Rows that began as code are code to whoever has the file, also after tuning moved them."""
     text = f'import os\nKEY = "{KEY}"\nclass Reader3:\n    def __init__(self, path: Path)'
     prompt = prompt_of(base, text, form)
@@ -59,11 +58,11 @@ def test_the_rows_of_a_prompt_are_read_as_text(base: BaseModel, form: str) -> No
 
 
 class Parrot:
-    """An engine that says a given text with a prompt, and nothing without."""
+    """A session that generates a given text with a prompt, and nothing without."""
 
     says = ""
 
-    def __init__(self, base: BaseModel, prompt: PromptFile | None = None) -> None:
+    def __init__(self, prompt: PromptFile | None) -> None:
         self.text = "" if prompt is None else self.says
 
     def generate(self, ids: list[int], *, max_new_tokens: int) -> "Parrot":
@@ -80,9 +79,10 @@ class Parrot:
     ],
 )
 def test_what_only_the_prompt_says_is_found(
-    base: BaseModel, monkeypatch: pytest.MonkeyPatch, says: str, more: bool, secret: str | None
+    base: DecoderModel, monkeypatch: pytest.MonkeyPatch, says: str, more: bool, secret: str | None
 ) -> None:
-    monkeypatch.setattr(audit_module, "Engine", type("Said", (Parrot,), {"says": says}))
+    monkeypatch.setattr(Parrot, "says", says)
+    monkeypatch.setattr(DecoderModel, "open", Parrot)
     files = [SourceFile("a.py", TEXT)]
     said = what_is_said(base, files, prompt_of(base, "x = 1", "kv"), lambda share: None)
     assert (said.more, said.secret) == (more, secret)
@@ -101,10 +101,10 @@ def test_canaries_are_planted_once_each() -> None:
     assert plant(FILES, seed=2)[1] != canaries
 
 
-def test_exposure_of_what_was_not_planted_is_chance(base: BaseModel) -> None:
+def test_exposure_of_what_was_not_planted_is_chance(base: DecoderModel) -> None:
     """The p-value is not small for texts that nothing was tuned on."""
     _, canaries = plant(FILES, seed=1)
-    exposures = exposed(base, prefix_kv(base, None), canaries, seed=1)
+    exposures = exposed(base, base.bare_prefix(), canaries, seed=1)
     assert all(0 <= bits <= math.log2(ALTERNATIVES + 1) for bits in exposures)
     assert not CanaryScores(exposures, exposures).learnt
     assert CanaryScores((7.0,) * 8, exposures).learnt
@@ -112,7 +112,7 @@ def test_exposure_of_what_was_not_planted_is_chance(base: BaseModel) -> None:
 
 
 @pytest.mark.slow
-def test_a_secret_that_is_learnt_by_heart_is_noticed(base: BaseModel) -> None:
+def test_a_secret_that_is_learnt_by_heart_is_noticed(base: DecoderModel) -> None:
     """A recipe that sees nothing but one canary learns it, and the exposure says so."""
     canary = Canary("a.py", 'TOKEN = "', "q7x0k2m9v4b1n8z3")
     files = [SourceFile("a.py", f'{canary.before}{canary.secret}"\n' * 12)]
@@ -120,7 +120,7 @@ def test_a_secret_that_is_learnt_by_heart_is_noticed(base: BaseModel) -> None:
     prefix = tuned_on(base, files, dataclasses.replace(manifest, num_virtual_tokens=32), _ignore)
     exposures = exposed(base, prefix, [canary], seed=1)
     assert CanaryScores(exposures, exposures).learnt
-    without = exposed(base, prefix_kv(base, None), [canary], seed=1)
+    without = exposed(base, base.bare_prefix(), [canary], seed=1)
     assert not CanaryScores(without, without).learnt
 
 
@@ -129,7 +129,7 @@ def _ignore(*_: object) -> None:
 
 
 @pytest.mark.slow
-def test_the_whole_audit(base: BaseModel) -> None:
+def test_the_whole_audit(base: DecoderModel) -> None:
     """With a recipe of few steps; strangers' recipes are bounded, not believed."""
     prompt = prompt_of(base, "x = 1\n" * 40, "kv", steps=3, learning_rate="much", seed=-1)
     read = Corpus(None, tuple(FILES))  # type: ignore[arg-type]

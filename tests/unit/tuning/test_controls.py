@@ -5,21 +5,21 @@ from pathlib import Path
 
 import pytest
 
-from code_model.loading import BaseModel, load_model
+from code_model.decoder.model import DecoderModel
+from code_model.loading import load_model
 from prompts.file import PromptFile, write_prompt
 from prompts.manifest import Manifest
 from tuning import controls
 from tuning.controls import GENERIC_NAME, control_ways, shipped
-from tuning.prefix import initial_prefix
 
 
 @pytest.fixture
-def prompt(base: BaseModel) -> PromptFile:
-    prefix = initial_prefix(base, "kv", list(range(16)))
+def prompt(base: DecoderModel) -> PromptFile:
+    embeddings = base.prompt_embeddings_of(list(range(16)), "kv")
     manifest = Manifest(
         name="mine", form="kv", num_virtual_tokens=16, model=base.identity, attune_version="0"
     )
-    return PromptFile(manifest, prefix.rows().detach().numpy())
+    return PromptFile(manifest, embeddings.numpy())
 
 
 def test_the_default_model_has_its_controls() -> None:
@@ -30,7 +30,7 @@ def test_the_default_model_has_its_controls() -> None:
 
 
 def test_a_repository_is_not_its_own_control(
-    base: BaseModel, prompt: PromptFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    base: DecoderModel, prompt: PromptFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(controls, "FOLDER", tmp_path)
     for name in ("one", "two", GENERIC_NAME):
@@ -45,5 +45,5 @@ def test_a_repository_is_not_its_own_control(
     }
 
 
-def test_another_model_has_none(base: BaseModel) -> None:
+def test_another_model_has_none(base: DecoderModel) -> None:
     assert shipped(base.identity) == ()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from code_model.loading import BaseModel
+from code_model.decoder.model import DecoderModel
 from prompts.errors import IncompatiblePrompt
 from prompts.file import read_prompt
 from tests.unit.tuning.test_tune import CONFIG, quiet
@@ -16,7 +16,7 @@ from tuning.evaluate import Gain
 from tuning.tune import tune
 
 
-def tuned(base: BaseModel, root: Path):
+def tuned(base: DecoderModel, root: Path):
     written = tune(base, collect(root), None, CONFIG, quiet).written
     assert written is not None
     return read_prompt(written)
@@ -26,7 +26,7 @@ def silent(share: float) -> None:
     """Nobody watches."""
 
 
-def test_drift_is_measured_on_changed_lines(base: BaseModel, git_repository: Path) -> None:
+def test_drift_is_measured_on_changed_lines(base: DecoderModel, git_repository: Path) -> None:
     prompt = tuned(base, git_repository)
     still = drift_of(base, collect(git_repository), prompt, silent)
     assert (still.changed_files, still.gain) == (0, None)
@@ -42,7 +42,7 @@ def test_drift_is_measured_on_changed_lines(base: BaseModel, git_repository: Pat
     assert drift.to_json()["gain"] == round(drift.gain.mean, 5)
 
 
-def test_what_cannot_be_measured_is_said(base: BaseModel, git_repository: Path) -> None:
+def test_what_cannot_be_measured_is_said(base: DecoderModel, git_repository: Path) -> None:
     prompt = tuned(base, git_repository)
     read = collect(git_repository)
     for commit, sentence in ((None, "outside of git"), ("0" * 40, "is not known")):

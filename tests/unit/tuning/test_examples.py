@@ -4,7 +4,7 @@ import pytest
 
 from code_context.context import ContextConfig
 from code_context.syntax import parse
-from code_model.loading import BaseModel
+from code_model.decoder.model import DecoderModel
 from completion.pipeline import model_input
 from tests.unit.tuning.conftest import FILE
 from tuning.config import TuningConfig
@@ -25,7 +25,7 @@ PAIRS = [SourceFile(f"package/{n}.py", FILE.format(n=n // 2)) for n in range(10)
 WIDE = 1500  # room for whole chunks of other files
 
 
-def test_an_example_is_servings_input_and_the_middle(base: BaseModel) -> None:
+def test_an_example_is_servings_input_and_the_middle(base: DecoderModel) -> None:
     for one in held_out_holes(base, FILES, config=ContextConfig(), room=ROOM, count=12, seed=1):
         text = without_middle(one.file, one.hole)
         served = model_input(
@@ -41,7 +41,7 @@ def test_an_example_is_servings_input_and_the_middle(base: BaseModel) -> None:
         assert len(one.example.ids) <= ROOM
 
 
-def test_the_hidden_middle_is_not_in_the_context(base: BaseModel) -> None:
+def test_the_hidden_middle_is_not_in_the_context(base: DecoderModel) -> None:
     file = SourceFile("a.py", "first = 1\nhidden_value = 4242\nlast = 3\n")
     hole = next(
         one.hole
@@ -55,12 +55,12 @@ def test_the_hidden_middle_is_not_in_the_context(base: BaseModel) -> None:
     assert "last = 3" in context
 
 
-def examples(base: BaseModel, **options) -> TrainingExamples:
+def examples(base: DecoderModel, **options) -> TrainingExamples:
     config = TuningConfig(causal_fraction=0.3, **options)
     return TrainingExamples(base, FILES, config=config, room=ROOM, changed=["package/2.py"])
 
 
-def test_training_examples_are_repeatable_and_fit(base: BaseModel) -> None:
+def test_training_examples_are_repeatable_and_fit(base: DecoderModel) -> None:
     def drawn(seed: int) -> list[list[int]]:
         stream = examples(base, seed=seed)
         return [stream[number].ids for number in range(30)]
@@ -74,13 +74,13 @@ def test_training_examples_are_repeatable_and_fit(base: BaseModel) -> None:
     assert not all(fim)
 
 
-def test_half_of_the_examples_dwell_on_what_changed(base: BaseModel) -> None:
+def test_half_of_the_examples_dwell_on_what_changed(base: DecoderModel) -> None:
     texts = [base.tokenizer.decode(examples(base)[number].ids) for number in range(200)]
     share = sum("package/2.py" in text for text in texts) / len(texts)
     assert 0.4 < share < 0.6
 
 
-def test_docstrings_are_hidden_for_their_task(base: BaseModel) -> None:
+def test_docstrings_are_hidden_for_their_task(base: DecoderModel) -> None:
     text = (
         '"""About a module."""\n\n\ndef run(a):\n    """Run it once."""\n'
         "    return 'no docstring'\n"
@@ -98,7 +98,7 @@ def test_docstrings_are_hidden_for_their_task(base: BaseModel) -> None:
     assert hidden == {"About a module.", "Run it once."}
 
 
-def test_holes_begin_in_the_newest_lines(base: BaseModel) -> None:
+def test_holes_begin_in_the_newest_lines(base: DecoderModel) -> None:
     found = held_out_holes(
         base,
         FILES,
@@ -115,13 +115,13 @@ def test_holes_begin_in_the_newest_lines(base: BaseModel) -> None:
 
 
 @pytest.mark.parametrize("count", [3, 30])
-def test_held_out_holes_cover_every_file(base: BaseModel, count: int) -> None:
+def test_held_out_holes_cover_every_file(base: DecoderModel, count: int) -> None:
     found = held_out_holes(base, FILES, config=ContextConfig(), room=ROOM, count=count, seed=1)
     assert {one.file.path for one in found} == {file.path for file in FILES}
     assert all(one.size > 0 for one in found)
 
 
-def test_retrieved_code_comes_on_top_of_what_the_file_says(base: BaseModel) -> None:
+def test_retrieved_code_comes_on_top_of_what_the_file_says(base: DecoderModel) -> None:
     """The same middle behind the same tail; what is retrieved is never the file itself."""
     others = indexed(PAIRS)
     found = held_out_holes(
@@ -139,7 +139,7 @@ def test_retrieved_code_comes_on_top_of_what_the_file_says(base: BaseModel) -> N
     assert longer > len(found) / 2
 
 
-def test_a_share_of_the_holes_has_retrieved_code_in_front(base: BaseModel) -> None:
+def test_a_share_of_the_holes_has_retrieved_code_in_front(base: DecoderModel) -> None:
     def drawn(share: float) -> list[int]:
         config = TuningConfig(causal_fraction=0.0, retrieved=share)
         stream = TrainingExamples(base, PAIRS, config=config, room=WIDE, others=indexed(PAIRS))

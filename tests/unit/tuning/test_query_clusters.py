@@ -2,20 +2,23 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from code_model.decoder.llama import Attention, PrefixKV, unrotate
-from code_model.decoder.soft_prompt import kv_of_ids
-from code_model.loading import BaseModel, load_model
+from code_model.decoder.llama import Attention, unrotate
+from code_model.decoder.model import DecoderModel
+from code_model.loading import load_model
+from prompts.form import Form
 from tuning.config import TuningConfig
 from tuning.corpus import collect
-from tuning.evaluate import middle_nats
+from tuning.evaluate import total_nats
 from tuning.examples import Example
 from tuning.job import new_job, start_of
-from tuning.prefix import VALUE_STEPS, KVPrefix
 from tuning.query_clusters import MASS, clustered
+from tuning.soft_prompt import VALUE_STEPS, SoftPrompt
 
 VIRTUAL = 12
 
@@ -25,42 +28,43 @@ def ignored(share: float) -> None:
 
 
 @pytest.fixture(scope="module")
-def text(base: BaseModel) -> Tensor:
-    return kv_of_ids(base.model, list(range(5, 5 + VIRTUAL)))
+def text(base: DecoderModel) -> Tensor:
+    return base.prompt_embeddings_of(list(range(5, 5 + VIRTUAL)), "kv")
 
 
 @pytest.fixture(scope="module")
-def documents(base: BaseModel) -> list[list[int]]:
+def documents(base: DecoderModel) -> list[list[int]]:
     generator = torch.Generator().manual_seed(3)
-    size = base.model.config.vocab_size
+    size = base.llama.config.vocab_size
     return [torch.randint(size, (40,), generator=generator).tolist() for _ in range(6)]
 
 
-@pytest.mark.parametrize("positions", [False, True])
+@pytest.mark.parametrize("form", ["kv-nope", "kv"])
 def test_the_first_token_stays_and_with_positions_the_first_layer(
-    base: BaseModel, text: Tensor, documents: list[list[int]], positions: bool
+    base: DecoderModel, text: Tensor, documents: list[list[int]], form: Form
 ) -> None:
     before, shares = text.clone(), list[float]()
-    found = clustered(
-        base.model, text, documents, seed=1, progress=shares.append, positions=positions
-    )
+    clusters = clustered(base, text, documents, form, seed=1, progress=shares.append)
     assert shares == sorted(shares)
     assert shares[-1] == 1.0
     assert text.equal(before)
-    assert found.shape == text.shape
-    assert found[:, :, :, 0].equal(text[:, :, :, 0])
-    stays = torch.isclose(found[..., 1:, :], text[..., 1:, :]).all(dim=-1)
-    assert stays[0].all() == positions
-    assert not stays[int(positions) :].any()
-    assert found.isfinite().all()
+    assert clusters.shape == text.shape
+    assert clusters[0].equal(text[0])
+    layers = base.identity.num_layers
+    same = torch.isclose(clusters[1:], text[1:]).view(VIRTUAL - 1, layers, 2, 2, -1).all(dim=-1)
+    assert same[:, 0].all() == (form == "kv")
+    assert not same[:, int(form == "kv") :].any()
+    assert clusters.isfinite().all()
 
 
 def test_the_same_seed_finds_the_same(
-    base: BaseModel, text: Tensor, documents: list[list[int]]
+    base: DecoderModel, text: Tensor, documents: list[list[int]]
 ) -> None:
-    found = clustered(base.model, text, documents, seed=1, progress=ignored)
-    assert clustered(base.model, text, documents, seed=1, progress=ignored).equal(found)
-    assert not clustered(base.model, text, documents, seed=2, progress=ignored).equal(found)
+    first, again, other = (
+        clustered(base, text, documents, "kv-nope", seed, ignored) for seed in (1, 1, 2)
+    )
+    assert again.equal(first)
+    assert not other.equal(first)
 
 
 def test_the_virtual_tokens_of_a_head_get_their_share_of_attention() -> None:
@@ -69,15 +73,16 @@ def test_the_virtual_tokens_of_a_head_get_their_share_of_attention() -> None:
     base = load_model()
     ids = base.tokenizer.encode(Path(__file__).read_text())
     documents = [ids[start : start + 200] for start in range(0, len(ids), 200)]
-    text = kv_of_ids(base.model, ids[:VIRTUAL])
-    found = clustered(base.model, text, documents, seed=1, progress=ignored)
+    text = base.prompt_embeddings_of(ids[:VIRTUAL], "kv-nope")
+    clusters = clustered(base, text, documents, "kv-nope", seed=1, progress=ignored)
+    found = base.prefix_of(clusters, "kv-nope").kv
     shares = []
     # without the first layer's virtual tokens, which the queries were asked without
     alone = found[0, :, :, :1]
 
     for ids in documents:
         places = torch.arange(len(ids)) + 1
-        turn = base.model.cos[places], base.model.sin[places]
+        turn = base.llama.cos[places], base.llama.sin[places]
         layer = 0
 
         def attend(
@@ -102,8 +107,8 @@ def test_the_virtual_tokens_of_a_head_get_their_share_of_attention() -> None:
                 shares.append(weights[0, :, :, : VIRTUAL - 1].sum(-1))
             return attention.attend_behind(front, q, k, v, unrotated)
 
-        x = base.model.model.embed_tokens(torch.tensor(ids))[None]
-        for block in list(base.model.blocks)[:2]:
+        x = base.llama.model.embed_tokens(torch.tensor(ids))[None]
+        for block in list(base.llama.blocks)[:2]:
             x = block(x, *turn, attend)
     by_head = torch.cat(shares, dim=1)
     by_kv_head = by_head.reshape(found.shape[2], -1).mean(1)
@@ -111,32 +116,32 @@ def test_the_virtual_tokens_of_a_head_get_their_share_of_attention() -> None:
 
 
 def test_what_is_read_changes_little(
-    base: BaseModel, text: Tensor, documents: list[list[int]]
+    base: DecoderModel, text: Tensor, documents: list[list[int]]
 ) -> None:
     """Values are what attention gives these queries anyway: less moves than behind real code."""
     examples = [Example(ids, 20) for ids in documents]
-    none = middle_nats(base.model, PrefixKV(text[:, :, :, :1]), examples)
-    found = clustered(base.model, text, documents, seed=1, progress=ignored)
-    moved = [
-        abs(middle_nats(base.model, one, examples) - none).mean()
-        for one in (PrefixKV(found, positions=False), PrefixKV(text))
-    ]
-    assert moved[0] < moved[1]
+
+    def nats(embeddings: Tensor, form: Form) -> NDArray[np.float64]:
+        return total_nats(base.score(base.prefix_of(embeddings, form), examples))
+
+    none = nats(text[:1], "kv")
+    clusters = clustered(base, text, documents, "kv-nope", seed=1, progress=ignored)
+    assert abs(nats(clusters, "kv-nope") - none).mean() < abs(nats(text, "kv") - none).mean()
 
 
-def test_fewer_queries_than_virtual_tokens(base: BaseModel, text: Tensor) -> None:
-    found = clustered(base.model, text, [[7, 8, 9]], seed=1, progress=ignored)
-    assert found.isfinite().all()
+def test_fewer_queries_than_virtual_tokens(base: DecoderModel, text: Tensor) -> None:
+    clusters = clustered(base, text, [[7, 8, 9]], "kv-nope", seed=1, progress=ignored)
+    assert clusters.isfinite().all()
 
 
 def test_only_a_first_tuning_takes_larger_steps_of_the_values(
-    base: BaseModel, git_repository: Path
+    base: DecoderModel, git_repository: Path
 ) -> None:
     """The values of a tuned prompt have grown: steps as large again would spoil a refresh."""
     job = new_job(base, collect(git_repository), TuningConfig(num_virtual_tokens=8, steps=1), None)
     first = start_of(job, ignored)
-    refreshed = KVPrefix(first.rows().detach())
-    layers = base.model.config.num_hidden_layers
+    refreshed = SoftPrompt(first.prompt_embeddings().detach(), first.form)
+    layers = base.llama.config.num_hidden_layers
     ratio = (first.scale / refreshed.scale).view(layers, 2, -1)
     torch.testing.assert_close(ratio[:, 0], torch.ones_like(ratio[:, 0]))
     torch.testing.assert_close(ratio[:, 1], torch.full_like(ratio[:, 1], VALUE_STEPS))

@@ -14,16 +14,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from code_context.holes import Hole
-from code_model.decoder.llama import Llama
+from code_model.decoder.model import DecoderModel
 from code_model.decoder.soft_prompt import kv_of_ids
-from code_model.loading import BaseModel, weights_hash
+from code_model.language_model import TunableModel
 from prompts.form import Form
 from tuning.checkpoint import unfinished_path
 from tuning.config import TuningConfig
 from tuning.corpus import SourceFile
-from tuning.evaluate import Gain, middle_nats, paired_gain
+from tuning.evaluate import Gain, paired_gain, total_nats
 from tuning.examples import Example, HeldOutHole
-from tuning.prefix import FORMS, initial_ids, initial_prefix
+from tuning.soft_prompt import SoftPrompt, initial_ids
 from tuning.train import LOOKS_SHARE, Resumable, Tuned, Validate, rate, train
 
 CONFIG = TuningConfig(
@@ -41,34 +41,38 @@ class Cycle:
         return EXAMPLES[number % len(EXAMPLES)]
 
 
-def gains_of(base: BaseModel, form: Form) -> Validate:
+def initial(base: DecoderModel, form: Form, ids: list[int] = START) -> SoftPrompt:
+    return SoftPrompt(base.prompt_embeddings_of(ids, form), form)
+
+
+def gains_of(base: DecoderModel, form: Form) -> Validate:
     def nats(rows: torch.Tensor) -> float:
         with torch.no_grad():
-            kv = FORMS[form](rows).kv(base.model)
-        return middle_nats(base.model, kv, EXAMPLES).sum()
+            prefix = base.prefix_of(rows, form)
+        return total_nats(base.score(prefix, EXAMPLES)).sum()
 
-    before = nats(initial_prefix(base, form, START).rows().detach())
+    before = nats(initial(base, form).start)
     return lambda rows, model: Gain(1 - nats(rows) / before, 0.0, 0.0)
 
 
 def tuned_on_examples(
-    base: BaseModel,
+    base: DecoderModel,
     config: TuningConfig = CONFIG,
     validate: Validate | None = None,
     report: Callable[[float, Tuned], None] = lambda share, tuned: None,
     resumable: Resumable | None = None,
 ) -> tuple[torch.Tensor, Tuned]:
-    prefix = initial_prefix(base, config.form, START)
-    start = prefix.rows().detach().clone()
+    prefix = initial(base, config.form)
+    start = prefix.start.clone()
     validate = validate or gains_of(base, config.form)
-    return start, train(base.model, prefix, Cycle(), validate, config, report, resumable=resumable)
+    return start, train(base, prefix, Cycle(), validate, config, report, resumable=resumable)
 
 
 @pytest.mark.parametrize("form", ["kv-nope", "kv", "embedding"])
-def test_the_prompt_learns_and_the_model_stays_frozen(base: BaseModel, form: Form) -> None:
-    before = weights_hash(base.model)
+def test_the_prompt_learns_and_the_model_stays_frozen(base: DecoderModel, form: Form) -> None:
+    before = base.weights_hash()
     start, tuned = tuned_on_examples(base, replace(CONFIG, form=form))
-    assert weights_hash(base.model) == before
+    assert base.weights_hash() == before
     assert tuned.taken.gain.mean > 0.1
     assert tuned.steps == 12
     assert [check.step for check in tuned.checks] == [0, 4, 8, 12]
@@ -77,54 +81,54 @@ def test_the_prompt_learns_and_the_model_stays_frozen(base: BaseModel, form: For
     assert not tuned.rows[1].equal(start[1])
 
 
-def test_the_same_seed_gives_the_same_bytes(base: BaseModel) -> None:
+def test_the_same_seed_gives_the_same_bytes(base: DecoderModel) -> None:
     assert tuned_on_examples(base)[1].rows.equal(tuned_on_examples(base)[1].rows)
 
 
-def test_what_is_measured_and_kept_is_part_of_the_mean_of_the_steps(base: BaseModel) -> None:
+def test_what_is_measured_and_kept_is_part_of_the_mean_of_the_steps(base: DecoderModel) -> None:
     """With an exponent of zero, every step counts the same."""
     config = replace(CONFIG, ema_power=0.0, wise_ft_alpha=0.5, n_evaluations=1)
-    prefix = initial_prefix(base, config.form, START)
+    prefix = initial(base, config.form)
     offsets: list[torch.Tensor] = []
     measured: list[torch.Tensor] = []
 
-    def validate(rows: torch.Tensor, model: Llama) -> Gain:
+    def validate(rows: torch.Tensor, model: TunableModel) -> Gain:
         measured.append(rows)
         return Gain(float(len(measured)), 0.0, 0.0)
 
     def report(share: float, tuned: Tuned) -> None:
         offsets.append(prefix.delta.detach().clone())
 
-    tuned = train(base.model, prefix, Cycle(), validate, config, report)
+    tuned = train(base, prefix, Cycle(), validate, config, report)
     half = prefix.start[1:] + prefix.scale * 0.5 * torch.stack(offsets).mean(dim=0)
     torch.testing.assert_close(measured[-1][1:], half.detach(), atol=1e-5, rtol=1e-4)
     assert tuned.rows.equal(measured[-1])
-    assert not tuned.rows.equal(prefix.rows()), "not the last offsets alone"
+    assert not tuned.rows.equal(prefix.prompt_embeddings()), "not the last offsets alone"
 
 
 def test_looks_are_behind_the_model_as_it_learns(
-    base: BaseModel, monkeypatch: pytest.MonkeyPatch
+    base: DecoderModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In bfloat16 where that is faster, and what they say is what float32 says, nearly."""
-    monkeypatch.setattr("tuning.train.bfloat16_wins", lambda: True)
+    monkeypatch.setattr(DecoderModel, "prefers_bfloat16", lambda self: True)
     seen = []
 
-    def validate(rows: torch.Tensor, model: Llama) -> Gain:
+    def validate(rows: torch.Tensor, model: TunableModel) -> Gain:
         with torch.no_grad():
-            kv = FORMS[CONFIG.form](rows).kv(base.model)
-        low, full = (middle_nats(one, kv, EXAMPLES) for one in (model, base.model))
+            prefix = base.prefix_of(rows, CONFIG.form)
+        low, full = (total_nats(each.score(prefix, EXAMPLES)) for each in (model, base))
         np.testing.assert_allclose(low, full, rtol=0.02)
-        seen.append(model.model.embed_tokens.weight.dtype)
+        seen.append(model.runtime.precision)
         return Gain(0.0, 0.0, 0.0)
 
     _, tuned = tuned_on_examples(base, CONFIG, validate)
     assert tuned.bfloat16
-    assert seen == [torch.bfloat16] * 4
+    assert seen == ["bfloat16"] * 4
 
 
 @pytest.mark.parametrize(("look_seconds", "looks"), [(0.5, 8), (12.0, 3)])
 def test_looks_take_a_small_share_of_the_minutes(
-    base: BaseModel, monkeypatch: pytest.MonkeyPatch, look_seconds: float, looks: int
+    base: DecoderModel, monkeypatch: pytest.MonkeyPatch, look_seconds: float, looks: int
 ) -> None:
     """By a clock that only examples (a second each) and looks move on."""
     now = 0.0
@@ -135,15 +139,15 @@ def test_looks_take_a_small_share_of_the_minutes(
             now += 1.0
             return super().__getitem__(number)
 
-    def validate(rows: torch.Tensor, model: Llama) -> Gain:
+    def validate(rows: torch.Tensor, model: TunableModel) -> Gain:
         nonlocal now
         now += look_seconds
         return Gain(now, 0.0, 0.0)
 
     monkeypatch.setattr("tuning.train.time", SimpleNamespace(monotonic=lambda: now))
     config = replace(CONFIG, steps=None, minutes=4.0, n_evaluations=8)
-    prefix = initial_prefix(base, config.form, START)
-    tuned = train(base.model, prefix, Slow(), validate, config, lambda share, tuned: None)
+    prefix = initial(base, config.form)
+    tuned = train(base, prefix, Slow(), validate, config, lambda share, tuned: None)
     assert len(tuned.checks) == 1 + looks
     assert tuned.checks[-1].fraction == 1.0
     assert tuned.checks[-1].step == tuned.steps
@@ -151,7 +155,7 @@ def test_looks_take_a_small_share_of_the_minutes(
     assert looks * look_seconds <= LOOKS_SHARE * 240.0 + look_seconds
 
 
-def test_decay_leads_back_to_the_start(base: BaseModel) -> None:
+def test_decay_leads_back_to_the_start(base: DecoderModel) -> None:
     def moved(decay: float) -> float:
         start, tuned = tuned_on_examples(
             base,
@@ -163,7 +167,7 @@ def test_decay_leads_back_to_the_start(base: BaseModel) -> None:
     assert moved(2.0) < 0.8 * moved(0.0)
 
 
-def test_ctrl_c_keeps_the_best_so_far(base: BaseModel) -> None:
+def test_ctrl_c_keeps_the_best_so_far(base: DecoderModel) -> None:
     gains = iter([0.0, 0.3, 0.1])
     stopped = replace(CONFIG, steps=9)
 
@@ -185,7 +189,7 @@ class Killed(Exception):
 @given(st.integers(1, 11))
 @settings(max_examples=6, deadline=None, suppress_health_check=FIXTURES)
 def test_a_killed_run_ends_at_the_same_bytes(
-    base: BaseModel, tmp_path_factory: pytest.TempPathFactory, step: int
+    base: DecoderModel, tmp_path_factory: pytest.TempPathFactory, step: int
 ) -> None:
     """Killed after any step, whatever was saved by then."""
     state = Resumable(tmp_path_factory.mktemp("run") / "p.unfinished.safetensors", "this run")
@@ -213,7 +217,7 @@ def test_runs_of_two_prompts_keep_their_states_apart() -> None:
     assert unfinished_path(one) != unfinished_path(other)
 
 
-def test_the_state_of_another_run_is_not_taken_up(base: BaseModel, tmp_path: Path) -> None:
+def test_the_state_of_another_run_is_not_taken_up(base: DecoderModel, tmp_path: Path) -> None:
     path = tmp_path / "p.unfinished.safetensors"
     tuned_on_examples(base, resumable=Resumable(path, "one"))
     seen: list[int] = []
@@ -230,13 +234,13 @@ def test_the_state_of_another_run_is_not_taken_up(base: BaseModel, tmp_path: Pat
     ("last", "taken"), [(0.31, 3), (0.29, 3), (0.25, 3), (0.23, 2), (0.0, 2), (-0.1, 2)]
 )
 def test_of_looks_within_a_standard_error_of_the_best_the_last_is_taken(
-    base: BaseModel, last: float, taken: int
+    base: DecoderModel, last: float, taken: int
 ) -> None:
     """0.3 with an interval of ± 0.1: a standard error is 0.051."""
     gains = iter([0.0, 0.1, 0.3, last])
     doubt = 0.1
 
-    def validate(rows: torch.Tensor, model: Llama) -> Gain:
+    def validate(rows: torch.Tensor, model: TunableModel) -> Gain:
         mean = next(gains)
         return Gain(mean, mean - doubt, mean + doubt)
 
@@ -244,13 +248,13 @@ def test_of_looks_within_a_standard_error_of_the_best_the_last_is_taken(
     assert tuned.checks.index(tuned.taken) == taken
 
 
-def test_a_look_no_better_than_the_start_is_not_taken_for_its_doubt(base: BaseModel) -> None:
+def test_a_look_no_better_than_the_start_is_not_taken_for_its_doubt(base: DecoderModel) -> None:
     gains = itertools.chain([0.05], itertools.repeat(0.04))
     start, tuned = tuned_on_examples(base, CONFIG, lambda rows, model: Gain(next(gains), -1.0, 1.0))
     assert tuned.rows.equal(start)
 
 
-def test_without_an_interval_the_best_is_taken(base: BaseModel) -> None:
+def test_without_an_interval_the_best_is_taken(base: DecoderModel) -> None:
     """One validation file gives none."""
     gains = iter([0.0, 0.2, 0.3, 0.29])
     _, tuned = tuned_on_examples(
@@ -259,7 +263,7 @@ def test_without_an_interval_the_best_is_taken(base: BaseModel) -> None:
     assert tuned.checks.index(tuned.taken) == 2
 
 
-def test_training_stops_early_when_the_best_is_long_past(base: BaseModel) -> None:
+def test_training_stops_early_when_the_best_is_long_past(base: DecoderModel) -> None:
     gains = itertools.chain([0.0, 0.3], itertools.repeat(0.2))
     config = replace(CONFIG, steps=40, examples_per_step=2, n_evaluations=10, patience=3)
     _, tuned = tuned_on_examples(base, config, lambda rows, model: Gain(next(gains), 0.0, 0.0))
@@ -267,19 +271,22 @@ def test_training_stops_early_when_the_best_is_long_past(base: BaseModel) -> Non
     assert not tuned.interrupted
 
 
-def test_a_prompt_that_never_helps_is_the_untrained_one(base: BaseModel) -> None:
+def test_a_prompt_that_never_helps_is_the_untrained_one(base: DecoderModel) -> None:
     gains = itertools.chain([0.0], itertools.repeat(-1.0))
     start, tuned = tuned_on_examples(base, CONFIG, lambda rows, model: Gain(next(gains), 0.0, 0.0))
     assert tuned.rows.equal(start)
 
 
 @pytest.mark.parametrize("form", ["kv", "embedding"])
-def test_an_unmoved_prompt_is_what_serving_makes_of_its_file(base: BaseModel, form: Form) -> None:
-    prefix = initial_prefix(base, form, [5, 6, 7])
-    torch.testing.assert_close(prefix.kv(base.model).kv, kv_of_ids(base.model, [5, 6, 7]))
+def test_an_unmoved_prompt_is_what_serving_makes_of_its_file(
+    base: DecoderModel, form: Form
+) -> None:
+    prompt = initial(base, form, [5, 6, 7])
+    prefix = base.prefix_of(prompt.prompt_embeddings(), form)
+    torch.testing.assert_close(prefix.kv, kv_of_ids(base.llama, [5, 6, 7]))
 
 
-def test_the_start_is_real_code_with_the_beginning_first(base: BaseModel) -> None:
+def test_the_start_is_real_code_with_the_beginning_first(base: DecoderModel) -> None:
     files = [SourceFile(f"{n}.py", f"class Shared{n}:\n    value = 1\n") for n in range(3)]
     ids = initial_ids(base, files, 40)
     assert len(ids) == 40

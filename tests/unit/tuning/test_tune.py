@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from code_model.loading import BaseModel, weights_hash
+from code_model.decoder.model import DecoderModel
 from prompts.errors import IncompatiblePrompt, PromptWriteError
 from prompts.file import DEFAULT_PROMPT, read_prompt, sha256_of, write_prompt
 from prompts.form import Form
@@ -39,14 +39,14 @@ def quiet(look: Look) -> None:
     """Nobody looks at the progress of a test."""
 
 
-def run(base: BaseModel, repository: Path, out: Path | None = None) -> Report:
+def run(base: DecoderModel, repository: Path, out: Path | None = None) -> Report:
     return tune(base, collect(repository), out, CONFIG, quiet)
 
 
-def test_a_run_measures_and_writes(base: BaseModel, git_repository: Path) -> None:
-    before = weights_hash(base.model)
+def test_a_run_measures_and_writes(base: DecoderModel, git_repository: Path) -> None:
+    before = base.weights_hash()
     report = run(base, git_repository)
-    assert weights_hash(base.model) == before
+    assert base.weights_hash() == before
     assert report.written is not None
     prompt = read_prompt(report.written)
     manifest = prompt.manifest
@@ -67,7 +67,9 @@ def test_a_run_measures_and_writes(base: BaseModel, git_repository: Path) -> Non
     assert again.gain.mean == pytest.approx(report.proof.gain.mean, abs=1e-6)
 
 
-def test_the_less_there_is_to_learn_from_the_more_decays(base: BaseModel, repository: Path) -> None:
+def test_the_less_there_is_to_learn_from_the_more_decays(
+    base: DecoderModel, repository: Path
+) -> None:
     job = new_job(base, collect(repository), TuningConfig(num_virtual_tokens=16), None)
 
     def decay(characters: int) -> float:
@@ -80,7 +82,7 @@ def test_the_less_there_is_to_learn_from_the_more_decays(base: BaseModel, reposi
     assert decay(10) == decay(250_000), "something must be left to learn"
 
 
-def test_the_same_run_gives_the_same_bytes(base: BaseModel, repository: Path) -> None:
+def test_the_same_run_gives_the_same_bytes(base: DecoderModel, repository: Path) -> None:
     first = run(base, repository).written
     assert first is not None
     content = first.read_bytes()
@@ -99,7 +101,7 @@ def proof_with(low: float, over: Gain | None = None):
 
 
 def test_a_proven_prompt_takes_the_final_name(
-    base: BaseModel, repository: Path, monkeypatch: pytest.MonkeyPatch
+    base: DecoderModel, repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tuning.job.prove", proof_with(0.01))
     report = run(base, repository)
@@ -109,7 +111,7 @@ def test_a_proven_prompt_takes_the_final_name(
 
 @pytest.mark.parametrize(("over", "serves"), [(0.01, True), (-0.01, False)])
 def test_a_prompt_must_not_harm_retrieval(
-    base: BaseModel,
+    base: DecoderModel,
     repository: Path,
     monkeypatch: pytest.MonkeyPatch,
     over: float,
@@ -125,7 +127,7 @@ def test_a_prompt_must_not_harm_retrieval(
 
 
 def test_an_unproven_prompt_never_replaces_a_good_one(
-    base: BaseModel, repository: Path, monkeypatch: pytest.MonkeyPatch
+    base: DecoderModel, repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     good = repository / DEFAULT_PROMPT
     good.parent.mkdir()
@@ -142,7 +144,7 @@ def test_an_unproven_prompt_never_replaces_a_good_one(
 
 @pytest.mark.parametrize(("low", "kept"), [(0.01, True), (-0.01, False)])
 def test_ctrl_c_keeps_only_what_proved_itself(
-    base: BaseModel,
+    base: DecoderModel,
     repository: Path,
     monkeypatch: pytest.MonkeyPatch,
     low: float,
@@ -170,7 +172,7 @@ def test_ctrl_c_keeps_only_what_proved_itself(
 
 
 def test_a_bad_place_is_found_before_the_work(
-    base: BaseModel, repository: Path, monkeypatch: pytest.MonkeyPatch
+    base: DecoderModel, repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tune_module, "train_job", None)  # must not be reached
     (repository / "file").write_text("")
@@ -187,7 +189,7 @@ def test_a_bad_place_is_found_before_the_work(
 
 
 def test_a_full_disk_loses_nothing(
-    base: BaseModel, repository: Path, monkeypatch: pytest.MonkeyPatch
+    base: DecoderModel, repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     good = repository / DEFAULT_PROMPT
     good.parent.mkdir()
@@ -204,7 +206,7 @@ def test_a_full_disk_loses_nothing(
     assert {file.name for file in good.parent.iterdir()} == {".gitignore", good.name}
 
 
-def test_a_prompt_of_another_model_is_not_measured(base: BaseModel, repository: Path) -> None:
+def test_a_prompt_of_another_model_is_not_measured(base: DecoderModel, repository: Path) -> None:
     report = run(base, repository)
     assert report.written is not None
     prompt = read_prompt(report.written)
@@ -217,7 +219,7 @@ def test_a_prompt_of_another_model_is_not_measured(base: BaseModel, repository: 
 
 @pytest.mark.parametrize("seed", [None, -1, 2**32, True, "1"])
 def test_a_prompt_that_hides_its_split_is_not_measured(
-    base: BaseModel, repository: Path, seed: object
+    base: DecoderModel, repository: Path, seed: object
 ) -> None:
     report = run(base, repository)
     assert report.written is not None
@@ -228,7 +230,7 @@ def test_a_prompt_that_hides_its_split_is_not_measured(
         evaluate(base, collect(repository), hiding, quiet)
 
 
-def test_a_refresh_starts_from_the_present_prompt(base: BaseModel, git_repository: Path) -> None:
+def test_a_refresh_starts_from_the_present_prompt(base: DecoderModel, git_repository: Path) -> None:
     written = run(base, git_repository).written
     assert written is not None
     first = read_prompt(written)
@@ -252,7 +254,7 @@ def test_a_refresh_starts_from_the_present_prompt(base: BaseModel, git_repositor
 
 
 def test_a_refresh_that_finds_nothing_better_leaves_the_prompt_alone(
-    base: BaseModel, git_repository: Path, monkeypatch: pytest.MonkeyPatch
+    base: DecoderModel, git_repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written = run(base, git_repository).written
     assert written is not None
@@ -265,7 +267,7 @@ def test_a_refresh_that_finds_nothing_better_leaves_the_prompt_alone(
     assert {file: file.read_bytes() for file in written.parent.iterdir()} == before
 
 
-def test_prompts_of_others_are_compared_with(base: BaseModel, repository: Path) -> None:
+def test_prompts_of_others_are_compared_with(base: DecoderModel, repository: Path) -> None:
     written = run(base, repository).written
     assert written is not None
     prompt = read_prompt(written)
@@ -277,7 +279,7 @@ def test_prompts_of_others_are_compared_with(base: BaseModel, repository: Path) 
 
 
 @pytest.mark.parametrize("form", ["kv-nope", "kv", "embedding"])
-def test_a_prompt_for_some_files_says_so(base: BaseModel, repository: Path, form: Form) -> None:
+def test_a_prompt_for_some_files_says_so(base: DecoderModel, repository: Path, form: Form) -> None:
     config = replace(CONFIG, include=("package/file_*.py", "!package/file_3.py"), form=form)
     report = tune(base, collect(repository), None, config, quiet)
     assert report.written is not None
@@ -291,12 +293,12 @@ def test_a_prompt_for_some_files_says_so(base: BaseModel, repository: Path, form
     assert again.gain.mean == pytest.approx(report.proof.gain.mean, abs=1e-6)
 
 
-def test_no_file_for_a_pattern(base: BaseModel, repository: Path) -> None:
+def test_no_file_for_a_pattern(base: DecoderModel, repository: Path) -> None:
     with pytest.raises(CorpusError, match="No file matches"):
         tune(base, collect(repository), None, replace(CONFIG, include=("*.rs",)), quiet)
 
 
-def test_a_repository_in_another_language_is_tuned_on(base: BaseModel, tmp_path: Path) -> None:
+def test_a_repository_in_another_language_is_tuned_on(base: DecoderModel, tmp_path: Path) -> None:
     for n in range(8):
         lines = (
             f"export function f_{n}_{m}(x_{m}: number) {{\n  const y_{n} = x_{m} + {n};\n"

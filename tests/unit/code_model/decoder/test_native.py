@@ -10,7 +10,8 @@ import torch
 from code_model.cancel import Cancel, StepCancelledError
 from code_model.decoder import native
 from code_model.decoder.forward import BestForward, TorchForward
-from code_model.decoder.llama import KVCache, Llama, LlamaConfig, PrefixKV
+from code_model.decoder.kv_cache import KVCache, PrefixKV
+from code_model.decoder.llama import Llama, LlamaConfig
 
 pytestmark = pytest.mark.skipif(native.find_compiler() is None, reason="no C++ compiler")
 

@@ -2,24 +2,25 @@
 
 import torch
 
-from code_model.decoder.llama import Llama, LlamaConfig, PrefixKV
+from code_model.decoder.kv_cache import PrefixKV
+from code_model.decoder.llama import Llama, LlamaConfig
+from code_model.decoder.model import DecoderModel
 from code_model.decoder.precision import _quicker, autocast_of, in_bfloat16
 from code_model.decoder.soft_prompt import kv_of_ids
-from code_model.loading import BaseModel, weights_hash
 
 
-def test_the_copy_says_what_autocast_says(base: BaseModel) -> None:
-    before = weights_hash(base.model)
-    low = in_bfloat16(base.model)
-    prefix = PrefixKV(kv_of_ids(base.model, [0, 5, 6]))
+def test_the_copy_says_what_autocast_says(base: DecoderModel) -> None:
+    before = base.weights_hash()
+    low = in_bfloat16(base.llama)
+    prefix = PrefixKV(kv_of_ids(base.llama, [0, 5, 6]))
     ids = torch.tensor([[9, 30, 31, 32]])
-    with torch.no_grad(), autocast_of(base.model):
+    with torch.no_grad(), autocast_of(base.llama):
         assert not torch.is_autocast_enabled("cpu")
     with torch.no_grad(), autocast_of(low):
-        expected = base.model.logits(base.model(ids, prefix))
-        said = low.logits(low(ids, prefix, embeddings=base.model.model.embed_tokens(ids)))
+        expected = base.llama.logits(base.llama(ids, prefix))
+        said = low.logits(low(ids, prefix, embeddings=base.llama.model.embed_tokens(ids)))
     torch.testing.assert_close(said, expected)
-    assert weights_hash(base.model) == before
+    assert base.weights_hash() == before
     assert low.model.norm.weight.dtype == torch.float32
 
 

@@ -9,30 +9,34 @@ from hypothesis import strategies as st
 from code_model.cancel import Cancel
 from code_model.decoder import native
 from code_model.decoder import session as engine_module
+from code_model.decoder.model import DecoderModel
 from code_model.decoder.native import NativeForward
 from code_model.decoder.prompt_lookup import Lookup
-from code_model.decoder.session import PARK_TOKENS, PREFILL_CHUNK, ContextTooLongError, Engine
-from code_model.loading import BaseModel
+from code_model.decoder.session import (
+    PARK_TOKENS,
+    PREFILL_CHUNK,
+    ContextTooLongError,
+)
 
 IDS = [7, 3, 250, 14, 9, 9, 31, 102]
 
 
-def test_only_what_changed_is_prefilled(base: BaseModel) -> None:
-    engine = Engine(base)
+def test_only_what_changed_is_prefilled(base: DecoderModel) -> None:
+    engine = base.open()
     assert engine.generate(IDS, max_new_tokens=3).prefilled == len(IDS)
     assert engine.generate([*IDS, 44], max_new_tokens=3).prefilled <= 2
     assert engine.generate([*IDS[:5], 60, 61], max_new_tokens=3).prefilled == 2
 
 
-def test_the_prefix_stays_resident(base: BaseModel) -> None:
-    engine = Engine(base)
-    before = engine._cache.keys[:, :, : engine.prefix_tokens].clone()
+def test_the_prefix_stays_resident(base: DecoderModel) -> None:
+    engine = base.open()
+    before = engine._cache.keys[:, :, : engine.num_virtual_tokens].clone()
     for ids in (IDS, IDS[::-1], IDS[:2]):
         engine.generate(ids, max_new_tokens=3)
-    assert engine._cache.keys[:, :, : engine.prefix_tokens].equal(before)
+    assert engine._cache.keys[:, :, : engine.num_virtual_tokens].equal(before)
 
 
-def test_a_cancel_is_seen_at_every_token(base: BaseModel) -> None:
+def test_a_cancel_is_seen_at_every_token(base: DecoderModel) -> None:
     calls = 0
 
     def cancelled() -> bool:
@@ -40,7 +44,7 @@ def test_a_cancel_is_seen_at_every_token(base: BaseModel) -> None:
         calls += 1
         return calls > 4  # once before the prefill, then at each new token
 
-    answer = Engine(base).generate(IDS, max_new_tokens=50, cancelled=cancelled)
+    answer = base.open().generate(IDS, max_new_tokens=50, cancelled=cancelled)
     assert answer.finish_reason == "cancelled"
     assert len(answer.ids) == 3
 
@@ -52,10 +56,10 @@ class SeenOnlyWithinSteps(Cancel):
         return False
 
 
-def test_a_cancel_is_seen_within_a_step(library, base: BaseModel) -> None:
+def test_a_cancel_is_seen_within_a_step(library, base: DecoderModel) -> None:
     own = replace(base)
-    own.forward.native = NativeForward(own.model, library)
-    engine, cancel = Engine(own), SeenOnlyWithinSteps()
+    own.forward.native = NativeForward(own.llama, library)
+    engine, cancel = own.open(), SeenOnlyWithinSteps()
     wanted = engine.generate(IDS, max_new_tokens=8).ids
 
     def stop(text: str) -> bool:
@@ -68,8 +72,8 @@ def test_a_cancel_is_seen_within_a_step(library, base: BaseModel) -> None:
     assert engine.generate(IDS, max_new_tokens=8).ids == wanted
 
 
-def test_a_cancel_is_seen_between_chunks_of_a_long_prefill(base: BaseModel) -> None:
-    engine = Engine(base)
+def test_a_cancel_is_seen_between_chunks_of_a_long_prefill(base: DecoderModel) -> None:
+    engine = base.open()
     answers = iter([False, True])
     long = [5 + n % 200 for n in range(3 * PREFILL_CHUNK)]
     answer = engine.generate(long, max_new_tokens=5, cancelled=lambda: next(answers))
@@ -77,32 +81,32 @@ def test_a_cancel_is_seen_between_chunks_of_a_long_prefill(base: BaseModel) -> N
     # what was computed is not lost, and the answer is still right
     again = engine.generate(long, max_new_tokens=5)
     assert again.prefilled == 2 * PREFILL_CHUNK
-    assert again.ids == Engine(base).generate(long, max_new_tokens=5).ids
+    assert again.ids == base.open().generate(long, max_new_tokens=5).ids
 
 
-def test_stop_sees_the_text_so_far(base: BaseModel) -> None:
+def test_stop_sees_the_text_so_far(base: DecoderModel) -> None:
     seen: list[str] = []
-    answer = Engine(base).generate(
+    answer = base.open().generate(
         IDS, max_new_tokens=50, stop=lambda text: seen.append(text) or len(seen) == 2
     )
     assert answer.finish_reason == "stop"
     assert answer.text == seen[-1] == base.tokenizer.decode(answer.ids)
 
 
-def test_length_is_a_limit(base: BaseModel) -> None:
-    longer = Engine(base).generate(IDS, max_new_tokens=5)
-    answer = Engine(base).generate(IDS, max_new_tokens=4)
+def test_length_is_a_limit(base: DecoderModel) -> None:
+    longer = base.open().generate(IDS, max_new_tokens=5)
+    answer = base.open().generate(IDS, max_new_tokens=4)
     assert len(longer.ids) == 5
     assert answer.ids == longer.ids[:4]
     assert answer.finish_reason == "length"
     assert len(answer.logprobs) == 4
     assert all(logprob < 0 for logprob in answer.logprobs)
-    nothing = Engine(base).generate(IDS, max_new_tokens=0)
+    nothing = base.open().generate(IDS, max_new_tokens=0)
     assert (nothing.ids, nothing.finish_reason) == ((), "length")
 
 
-def test_too_long_and_empty_are_refused(base: BaseModel) -> None:
-    engine = Engine(base)
+def test_too_long_and_empty_are_refused(base: DecoderModel) -> None:
+    engine = base.open()
     with pytest.raises(ContextTooLongError, match="give a smaller context"):
         engine.generate([5] * engine.room(10) + [5], max_new_tokens=10)
     with pytest.raises(ValueError, match="at least one id"):
@@ -111,20 +115,20 @@ def test_too_long_and_empty_are_refused(base: BaseModel) -> None:
 
 
 @pytest.fixture(params=["torch", "native"])
-def either(request: pytest.FixtureRequest, base: BaseModel) -> BaseModel:
+def either(request: pytest.FixtureRequest, base: DecoderModel) -> DecoderModel:
     """The model with its step by torch, and compiled."""
     own = replace(base)
     own.forward.native = None
     if request.param == "native":
         if native.find_compiler() is None:
             pytest.skip("no C++ compiler")
-        own.forward.native = NativeForward(own.model, request.getfixturevalue("library"))
+        own.forward.native = NativeForward(own.llama, request.getfixturevalue("library"))
     return own
 
 
-def test_drafts_change_nothing_but_the_number_of_steps(either: BaseModel) -> None:
+def test_drafts_change_nothing_but_the_number_of_steps(either: DecoderModel) -> None:
     """Greedy output compares id by id, over requests whose loops the look-up finds."""
-    drafting, plain = Engine(either), Engine(either)
+    drafting, plain = either.open(), either.open()
     plain.speculate = False
     saved = 0
     for start in range(24):
@@ -141,12 +145,12 @@ def test_drafts_change_nothing_but_the_number_of_steps(either: BaseModel) -> Non
     assert saved > 0
 
 
-def test_drafts_respect_stop_and_length(base: BaseModel) -> None:
+def test_drafts_respect_stop_and_length(base: DecoderModel) -> None:
     """Each text is seen once and none is skipped, though one step may bring several tokens."""
     for limit in range(1, 12):
         seen: list[list[str]] = [[], []]
         for texts, speculate in zip(seen, (True, False), strict=True):
-            engine = Engine(base)
+            engine = base.open()
             engine.speculate = speculate
             answer = engine.generate(
                 IDS * 3,
@@ -170,22 +174,22 @@ def test_a_draft_is_what_followed_before(ids: list[int], limit: int) -> None:
     assert grown.draft(limit) == draft
 
 
-def test_documents_keep_their_own_caches(base: BaseModel) -> None:
+def test_documents_keep_their_own_caches(base: DecoderModel) -> None:
     """Going back to a document prefills its last token only, and the answer is a fresh engine's."""
-    engine = Engine(base)
+    engine = base.open()
     documents = [[5 + (n * step) % 290 for n in range(2 * PARK_TOKENS)] for step in (1, 7, 11)]
     for ids in documents:
         assert engine.generate(ids, max_new_tokens=3).prefilled >= PARK_TOKENS
     for ids in [*documents, *documents[::-1]]:
         again = engine.generate(ids, max_new_tokens=3)
         assert again.prefilled == 1
-        assert again.ids == Engine(base).generate(ids, max_new_tokens=3).ids
+        assert again.ids == base.open().generate(ids, max_new_tokens=3).ids
 
 
 def test_parked_documents_stay_within_their_bound(
-    base: BaseModel, monkeypatch: pytest.MonkeyPatch
+    base: DecoderModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine = Engine(base)
+    engine = base.open()
     documents = [[5 + (n * step) % 290 for n in range(2 * PARK_TOKENS)] for step in range(1, 9)]
     engine.generate(documents[0], max_new_tokens=1)
     engine.generate(documents[1], max_new_tokens=1)
@@ -198,11 +202,11 @@ def test_parked_documents_stay_within_their_bound(
     assert engine.generate(documents[0], max_new_tokens=1).prefilled > PARK_TOKENS
 
 
-def test_warming_leaves_one_token_to_prefill(base: BaseModel) -> None:
-    engine = Engine(base)
-    engine.warm(IDS)
+def test_warming_leaves_one_token_to_prefill(base: DecoderModel) -> None:
+    engine = base.open()
+    engine.prefill(IDS)
     assert engine.generate(IDS, max_new_tokens=3).prefilled == 1
     long = [5 + n % 200 for n in range(3 * PREFILL_CHUNK)]
     asked = iter([False, True])
-    engine.warm(long, cancelled=lambda: next(asked))
+    engine.prefill(long, cancelled=lambda: next(asked))
     assert engine.generate(long, max_new_tokens=1).prefilled == 2 * PREFILL_CHUNK

@@ -8,27 +8,20 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from code_model.decoder.llama import PrefixKV
-from code_model.decoder.soft_prompt import kv_of_ids
-from code_model.loading import BaseModel
+from code_model.decoder.model import DecoderModel
+from code_model.decoder.worker_threads import map_in_threads, partition
+from code_model.language_model import ScoredIds
 from prompts.form import Form
-from tuning.config import TuningConfig
-from tuning.evaluate import middle_nats
-from tuning.examples import Example
-from tuning.objective import step_gradient
-from tuning.prefix import initial_prefix
-from tuning.worker_threads import map_in_threads, partition
 
 
 @given(st.lists(st.integers(2, 600), max_size=12), st.integers(1, 5))
-def test_every_example_is_in_one_part_and_none_is_overloaded(
-    lengths: list[int], n_parts: int
+def test_every_index_is_in_one_part_and_none_is_overloaded(
+    lengths: list[int], workers: int
 ) -> None:
-    examples = [Example([0] * length, 1) for length in lengths]
-    parts = partition(examples, n_parts)
-    assert len(parts) == min(n_parts, len(examples))
-    assert sorted(id(example) for part in parts for example in part) == sorted(map(id, examples))
-    loads = [sum(len(example.ids) for example in part) for part in parts]
+    parts = partition(lengths, workers)
+    assert len(parts) == min(workers, len(lengths))
+    assert sorted(index for part in parts for index in part) == list(range(len(lengths)))
+    loads = [sum(lengths[index] for index in part) for part in parts]
     if loads:
         assert max(loads) - min(loads) <= max(lengths)
 
@@ -62,29 +55,31 @@ def test_the_callers_number_of_threads_stays() -> None:
     assert torch.get_num_threads() == before
 
 
-def test_the_number_of_threads_does_not_change_held_out_losses(
-    base: BaseModel, monkeypatch: pytest.MonkeyPatch
+def test_the_number_of_threads_does_not_change_scores(
+    base: DecoderModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    examples = [Example(list(range(3, 20 + n)), 2 + n % 5) for n in range(30)]
-    prefix = PrefixKV(kv_of_ids(base.model, [0, 5, 6]))
-    nats = []
+    sequences = [ScoredIds(list(range(3, 20 + n)), 2 + n % 5) for n in range(30)]
+    scores = []
     for n_threads in (1, 3):
         monkeypatch.setattr(torch, "get_num_threads", lambda n=n_threads: n)
-        nats.append(middle_nats(base.model, prefix, examples))
-    np.testing.assert_allclose(*nats, rtol=1e-4)
+        scores.append(np.concatenate(base.open().score(sequences)))
+    np.testing.assert_allclose(*scores, rtol=1e-4)
 
 
 @pytest.mark.parametrize("form", ["kv-nope", "embedding"])
 def test_the_number_of_threads_does_not_change_a_step(
-    base: BaseModel, monkeypatch: pytest.MonkeyPatch, form: Form
+    base: DecoderModel, monkeypatch: pytest.MonkeyPatch, form: Form
 ) -> None:
-    examples = [Example(list(range(3, 20 + n)), 2 + n) for n in range(4)]
-    prefix = initial_prefix(base, form, [0, 5, 6, 7])
+    sequences = [list(range(3, 20 + n)) for n in range(4)]
+    weights = [[0.3] * 14 + [1.0] * (2 + n) for n in range(4)]
     steps = []
     for n_threads in (1, 3):
         monkeypatch.setattr(torch, "get_num_threads", lambda n=n_threads: n)
-        steps.append(step_gradient(base.model, prefix, examples, TuningConfig()))
-    (loss, weight, gradient), (other_loss, other_weight, other_gradient) = steps
+        embeddings = base.prompt_embeddings_of([0, 5, 6, 7], form).requires_grad_()
+        loss = base.loss(base.prefix_of(embeddings, form), sequences, weights)
+        loss.backward()
+        steps.append((loss.item(), embeddings.grad))
+    (loss, gradient), (other_loss, other_gradient) = steps
     assert gradient.abs().max() > 0
-    assert (loss, weight) == pytest.approx((other_loss, other_weight), rel=1e-5)
+    assert loss == pytest.approx(other_loss, rel=1e-5)
     torch.testing.assert_close(gradient, other_gradient, atol=1e-3, rtol=1e-3)

@@ -1,0 +1,57 @@
+"""Whether a model can serve a prompt file, and what the file says about serving."""
+
+from code_context import context_parameters
+from code_context.context import ContextConfig
+from code_context.context_parameters import ContextParametersError
+from code_model.language_model import LanguageModel
+from prompts.errors import IncompatiblePrompt
+from prompts.file import PromptFile, check_compatible
+from prompts.manifest import Manifest
+
+
+def check_prompt(model: LanguageModel, prompt: PromptFile) -> None:
+    """Check that `model` can serve `prompt`.
+
+    Raises `prompts.errors.IncompatiblePrompt` if the prompt was tuned for another model, has a form
+    that the engine cannot serve or a context that this Attune cannot build, or takes more than half
+    of the model's positions.
+    """
+    manifest = prompt.manifest
+    check_compatible(manifest, model.identity)
+    if manifest.form not in model.forms:
+        raise IncompatiblePrompt(
+            f"Prompt {manifest.name!r} has the form {manifest.form}, which the engine "
+            f"{model.runtime.engine} cannot serve; tune one with --form {sorted(model.forms)[0]}."
+        )
+    context_of(manifest)
+    if manifest.num_virtual_tokens > model.max_positions // 2:
+        raise IncompatiblePrompt(
+            f"Prompt {manifest.name!r} takes {manifest.num_virtual_tokens} of the "
+            f"{model.max_positions} positions of {model.name}, which leaves too few for code; "
+            "tune a shorter one."
+        )
+
+
+def context_of(manifest: Manifest | None) -> ContextConfig:
+    """The context that a prompt was tuned with and must be served with; without one, the default.
+
+    Raises `prompts.errors.IncompatiblePrompt` if this Attune cannot build it.
+    """
+    if manifest is None:
+        return ContextConfig()
+    try:
+        return context_parameters.from_dict(manifest.context)
+    except ContextParametersError as error:
+        raise IncompatiblePrompt(
+            f"Prompt {manifest.name!r} was tuned with a context that cannot be built here: "
+            f"{error}; update Attune or tune it again."
+        ) from None
+
+
+def show_threshold_of(manifest: Manifest | None) -> float | None:
+    """The log-probability (nats) below which a first line is not shown, as calibrated; None shows
+    all."""
+    if manifest is None:
+        return None
+    calibrated = manifest.measured.get("show_threshold")
+    return float(calibrated) if isinstance(calibrated, (int, float)) else None

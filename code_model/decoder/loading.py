@@ -1,0 +1,64 @@
+"""Load a `DecoderModel` from a model folder: float32 weights on the CPU, frozen."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from code_model.decoder.llama import Llama, LlamaConfig, UnsupportedModelError
+from code_model.decoder.model import DecoderModel
+from code_model.language_model import ModelLoadError
+from code_model.model_folder import ModelFolder
+
+
+def load_decoder(folder: ModelFolder) -> DecoderModel:
+    """The model of a folder.
+
+    Raises `ModelLoadError` if the weights are missing, truncated or of another shape than
+    `config.json`, or if this decoder does not compute the architecture.
+    """
+    try:
+        config = LlamaConfig.from_hf(folder.config)
+    except (UnsupportedModelError, KeyError, TypeError, ValueError) as error:
+        raise ModelLoadError(f"{folder.path.name}/config.json cannot be used: {error}.") from error
+    llama = _frozen(config, _weights(folder.weight_files))
+    return DecoderModel(
+        name=folder.name,
+        folder=folder.path,
+        llama=llama,
+        tokenizer=folder.tokenizer,
+        encoder=folder.encoder,
+        model_fingerprint=folder.model_fingerprint,
+        tokenizer_fingerprint=folder.tokenizer_fingerprint,
+    )
+
+
+def _weights(files: Sequence[Path]) -> dict[str, Tensor]:
+    weights: dict[str, Tensor] = {}
+    for file in files:
+        try:
+            with safe_open(file, framework="pt") as opened:
+                for name in opened.keys():  # noqa: SIM118 (not a mapping)
+                    weights[name] = opened.get_tensor(name).float()
+        except (OSError, SafetensorError) as error:
+            raise ModelLoadError(
+                f"{file} is missing or truncated; get the model's files again."
+            ) from error
+    return weights
+
+
+def _frozen(config: LlamaConfig, weights: dict[str, Tensor]) -> Llama:
+    llama = Llama(config)
+    if config.tie_word_embeddings:
+        weights.pop("lm_head.weight", None)
+    expected = {name: tensor.shape for name, tensor in llama.state_dict().items()}
+    for name in sorted(expected.keys() | weights.keys()):
+        shape = weights[name].shape if name in weights else None
+        if expected.get(name) != shape:
+            raise ModelLoadError(
+                f"The weights do not match config.json at {name} (found {shape}, expected "
+                f"{expected.get(name)}); the folder mixes two models."
+            )
+    llama.load_state_dict(weights, assign=True)
+    return llama.requires_grad_(False).eval()

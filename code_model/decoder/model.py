@@ -1,0 +1,161 @@
+"""`DecoderModel`: our own decoder as a `LanguageModel` and `TunableModel`."""
+
+import hashlib
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import get_args
+
+import torch
+from torch import Tensor
+
+from code_model.decoder import loss, soft_prompt
+from code_model.decoder.forward import BestForward
+from code_model.decoder.kv_cache import PrefixKV
+from code_model.decoder.llama import Llama
+from code_model.decoder.precision import autocast_of, bfloat16_wins, in_bfloat16
+from code_model.decoder.queries import head_queries
+from code_model.decoder.session import DecoderSession
+from code_model.fim import FimEncoder
+from code_model.language_model import HeadQueries, Runtime, ScoredSequence
+from code_model.tokenizer import Tokenizer
+from prompts.file import PromptFile
+from prompts.form import Form
+from prompts.manifest import ModelIdentity
+
+RECOMPUTE_FROM = 300_000_000  # parameters; below, activations are small and memory is cheap
+
+
+@dataclass(frozen=True, eq=False)
+class DecoderModel:
+    """A frozen model with what belongs to it. No parameter takes a gradient.
+
+    Its prefixes are `PrefixKV`; one that a copy in another precision made is as good.
+    """
+
+    name: str
+    folder: Path
+    llama: Llama
+    tokenizer: Tokenizer
+    encoder: FimEncoder
+    model_fingerprint: str
+    tokenizer_fingerprint: str
+
+    @cached_property
+    def forward(self) -> BestForward:
+        """The forward step over cached keys and values, shared by all sessions."""
+        return BestForward(self.llama)
+
+    @property
+    def identity(self) -> ModelIdentity:
+        """See `LanguageModel`."""
+        config = self.llama.config
+        return ModelIdentity(
+            name=self.name,
+            model_fingerprint=self.model_fingerprint,
+            tokenizer_fingerprint=self.tokenizer_fingerprint,
+            layout_fingerprint=self.encoder.layout.fingerprint(),
+            num_layers=config.num_hidden_layers,
+            num_key_value_heads=config.num_key_value_heads,
+            head_dim=config.head_dim,
+            hidden_size=config.hidden_size,
+        )
+
+    @property
+    def runtime(self) -> Runtime:
+        """See `LanguageModel`."""
+        dtype = self.llama.model.embed_tokens.weight.dtype
+        return Runtime("decoder", str(dtype).removeprefix("torch."))
+
+    @property
+    def max_positions(self) -> int:
+        """See `LanguageModel`."""
+        return self.llama.config.max_position_embeddings
+
+    @property
+    def num_parameters(self) -> int:
+        """See `LanguageModel`."""
+        return sum(parameter.numel() for parameter in self.llama.parameters())
+
+    @property
+    def forms(self) -> Collection[Form]:
+        """All of them."""
+        return get_args(Form)
+
+    def open(self, prompt: PromptFile | None = None) -> DecoderSession:
+        """See `LanguageModel`."""
+        return DecoderSession(self, prompt)
+
+    def prepare(self) -> None:
+        """Compile the forward step in the background."""
+        self.forward.compile()
+
+    def prompt_embeddings_of(self, ids: Sequence[int], form: Form) -> Tensor:
+        """See `TunableModel`."""
+        if form == "embedding":
+            return self.llama.model.embed_tokens.weight[
+                torch.tensor(ids, dtype=torch.long)
+            ].detach()
+        return soft_prompt.kv_to_rows(soft_prompt.kv_of_ids(self.llama, ids))
+
+    def prefix_of(self, prompt_embeddings: Tensor, form: Form) -> PrefixKV:
+        """See `TunableModel`."""
+        with autocast_of(self.llama):
+            return soft_prompt.prefix_of(self.llama, prompt_embeddings, form)
+
+    def bare_prefix(self) -> PrefixKV:
+        """See `TunableModel`."""
+        return soft_prompt.prefix_kv(self, None)
+
+    def loss(
+        self,
+        prefix: PrefixKV,
+        sequences: Sequence[Sequence[int]],
+        weights: Sequence[Sequence[float]],
+    ) -> Tensor:
+        """See `TunableModel`."""
+        recompute = self.num_parameters >= RECOMPUTE_FROM
+        return loss.weighted_nats(self.llama, prefix, sequences, weights, recompute=recompute)
+
+    def score(self, prefix: PrefixKV, sequences: Sequence[ScoredSequence]) -> list[list[float]]:
+        """See `TunableModel`."""
+        return loss.nats(self.llama, prefix, sequences)
+
+    def queries(
+        self, ids: Sequence[int], prompt_embeddings: Tensor, form: Form
+    ) -> list[HeadQueries]:
+        """See `TunableModel`."""
+        return head_queries(self.llama, ids, self.prefix_of(prompt_embeddings, form))
+
+    def nearest_tokens(self, prompt_embeddings: Tensor, form: Form) -> list[int]:
+        """See `TunableModel`."""
+        return soft_prompt.nearest_tokens(self.llama, prompt_embeddings, form)
+
+    def prefers_bfloat16(self) -> bool:
+        """See `TunableModel`."""
+        return bfloat16_wins()
+
+    def in_bfloat16(self) -> "DecoderModel":
+        """See `TunableModel`."""
+        return replace(self, llama=in_bfloat16(self.llama))
+
+    def with_weights(self, weights: Mapping[str, Tensor]) -> "DecoderModel":
+        """See `TunableModel`."""
+        llama = Llama(self.llama.config)
+        own = llama.state_dict()
+        llama.load_state_dict({name: tensor for name, tensor in weights.items() if name in own})
+        return replace(self, llama=llama.requires_grad_(False).eval())
+
+    def weights_hash(self) -> str:
+        """See `TunableModel`."""
+        return weights_hash(self.llama)
+
+
+def weights_hash(llama: Llama) -> str:
+    """SHA-256 of all parameters, in float32."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(llama.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().float().contiguous().numpy().tobytes())
+    return digest.hexdigest()

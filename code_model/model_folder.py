@@ -1,0 +1,107 @@
+"""A model in Hugging Face format on disk: its config, tokenizer, FIM template and fingerprints."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from code_model.fim import ATTUNE, LAYOUTS, QWEN_CODER, FimEncoder, FimLayout, LayoutError
+from code_model.language_model import ModelLoadError
+from code_model.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """What every engine reads of a model folder; the weights are left to the engine.
+
+    `config` is the parsed `config.json`. The fingerprints (SHA-256, hex) are those of
+    `prompts.manifest.ModelIdentity`.
+    """
+
+    path: Path
+    name: str
+    config: dict[str, Any]
+    weight_files: tuple[Path, ...]
+    tokenizer: Tokenizer
+    encoder: FimEncoder
+
+    @property
+    def model_fingerprint(self) -> str:
+        """Of the config and the weights."""
+        return _sha256([self.path / "config.json", *self.weight_files])
+
+    @property
+    def tokenizer_fingerprint(self) -> str:
+        """Of the tokenizer's file."""
+        return _sha256([self.path / "tokenizer.json"])
+
+
+def read_model_folder(path: Path) -> ModelFolder:
+    """Read everything but the weights.
+
+    Raises `ModelLoadError` if a file is missing or damaged, or the tokenizer lacks a token of the
+    FIM template.
+    """
+    config = read_json(path / "config.json")
+    tokenizer_file = path / "tokenizer.json"
+    try:
+        tokenizer = Tokenizer(tokenizer_file)
+    except Exception as error:  # the library raises plain Exception
+        raise ModelLoadError(
+            f"{tokenizer_file} is missing or damaged; get the model's files again."
+        ) from error
+    name, template = _name_and_template(path, config)
+    try:
+        encoder = FimEncoder(tokenizer, template)
+    except LayoutError as error:
+        raise ModelLoadError(f"{path.name} cannot fill in the middle: {error}.") from error
+    return ModelFolder(path, name, config, _weight_files(path), tokenizer, encoder)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object in a file. Raises `ModelLoadError`."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelLoadError(
+            f"{path} is missing or is not JSON; get the model's files again."
+        ) from error
+    if not isinstance(content, dict):
+        raise ModelLoadError(f"{path} does not hold a JSON object; get the model's files again.")
+    return content
+
+
+def _name_and_template(folder: Path, config: dict[str, Any]) -> tuple[str, FimLayout]:
+    """As `attune.json` says, else the folder's name and the template of the model's family."""
+    file = folder / "attune.json"
+    if not file.exists():
+        return folder.name, QWEN_CODER if config.get("model_type") == "qwen2" else ATTUNE
+    described = read_json(file)
+    template = LAYOUTS.get(str(described.get("layout")))
+    if template is None:
+        families = ", ".join(sorted(LAYOUTS))
+        raise ModelLoadError(f"{file} names an unknown FIM layout; known are: {families}.")
+    return str(described.get("name", folder.name)), template
+
+
+def _weight_files(folder: Path) -> tuple[Path, ...]:
+    index = folder / "model.safetensors.index.json"
+    if not index.exists():
+        return (folder / "model.safetensors",)
+    weight_map = read_json(index).get("weight_map")
+    if not isinstance(weight_map, dict):
+        raise ModelLoadError(f"{index} has no weight_map; get the model's files again.")
+    names = sorted({str(name) for name in weight_map.values()})
+    if any(Path(name).name != name for name in names):
+        raise ModelLoadError(f"{index} names files outside its folder; do not use this model.")
+    return tuple(folder / name for name in names)
+
+
+def _sha256(files: Sequence[Path]) -> str:
+    digest = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as opened:
+            digest.update(hashlib.file_digest(opened, "sha256").digest())
+    return digest.hexdigest()
