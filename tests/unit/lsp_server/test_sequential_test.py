@@ -66,7 +66,7 @@ def test_prompt_with_the_smallest_gain_of_interest_is_hardly_ever_condemned():
 
 
 @pytest.mark.parametrize(("gain", "verdict"), [(0.5, "gain"), (-0.5, "no_gain")])
-def test_large_effects_are_needed(gain, verdict):
+def test_large_effects_are_found(gain, verdict):
     """Half of them within 3,500 suggestions, nine of ten within 9,000; never the opposite."""
     results = verdicts(100, gain=gain, clusters=1300)
     needed = sorted(suggestions for name, suggestions in results if name == verdict)
