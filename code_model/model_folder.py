@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from code_model.fim import ATTUNE, LAYOUTS, QWEN_CODER, FimEncoder, FimLayout, LayoutError
+from code_model.fim import ATTUNE, QWEN_CODER, TEMPLATES, FimEncoder, FimTemplate, TemplateError
 from code_model.language_model import ModelLoadError
 from code_model.tokenizer import Tokenizer
 
@@ -55,7 +55,7 @@ def read_model_folder(path: Path) -> ModelFolder:
     name, template = _name_and_template(path, config)
     try:
         encoder = FimEncoder(tokenizer, template)
-    except LayoutError as error:
+    except TemplateError as error:
         raise ModelLoadError(f"{path.name} cannot fill in the middle: {error}.") from error
     return ModelFolder(path, name, config, _weight_files(path), tokenizer, encoder)
 
@@ -73,17 +73,17 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _name_and_template(folder: Path, config: dict[str, Any]) -> tuple[str, FimLayout]:
+def _name_and_template(folder: Path, config: dict[str, Any]) -> tuple[str, FimTemplate]:
     """As `attune.json` says, else the folder's name and the template of the model's family."""
     file = folder / "attune.json"
     if not file.exists():
         return folder.name, QWEN_CODER if config.get("model_type") == "qwen2" else ATTUNE
-    described = read_json(file)
-    template = LAYOUTS.get(str(described.get("layout")))
+    description = read_json(file)
+    template = TEMPLATES.get(str(description.get("layout")))
     if template is None:
-        families = ", ".join(sorted(LAYOUTS))
-        raise ModelLoadError(f"{file} names an unknown FIM layout; known are: {families}.")
-    return str(described.get("name", folder.name)), template
+        families = ", ".join(sorted(TEMPLATES))
+        raise ModelLoadError(f"{file} names an unknown FIM template; known are: {families}.")
+    return str(description.get("name", folder.name)), template
 
 
 def _weight_files(folder: Path) -> tuple[Path, ...]:

@@ -110,24 +110,17 @@ def explain(
 
 def _pieces(engine: Session, context: Context, tree: SyntaxTree, offset: int) -> Iterator[Piece]:
     """In the order of the input."""
-    encoder = engine.model.encoder
-    for snippet in context.snippets:
-        ids = encoder.encode_file(snippet.path, snippet.text)
-        yield Piece(
-            snippet.source, snippet.path, snippet.line, snippet.score, tuple(ids), snippet.text
-        )
-    header = tuple(encoder.encode_file(context.path, context.header))
-    yield Piece("header", context.path, 0, None, header, context.header)
     here = tree.lines.line_of(offset)
-    first = tree.lines.line_of(offset - len(context.prefix))
-    before = (encoder.prefix_id, *encoder.tokenizer.encode(context.prefix))
-    behind = (encoder.suffix_id, *encoder.tokenizer.encode(context.suffix))
-    around = [
-        Piece("suffix", context.path, here, None, behind, context.suffix),
-        Piece("prefix", context.path, first, None, before, context.prefix),
-    ]
-    yield from around if encoder.layout.order == "spm" else reversed(around)
-    yield Piece("middle", context.path, here, None, (encoder.middle_id,), "")
+    first_lines = {"header": 0, "prefix": tree.lines.line_of(offset - len(context.prefix))}
+    for segment in engine.model.encoder.render(context):
+        snippet, role = segment.snippet, segment.role
+        if snippet is None:
+            line = first_lines.get(role, here)
+            yield Piece(role, context.path, line, None, segment.ids, segment.text)
+        else:
+            yield Piece(
+                snippet.source, snippet.path, snippet.line, snippet.score, segment.ids, snippet.text
+            )
 
 
 def _notes(tree: SyntaxTree, path: str, repository: Retriever | None) -> Iterator[str]:

@@ -55,7 +55,7 @@ class DecoderModel:
             name=self.name,
             model_fingerprint=self.model_fingerprint,
             tokenizer_fingerprint=self.tokenizer_fingerprint,
-            layout_fingerprint=self.encoder.layout.fingerprint(),
+            layout_fingerprint=self.encoder.template.fingerprint(),
             num_layers=config.num_hidden_layers,
             num_key_value_heads=config.num_key_value_heads,
             head_dim=config.head_dim,

@@ -90,7 +90,7 @@ class DecoderSession:
         prefilled = self._prefill(ids, cancelled)
         if prefilled < len(ids) - 1:
             return Generation((), "", (), "cancelled", prefilled - reused)
-        lookup = Lookup([*self._last, *self._in_writing_order(ids)])
+        lookup = Lookup([*self._last, *self.model.encoder.in_writing_order(ids)])
         new: list[int] = []
         logprobs: list[float] = []
         text, steps = "", 0
@@ -212,16 +212,6 @@ class DecoderSession:
         self._cache.values[:, :, self.num_virtual_tokens : end] = parked.values
         self._cache.length = end
         self._cached_ids = list(parked.ids)
-
-    def _in_writing_order(self, ids: Sequence[int]) -> list[int]:
-        """The ids with the prefix last and without the middle's token, for the look-up."""
-        encoder, order = self.model.encoder, list(ids)
-        if encoder.prefix_id not in order:
-            return order
-        start = order.index(encoder.prefix_id)
-        ends = (encoder.suffix_id, encoder.middle_id)
-        end = next((n for n in range(start, len(order)) if order[n] in ends), len(order))
-        return order[:start] + order[end:-1] + order[start:end]
 
 
 def _flag(cancelled: Callable[[], bool]) -> Cancel | None:

@@ -22,7 +22,7 @@ def test_it_is_small_and_says_what_it_is(shipped: DecoderModel) -> None:
     size = sum(file.stat().st_size for file in DEFAULT.iterdir())
     assert size < 48 * 2**20
     assert shipped.name == "attune-default"
-    assert shipped.layout.order == "spm"
+    assert shipped.encoder.template.order == "spm"
     assert json.loads((DEFAULT / "config.json").read_text())["model_type"] == "llama"
     assert (DEFAULT / "README.md").is_file(), "a model ships with its card"
 

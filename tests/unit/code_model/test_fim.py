@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from code_context.context import Context
 from code_context.snippets import Snippet
 from code_model.decoder.model import DecoderModel
-from code_model.fim import ATTUNE, FimEncoder, LayoutError
+from code_model.fim import ATTUNE, FimEncoder, TemplateError
 
 CONTEXT = Context(
     path="a.py",
@@ -65,7 +65,7 @@ def test_a_tokenizer_without_the_tokens_is_refused() -> None:
         def token_to_id(self, token: str) -> int | None:
             return None
 
-    with pytest.raises(LayoutError, match="no token"):
+    with pytest.raises(TemplateError, match="no token"):
         FimEncoder(Bare(), ATTUNE)
 
 
@@ -78,3 +78,23 @@ def test_the_fingerprint_binds_every_field_of_the_template() -> None:
         value = getattr(ATTUNE, field.name)
         changed = replace(ATTUNE, **{field.name: value[1:] if value else "<|x|>"})
         assert changed.fingerprint() != ATTUNE.fingerprint(), field.name
+
+
+def test_segments_hold_what_their_ids_stand_for(base: DecoderModel) -> None:
+    segments = base.encoder.render(CONTEXT)
+    roles = ["snippet", "header", "suffix", "prefix", "middle"]
+    assert [segment.role for segment in segments] == roles
+    for segment in segments:
+        assert base.tokenizer.decode(segment.ids).endswith(segment.text or "<|fim_middle|>")
+    assert [segment.snippet for segment in segments] == [*CONTEXT.snippets, None, None, None, None]
+
+
+@pytest.mark.parametrize("order", ["spm", "psm"])
+def test_the_prefix_is_last_in_writing_order(base: DecoderModel, order: str) -> None:
+    ordered = base.encoder.in_writing_order(base.encoder.encode(CONTEXT, order=order))
+    assert base.tokenizer.decode(ordered) == (
+        "<|file_sep|>b.py\nb = 1<|file_sep|>a.py\nimport os\n"
+        "<|fim_suffix|>\ny = 2<|fim_prefix|>x = "
+    )
+    plain = base.encoder.encode_file("a.py", "x = 1\n")
+    assert base.encoder.in_writing_order(plain) == plain

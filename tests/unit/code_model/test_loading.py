@@ -44,9 +44,9 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
         ),
         "rotary scaling",
     ),
-    "unknown layout": (
+    "unknown template": (
         lambda f: edit(f / "attune.json", lambda c: c.update(layout="other")),
-        "unknown FIM layout",
+        "unknown FIM template",
     ),
 }
 

@@ -129,7 +129,7 @@ def test_a_run_resumes_and_its_export_opens(folder: Path, config: dict[str, Any]
     with torch.no_grad():
         expected = theirs(ids).logits
         torch.testing.assert_close(
-            ours.model.logits(ours.model(ids)), expected, atol=1e-3, rtol=1e-3
+            ours.llama.logits(ours.llama(ids)), expected, atol=1e-3, rtol=1e-3
         )
     assert AutoTokenizer.from_pretrained(export).convert_tokens_to_ids("<|fim_middle|>") > 0
 
