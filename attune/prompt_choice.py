@@ -1,4 +1,4 @@
-"""Which prompt serves a place on the command line: the one that the server would choose."""
+"""The prompt for a cursor position on the command line: the one that the server would choose."""
 
 from functools import partial
 from pathlib import Path
@@ -12,8 +12,10 @@ if TYPE_CHECKING:
     from prompts.router import RoutingResult
 
 
-def choose_prompt(at: CursorPosition, named: str | None, base: "LanguageModel") -> "RoutingResult":
-    """The prompt file that is `named` ("none" for none), else the repository's, if it fits.
+def choose_prompt(
+    position: CursorPosition, named: str | None, model: "LanguageModel"
+) -> "RoutingResult":
+    """The prompt file `named` ("none": no prompt); if not given, the repository's, if it fits.
 
     Raises `prompts.errors.PromptError` for a named file that cannot be read.
     """
@@ -24,12 +26,12 @@ def choose_prompt(at: CursorPosition, named: str | None, base: "LanguageModel") 
     from prompts.router import PromptRouter, RoutingResult
 
     if named == "none":
-        return RoutingResult(None, "as asked")
+        return RoutingResult(None, "as requested")
     if named is not None:
         return RoutingResult(read_prompt(Path(named)), "")
 
-    def misfit_here(prompt: "PromptFile") -> str | None:
-        return misfit(prompt, gain_on(base, prompt, at.path, at.text))
+    def misfit_of(prompt: "PromptFile") -> str | None:
+        return misfit(prompt, gain_on(model, prompt, position.path, position.text))
 
-    prompts = PromptRouter(at.root, accept=partial(check_prompt, base), model=base.identity)
-    return prompts.choose(at.path, language_of(at.path), misfit_here)
+    router = PromptRouter(position.root, accept=partial(check_prompt, model), model=model.identity)
+    return router.choose(position.path, language_of(position.path), misfit_of)

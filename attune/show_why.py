@@ -56,13 +56,13 @@ def _pieces(explanation: "Explanation", serving: str) -> Table:
 
 def _left_out(explanation: "Explanation") -> Table:
     table = Table("Not shown", "Where", "Score", "Tokens", "Because", box=None)
-    for considered in explanation.left_out:
+    for candidate in explanation.left_out:
         table.add_row(
-            SOURCES[considered.snippet.source],
-            location(considered.snippet.path, considered.snippet.line),
-            f"{considered.snippet.score:.2f}",
-            str(considered.tokens),
-            considered.reason or "",
+            SOURCES[candidate.snippet.source],
+            location(candidate.snippet.path, candidate.snippet.line),
+            f"{candidate.snippet.score:.2f}",
+            str(candidate.tokens),
+            candidate.reason or "",
         )
     return table
 
@@ -71,7 +71,7 @@ def answer(explanation: "Explanation", silent: str | None) -> str:
     """What is suggested, or why nothing is."""
     if explanation.completion.text:
         return f"Suggests a {explanation.kind}: {_first_line(explanation.completion.text)}"
-    return f"Silent here: {silent}."
+    return f"No suggestion: {silent}."
 
 
 def totals(explanation: "Explanation") -> Iterable[tuple[str, int]]:
@@ -83,25 +83,25 @@ def totals(explanation: "Explanation") -> Iterable[tuple[str, int]]:
 
 
 def cache_sentences(explanation: "Explanation", served: str | None) -> Iterator[str]:
-    """What served the editor's last answer (if known), and what each cache would save."""
+    """How the editor's last completion was made (if known), and what each cache would save."""
     if served:
-        yield f"The last answer in the editor: {served}"
+        yield f"The last completion in the editor: {served}"
     generation = explanation.completion.generation
     computed = 0 if generation is None else generation.prefilled
     yield (
-        f"This command begins without a cache, so {computed} tokens were computed before the first "
+        f"This command starts without a cache, so {computed} tokens were computed before the first "
         f"new one; in the editor one more letter would compute {explanation.next_letter} and take "
-        "the rest from the cache of keys and values."
+        "the rest from the KV cache."
     )
     if typed := typed_through(explanation):
         yield (
-            f"If you type {typed!r} next, the answer comes from the cache of completions, without "
-            "the model."
+            f"If you type {typed!r} next, the result comes from the completion cache, without the "
+            "model."
         )
 
 
 def typed_through(explanation: "Explanation") -> str:
-    """The first letters of the suggestion: whoever types them types through it."""
+    """The first letters of the suggestion, which the user may type next."""
     return explanation.completion.text.strip("\r\n")[:3].rstrip("\r\n")
 
 

@@ -1,4 +1,4 @@
-"""`attune why`: what the model is given at a position, piece by piece, and why."""
+"""`attune why`: explain the completion at a cursor position."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -25,7 +25,8 @@ def why(
     served: Annotated[
         str | None,
         typer.Option(
-            metavar="TEXT", help="What the editor's server says of its last answer (attune/why)."
+            metavar="TEXT",
+            help="What the editor's server reports about its last completion.",
         ),
     ] = None,
     as_json: Json = False,
@@ -40,31 +41,32 @@ def why(
     from attune.show import waiting
     from attune.show_why import show_why
 
-    at = read_cursor_position(place)
-    retriever = open_retriever(at.root)
-    with waiting("Loading the model and asking it…"):
+    position = read_cursor_position(place)
+    retriever = open_retriever(position.root)
+    with waiting("Loading the model and completing…"):
         from code_model.loading import load_model
         from completion.explanation import explain
         from completion.reasons import REASONS
 
-        base = load_model()
-        choice = choose_prompt(at, prompt, base)
-        engine = base.open(choice.prompt)
-        explanation = explain(engine, at.text, at.path, at.offset, repository=retriever)
-    loaded = choice.prompt
-    serving = f"no prompt ({choice.reason})" if loaded is None else loaded.manifest.name
-    problems = (*(() if at.notice is None else (at.notice,)), *choice.problems)
-    for problem in problems:
+        model = load_model()
+        choice = choose_prompt(position, prompt, model)
+        session = model.open(choice.prompt)
+        explanation = explain(
+            session, position.text, position.path, position.offset, repository=retriever
+        )
+    file = choice.prompt
+    serving = f"no prompt ({choice.reason})" if file is None else file.manifest.name
+    for problem in filter(None, (position.notice, *choice.problems)):
         say(problem)
     silent = None if explanation.reason is None else REASONS[explanation.reason]
     if html is not None:
         from attune.pages.template import write_page
         from attune.pages.why import why_page
 
-        write_page(html, why_page(at, explanation, serving, silent, served))
+        write_page(html, why_page(position, explanation, serving, silent, served))
         say(f"written to {html}")
     if as_json:
-        print_json(_json(at, explanation, serving, served))
+        print_json(_json(position, explanation, serving, served))
     elif html is None:
         show_why(explanation, serving, silent, served)
     if not explanation.completion.text:
@@ -98,14 +100,14 @@ def _json(
         ],
         "left_out": [
             {
-                "source": considered.snippet.source,
-                "path": considered.snippet.path,
-                "line": considered.snippet.line + 1,
-                "score": considered.snippet.score,
-                "tokens": considered.tokens,
-                "reason": considered.reason,
+                "source": candidate.snippet.source,
+                "path": candidate.snippet.path,
+                "line": candidate.snippet.line + 1,
+                "score": candidate.snippet.score,
+                "tokens": candidate.tokens,
+                "reason": candidate.reason,
             }
-            for considered in explanation.left_out
+            for candidate in explanation.left_out
         ],
         "tokens": [
             {"text": token.text, "probability": round(token.probability, 4)}

@@ -23,7 +23,7 @@ TEXT_CAPTURES = ("@string", "@comment")
 class Language:
     """The data of one language, read from its `language.toml`.
 
-    More than ten fields: they are the keys of that file.
+    Reason for its size: the fields are the keys of that file.
     """
 
     key: str

@@ -19,18 +19,20 @@ class ImportedNames:
     """A file's imports, by the names that they bind. `words` may all refer to an import."""
 
     def __init__(self, imports: list[Import]) -> None:
-        self.words = {word for one in imports for word in one.words}
-        self.wildcards = [one for one in imports if one.name in ("", WILDCARD) and not one.alias]
+        self.words = {word for entry in imports for word in entry.words}
+        self.wildcards = [
+            entry for entry in imports if entry.name in ("", WILDCARD) and not entry.alias
+        ]
         self._by_first_name: dict[str, list[tuple[list[str], Import]]] = {}
-        for one in imports:
-            names = [one.bound_name] if one.name or one.alias else one.module.split(".")
-            self._by_first_name.setdefault(names[0], []).append((names, one))
+        for entry in imports:
+            names = [entry.bound_name] if entry.name or entry.alias else entry.module.split(".")
+            self._by_first_name.setdefault(names[0], []).append((names, entry))
 
     def binding(self, chain: list[str]) -> tuple[Import, list[str]] | None:
         """The import that binds the first names of a chain, and the chain's other names."""
-        for names, one in self._by_first_name.get(chain[0], ()):
+        for names, entry in self._by_first_name.get(chain[0], ()):
             if chain[: len(names)] == names:
-                return one, chain[len(names) :]
+                return entry, chain[len(names) :]
         return None
 
 
@@ -66,22 +68,22 @@ class NameResolver:
         binding = imports.binding(chain)
         if binding is None:
             return []
-        one, rest = binding
-        if not one.name:
-            return self._in_module(one.module, rest[0], path, MAX_HOPS) if rest else []
-        definitions = self._in_module(one.module, one.name, path, MAX_HOPS)
-        submodule = one.module + ("" if one.module.endswith(".") else ".") + one.name
+        entry, rest = binding
+        if not entry.name:
+            return self._in_module(entry.module, rest[0], path, MAX_HOPS) if rest else []
+        definitions = self._in_module(entry.module, entry.name, path, MAX_HOPS)
+        submodule = entry.module + ("" if entry.module.endswith(".") else ".") + entry.name
         if not definitions and rest:  # the imported name is a module
             definitions = self._in_module(submodule, rest[0], path, MAX_HOPS)
         # the module may be a folder with one file per class
-        return definitions or self._in_module(submodule, one.name, path, 0)
+        return definitions or self._in_module(submodule, entry.name, path, 0)
 
     def from_wildcards(
         self, name: str, imports: ImportedNames, path: str
     ) -> list[IndexedDefinition]:
         """Definitions of an unqualified name in modules that are imported as a whole."""
-        for one in imports.wildcards:
-            definitions = self._in_module(one.module, name, path, 0)
+        for entry in imports.wildcards:
+            definitions = self._in_module(entry.module, name, path, 0)
             if definitions:
                 return definitions
         return []
@@ -95,13 +97,13 @@ class NameResolver:
         `max_definitions`.
         """
         definitions = [
-            found
+            indexed
             for index in (self._open_index, self._index)
-            for found in index.definitions(name, 4 * max_definitions)
-            if bool(found.definition.container) is is_member
-            and found.path != path
-            and family_of(found.path) == family_of(path)
-            and self._index_of(found.path) is index
+            for indexed in index.definitions(name, 4 * max_definitions)
+            if bool(indexed.definition.container) is is_member
+            and indexed.path != path
+            and family_of(indexed.path) == family_of(path)
+            and self._index_of(indexed.path) is index
         ]
         return definitions if len(definitions) <= max_definitions else []
 
@@ -143,11 +145,11 @@ class NameResolver:
             index = self._index_of(file)
             if file != importer and (definitions := index.definitions_in(file, name)):
                 return definitions
-            for one in index.imports_of(file) if max_hops else ():
-                if one.name and one.bound_name == name:
-                    definitions = self._in_module(one.module, one.name, file, max_hops - 1)
-                elif one.name == WILDCARD:
-                    definitions = self._in_module(one.module, name, file, 0)
+            for entry in index.imports_of(file) if max_hops else ():
+                if entry.name and entry.bound_name == name:
+                    definitions = self._in_module(entry.module, entry.name, file, max_hops - 1)
+                elif entry.name == WILDCARD:
+                    definitions = self._in_module(entry.module, name, file, 0)
                 else:
                     continue
                 if definitions:
@@ -167,11 +169,11 @@ def _relative_stem(module: str, importer: str) -> str:
     return posixpath.join(folder, *module[dots:].split(".")).rstrip("/")
 
 
-def _common_suffix(one: list[str], other: list[str]) -> int:
+def _common_suffix(left: list[str], right: list[str]) -> int:
     """The number of last elements that are equal in both lists."""
     count = 0
-    for left, right in zip(reversed(one), reversed(other), strict=False):
-        if left != right:
+    for one, other in zip(reversed(left), reversed(right), strict=False):
+        if one != other:
             break
         count += 1
     return count

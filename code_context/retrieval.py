@@ -113,18 +113,18 @@ class Retriever:
             if not definitions:
                 definitions = self._by_name(chain, imports, path)
                 weight *= NOT_IMPORTED_WEIGHT
-            for found in definitions:
-                if found.path == path:
+            for indexed in definitions:
+                if indexed.path == path:
                     continue
-                definition = found.definition
+                definition = indexed.definition
                 snippet = Snippet(
-                    found.path,
+                    indexed.path,
                     definition.outline,
                     "definition",
                     round(weight, 4),
                     definition.line,
                 )
-                key = (found.path, definition.name)
+                key = (indexed.path, definition.name)
                 if key not in best or best[key].score < snippet.score:
                     best[key] = snippet
         return sorted(best.values(), key=_best_first)
@@ -153,19 +153,19 @@ class Retriever:
         by_weight = sorted(weights, key=lambda term: (-weights[term], term))
         chunks: dict[tuple[str, int], IndexedChunk] = {}
         for index in (self._open_index, self._index):
-            for found in index.search(_affordable(index, by_weight), MAX_SIMILAR):
-                is_replaced = index is self._index and found.path in self._open_texts
-                is_related = found.path != path and family_of(found.path) == family_of(path)
+            for indexed in index.search(_affordable(index, by_weight), MAX_SIMILAR):
+                is_replaced = index is self._index and indexed.path in self._open_texts
+                is_related = indexed.path != path and family_of(indexed.path) == family_of(path)
                 if is_related and not is_replaced:
-                    chunks[found.path, found.chunk.line] = found
+                    chunks[indexed.path, indexed.chunk.line] = indexed
         total = sum(weights[term] for term in by_weight[:MAX_TERMS])
         snippets = []
-        for found in chunks.values():
-            chunk = found.chunk
+        for indexed in chunks.values():
+            chunk = indexed.chunk
             score = min(1.0, _matched_weight(chunk.text, weights) / total)
             if score >= MIN_SIMILARITY:
                 snippets.append(
-                    Snippet(found.path, chunk.text, "similar", round(score, 4), chunk.line)
+                    Snippet(indexed.path, chunk.text, "similar", round(score, 4), chunk.line)
                 )
         return sorted(snippets, key=_best_first)
 

@@ -2,29 +2,22 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from operator import attrgetter, itemgetter
+from dataclasses import dataclass
+from operator import itemgetter
 
-import tree_sitter
-
-from code_context.languages import Language, languages
+from code_context.languages import languages
+from code_context.outlines import DefinitionMatch, node_text, outline
 from code_context.syntax import DEFINITION, IMPORT_DEPTH, Captures, SyntaxTree
 
 FUNCTION = DEFINITION + "function"
 OUTER_DEPTH = 4  # depth in the tree of a decorated method of a class
-MAX_OUTLINE = 1_200  # characters
-MAX_MEMBERS = 16  # of a class in its outline
-MAX_LINE = 200  # characters of a value or a documentation line
-INDENT = "    "  # of members that stand on their class's own line
 
 
 @dataclass(frozen=True)
 class Definition:
     """A name that a file defines. `line` counts from 0; `container` is the enclosing class's name.
 
-    `outline` is what another file needs to know, without bodies: the signature, the first line of
-    documentation and, for a class, its members' signatures. A member's outline stands in its scope
-    (`class Store { ... }`, `impl Store { ... }`), in the language's own syntax.
+    `outline` is described in `code_context.outlines`.
     """
 
     name: str
@@ -58,42 +51,21 @@ class Import:
         return self.bound_name, re.split(r"[./:\\]", self.bound_name)[-1]
 
 
-@dataclass(slots=True)
-class _Match:
-    """A matched definition. Positions are in bytes; `scope` is the enclosing class, if any."""
-
-    node: tree_sitter.Node
-    body: tree_sitter.Node | None
-    name: str
-    kind: str
-    container: str
-    scope: "_Match | None" = None
-    members: list["_Match"] = field(default_factory=list)
-
-    @property
-    def start(self) -> int:
-        return self.node.start_byte
-
-    @property
-    def end(self) -> int:
-        return self.node.end_byte
-
-
 def extract_symbols(tree: SyntaxTree) -> tuple[list[Definition], list[Import]]:
     """Definitions outside functions, and all imports, both in source order."""
-    matches: list[_Match] = []
+    matches: list[DefinitionMatch] = []
     imports: list[tuple[int, Import]] = []
     source = tree.source
     for name, captures in _symbol_matches(tree):
         if name.startswith(DEFINITION) and "name" in captures:
             body, container = captures.get("body"), captures.get("container")
             matches.append(
-                _Match(
+                DefinitionMatch(
                     captures[name][0],
                     body[0] if body else None,
-                    _text(captures["name"][0], source),
+                    node_text(captures["name"][0], source),
                     name.removeprefix(DEFINITION),
-                    _text(container[0], source) if container else "",
+                    node_text(container[0], source) if container else "",
                 )
             )
         elif name == "import" and "module" in captures:
@@ -149,7 +121,7 @@ def _gaps(
 
 def _import(captures: Captures, source: bytes) -> Import:
     parts = {
-        part: _text(captures[part][0], source) if captures.get(part) else ""
+        part: node_text(captures[part][0], source) if captures.get(part) else ""
         for part in ("module", "name", "alias")
     }
     return Import(
@@ -160,7 +132,7 @@ def _import(captures: Captures, source: bytes) -> Import:
     )
 
 
-def _definitions(tree: SyntaxTree, matches: list[_Match]) -> list[Definition]:
+def _definitions(tree: SyntaxTree, matches: list[DefinitionMatch]) -> list[Definition]:
     """The matches outside functions as definitions; a namespace is not a container."""
     if tree.language is None:
         return []
@@ -171,19 +143,19 @@ def _definitions(tree: SyntaxTree, matches: list[_Match]) -> list[Definition]:
             match.kind,
             match.container,
             match.node.start_point.row,
-            _outline(tree.source, match, language),
+            outline(tree.source, match, language),
         )
         for match in _outside_functions(matches)
         if match.kind not in ("scope", "namespace")
     ]
 
 
-def _outside_functions(matches: list[_Match]) -> list[_Match]:
+def _outside_functions(matches: list[DefinitionMatch]) -> list[DefinitionMatch]:
     """The matches outside functions, sorted, each linked to its enclosing class."""
     # of two matches of the same node, the one with a body comes first and is kept
     matches.sort(key=lambda match: (match.start, -match.end, match.body is None))
-    enclosing: list[_Match] = []
-    kept: list[_Match] = []
+    enclosing: list[DefinitionMatch] = []
+    kept: list[DefinitionMatch] = []
     function_depth = 0
     for match in matches:
         if kept and kept[-1].start == match.start and kept[-1].name == match.name:
@@ -200,108 +172,3 @@ def _outside_functions(matches: list[_Match]) -> list[_Match]:
             enclosing.append(match)
             function_depth += match.kind == "function"
     return kept
-
-
-def _outline(source: bytes, match: _Match, language: Language) -> str:
-    if language.documentation == "string":
-        lines = [_signature(source, match), *_docstring(source, match)]
-    else:
-        lines = [*_comment_above(source, match), _signature(source, match)]
-    if match.kind == "class":
-        # private members are the first to be left out
-        ordered = sorted(match.members, key=lambda m: m.name.startswith("_") and m.name[:2] != "__")
-        for member in sorted(ordered[:MAX_MEMBERS], key=attrgetter("start")):
-            indentation = _indentation(source, member.start) or INDENT
-            lines.append(indentation + _signature(source, member))
-    indentation = _indentation(source, match.start)
-    if indentation:
-        lines = [line.replace("\n" + indentation, "\n").removeprefix(indentation) for line in lines]
-    outline = "\n".join(lines)[:MAX_OUTLINE].rstrip()
-    if match.scope is not None and match.kind != "class":
-        outline = _in_scope(source, outline, match.scope, indentation, language)
-    return outline + "\n"
-
-
-def _in_scope(
-    source: bytes, outline: str, scope: _Match, indentation: str, language: Language
-) -> str:
-    """A member's outline between the first and the last line of its scope, as in the source."""
-    opening, closing = _scope_lines(source, scope, language)
-    if language.block == "indentation":
-        indentation = INDENT
-    else:
-        indentation = indentation.removeprefix(_indentation(source, scope.start)) or INDENT
-    members = "\n".join(indentation + line for line in outline.splitlines())
-    return "\n".join(filter(None, (opening, members, closing)))
-
-
-def _scope_lines(source: bytes, scope: _Match, language: Language) -> tuple[str, str]:
-    """What stands before and after the members of a scope, such as `class Store {` and `}`."""
-    if scope.body is None or language.block == "indentation":
-        # the published prompts were tuned with this form, without base classes
-        return f"class {scope.name}:", ""
-    comments = (node.start_byte for node in scope.node.children if "comment" in node.type)
-    end = min(scope.body.start_byte, *comments, scope.end)
-    signature = _decoded(source[scope.start : end])[: MAX_OUTLINE // 2]
-    signature = signature.replace("\n" + _indentation(source, scope.start), "\n")
-    if language.block == "end":
-        return signature.rstrip(), "end"
-    # the body may begin with a keyword: `interface {` in Go
-    keyword, brace, _ = _text(scope.body, source).partition("{")
-    # in C++ a semicolon ends the declaration
-    closing = "};" if source[scope.end : scope.end + 1] == b";" else "}"
-    return signature + (keyword if brace else "") + "{", closing
-
-
-def _signature(source: bytes, match: _Match) -> str:
-    if match.body is None:
-        first = _decoded(source[match.start : match.end].partition(b"\n")[0])
-        return first[:MAX_LINE].rstrip(" \t{")
-    signature = _decoded(source[match.start : match.body.start_byte])
-    return signature.rstrip()[: MAX_OUTLINE // 2].rstrip(" \t{")
-
-
-def _docstring(source: bytes, match: _Match) -> list[str]:
-    """The first line of the string that starts the body, as a docstring; empty without one."""
-    if match.body is None or not match.body.named_child_count:
-        return []
-    first = match.body.named_child(0)
-    inner = first.named_child(0) if first and first.named_child_count else None
-    if first is None or inner is None or inner.type != "string":
-        return []
-    text = _text(inner, source).lstrip("rRuUbB")
-    head = text.strip(text[:1]).strip().partition("\n")[0].strip()[:MAX_LINE]
-    return [f'{_indentation(source, first.start_byte) or INDENT}"""{head}"""'] if head else []
-
-
-def _comment_above(source: bytes, match: _Match) -> list[str]:
-    """The first line of the comment directly above a definition; empty without one."""
-    node = match.node
-    while node.prev_named_sibling is None and node.parent and node.parent.parent:
-        node = node.parent  # an export or a decorator
-    comment = None
-    above, row = node.prev_named_sibling, node.start_point.row
-    while above is not None and "comment" in above.type and above.end_point.row >= row - 1:
-        comment, row, above = above, above.start_point.row, above.prev_named_sibling
-    if comment is None or comment.start_point.row == node.start_point.row:
-        return []
-    text = _text(comment, source)
-    if not text.startswith("/*"):
-        return [text.partition("\n")[0].rstrip()[:MAX_LINE]]
-    lines = (line.strip().strip("/*").strip() for line in text.splitlines())
-    head = next((line for line in lines if line), "")
-    return [f"/** {head[:MAX_LINE]} */"] if head else []
-
-
-def _indentation(source: bytes, byte: int) -> str:
-    """The white space before a position in its line; empty if anything else is before it."""
-    before = _decoded(source[source.rfind(b"\n", 0, byte) + 1 : byte])
-    return before if before.isspace() else ""
-
-
-def _text(node: tree_sitter.Node, source: bytes) -> str:
-    return _decoded(source[node.start_byte : node.end_byte])
-
-
-def _decoded(source: bytes) -> str:
-    return source.decode("utf-8", "surrogatepass")

@@ -31,7 +31,7 @@ def why_page(
     """Self-contained HTML about an explanation.
 
     `serving` names the prompt, or says why there is none; `silent` says why nothing is suggested
-    (None if something is); `served` is what the editor's server says of its last answer.
+    (None if something is); `served` is what the editor's server reports about its last completion.
     """
     return render(
         "why",
@@ -64,17 +64,17 @@ def why_page(
         ],
         left_out=[
             {
-                "source": SOURCES[considered.snippet.source],
+                "source": SOURCES[candidate.snippet.source],
                 "details": _details(
-                    considered.snippet.path,
-                    considered.snippet.line,
-                    considered.snippet.score,
-                    considered.tokens,
+                    candidate.snippet.path,
+                    candidate.snippet.line,
+                    candidate.snippet.score,
+                    candidate.tokens,
                 )
-                + f": {considered.reason or ''}",
-                "text": considered.snippet.text,
+                + f": {candidate.reason or ''}",
+                "text": candidate.snippet.text,
             }
-            for considered in explanation.left_out
+            for candidate in explanation.left_out
         ],
     )
 

@@ -1,4 +1,4 @@
-"""`attune why` as people run it."""
+"""`attune why` as a process."""
 
 import inspect
 import json
@@ -30,42 +30,43 @@ def test_json_and_page(repository: Path, tiny_model: Path, tmp_path: Path) -> No
     page = tmp_path / "why.html"
     place = f"{repository / 'main.py'}:4:11"
     done = attune("why", place, "--json", "--html", str(page), model=tiny_model)
-    assert done.returncode in (0, 1), done.stderr
-    said = json.loads(done.stdout)
-    assert said["pieces"][0]["path"] == "store.py"
-    assert said["input_tokens"] == sum(piece["tokens"] for piece in said["pieces"])
-    assert said["reason"] is None or isinstance(said["reason"], str)
+    report = json.loads(done.stdout)
+    assert done.returncode == (0 if report["text"] else 1), done.stderr
+    assert (report["reason"] is None) == bool(report["text"])
+    assert report["pieces"][0]["path"] == "store.py"
+    assert report["pieces"][0]["text"].startswith("class Store:\n    def add(")
+    assert report["input_tokens"] == sum(piece["tokens"] for piece in report["pieces"])
     html = page.read_text(encoding="utf-8")
     assert html.startswith("<!doctype html>")
     assert "class Store:" in html
     assert "http" not in html, "the page is self-contained"
-    assert not list(tmp_path.glob("*.tmp"))
+    assert {file.name for file in tmp_path.iterdir() if file.is_file()} == {"why.html"}
 
 
 def test_terminal(repository: Path, tiny_model: Path) -> None:
-    told = "It was known already."
+    served = "It was cached."
     place = f"{repository / 'main.py'}:4:11"
-    done = attune("why", place, "--served", told, model=tiny_model)
-    assert f"The last answer in the editor: {told}" in done.stdout
+    done = attune("why", place, "--served", served, model=tiny_model)
+    assert f"The last completion in the editor: {served}" in done.stdout
     assert "before the cursor" in done.stdout
     assert "store.py:1" in done.stdout
     assert "tokens were computed" in done.stdout
 
 
-def test_a_prompt_that_does_not_fit_the_file_is_left_out(repository: Path) -> None:
-    """The shipped prompt that was tuned on networkx, in front of tables of characters."""
+def test_a_prompt_that_does_not_fit_the_file_is_not_used(repository: Path) -> None:
+    """The shipped prompt that was tuned on networkx, for a file with tables of characters."""
     prompt = repository / DEFAULT_PROMPT
     prompt.parent.mkdir()
     shutil.copy(controls.FOLDER / f"networkx{SUFFIX}", prompt)
     text = inspect.getsource(stringprep)
     (repository / "main.py").write_text(text)
     place = f"{repository / 'main.py'}:{text.count(chr(10)) // 2}:1"
-    serving = [
+    prompt_names = [
         json.loads(attune("why", place, "--json", *option).stdout)["prompt"]["name"]
         for option in ((), ("--prompt", str(prompt)))
     ]
-    assert serving[0].startswith("no prompt (prompt networkx does not fit this file")
-    assert serving[1] == "networkx"
+    assert prompt_names[0].startswith("no prompt (prompt networkx does not fit this file")
+    assert prompt_names[1] == "networkx"
     done = json.loads(attune("complete", place, "--json").stdout)
     assert done["prompt"] is None
 

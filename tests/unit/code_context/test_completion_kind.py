@@ -3,6 +3,7 @@
 import pytest
 
 from code_context.completion_kind import decide
+from code_context.languages import language_of
 from code_context.syntax import parse
 from tests.conftest import cursor
 
@@ -42,6 +43,51 @@ CASES = [
 def test_decide(marked: str, expected: str) -> None:
     at = cursor(marked)
     decision = decide(parse(at.text, "python"), at.offset)
+    assert " ".join(filter(None, (decision.kind.value, decision.reason))) == expected
+
+
+OTHER_LANGUAGES = [
+    ("main.js", "function f() {\n  $0\n}\n", "block"),
+    ("main.js", "const f = (a) => {\n  $0\n};\n", "block"),
+    ("main.js", "if (a) {$0", "block"),
+    ("main.js", "const o = {\n  $0\n};\n", "line"),
+    ("main.js", "f({\n  $0\n});\n", "line"),
+    ("main.js", "function f() {\n  $0\n  return 1;\n}\n", "line"),
+    ("main.js", "x = $0;", "line"),
+    ("main.js", "// note $0", "none in_comment"),
+    ("main.js", "/* a */$0", "line"),
+    ("main.js", "/* a $0 */", "none in_comment"),
+    ("main.js", "x = `a $0`;", "none in_string"),
+    ("main.js", "fo$0o();", "none inside_word"),
+    ("main.ts", "class A {\n  $0\n}\n", "block"),
+    ("main.ts", "function f(a: number): Map<string, number> {\n  $0\n}\n", "block"),
+    ("main.ts", "const x: A = {\n  $0\n}\n", "line"),
+    ("main.tsx", "const A = () => {\n  $0\n};\n", "block"),
+    ("main.go", "package a\n\nfunc f(a int) error {\n\t$0\n}\n", "block"),
+    ("main.go", "package a\n\nvar x = T{\n\t$0\n}\n", "line"),
+    ("main.rs", "impl Store {\n    fn f(&self) -> u8 {\n        $0\n    }\n}\n", "block"),
+    ("main.rs", "let x = match y {\n    $0\n};\n", "block"),
+    ("main.rs", "let x = Store {\n    $0\n};\n", "line"),
+    ("main.rs", "/// Note.\n$0fn f() {}\n", "line"),
+    ("Main.java", "class A {\n  void f(int a) throws IOException {\n    $0\n  }\n}", "block"),
+    ("Main.java", "class A {\n    int[] a = {\n        $0\n    };\n}", "line"),
+    ("main.c", "int f(int a) {\n    $0\n}\n", "block"),
+    ("main.c", "int a[] = {\n    $0\n};\n", "line"),
+    ("main.cpp", "int A::f(int a) const {\n    $0\n}\n", "block"),
+    ("Main.cs", "class A {\n    public void F() {\n        $0\n    }\n}", "block"),
+    ("main.rb", "def f(a)\n  $0\nend\n", "block"),
+    ("main.rb", "list.each do |one|\n  $0\nend\n", "block"),
+    ("main.rb", "x = f(\n  $0\n)\n", "line"),
+    ("main.rb", "def f(a)\n  $0\n  b\nend\n", "line"),
+    ("main.php", "<?php\nfunction f($a): int {\n    $0\n}\n", "block"),
+    ("notes.txt", "anything {\n  $0", "line"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("path", "marked", "expected"), OTHER_LANGUAGES)
+def test_decide_in_other_languages(path: str, marked: str, expected: str) -> None:
+    at = cursor(marked)
+    decision = decide(parse(at.text, language_of(path)), at.offset)
     assert " ".join(filter(None, (decision.kind.value, decision.reason))) == expected
 
 

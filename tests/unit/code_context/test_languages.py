@@ -6,13 +6,10 @@ from hypothesis import strategies as st
 
 from code_context.completion_kind import decide
 from code_context.holes import find_holes
-from code_context.index import RepositoryIndex
 from code_context.languages import language_of, languages
-from code_context.retrieval import Retriever
 from code_context.scopes import enclosing_scopes
 from code_context.symbols import extract_symbols
 from code_context.syntax import parse
-from tests.conftest import cursor
 
 JAVASCRIPT = """\
 import fs from "fs";
@@ -404,83 +401,6 @@ OUTLINES = [
 def test_outlines_of_top_level_definitions(language: str, name: str, outline: str) -> None:
     definitions, _ = extract_symbols(parse(SOURCES[language][1], language))
     assert next(one.outline for one in definitions if one.name == name) == outline
-
-
-KINDS = [
-    ("main.js", "function f() {\n  $0\n}\n", "block"),
-    ("main.js", "const f = (a) => {\n  $0\n};\n", "block"),
-    ("main.js", "if (a) {$0", "block"),
-    ("main.js", "const o = {\n  $0\n};\n", "line"),
-    ("main.js", "f({\n  $0\n});\n", "line"),
-    ("main.js", "function f() {\n  $0\n  return 1;\n}\n", "line"),
-    ("main.js", "x = $0;", "line"),
-    ("main.js", "// note $0", "none in_comment"),
-    ("main.js", "/* a */$0", "line"),
-    ("main.js", "/* a $0 */", "none in_comment"),
-    ("main.js", "x = `a $0`;", "none in_string"),
-    ("main.js", "fo$0o();", "none inside_word"),
-    ("main.ts", "class A {\n  $0\n}\n", "block"),
-    ("main.ts", "function f(a: number): Map<string, number> {\n  $0\n}\n", "block"),
-    ("main.ts", "const x: A = {\n  $0\n}\n", "line"),
-    ("main.tsx", "const A = () => {\n  $0\n};\n", "block"),
-    ("main.go", "package a\n\nfunc f(a int) error {\n\t$0\n}\n", "block"),
-    ("main.go", "package a\n\nvar x = T{\n\t$0\n}\n", "line"),
-    ("main.rs", "impl Store {\n    fn f(&self) -> u8 {\n        $0\n    }\n}\n", "block"),
-    ("main.rs", "let x = match y {\n    $0\n};\n", "block"),
-    ("main.rs", "let x = Store {\n    $0\n};\n", "line"),
-    ("main.rs", "/// Note.\n$0fn f() {}\n", "line"),
-    ("Main.java", "class A {\n  void f(int a) throws IOException {\n    $0\n  }\n}", "block"),
-    ("Main.java", "class A {\n    int[] a = {\n        $0\n    };\n}", "line"),
-    ("main.c", "int f(int a) {\n    $0\n}\n", "block"),
-    ("main.c", "int a[] = {\n    $0\n};\n", "line"),
-    ("main.cpp", "int A::f(int a) const {\n    $0\n}\n", "block"),
-    ("Main.cs", "class A {\n    public void F() {\n        $0\n    }\n}", "block"),
-    ("main.rb", "def f(a)\n  $0\nend\n", "block"),
-    ("main.rb", "list.each do |one|\n  $0\nend\n", "block"),
-    ("main.rb", "x = f(\n  $0\n)\n", "line"),
-    ("main.rb", "def f(a)\n  $0\n  b\nend\n", "line"),
-    ("main.php", "<?php\nfunction f($a): int {\n    $0\n}\n", "block"),
-    ("notes.txt", "anything {\n  $0", "line"),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("path", "marked", "expected"), KINDS)
-def test_completion_kinds(path: str, marked: str, expected: str) -> None:
-    at = cursor(marked)
-    decision = decide(parse(at.text, language_of(path)), at.offset)
-    assert " ".join(filter(None, (decision.kind.value, decision.reason))) == expected
-
-
-RESOLVED = [
-    ("shop/store.js", "export class Store {\n  add(a) {\n  }\n}\n",
-     "shop/main.js", 'import { Store } from "./store";\nconst s = new Store($0'),
-    ("lib/util/index.ts", "export function tidy(a: string): string {\n  return a;\n}\n",
-     "src/main.ts", 'import { tidy } from "../lib/util";\ntidy($0'),
-    ("src/com/shop/Store.java", "package com.shop;\nclass Store {\n    void add() {\n    }\n}\n",
-     "src/app/Main.java", "import com.shop.Store;\nclass A {\n  Store s = new Store($0"),
-    ("store/store.go", "package store\n\nfunc Open(a int) error {\n\treturn nil\n}\n",
-     "main.go", 'package main\n\nimport "example.com/x/store"\n\nfunc f() {\n\tstore.Open($0'),
-    ("src/store.rs", "pub fn open(a: u8) -> u8 {\n    a\n}\n",
-     "src/main.rs", "use crate::store;\n\nfn f() {\n    store::open($0"),
-    ("include/store.h", "int store_open(int a);\n",
-     "src/main.c", '#include "store.h"\n\nint f(void) {\n    store_open($0'),
-    ("Shop/Store.cs", "namespace Shop {\n  class Store {\n    void Add() {\n    }\n  }\n}\n",
-     "App/Main.cs", "using Shop;\nclass A {\n  Store s = new Store($0"),
-    ("lib/store.rb", "class Store\n  def add(a)\n    a\n  end\nend\n",
-     "main.rb", 'require_relative "lib/store"\ns = Store.new($0'),
-    ("Shop/Store.php", "<?php\nclass Store {\n    function add($a) {\n    }\n}\n",
-     "main.php", "<?php\nuse Shop\\Store;\n$s = new Store($0"),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("other", "text", "path", "marked"), RESOLVED)
-def test_names_are_resolved_to_definitions(other: str, text: str, path: str, marked: str) -> None:
-    index = RepositoryIndex()
-    index.put(other, text)
-    at = cursor(marked)
-    tree = parse(at.text, language_of(path))
-    snippets = Retriever(index).snippets(tree, path, at.offset)
-    assert [one.path for one in snippets if one.source == "definition"] == [other]
 
 
 @pytest.mark.parametrize("language", sorted(SOURCES))
