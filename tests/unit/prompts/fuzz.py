@@ -74,11 +74,30 @@ def _length(rng: random.Random, data: bytes, files: list[bytes]) -> bytes:
 
 def _json(rng: random.Random, data: bytes, files: list[bytes]) -> bytes:
     """Change a value of the header or of the manifest in it, and keep the lengths right."""
+    return _changed_json(rng, data, _spoilt)
+
+
+def _version(rng: random.Random, data: bytes, files: list[bytes]) -> bytes:
+    """Change the format version, which few random changes reach."""
+
+    def later(rng: random.Random, root: Any) -> Any:
+        root["format_version"] = rng.choice((0, 1, 2, 3, 99))
+        return root
+
+    return _changed_json(rng, data, later, share_of_header=0.0)
+
+
+def _changed_json(
+    rng: random.Random,
+    data: bytes,
+    change: Callable[[random.Random, Any], Any],
+    share_of_header: float = 0.3,
+) -> bytes:
     end = 8 + int.from_bytes(data[:8], "little")
     try:
         header = json.loads(data[8:end])
         manifest = json.loads(header["__metadata__"]["attune"])
-        spoilt = _spoilt(rng, header if rng.random() < 0.3 else manifest)
+        spoilt = change(rng, header if rng.random() < share_of_header else manifest)
         if spoilt is not header:
             header["__metadata__"]["attune"] = json.dumps(manifest)
         raw = json.dumps(header).encode()
@@ -106,7 +125,7 @@ def _spoilt(rng: random.Random, root: Any) -> Any:
 
 
 CHANGES: tuple[Callable[[random.Random, bytes, list[bytes]], bytes], ...] = (
-    *(_flip, _cut, _insert, _splice, _length),
+    *(_flip, _cut, _insert, _splice, _length, _version),
     *(_json, _json, _json),
 )
 
