@@ -1,24 +1,24 @@
-"""A flag that stops a computation, also inside the compiled step; it imports nothing heavy."""
+"""A flag that stops a computation, also inside the compiled step. Imports nothing heavy."""
 
 import ctypes
 
 
 class StepCancelledError(Exception):
-    """A step ended early, and its tokens are not in the cache."""
+    """A computation was cancelled; its tokens are not in the cache."""
 
 
 class Cancel:
-    """Raised by any thread, once; called, it says whether it was."""
+    """A flag that any thread may raise, once; calling it returns whether it is raised."""
 
     def __init__(self) -> None:
         self._raised = ctypes.c_int32(0)
         self.address = ctypes.addressof(self._raised)
-        """Of the number that is not 0 when raised."""
+        """Address of an int32 that is not 0 when raised, for the compiled step."""
 
     def set(self) -> None:
         """Raise the flag."""
         self._raised.value = 1
 
     def __call__(self) -> bool:
-        """Whether to stop."""
+        """Whether the flag is raised."""
         return self._raised.value != 0

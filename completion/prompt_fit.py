@@ -1,7 +1,6 @@
-"""Which open files a prompt does not fit, so that it does not serve there.
+"""Prompt-fit check: the open files that a prompt makes less likely, where it does not serve.
 
-Looked at while nobody waits; until then a prompt serves. It imports torch, so only the engine
-thread imports this module.
+Documents are checked while the editor is idle; until then the prompt serves.
 """
 
 from collections import OrderedDict
@@ -13,52 +12,52 @@ from code_model.language_model import LanguageModel
 from completion.request import CompletionRequest
 from prompts.file import PromptFile
 
-REMEMBERED = 256  # files, or a few prompts for fewer
-GROWTH = 2.0  # times as long, or as short, as when it was looked at: look again
+MAX_RESULTS = 256  # pairs of document and prompt
+GROWTH = 2.0  # check again once a document is this many times longer or shorter
 
 
 @dataclass(frozen=True)
-class _Look:
+class _FitResult:
     size: int
     gain: float | None
 
 
 class PromptFitCheck:
-    """What was found about documents and prompts; one thread at a time."""
+    """The results for the latest documents and prompts. Not thread-safe."""
 
     def __init__(self, base: LanguageModel) -> None:
         self._base = base
-        self._looks: OrderedDict[tuple[str, str | None], _Look] = OrderedDict()
+        self._results: OrderedDict[tuple[str, str | None], _FitResult] = OrderedDict()
 
     def misfit(self, prompt: PromptFile, request: CompletionRequest) -> str | None:
-        """Why the prompt does not serve the document, None if it does or nobody has looked yet."""
-        look = self._looks.get(_key(prompt, request))
-        return None if look is None else misfit(prompt, look.gain)
+        """Why the prompt does not serve the document; None if it does or was not checked yet."""
+        result = self._results.get(_key(prompt, request))
+        return None if result is None else misfit(prompt, result.gain)
 
     def is_due(self, prompt: PromptFile, request: CompletionRequest) -> bool:
-        """Whether to look: never done, or the document has become another."""
-        look = self._looks.get(_key(prompt, request))
-        if look is None:
+        """Whether to check: never done, or the document has changed a lot since."""
+        result = self._results.get(_key(prompt, request))
+        if result is None:
             return True
-        return not look.size / GROWTH < max(1, len(request.text)) < look.size * GROWTH
+        return not result.size / GROWTH < max(1, len(request.text)) < result.size * GROWTH
 
     def look(
         self, prompt: PromptFile, request: CompletionRequest, cancelled: Callable[[], bool]
     ) -> bool:
-        """Look at the document; whether the prompt ceased or began to serve it.
+        """Check the document; returns whether the prompt has ceased or begun to serve it.
 
         Raises `code_model.cancel.StepCancelledError`.
         """
         before = self.misfit(prompt, request)
         gain = gain_on(self._base, prompt, request.path, request.text, cancelled)
         key = _key(prompt, request)
-        self._looks[key] = _Look(max(1, len(request.text)), gain)
-        self._looks.move_to_end(key)
-        while len(self._looks) > REMEMBERED:
-            self._looks.popitem(last=False)
+        self._results[key] = _FitResult(max(1, len(request.text)), gain)
+        self._results.move_to_end(key)
+        while len(self._results) > MAX_RESULTS:
+            self._results.popitem(last=False)
         return (before is None) != (self.misfit(prompt, request) is None)
 
 
 def _key(prompt: PromptFile, request: CompletionRequest) -> tuple[str, str | None]:
-    """Documents outside of all folders have their name alone as a path, so the URI tells."""
+    """By URI, because documents outside of all folders have only their name as a path."""
     return request.uri or request.path, prompt.sha256

@@ -17,13 +17,12 @@ BLOCK = 16  # positions that decode.cpp reads together
 
 @dataclass(frozen=True)
 class PrefixKV:
-    """What virtual tokens are to attention: keys and values `kv` (L, 2, G, P, D).
+    """Keys and values `kv` (L, 2, G, P, D) of virtual tokens.
 
-    With `positions`, keys are rotated for the positions 0..P-1, as the model would have made them,
-    and what follows begins at position P. Without (NoPE, arXiv 2305.19466), all but the first are
-    compared with queries before their rotation, so that each virtual token is equally near to every
-    place of a file, and what follows begins at position 1. The first is the sink of attention,
-    which the model knows at position 0.
+    With `positions`, keys are rotated for the positions 0..P-1, as those of real tokens, and the
+    text begins at position P. Without (NoPE, arXiv 2305.19466), all keys but the first meet queries
+    before their rotation, so a virtual token is equally near to every position of the text, which
+    begins at position 1. The first is the attention sink, which the model expects at position 0.
     """
 
     kv: Tensor
@@ -43,10 +42,8 @@ class PrefixKV:
 class KVCache:
     """Static key/value buffers of one sequence: (L, G, capacity, D) each; `length` tokens valid.
 
-    Of these, those from 1 to `nope` have no positions (`PrefixKV`), so that what follows is at the
-    position of its index less `nope`.
-
-    Serving keeps float16, as llama.cpp does: half the memory to read at every step.
+    Tokens 1 to `nope` have no positions (`PrefixKV`), so a later token's position is its index
+    minus `nope`. Serving uses float16, as llama.cpp does: half the memory to read at every step.
     """
 
     def __init__(
@@ -58,20 +55,20 @@ class KVCache:
             -(-capacity // BLOCK) * BLOCK,
             config.head_dim,
         )
-        # not cleared, so that memory is taken only for positions that are used
+        # not cleared: the system commits memory only for positions that are used
         self.keys = torch.empty(shape, dtype=dtype)
         self.values = torch.empty(shape, dtype=dtype)
         self.capacity = capacity
         self.length = self.nope = 0
 
     def rewind(self, length: int) -> None:
-        """Forget everything after the first `length` tokens; nothing is copied."""
+        """Drop everything after the first `length` tokens without copying."""
         if not 0 <= length <= self.length:
             raise ValueError(f"cannot rewind {self.length} cached tokens to {length}")
         self.length = length
 
     def load_prefix(self, prefix: PrefixKV) -> None:
-        """Start over with the keys and values of `prefix`."""
+        """Replace the content with the keys and values of `prefix`."""
         self.keys[:, :, : prefix.tokens] = prefix.kv[:, 0]
         self.values[:, :, : prefix.tokens] = prefix.kv[:, 1]
         self.length, self.nope = prefix.tokens, prefix.nope

@@ -1,4 +1,4 @@
-"""Whether bfloat16 pays on this machine."""
+"""bfloat16: whether it is faster on this machine, and models in it."""
 
 import math
 import time
@@ -22,16 +22,19 @@ def bfloat16_wins(device: str = "cpu", width: int = 256) -> bool:
     if device != "cpu":
         return True
     low, full = (torch.ones(width, width, dtype=one) for one in (torch.bfloat16, torch.float32))
-    return _quicker(low, full)
+    return _faster(low, full)
 
 
-def _quicker(one: Tensor, other: Tensor) -> bool:
-    """Whether the first matrix's square takes less time than the other's: the quickest of many by
-    turns, because a kernel is slow until it is warm, and some of them wait for something else."""
+def _faster(first: Tensor, second: Tensor) -> bool:
+    """Whether squaring the first matrix takes less time than the second.
+
+    Compares the fastest of many alternating runs: kernels need warming up, and other processes
+    disturb single runs.
+    """
     best = [math.inf, math.inf]
     began, rounds = time.perf_counter(), 0
     while rounds < PROBE_ROUNDS or time.perf_counter() - began < PROBE_SECONDS:
-        for number, matrix in enumerate((one, other)):
+        for number, matrix in enumerate((first, second)):
             started = time.perf_counter()
             matrix @ matrix
             best[number] = min(best[number], time.perf_counter() - started)
@@ -40,8 +43,10 @@ def _quicker(one: Tensor, other: Tensor) -> bool:
 
 
 def in_bfloat16(model: Llama) -> Llama:
-    """A copy whose matrices are in bfloat16, as autocast would have them at every single use; it
-    computes under autocast (`autocast_of`), which leaves the rest in float32."""
+    """A copy with its matrices in bfloat16, so that autocast need not convert them at each use.
+
+    It must run under `autocast_of`, which leaves the rest in float32.
+    """
     low = Llama(model.config)
     values = model.state_dict().items()
     low.load_state_dict(
@@ -51,6 +56,6 @@ def in_bfloat16(model: Llama) -> Llama:
 
 
 def autocast_of(model: Llama) -> torch.autocast:
-    """What such a copy computes under, and what changes nothing for any other model."""
+    """The autocast context for a model: enabled only for one of `in_bfloat16`."""
     low = model.model.embed_tokens.weight.dtype == torch.bfloat16
     return torch.autocast("cpu", torch.bfloat16, enabled=low)

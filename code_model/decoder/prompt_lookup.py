@@ -1,20 +1,20 @@
-"""Drafts without a draft model: what followed the last tokens when they stood here before.
+"""Prompt lookup: drafts for speculative decoding without a draft model.
 
-Prompt lookup: code repeats itself, so the longest recent run of ids is looked up in the suffix, the
-context, the prefix, the last suggestion and what was generated so far. A draft costs one search and
-is only ever a proposal: the model checks it.
+Code repeats itself. The longest recent run of ids is searched for in the suffix, the context, the
+prefix, the last suggestion and what was generated so far, and what followed it there is the draft.
+The model verifies every draft, so a wrong one only costs time.
 """
 
 from array import array
 from collections.abc import Sequence
 
-# ids that must agree, longest first, and how many to draft then; a longer match foretells more
+# (ids that must match, longest first; ids to draft then): a longer match predicts more
 MATCHES = ((4, 5), (3, 4), (2, 2))
 BYTES = array("I").itemsize
 
 
-class Lookup:
-    """A growing sequence of ids that is searched for its own end."""
+class PromptLookup:
+    """A growing sequence of ids that is searched for its own last ids."""
 
     def __init__(self, ids: Sequence[int]) -> None:
         self._ids = array("I", ids)
@@ -27,20 +27,21 @@ class Lookup:
         self._bytes += added.tobytes()
 
     def draft(self, limit: int) -> list[int]:
-        """At most `limit` ids that followed the latest earlier occurrence of the end."""
+        """At most `limit` ids that followed the latest earlier occurrence of the last ids."""
         size = len(self._ids)
         for length, count in MATCHES:
             if size <= length:
                 continue
-            found = self._find(self._bytes[(size - length) * BYTES :], (size - 1) * BYTES)
-            if found is not None:
-                first = found + length
+            index = self._rfind(self._bytes[(size - length) * BYTES :], (size - 1) * BYTES)
+            if index is not None:
+                first = index + length
                 return self._ids[first : first + min(limit, count)].tolist()
         return []
 
-    def _find(self, wanted: bytearray, end: int) -> int | None:
-        while (found := self._bytes.rfind(wanted, 0, end)) >= 0:
-            if found % BYTES == 0:
-                return found // BYTES
-            end = found + len(wanted) - 1
+    def _rfind(self, pattern: bytearray, end: int) -> int | None:
+        """Index of the last id at which `pattern` begins before byte `end`."""
+        while (start := self._bytes.rfind(pattern, 0, end)) >= 0:
+            if start % BYTES == 0:
+                return start // BYTES
+            end = start + len(pattern) - 1
         return None

@@ -11,7 +11,7 @@ from code_model.cancel import Cancel, StepCancelledError
 from code_model.compatibility import context_of, show_threshold_of
 from code_model.decoder import loss
 from code_model.decoder.kv_cache import KVCache
-from code_model.decoder.prompt_lookup import Lookup
+from code_model.decoder.prompt_lookup import PromptLookup
 from code_model.decoder.soft_prompt import prefix_kv
 from code_model.language_model import (
     ContextTooLongError,
@@ -24,14 +24,14 @@ from prompts.file import PromptFile
 if TYPE_CHECKING:
     from code_model.decoder.model import DecoderModel
 
-PREFILL_CHUNK = 128  # tokens between two looks at the cancel flag
-PARK_TOKENS = 64  # a sequence that would lose fewer tokens than this is not worth a copy
-PARKED_BYTES = 32 << 20  # of the sequences of other documents
+PREFILL_CHUNK = 128  # tokens between two tests of the cancel flag
+MIN_SWAP_TOKENS = 64  # below, computing again is cheaper than a copy
+MAX_SWAPPED_BYTES = 32 << 20  # of all swapped-out sequences together
 
 
 @dataclass(frozen=True, eq=False)
-class _Parked:
-    """Keys and values (L, G, T, D) behind the prefix of a document that is not being completed."""
+class _SwappedOut:
+    """Ids of another document with their keys and values (L, G, T, D), behind the prefix."""
 
     ids: list[int]
     keys: Tensor
@@ -45,9 +45,9 @@ class _Parked:
 class DecoderSession:
     """A `Session` of the decoder. Not thread-safe: one thread owns it.
 
-    The prefix is resident at the beginning of the cache, and rewinding never touches it. Behind it
-    stand the tokens of one document. Those of others are parked within `PARKED_BYTES`, least
-    recently used first to go, and come back when a request begins like them.
+    The prefix is resident at the beginning of the cache and never recomputed. Behind it is one
+    document. Other documents' sequences are swapped out within `MAX_SWAPPED_BYTES`, the least
+    recently used evicted first, and swapped in when a request shares their beginning.
     """
 
     def __init__(self, model: "DecoderModel", prompt: PromptFile | None = None) -> None:
@@ -62,8 +62,8 @@ class DecoderSession:
         self._cache = KVCache(model.llama.config, model.max_positions)
         self._cache.load_prefix(prefix)
         self._cached_ids: list[int] = []
-        self._parked: deque[_Parked] = deque()
-        self._last: list[int] = []
+        self._swapped_out: deque[_SwappedOut] = deque()
+        self._last_suggestion: list[int] = []
 
     def room(self, max_new_tokens: int) -> int:
         """Context tokens that fit beside the prefix and the new tokens."""
@@ -77,20 +77,16 @@ class DecoderSession:
         stop: Callable[[str], bool] = lambda text: False,
         cancelled: Callable[[], bool] = lambda: False,
     ) -> Generation:
-        """The most likely continuation of `ids`, token by token.
+        """See `Session`.
 
-        Ends at an end token of the layout, when `stop` accepts the text so far, after
-        `max_new_tokens`, or when `cancelled` says so, which is asked before every forward pass;
-        a `Cancel` ends one at its next layer.
-        `stop` sees the text grow by one token at a time, drafts or not.
-
-        Raises `ContextTooLongError` if it cannot fit, `ValueError` without ids.
+        `cancelled` is called before every forward pass; a `Cancel` also ends a pass at its next
+        layer. `stop` sees the text grow by one token at a time, with drafts too.
         """
         reused = self._reuse(ids, max_new_tokens)
         prefilled = self._prefill(ids, cancelled)
         if prefilled < len(ids) - 1:
             return Generation((), "", (), "cancelled", prefilled - reused)
-        lookup = Lookup([*self._last, *self.model.encoder.in_writing_order(ids)])
+        lookup = PromptLookup([*self._last_suggestion, *self.model.encoder.in_writing_order(ids)])
         new: list[int] = []
         logprobs: list[float] = []
         text, steps = "", 0
@@ -123,7 +119,7 @@ class DecoderSession:
             lookup.add(chosen)
             pending = chosen[-1:]
         if reason != "cancelled":
-            self._last = [*ids[-3:-1], *new]
+            self._last_suggestion = [*ids[-3:-1], *new]
         return Generation(tuple(new), text, tuple(logprobs), reason, len(ids) - reused, steps)
 
     def prefill(self, ids: Sequence[int], cancelled: Callable[[], bool] = lambda: False) -> None:
@@ -155,19 +151,19 @@ class DecoderSession:
     def _step(
         self, pending: list[int], draft: list[int], cancelled: Callable[[], bool]
     ) -> tuple[list[int], list[float]]:
-        """The ids that follow `pending`: as many as the draft foretold, and one more."""
+        """The ids after `pending` with their log-probabilities: the accepted draft and one more."""
         chosen, logprobs = self.model.forward.step(
             pending + draft, self._cache, scored=len(draft) + 1, cancel=_flag(cancelled)
         )
-        right = _common(draft, chosen)
-        self._cached_ids += pending + draft[:right]
+        accepted = _common_length(draft, chosen)
+        self._cached_ids += pending + draft[:accepted]
         self._cache.rewind(self.num_virtual_tokens + len(self._cached_ids))
-        return chosen[: right + 1], logprobs[: right + 1]
+        return chosen[: accepted + 1], logprobs[: accepted + 1]
 
     def _reuse(self, ids: Sequence[int], max_new_tokens: int) -> int:
-        """Rewind to the longest beginning that `ids` share with this or a parked document.
+        """Rewind to the longest beginning that `ids` share with this or a swapped-out document.
 
-        The last id is always computed again, because what follows it is not kept.
+        The last id is always computed again, because its logits are not cached.
         """
         if not ids:
             raise ValueError("there must be at least one id to continue")
@@ -177,48 +173,50 @@ class DecoderSession:
                 f"{max_new_tokens} new ones; give a smaller context"
             )
         wanted = list(ids[:-1])
-        common = _common(self._cached_ids, wanted)
-        best = max(self._parked, key=lambda one: _common(one.ids, wanted), default=None)
-        if best is not None and _common(best.ids, wanted) >= common + PARK_TOKENS:
-            self._park()
-            self._unpark(best)
-            common = _common(best.ids, wanted)
-        elif len(self._cached_ids) - common >= PARK_TOKENS:
-            self._park()
+        common = _common_length(self._cached_ids, wanted)
+        best = max(
+            self._swapped_out, key=lambda other: _common_length(other.ids, wanted), default=None
+        )
+        if best is not None and _common_length(best.ids, wanted) >= common + MIN_SWAP_TOKENS:
+            self._swap_out()
+            self._swap_in(best)
+            common = _common_length(best.ids, wanted)
+        elif len(self._cached_ids) - common >= MIN_SWAP_TOKENS:
+            self._swap_out()
         self._cache.rewind(self.num_virtual_tokens + common)
         del self._cached_ids[common:]
         return common
 
-    def _park(self) -> None:
-        """Keep a copy of the document's keys and values."""
-        if len(self._cached_ids) < PARK_TOKENS:
+    def _swap_out(self) -> None:
+        """Copy the document's keys and values out of the cache."""
+        if len(self._cached_ids) < MIN_SWAP_TOKENS:
             return
         own = slice(self.num_virtual_tokens, self._cache.length)
-        self._parked.append(
-            _Parked(
+        self._swapped_out.append(
+            _SwappedOut(
                 list(self._cached_ids),
                 self._cache.keys[:, :, own].clone(),
                 self._cache.values[:, :, own].clone(),
             )
         )
-        while sum(one.nbytes for one in self._parked) > PARKED_BYTES:
-            self._parked.popleft()
+        while sum(sequence.nbytes for sequence in self._swapped_out) > MAX_SWAPPED_BYTES:
+            self._swapped_out.popleft()
 
-    def _unpark(self, parked: _Parked) -> None:
-        if parked in self._parked:  # parking the other may have pushed it out
-            self._parked.remove(parked)
-        end = self.num_virtual_tokens + len(parked.ids)
-        self._cache.keys[:, :, self.num_virtual_tokens : end] = parked.keys
-        self._cache.values[:, :, self.num_virtual_tokens : end] = parked.values
+    def _swap_in(self, sequence: _SwappedOut) -> None:
+        if sequence in self._swapped_out:  # swapping the other out may have evicted it
+            self._swapped_out.remove(sequence)
+        end = self.num_virtual_tokens + len(sequence.ids)
+        self._cache.keys[:, :, self.num_virtual_tokens : end] = sequence.keys
+        self._cache.values[:, :, self.num_virtual_tokens : end] = sequence.values
         self._cache.length = end
-        self._cached_ids = list(parked.ids)
+        self._cached_ids = list(sequence.ids)
 
 
 def _flag(cancelled: Callable[[], bool]) -> Cancel | None:
     return cancelled if isinstance(cancelled, Cancel) else None
 
 
-def _common(one: list[int], other: list[int]) -> int:
+def _common_length(left: list[int], right: list[int]) -> int:
     """Length of the common beginning."""
-    pairs = enumerate(zip(one, other, strict=False))
-    return next((n for n, (a, b) in pairs if a != b), min(len(one), len(other)))
+    pairs = enumerate(zip(left, right, strict=False))
+    return next((n for n, (a, b) in pairs if a != b), min(len(left), len(right)))

@@ -5,7 +5,7 @@ import torch
 from code_model.decoder.kv_cache import PrefixKV
 from code_model.decoder.llama import Llama, LlamaConfig
 from code_model.decoder.model import DecoderModel
-from code_model.decoder.precision import _quicker, autocast_of, in_bfloat16
+from code_model.decoder.precision import _faster, autocast_of, in_bfloat16
 from code_model.decoder.soft_prompt import kv_of_ids
 
 
@@ -45,5 +45,5 @@ def test_a_head_of_its_own_is_copied_too() -> None:
 
 def test_the_probe_tells_little_work_from_much() -> None:
     little, much = torch.ones(32, 32), torch.ones(1024, 1024)
-    assert _quicker(little, much)
-    assert not _quicker(much, little)
+    assert _faster(little, much)
+    assert not _faster(much, little)

@@ -11,9 +11,9 @@ from code_model.decoder import native
 from code_model.decoder import session as engine_module
 from code_model.decoder.model import DecoderModel
 from code_model.decoder.native import NativeForward
-from code_model.decoder.prompt_lookup import Lookup
+from code_model.decoder.prompt_lookup import PromptLookup
 from code_model.decoder.session import (
-    PARK_TOKENS,
+    MIN_SWAP_TOKENS,
     PREFILL_CHUNK,
     ContextTooLongError,
 )
@@ -163,13 +163,13 @@ def test_drafts_respect_stop_and_length(base: DecoderModel) -> None:
 
 @given(st.lists(st.integers(0, 3), max_size=30), st.integers(0, 6))
 def test_a_draft_is_what_followed_before(ids: list[int], limit: int) -> None:
-    draft = Lookup(ids).draft(limit)
+    draft = PromptLookup(ids).draft(limit)
     earlier = [n for n in range(len(ids) - 2) if ids[n : n + 2] == ids[-2:]]
     assert bool(draft) == bool(earlier and limit)
     assert len(draft) <= limit
     if draft:
         assert any(ids[n + 2 : n + 2 + len(draft)] == draft for n in earlier)
-    grown = Lookup(ids[: len(ids) // 2])
+    grown = PromptLookup(ids[: len(ids) // 2])
     grown.add(ids[len(ids) // 2 :])
     assert grown.draft(limit) == draft
 
@@ -177,29 +177,29 @@ def test_a_draft_is_what_followed_before(ids: list[int], limit: int) -> None:
 def test_documents_keep_their_own_caches(base: DecoderModel) -> None:
     """Going back to a document prefills its last token only, and the answer is a fresh engine's."""
     engine = base.open()
-    documents = [[5 + (n * step) % 290 for n in range(2 * PARK_TOKENS)] for step in (1, 7, 11)]
+    documents = [[5 + (n * step) % 290 for n in range(2 * MIN_SWAP_TOKENS)] for step in (1, 7, 11)]
     for ids in documents:
-        assert engine.generate(ids, max_new_tokens=3).prefilled >= PARK_TOKENS
+        assert engine.generate(ids, max_new_tokens=3).prefilled >= MIN_SWAP_TOKENS
     for ids in [*documents, *documents[::-1]]:
         again = engine.generate(ids, max_new_tokens=3)
         assert again.prefilled == 1
         assert again.ids == base.open().generate(ids, max_new_tokens=3).ids
 
 
-def test_parked_documents_stay_within_their_bound(
+def test_swapped_out_documents_stay_within_their_bound(
     base: DecoderModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = base.open()
-    documents = [[5 + (n * step) % 290 for n in range(2 * PARK_TOKENS)] for step in range(1, 9)]
+    documents = [[5 + (n * step) % 290 for n in range(2 * MIN_SWAP_TOKENS)] for step in range(1, 9)]
     engine.generate(documents[0], max_new_tokens=1)
     engine.generate(documents[1], max_new_tokens=1)
-    (parked,) = engine._parked
-    monkeypatch.setattr(engine_module, "PARKED_BYTES", 3 * parked.nbytes + 1)
+    (parked,) = engine._swapped_out
+    monkeypatch.setattr(engine_module, "MAX_SWAPPED_BYTES", 3 * parked.nbytes + 1)
     for ids in documents[2:]:
         engine.generate(ids, max_new_tokens=1)
-    assert len(engine._parked) == 3
+    assert len(engine._swapped_out) == 3
     assert engine.generate(documents[-2], max_new_tokens=1).prefilled == 1
-    assert engine.generate(documents[0], max_new_tokens=1).prefilled > PARK_TOKENS
+    assert engine.generate(documents[0], max_new_tokens=1).prefilled > MIN_SWAP_TOKENS
 
 
 def test_warming_leaves_one_token_to_prefill(base: DecoderModel) -> None:
