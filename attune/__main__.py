@@ -70,6 +70,7 @@ def complete(
     retriever = open_retriever(at.root)
     with waiting("Loading the model and completing…"):
         from code_model.loading import load_model
+        from completion.model_input import CompletionPoint
         from completion.pipeline import complete as complete_at
         from completion.reasons import REASONS
 
@@ -77,11 +78,8 @@ def complete(
         choice = choose_prompt(at, prompt, base)
         answer = complete_at(
             base.open(choice.prompt),
-            at.text,
-            at.path,
-            at.offset,
+            CompletionPoint.parse(at.text, at.path, at.offset, retriever),
             explicit=True,
-            repository=retriever,
         )
     for problem in choice.problems:
         say(problem)

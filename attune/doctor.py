@@ -37,6 +37,7 @@ def _model_and_prompt(repository: Path) -> list[Finding]:
     from code_model.compatibility import check_prompt
     from code_model.language_model import ModelLoadError, TunableModel
     from code_model.loading import load_model
+    from completion.model_input import CompletionPoint
     from completion.pipeline import complete
     from prompts.router import PromptRouter
 
@@ -56,9 +57,9 @@ def _model_and_prompt(repository: Path) -> list[Finding]:
     findings += [Finding("prompt", problem, problem=True) for problem in chosen.problems]
     name = f"none: {chosen.reason}" if chosen.prompt is None else chosen.prompt.manifest.name
     findings.append(Finding("prompt", name))
-    engine = base.open(chosen.prompt)
     sample = "def main():\n    return 0\n\n\nif __name__ == "
-    answer = complete(engine, sample, "sample.py", len(sample))
+    point = CompletionPoint.parse(sample, "sample.py", len(sample))
+    answer = complete(base.open(chosen.prompt), point)
     if not answer.text:
         failure = f"a trial completion was empty ({answer.reason})"
         return [*findings, Finding("completion", failure, problem=True)]

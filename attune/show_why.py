@@ -69,8 +69,8 @@ def _left_out(explanation: "Explanation") -> Table:
 
 def answer(explanation: "Explanation", silent: str | None) -> str:
     """What is suggested, or why nothing is."""
-    if explanation.completion.text:
-        return f"Suggests a {explanation.kind}: {_first_line(explanation.completion.text)}"
+    if explanation.result.text:
+        return f"Suggests a {explanation.kind}: {_first_line(explanation.result.text)}"
     return f"No suggestion: {silent}."
 
 
@@ -86,7 +86,7 @@ def cache_sentences(explanation: "Explanation", served: str | None) -> Iterator[
     """How the editor's last completion was made (if known), and what each cache would save."""
     if served:
         yield f"The last completion in the editor: {served}"
-    generation = explanation.completion.generation
+    generation = explanation.result.generation
     computed = 0 if generation is None else generation.prefilled
     yield (
         f"This command starts without a cache, so {computed} tokens were computed before the first "
@@ -102,7 +102,7 @@ def cache_sentences(explanation: "Explanation", served: str | None) -> Iterator[
 
 def typed_through(explanation: "Explanation") -> str:
     """The first letters of the suggestion, which the user may type next."""
-    return explanation.completion.text.strip("\r\n")[:3].rstrip("\r\n")
+    return explanation.result.text.strip("\r\n")[:3].rstrip("\r\n")
 
 
 def location(path: str, line: int) -> str:

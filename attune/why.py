@@ -46,19 +46,20 @@ def why(
     with waiting("Loading the model and completing…"):
         from code_model.loading import load_model
         from completion.explanation import explain
+        from completion.model_input import CompletionPoint
         from completion.reasons import REASONS
 
         model = load_model()
         choice = choose_prompt(position, prompt, model)
         session = model.open(choice.prompt)
-        explanation = explain(
-            session, position.text, position.path, position.offset, repository=retriever
-        )
+        point = CompletionPoint.parse(position.text, position.path, position.offset, retriever)
+        point = CompletionPoint.parse(position.text, position.path, position.offset, retriever)
+        explanation = explain(session, point)
     file = choice.prompt
     serving = f"no prompt ({choice.reason})" if file is None else file.manifest.name
     for problem in filter(None, (position.notice, *choice.problems)):
         say(problem)
-    silent = None if explanation.reason is None else REASONS[explanation.reason]
+    silent = None if explanation.result.reason is None else REASONS[explanation.result.reason]
     if html is not None:
         from attune.pages.template import write_page
         from attune.pages.why import why_page
@@ -69,7 +70,7 @@ def why(
         print_json(_json(position, explanation, serving, served))
     elif html is None:
         show_why(explanation, serving, silent, served)
-    if not explanation.completion.text:
+    if not explanation.result.text:
         raise typer.Exit(PROBLEM)
 
 
@@ -78,13 +79,13 @@ def _json(
 ) -> dict[str, Any]:
     from attune.show_why import typed_through
 
-    generation = explanation.completion.generation
+    generation = explanation.result.generation
     return {
         "path": position.path,
         "offset": position.offset,
         "kind": explanation.kind,
-        "reason": explanation.reason,
-        "text": explanation.completion.text,
+        "reason": explanation.result.reason,
+        "text": explanation.result.text,
         "prompt": {"name": serving, "tokens": explanation.prompt_tokens},
         "input_tokens": explanation.input_tokens,
         "pieces": [

@@ -46,7 +46,8 @@ from code_context.syntax import SyntaxTree, TreeCache, parse
 from code_model.decoder.model import DecoderModel
 from code_model.decoder.session import DecoderSession
 from code_model.loading import load_model
-from completion.pipeline import complete, context_at
+from completion.model_input import CompletionPoint, context_at, model_input
+from completion.pipeline import complete
 from pretraining import corpus
 from tuning.corpus import SourceFile
 from tuning.evaluate import total_nats
@@ -126,11 +127,8 @@ def quality(folder: Path, packages: Sequence[str], holes: int, decoded: int) -> 
             repository = others.get(arm.others or "")
             for one in chosen:
                 tree = parse(without_middle(one.file, one.hole), "python")
-                at = context_at(
-                    base, tree, one.file.path, one.hole.start,
-                    config=arm.config, repository=repository,
-                )  # fmt: skip
-                ids = base.encoder.encode(at)
+                point = CompletionPoint(tree, one.file.path, one.hole.start, repository, arm.config)
+                ids = model_input(base.encoder, point)
                 tokens[arm.name] += len(ids)
                 middle = one.example.ids[-one.example.scored :]
                 examples.append(Example([*ids, *middle], len(middle)))
@@ -194,10 +192,8 @@ def _exact(
     engine: DecoderSession, one: HeldOutHole, config: ContextConfig, repository: Retriever | None
 ) -> bool:
     text = without_middle(one.file, one.hole)
-    answer = complete(
-        engine, text, one.file.path, one.hole.start,
-        config=config, explicit=True, repository=repository,
-    )  # fmt: skip
+    point = CompletionPoint.parse(text, one.file.path, one.hole.start, repository, config)
+    answer = complete(engine, point, explicit=True)
     expected = middle_of(one.file, one.hole).strip().splitlines()[0].rstrip()
     said = answer.text.strip().splitlines()
     return bool(said) and said[0].rstrip() == expected
@@ -315,7 +311,8 @@ def _assembly(name: str, root: Path) -> list[dict[str, object]]:
             tree = trees.parse(text, relative)
             _ = tree.root
             began = _now()
-            context_at(base, tree, relative, at, config=DEFAULT, room=1_500, repository=repository)
+            point = CompletionPoint(tree, relative, at, repository, DEFAULT, room=1_500)
+            context_at(base.encoder, point)
             (further if typed else first).append(_since(began))
     return [
         _times(f"{name}: assemble a context at a new place", first),

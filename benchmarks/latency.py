@@ -34,9 +34,6 @@ from benchmarks.contenders import (
 from benchmarks.files import read_files
 from benchmarks.gguf_export import export_gguf
 from benchmarks.shape import random_base, transformers_twin
-from code_context.context import ContextConfig
-from code_context.languages import language_of
-from code_context.syntax import parse
 from code_model.cancel import Cancel
 from code_model.decoder import native
 from code_model.decoder.model import DecoderModel
@@ -44,7 +41,7 @@ from code_model.decoder.native import NativeForward
 from code_model.decoder.session import DecoderSession
 from code_model.decoder.soft_prompt import kv_of_ids, kv_to_rows
 from code_model.loading import load_model
-from completion.pipeline import model_input
+from completion.model_input import CompletionPoint, model_input
 from prompts.file import PromptFile, read_prompt, write_prompt
 from prompts.manifest import Manifest
 
@@ -115,8 +112,7 @@ def _cases(base: DecoderModel, count: int) -> list[Case]:
         pair = []
         for offset in (middle - 2, middle):
             shown = text[:offset] + text[start + len(line) :]
-            tree = parse(shown, language_of(path))
-            pair.append(model_input(base, tree, path, offset, config=ContextConfig()))
+            pair.append(model_input(base.encoder, CompletionPoint.parse(shown, path, offset)))
         found.append((pair[0], pair[1]))
     return found
 

@@ -22,8 +22,8 @@ import numpy as np
 
 from code_model.decoder.model import DecoderModel
 from code_model.loading import load_model
+from completion.prompted_model import PromptedModel
 from completion.status import Status
-from lsp_server.model import AttunedModel
 from lsp_server.prompt_watch import PromptWatch
 from prompts.file import DEFAULT_PROMPT, PromptFile, encode_prompt, read_prompt, write_prompt
 from prompts.manifest import Manifest
@@ -75,7 +75,7 @@ def swap(base: DecoderModel, root: Path, rounds: int) -> dict[str, list[float]]:
     path.parent.mkdir()
     prompts = [prompt_for(base, MEGABYTES << 20, f"p{n}") for n in range(2)]
     write_prompt(path, prompts[1])
-    model = AttunedModel(base, None, root, told.put)
+    model = PromptedModel(base, root, told.put)
     told.get()
     watch = PromptWatch(model.folders(), model.refresh)
     watch.start()

@@ -1,20 +1,22 @@
-"""Typing sessions replayed in real time against the server: how many requests need the model, and
-how long a person waits.
+"""Typing sessions replayed in real time against the server: model runs saved, and waits.
 
 Run `python -m benchmarks.typing_sessions` (see README.md). From each of ten real files the body of
-a function is taken out of the middle and typed back: at a person's pace, with pauses at line ends,
-slips that are deleted again, and suggestions accepted where they say what the file says. Every
-keystroke is a change, a cancel of the request before it and a new request, as an editor sends them.
-Client and server share one process and speak JSON; the engine has its thread, as always.
+a function is removed and typed again: at the pace of a person, with pauses at line ends, wrong
+letters that are deleted again, and suggestions accepted where they agree with the file. As in an
+editor, every keystroke is a change, a cancellation of the previous request and a new request.
+Client and server share one process and exchange JSON; the model has its own thread, as always.
 
-With `--large` every step is computed by a model of the 0.5B shape with random weights, and what it
-says is what the default model says there: as many tokens, stops, silences and hits of the caches
-(`benchmarks.shape.SpokenFor`).
+With `--large` every step is also computed by a model of the 0.5B shape with random weights, while
+the tokens are the default model's (`benchmarks.shape.SpokenFor`): as many tokens, stops, empty
+results and cache hits, at the speed of the large model.
+
+An error that the server logs, in a request or in the background, makes the benchmark fail.
 """
 
 import argparse
 import asyncio
 import json
+import logging
 import random
 import string
 import time
@@ -39,77 +41,127 @@ from lsp_server.server import OpenModel, create_server
 from lsp_server.settings import Settings
 
 ROOT = Path("/project")
-KEYSTROKES = 110  # typed in each file, at least
-GAP_S = 0.13  # median between keystrokes; log-normal, as measured typing is
-PAUSE_S = 0.7  # median at the end of a line
-READ_S = 0.45  # before a suggestion is accepted
-SLIPS = 0.04  # keystrokes that are another letter, seen one keystroke later
-TAKES = 0.8  # suggestions that say what the file says and are accepted
-WORTH = 4  # characters; nobody reaches for Tab for fewer
+KEYSTROKES = 110
+"""Least number typed in each file."""
+GAP_S = 0.13
+"""Median between keystrokes. Gaps are log-normal, as measured ones are."""
+PAUSE_S = 0.7
+"""Median at the end of a line."""
+NOTICE_S = 0.05
+"""Until a person sees what is suggested after a keystroke."""
+READ_S = 0.45
+"""Median from there until the suggestion is accepted."""
+SLIP_RATE = 0.04
+"""Share of keystrokes that are a wrong letter, noticed one keystroke later."""
+ACCEPT_RATE = 0.8
+"""Share of suggestions that agree with the file and are accepted."""
+MIN_ACCEPTED = 4
+"""Characters; shorter suggestions are not worth a Tab."""
+
+
+class ErrorCollector(logging.Handler):
+    """Collects the errors that the server logs, so that none of them goes unnoticed."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep one message."""
+        self.messages.append(record.getMessage())
+
+    def raise_if_any(self) -> None:
+        """Raise `RuntimeError` with the messages if there are any."""
+        if self.messages:
+            raise RuntimeError(f"The server logged errors: {' '.join(self.messages)}")
 
 
 @dataclass
 class Record:
-    """What became of requests. Milliseconds are from keystroke to answer, at the client.
+    """Counts and times. Milliseconds are from the keystroke to the response, at the client.
 
-    `calls` were begun for a request, whatever became of them, `calls_ahead` while nobody waited.
+    `model_calls` were started for a request, whether their results were used or not;
+    `background_calls` were started while no request waited.
+
+    Reason for its size: one field for each published figure.
     """
 
     keystrokes: int = 0
-    calls: int = 0
-    calls_ahead: int = 0
+    model_calls: int = 0
+    background_calls: int = 0
     foretold: set[tuple[str, int]] = field(default_factory=set)
-    """Characters, by their distance from the end, that a suggestion on the screen had right."""
+    """Characters that a visible suggestion predicted, as document and distance from the end."""
     processor_s: float = 0.0
     accepted: int = 0
     accepted_characters: int = 0
     overtaken: int = 0
     waits_ms: list[float] = field(default_factory=list)
-    known_ms: list[float] = field(default_factory=list)
-    model_ms: list[float] = field(default_factory=list)
+    waits_without_model_ms: list[float] = field(default_factory=list)
+    waits_with_model_ms: list[float] = field(default_factory=list)
     prefilled: list[int] = field(default_factory=list)
     sources: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     shown: int = 0
 
+    def add(self, result: CompletionResult, wait_ms: float) -> None:
+        """Count the result of a request that was not overtaken."""
+        self.waits_ms.append(wait_ms)
+        if result.prefilled is not None:
+            self.waits_with_model_ms.append(wait_ms)
+            self.prefilled.append(result.prefilled)
+            self.sources["model call"] += 1
+        else:
+            self.waits_without_model_ms.append(wait_ms)
+            self.sources["syntax" if result.source == "model" else result.source] += 1
+        if result.reason:
+            self.reasons[result.reason] += 1
+
     def summary(self) -> dict[str, Any]:
-        """Figures over all requests, one for each keystroke; overtaken ones were answered with
-        nothing, because the next key came first."""
+        """Figures over all requests, one per keystroke.
+
+        Overtaken requests have no result, because the next keystroke came first.
+        """
         answered = len(self.waits_ms)
         return {
             "keystrokes": self.keystrokes,
             "answered": answered,
             "overtaken": self.overtaken,
-            "model_calls": self.calls,
-            "model_calls_ahead": self.calls_ahead,
-            "without_model_call": 1 - self.calls / self.keystrokes,
-            "answered_without_model_call": 1 - len(self.model_ms) / answered,
+            "model_calls": self.model_calls,
+            "model_calls_ahead": self.background_calls,
+            "without_model_call": 1 - self.model_calls / self.keystrokes,
+            "answered_without_model_call": 1 - len(self.waits_with_model_ms) / answered,
             "processor_ms_per_keystroke": 1e3 * self.processor_s / self.keystrokes,
             "shown": self.shown,
             "accepted": self.accepted,
             "accepted_characters": self.accepted_characters,
             "foretold_characters": len(self.foretold),
-            "without_model_ms": _spread(self.known_ms),
-            "with_model_ms": _spread(self.model_ms),
-            "keystroke_to_answer_ms": _spread(self.waits_ms),
-            "prefilled_tokens": _spread(self.prefilled),
+            "without_model_ms": _quantiles(self.waits_without_model_ms),
+            "with_model_ms": _quantiles(self.waits_with_model_ms),
+            "keystroke_to_answer_ms": _quantiles(self.waits_ms),
+            "prefilled_tokens": _quantiles(self.prefilled),
             "sources": dict(self.sources),
             "reasons": dict(self.reasons.most_common()),
         }
 
 
-class Counted(CompletionModel):
-    """The model, with every call of it counted."""
+class CountedModel(CompletionModel):
+    """Counts the calls of a model."""
 
     def __init__(self, model: CompletionModel, record: Record) -> None:
         self._model = model
         self._record = record
-        self.asked: deque[CompletionRequest] = deque(maxlen=16)
-        """The latest requests of the editor; all others are made ahead."""
+        self.editor_requests: deque[CompletionRequest] = deque(maxlen=16)
+        """The latest requests of the editor; the server makes all others in the background."""
 
-    def version(self) -> Hashable:
-        """The model's."""
-        return self._model.version()
+    def complete(self, request: CompletionRequest, computation: Computation) -> CompletionResult:
+        """Count the call if the language model was run."""
+        result = self._model.complete(request, computation)
+        if result.prefilled is not None:
+            if any(request is editor_request for editor_request in self.editor_requests):
+                self._record.model_calls += 1
+            else:
+                self._record.background_calls += 1
+        return result
 
     def warm(self, request: CompletionRequest, computation: Computation) -> None:
         """Not counted."""
@@ -119,134 +171,143 @@ class Counted(CompletionModel):
         """Not counted."""
         self._model.check_fit(request, computation)
 
-    def complete(self, request: CompletionRequest, computation: Computation) -> CompletionResult:
-        """Answer one request."""
-        answer = self._model.complete(request, computation)
-        if answer.prefilled is not None:
-            if any(one is request for one in self.asked):
-                self._record.calls += 1
-            else:
-                self._record.calls_ahead += 1
-        return answer
+    def version(self) -> Hashable:
+        """That of the model."""
+        return self._model.version()
+
+
+class Connection:
+    """A server in this process, and the client's side of its protocol."""
+
+    def __init__(self, open_model: OpenModel, record: Record) -> None:
+        self._model: CountedModel | None = None
+        self._ready = asyncio.Event()
+        self._responses: dict[int, asyncio.Future[Any]] = {}
+        self.last_id = 0
+        self.last_result = CompletionResult("")
+        """The scheduler's latest result, with more than the protocol shows."""
+
+        def open_counted(
+            settings: Settings, root: Path | None, report: StatusListener
+        ) -> CountedModel:
+            self._model = CountedModel(open_model(settings, root, report), record)
+            return self._model
+
+        self.server = create_server(open_counted)
+        self.server.protocol.set_writer(self, include_headers=False)
+        complete = self.server.scheduler.complete
+
+        async def recorded(request: CompletionRequest, *rest: Any) -> CompletionResult:
+            if self._model is not None:
+                self._model.editor_requests.append(request)
+            self.last_result = await complete(request, *rest)
+            return self.last_result
+
+        self.server.scheduler.complete = recorded  # type: ignore[method-assign]
+
+    async def start(self, root: Path) -> None:
+        """Initialise and wait until the model is loaded."""
+        params = {
+            "processId": None,
+            "rootUri": root.as_uri(),
+            "capabilities": {},
+            "initializationOptions": {"statistics": False},
+        }
+        await self.request("initialize", params)
+        self.notify("initialized", {})
+        await self._ready.wait()
+
+    def write(self, data: bytes) -> None:
+        """Receive a message of the server."""
+        message = json.loads(data)
+        if "id" in message and "method" not in message:
+            response = self._responses.pop(message["id"])
+            if not response.done():
+                response.set_result(message)
+        elif message["method"].endswith("didChangeStatus") and not message["params"]["busy"]:
+            self._ready.set()
+
+    def close(self) -> None:
+        """Part of a writer; there is nothing to close."""
+
+    def request(self, method: str, params: Any) -> asyncio.Future[Any]:
+        """Send a request; the future holds the whole response."""
+        self.last_id += 1
+        response = self._responses[self.last_id] = asyncio.get_running_loop().create_future()
+        self._send({"id": self.last_id, "method": method, "params": params})
+        return response
+
+    def notify(self, method: str, params: Any) -> None:
+        """Send a notification."""
+        self._send({"method": method, "params": params})
+
+    def _send(self, message: dict[str, Any]) -> None:
+        text = json.dumps({"jsonrpc": "2.0"} | message)
+        protocol = self.server.protocol
+        protocol.handle_message(json.loads(text, object_hook=protocol.structure_message))
 
 
 class Editor:
-    """One document and its requests, over the server's own protocol objects."""
+    """One open document at a time; requests a completion after every edit."""
 
-    def __init__(self, open_model: OpenModel) -> None:
-        self.record = Record()
-
-        def open_counted(settings: Settings, root: Path | None, report: StatusListener) -> Counted:
-            self._model = Counted(open_model(settings, root, report), self.record)
-            return self._model
-
-        self.server = server = create_server(open_counted)
-        self.ready = asyncio.Event()
-        self._answers: dict[int, asyncio.Future[Any]] = {}
-        self._sent = 0
+    def __init__(self, connection: Connection, record: Record) -> None:
+        self.record = record
+        self.uri, self.text, self.offset = "", "", 0
+        self.suggestion = ""
+        self._connection = connection
         self._version = 0
         self._pending: tuple[int, asyncio.Task[None]] | None = None
-        self.text, self.offset, self.uri = "", 0, ""
-        self.suggestion = ""
-        server.protocol.set_writer(self, include_headers=False)
-        self._answered_by: dict[int, CompletionResult] = {}
-        complete = server.scheduler.complete
-
-        async def recorded(request: CompletionRequest, *rest: Any) -> CompletionResult:
-            self._model.asked.append(request)
-            self._last_answer = answer = await complete(request, *rest)
-            return answer
-
-        self._last_answer = CompletionResult("")
-        server.scheduler.complete = recorded  # type: ignore[method-assign]
-
-    def write(self, data: bytes) -> None:
-        """A message from the server."""
-        message = json.loads(data)
-        if "id" in message and "method" not in message:
-            waiting = self._answers.pop(message["id"])
-            if not waiting.done():
-                waiting.set_result(message)
-        elif message["method"].endswith("didChangeStatus") and not message["params"]["busy"]:
-            self.ready.set()
-
-    def close(self) -> None:
-        """Nothing to close."""
-
-    def send(self, method: str, params: Any, *, request: bool = False) -> asyncio.Future[Any]:
-        """A notification or, with an answer to wait for, a request."""
-        message = {"jsonrpc": "2.0", "method": method, "params": params}
-        waiting: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        if request:
-            self._sent += 1
-            message["id"] = self._sent
-            self._answers[self._sent] = waiting
-        text = json.dumps(message)
-        hook = self.server.protocol.structure_message
-        self.server.protocol.handle_message(json.loads(text, object_hook=hook))
-        return waiting
-
-    async def start(self, root: Path) -> None:
-        """Initialise and wait for the model."""
-        params = {"processId": None, "rootUri": root.as_uri(), "capabilities": {}}
-        await self.send("initialize", params, request=True)
-        self.send("initialized", {})
-        await self.ready.wait()
 
     def open(self, uri: str, text: str, offset: int) -> None:
-        """Another document."""
+        """Open another document."""
         self.uri, self.text, self.offset, self._version = uri, text, offset, 1
-        item = {"uri": uri, "languageId": "python", "version": 1, "text": text}
-        self.send("textDocument/didOpen", {"textDocument": item})
+        document = {"uri": uri, "languageId": "python", "version": 1, "text": text}
+        self._connection.notify("textDocument/didOpen", {"textDocument": document})
 
     def replace(self, start: int, end: int, inserted: str) -> None:
-        """An edit that leaves the cursor behind it; asks for a completion as editors do."""
-        began = time.perf_counter()
-        where = {"start": self._position(start), "end": self._position(end)}
+        """Edit the document, place the cursor behind the edit, and request a completion."""
+        started = time.perf_counter()
+        changed = {"start": self._position(start), "end": self._position(end)}
         self.text = self.text[:start] + inserted + self.text[end:]
         self.offset = start + len(inserted)
         self._version += 1
         self.record.keystrokes += 1
         self.suggestion = ""
-        change = {"range": where, "text": inserted}
-        document = {"uri": self.uri, "version": self._version}
-        self.send("textDocument/didChange", {"textDocument": document, "contentChanges": [change]})
+        self._connection.notify(
+            "textDocument/didChange",
+            {
+                "textDocument": {"uri": self.uri, "version": self._version},
+                "contentChanges": [{"range": changed, "text": inserted}],
+            },
+        )
         if self._pending is not None and not self._pending[1].done():
             self.record.overtaken += 1
-            self.send("$/cancelRequest", {"id": self._pending[0]})
+            self._connection.notify("$/cancelRequest", {"id": self._pending[0]})
             self._pending[1].cancel()
-        params = {
-            "textDocument": {"uri": self.uri},
-            "position": self._position(self.offset),
-            "context": {"triggerKind": 2},
-        }
-        answer = self.send("textDocument/inlineCompletion", params, request=True)
-        self._pending = (self._sent, asyncio.create_task(self._note(answer, began)))
+        response = self._connection.request(
+            "textDocument/inlineCompletion",
+            {
+                "textDocument": {"uri": self.uri},
+                "position": self._position(self.offset),
+                "context": {"triggerKind": 2},
+            },
+        )
+        task = asyncio.create_task(self._receive(response, started))
+        self._pending = (self._connection.last_id, task)
 
     async def settle(self) -> None:
-        """Wait for the answer to the last keystroke."""
+        """Wait for the response to the last keystroke."""
         if self._pending is not None:
             await asyncio.wait([self._pending[1]])
 
-    async def _note(self, answer: asyncio.Future[Any], began: float) -> None:
-        result = (await answer).get("result")
-        wait_ms = 1e3 * (time.perf_counter() - began)
+    async def _receive(self, response: asyncio.Future[Any], started: float) -> None:
+        result = (await response).get("result")
+        wait_ms = 1e3 * (time.perf_counter() - started)
         if result is None:
             return
-        answered, record = self._last_answer, self.record
-        record.waits_ms.append(wait_ms)
-        called = answered.source == "model" and answered.prefilled is not None
-        if called:
-            record.model_ms.append(wait_ms)
-            record.prefilled.append(answered.prefilled or 0)
-        else:
-            record.known_ms.append(wait_ms)
-        silent = "syntax" if answered.source == "model" else answered.source
-        record.sources["model call" if called else silent] += 1
-        if answered.reason:
-            record.reasons[answered.reason] += 1
+        self.record.add(self._connection.last_result, wait_ms)
         if result["items"]:
-            record.shown += 1
+            self.record.shown += 1
             self.suggestion = result["items"][0]["insertText"]
 
     def _position(self, offset: int) -> dict[str, int]:
@@ -255,17 +316,19 @@ class Editor:
 
 
 def hidden_part(path: str, text: str) -> tuple[int, int]:
-    """Whole lines of a function body in the middle of the file, more than one session types."""
-    scopes = [one for one in find_scopes(parse(text, language_of(path))) if one.kind != "class"]
-    long = [one for one in scopes if one.end - one.body_start > KEYSTROKES] or scopes
-    chosen = long[len(long) // 2]
-    start = chosen.body_start
-    end = text.find("\n", min(chosen.end, start + 3 * KEYSTROKES) - 1)
+    """Start and end of the lines of a function body to type: more than one session types."""
+    scopes = find_scopes(parse(text, language_of(path)))
+    functions = [scope for scope in scopes if scope.kind != "class"]
+    long = [scope for scope in functions if scope.end - scope.body_start > KEYSTROKES]
+    candidates = long or functions
+    function = candidates[len(candidates) // 2]
+    start = function.body_start
+    end = text.find("\n", min(function.end, start + 3 * KEYSTROKES) - 1)
     return start, end if end >= 0 else len(text)
 
 
 def keys(truth: str) -> Iterator[str]:
-    """What is typed: Enter brings the indentation of the next line along."""
+    """The keystrokes for a text; Enter also inserts the indentation of the next line."""
     at = 0
     while at < len(truth):
         end = at + 1
@@ -277,42 +340,51 @@ def keys(truth: str) -> Iterator[str]:
 
 
 async def session(editor: Editor, path: str, text: str) -> None:
-    """Type one hidden part back; how it is typed does not depend on what is accepted."""
-    person, taker = random.Random(path), random.Random(f"{path} accepts")
+    """Type one hidden part. The typing does not depend on what is accepted."""
+    typing, accepting = random.Random(path), random.Random(f"{path} accepts")
     start, end = hidden_part(path, text)
     truth = text[start:end]
     editor.open((ROOT / path).as_uri(), text[:start] + text[end:], start)
-    done, begun = 0, editor.record.keystrokes
-    while done < len(truth) and editor.record.keystrokes - begun < KEYSTROKES:
+    done, keystrokes_before = 0, editor.record.keystrokes
+    while done < len(truth) and editor.record.keystrokes - keystrokes_before < KEYSTROKES:
         key = next(keys(truth[done:]))
-        await _gap(person, GAP_S)
-        if key.isalpha() and person.random() < SLIPS:
-            for slip in (person.choice(string.ascii_lowercase), key):
-                editor.replace(editor.offset, editor.offset, slip)
-                await _gap(person, GAP_S)
-            for _ in range(2):
-                editor.replace(editor.offset - 1, editor.offset, "")
-                await _gap(person, GAP_S)
+        await _wait(typing, GAP_S)
+        if key.isalpha() and typing.random() < SLIP_RATE:
+            await _slip(editor, key, typing)
         editor.replace(editor.offset, editor.offset, key)
         done += len(key)
-        pause = truth[done : done + 1] == "\n"
-        if pause:
-            await _gap(person, PAUSE_S)
-        done += await _accepted(editor, truth[done:], taker)
+        if truth[done : done + 1] == "\n":
+            await _wait(typing, PAUSE_S)
+        done += await _accept(editor, truth[done:], accepting)
     await editor.settle()
 
 
-async def _accepted(editor: Editor, rest: str, person: random.Random) -> int:
-    """Read what is shown by now; accept all of it, or its first word, if it is what was meant."""
-    await asyncio.sleep(0.05)
-    shown = editor.suggestion
-    right = Prefix.similarity(shown, rest)
-    if right >= WORTH:
-        editor.record.foretold.update((editor.uri, len(rest) - n) for n in range(right))
-    word = shown[: len(shown) - len(shown.lstrip())] + shown.lstrip().partition(" ")[0]
-    for part in (shown, word):
-        if len(part) >= WORTH and rest.startswith(part) and person.random() < TAKES:
-            await _gap(person, READ_S)
+async def _slip(editor: Editor, key: str, typing: random.Random) -> None:
+    """Type a wrong letter and `key`, then delete both."""
+    for letter in (typing.choice(string.ascii_lowercase), key):
+        editor.replace(editor.offset, editor.offset, letter)
+        await _wait(typing, GAP_S)
+    for _ in range(2):
+        editor.replace(editor.offset - 1, editor.offset, "")
+        await _wait(typing, GAP_S)
+
+
+async def _accept(editor: Editor, rest: str, accepting: random.Random) -> int:
+    """Accept all of the visible suggestion, or its first word, if it agrees with `rest`.
+
+    Returns the number of accepted characters.
+    """
+    await asyncio.sleep(NOTICE_S)
+    suggestion = editor.suggestion
+    agreeing = Prefix.similarity(suggestion, rest)
+    if agreeing >= MIN_ACCEPTED:
+        editor.record.foretold.update((editor.uri, len(rest) - n) for n in range(agreeing))
+    indentation = suggestion[: len(suggestion) - len(suggestion.lstrip())]
+    first_word = indentation + suggestion.lstrip().partition(" ")[0]
+    for part in (suggestion, first_word):
+        is_right = len(part) >= MIN_ACCEPTED and rest.startswith(part)
+        if is_right and accepting.random() < ACCEPT_RATE:
+            await _wait(accepting, READ_S)
             editor.replace(editor.offset, editor.offset, part)
             editor.record.accepted += 1
             editor.record.accepted_characters += len(part)
@@ -320,26 +392,36 @@ async def _accepted(editor: Editor, rest: str, person: random.Random) -> int:
     return 0
 
 
-async def _gap(person: random.Random, median_s: float) -> None:
-    await asyncio.sleep(person.lognormvariate(0, 0.45) * median_s)
+async def _wait(generator: random.Random, median_s: float) -> None:
+    await asyncio.sleep(generator.lognormvariate(0, 0.45) * median_s)
 
 
 async def replay(files: dict[str, str], open_model: OpenModel) -> dict[str, Any]:
-    """All sessions, one after the other."""
-    editor = Editor(open_model)
-    await editor.start(ROOT)
-    began = time.process_time()
-    with Progress(transient=True) as progress:
-        task = progress.add_task("Typing", total=len(files))
-        for path, text in files.items():
-            await session(editor, path, text)
-            progress.advance(task)
-    editor.record.processor_s = time.process_time() - began
-    editor.server.shutdown()
-    return editor.record.summary()
+    """All sessions, one after the other.
+
+    Raises `RuntimeError` if the server has logged an error.
+    """
+    record, errors = Record(), ErrorCollector()
+    logging.getLogger().addHandler(errors)
+    connection = Connection(open_model, record)
+    try:
+        await connection.start(ROOT)
+        editor = Editor(connection, record)
+        started = time.process_time()
+        with Progress(transient=True) as progress:
+            task = progress.add_task("Typing", total=len(files))
+            for path, text in files.items():
+                await session(editor, path, text)
+                progress.advance(task)
+        record.processor_s = time.process_time() - started
+    finally:
+        connection.server.shutdown()
+        logging.getLogger().removeHandler(errors)
+    errors.raise_if_any()
+    return record.summary()
 
 
-def _spread(values: list[Any]) -> dict[str, float] | None:
+def _quantiles(values: list[Any]) -> dict[str, float] | None:
     if not values:
         return None
     middle, high = np.quantile(values, (0.5, 0.9))
@@ -356,13 +438,14 @@ def main() -> None:
     name = "typing_large.json" if options.large else "typing.json"
     out = options.out or Path("benchmarks/results") / name
     files = dict(list(read_files().items())[: options.files])
-    result = asyncio.run(replay(files, _open_large if options.large else _open))
+    result = asyncio.run(replay(files, _open_large if options.large else open_default))
     print(json.dumps(result, indent=1))
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
-def _open(settings: Settings, root: Path | None, report: StatusListener) -> CompletionModel:
+def open_default(settings: Settings, root: Path | None, report: StatusListener) -> CompletionModel:
+    """The model of the server, loaded after `initialize`, because it imports torch."""
     from lsp_server.model import open_model
 
     return open_model(settings, root, report)
@@ -371,9 +454,9 @@ def _open(settings: Settings, root: Path | None, report: StatusListener) -> Comp
 def _open_large(settings: Settings, root: Path | None, report: StatusListener) -> CompletionModel:
     from benchmarks.shape import spoken_for
     from code_model.loading import load_model
-    from lsp_server.model import AttunedModel
+    from completion.prompted_model import PromptedModel
 
-    return AttunedModel(spoken_for(load_model()), settings.prompt, root, report)
+    return PromptedModel(spoken_for(load_model()), root, report, named=settings.prompt)
 
 
 if __name__ == "__main__":

@@ -1,29 +1,32 @@
-"""What the model is given at a cursor, piece by piece, and what it makes of it.
+"""Explanation of a completion: the parts of the model's input, and the probabilities of the text.
 
-The pieces come from the functions that serve: put together, their ids are `model_input`'s.
+The parts are built by the functions that serve: joined, their ids are those of `model_input`.
 """
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from code_context.completion_kind import decide
-from code_context.context import Context, ContextConfig
+from code_context.completion_kind import CompletionKind, decide
+from code_context.context import Context
 from code_context.languages import language_of
 from code_context.retrieval import Retriever
 from code_context.snippets import SnippetCandidate
 from code_context.source_files import exclusion_reason
 from code_context.syntax import SyntaxTree, parse
+from code_model.fim import FimEncoder
 from code_model.language_model import Session
-from completion.pipeline import MAX_NEW_TOKENS, complete, context_at, model_input
-from completion.reasons import Reason
+from completion.model_input import CompletionPoint, context_at, model_input
+from completion.pipeline import MAX_NEW_TOKENS, complete, in_session
 from completion.request import CompletionResult
 
 
 @dataclass(frozen=True)
 class Piece:
-    """Consecutive ids of the input. `source` is "recent", "similar" or "definition" for code of
-    other files, "header", "suffix", "prefix" or "middle" for the open one. `line` counts from 0.
+    """Consecutive ids of the input.
+
+    `source` is "recent", "similar" or "definition" for code of other files; "header", "suffix",
+    "prefix" or "middle" for the open file. `line` counts from 0.
     """
 
     source: str
@@ -36,7 +39,7 @@ class Piece:
 
 @dataclass(frozen=True)
 class Token:
-    """A new token and its probability (0 to 1)."""
+    """A generated token and its probability (0 to 1)."""
 
     text: str
     probability: float
@@ -44,21 +47,24 @@ class Token:
 
 @dataclass(frozen=True)
 class Explanation:
-    """All that decides a completion. `notes` are sentences about what is missing and why.
+    """Everything that decides a completion.
 
-    `next_letter` counts the tokens that one more typed letter would have computed: all the rest
-    would come from the cache.
+    `left_out`: snippets that were not used. `next_letter`: tokens to compute after one more typed
+    letter; the rest is in the KV cache. `notes`: sentences about context that is missing.
     """
 
-    kind: str
-    reason: Reason | None
+    result: CompletionResult
     pieces: tuple[Piece, ...]
     left_out: tuple[SnippetCandidate, ...]
-    completion: CompletionResult
     tokens: tuple[Token, ...]
     prompt_tokens: int
     next_letter: int
     notes: tuple[str, ...]
+
+    @property
+    def kind(self) -> str:
+        """The kind of completion: "none", "line" or "block"."""
+        return (self.result.kind or CompletionKind.NONE).value
 
     @property
     def input_tokens(self) -> int:
@@ -66,56 +72,36 @@ class Explanation:
         return sum(len(piece.ids) for piece in self.pieces)
 
 
-def explain(
-    engine: Session,
-    text: str,
-    path: str,
-    offset: int,
-    *,
-    config: ContextConfig | None = None,
-    repository: Retriever | None = None,
-) -> Explanation:
-    """Explain what would be suggested, unasked, at `offset` (code points) of the file `path`."""
-    config = config or engine.context
-    tree = parse(text, language_of(path))
-    decision = decide(tree, offset)
-    room = engine.room(MAX_NEW_TOKENS.get(decision.kind, max(MAX_NEW_TOKENS.values())))
-    context = context_at(
-        engine.model, tree, path, offset, config=config, room=room, repository=repository
-    )
-    ids = engine.model.encoder.encode(context)
-    typed = parse(text[:offset] + "x" + text[offset:], tree.language)
-    further = model_input(
-        engine.model, typed, path, offset + 1, config=config, room=room, repository=repository
-    )
-    found = complete(engine, text, path, offset, config=config, repository=repository)
-    said = found.generation
+def explain(session: Session, point: CompletionPoint) -> Explanation:
+    """Explain the automatic completion at a point."""
+    encoder = session.model.encoder
+    kind = decide(point.tree, point.offset).kind
+    max_new_tokens = MAX_NEW_TOKENS.get(kind, max(MAX_NEW_TOKENS.values()))
+    point = in_session(point, session, max_new_tokens)
+    context = context_at(encoder, point)
+    result = complete(session, point)
     return Explanation(
-        kind=decision.kind.value,
-        reason=found.reason,
-        pieces=tuple(_pieces(engine, context, tree, offset)),
-        left_out=tuple(one for one in context.candidates if one.reason is not None),
-        completion=found,
-        tokens=tuple(
-            Token(engine.model.tokenizer.decode([one]), _probability(logprob))
-            for one, logprob in zip(said.ids, said.logprobs, strict=True)
-        )
-        if said is not None
-        else (),
-        prompt_tokens=engine.num_virtual_tokens,
-        next_letter=len(further) - _shared(ids, further),
-        notes=tuple(_notes(tree, path, repository)),
+        result=result,
+        pieces=tuple(_pieces(encoder, context, point)),
+        left_out=tuple(
+            candidate for candidate in context.candidates if candidate.reason is not None
+        ),
+        tokens=tuple(_tokens(session, result)),
+        prompt_tokens=session.num_virtual_tokens,
+        next_letter=_next_letter(encoder, encoder.encode(context), point),
+        notes=tuple(_notes(point.tree, point.path, point.retriever)),
     )
 
 
-def _pieces(engine: Session, context: Context, tree: SyntaxTree, offset: int) -> Iterator[Piece]:
+def _pieces(encoder: FimEncoder, context: Context, point: CompletionPoint) -> Iterator[Piece]:
     """In the order of the input."""
-    here = tree.lines.line_of(offset)
-    first_lines = {"header": 0, "prefix": tree.lines.line_of(offset - len(context.prefix))}
-    for segment in engine.model.encoder.render(context):
+    lines = point.tree.lines
+    cursor_line = lines.line_of(point.offset)
+    first_lines = {"header": 0, "prefix": lines.line_of(point.offset - len(context.prefix))}
+    for segment in encoder.render(context):
         snippet, role = segment.snippet, segment.role
         if snippet is None:
-            line = first_lines.get(role, here)
+            line = first_lines.get(role, cursor_line)
             yield Piece(role, context.path, line, None, segment.ids, segment.text)
         else:
             yield Piece(
@@ -123,35 +109,40 @@ def _pieces(engine: Session, context: Context, tree: SyntaxTree, offset: int) ->
             )
 
 
-def _notes(tree: SyntaxTree, path: str, repository: Retriever | None) -> Iterator[str]:
+def _tokens(session: Session, result: CompletionResult) -> Iterator[Token]:
+    generation = result.generation
+    if generation is None:
+        return
+    for token, logprob in zip(generation.ids, generation.logprobs, strict=True):
+        probability = math.exp(min(0.0, logprob))  # rounding may give a little more than 0
+        yield Token(session.model.tokenizer.decode([token]), probability)
+
+
+def _next_letter(encoder: FimEncoder, ids: list[int], point: CompletionPoint) -> int:
+    """How many ids the input does not share once a letter is typed."""
+    text, offset = point.tree.text, point.offset
+    typed = parse(text[:offset] + "x" + text[offset:], point.tree.language)
+    next_ids = model_input(encoder, replace(point, tree=typed, offset=offset + 1))
+    pairs = enumerate(zip(ids, next_ids, strict=False))
+    shared = next((n for n, (id_, next_id) in pairs if id_ != next_id), len(ids))
+    return len(next_ids) - shared
+
+
+def _notes(tree: SyntaxTree, path: str, retriever: Retriever | None) -> Iterator[str]:
     if tree.language is None:
-        known = language_of(path)
         yield (
             "The file is too large to be parsed: only the plain window is given."
-            if known is not None
+            if language_of(path) is not None
             else "No grammar knows this kind of file: only the plain window is given."
         )
-    hidden = exclusion_reason(tree.text)
-    if hidden is not None:
-        yield f"Other files never see this one ({hidden})."
-    if repository is None:
-        yield "The file lies in no repository: no other file is given."
+    exclusion = exclusion_reason(tree.text)
+    if exclusion is not None:
+        yield f"Other files never see this one ({exclusion})."
+    if retriever is None:
+        yield "The file is in no repository: no other file is given."
         return
-    if repository.problem is not None:
-        yield f"No other file is given: {repository.problem}."
+    if retriever.problem is not None:
+        yield f"No other file is given: {retriever.problem}."
         return
-    for reason, count in sorted(repository.excluded_files().items()):
+    for reason, count in sorted(retriever.excluded_files().items()):
         yield f"{count} file{'s are' if count > 1 else ' is'} left out: {reason}."
-
-
-def _probability(logprob: float) -> float:
-    return math.exp(min(0.0, logprob))
-
-
-def _shared(one: list[int], other: list[int]) -> int:
-    count = 0
-    for mine, theirs in zip(one, other, strict=False):
-        if mine != theirs:
-            break
-        count += 1
-    return count

@@ -50,6 +50,8 @@ class CompletionResult:
     `prompt`: the document's prompt, used or left out for comparison.
     `source`: computed for this request, cached, or taken over from an earlier request's decode.
     `number` identifies the result when acceptance or rejection is reported.
+
+    Reason for its size: the one record of a completion, for serving, tuning and explaining.
     """
 
     text: str

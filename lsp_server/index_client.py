@@ -1,6 +1,7 @@
-"""The other files of the workspace, for the engine thread: an index that another process keeps.
+"""Workspace index client: starts the index process of a folder and reads its index.
 
-It imports tree-sitter, so only the engine thread imports this module.
+The index process (`code_context.index_process`) writes the index file; this module only reads it.
+It imports tree-sitter, so only the worker thread imports it.
 """
 
 import json
@@ -11,130 +12,120 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from code_context.index import RepositoryIndex
 from code_context.index_store import index_file
 from code_context.positions import LineIndex
 from code_context.retrieval import Retriever
 from completion.request import CompletionRequest
-from completion.status import Status, StatusListener
 
 logger = logging.getLogger(__name__)
 
-END_SECONDS = 5.0  # it needs half of one
+EXIT_TIMEOUT_S = 5.0
+"""The index process exits within half a second unless it hangs."""
 
-Hear = Callable[[dict[str, object]], None]
+
+@dataclass(frozen=True)
+class IndexProgress:
+    """Files indexed so far and files in all, while the first index is built."""
+
+    done: int
+    total: int
+
+
+ProgressListener = Callable[[IndexProgress | None], None]
+"""Receives the progress when it changes, None once the index is complete; on any thread."""
 
 
 class WorkspaceIndexClient:
-    """Starts the index process for a folder and answers with what it has indexed so far.
+    """Retrieval from the index of a folder, with the open documents in place of saved files.
 
-    The engine thread owns it; `tell` may be called from any thread.
+    Its methods are called on the worker thread. The process ends with this object.
     """
 
-    def __init__(self, root: Path, tell: StatusListener) -> None:
-        """`tell` hears every status, with the progress of the first index behind its message."""
+    def __init__(self, root: Path, on_progress: ProgressListener) -> None:
+        """Start the index process of the folder `root`."""
         self._file = index_file(root)
-        self._tell = tell
-        self._lock = threading.Lock()
-        self._status: Status | None = None
-        self._progress: str | None = None
-        self._repository: Retriever | None = None
-        self._file_number: int | None = None
+        self._on_progress = on_progress
+        self._progress: IndexProgress | None = None
+        self._retriever: Retriever | None = None
+        self._inode: int | None = None
         self._documents: dict[str, str] = {}
         command = [sys.executable, "-I", "-m", "code_context.index_process", str(root)]
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )
-        weakref.finalize(self, _end, self._process)
-        follow = weakref.WeakMethod(self._heard)
+        weakref.finalize(self, _stop, self._process)
+        receiver = weakref.WeakMethod(self._receive)  # the thread must not keep this object alive
         threading.Thread(
-            target=_listen, args=(self._process.stdout, follow), name="attune-index", daemon=True
+            target=_listen, args=(self._process.stdout, receiver), name="attune-index", daemon=True
         ).start()
 
-    def tell(self, status: Status) -> None:
-        """Send a status, and remember it for when only the progress changes."""
-        with self._lock:
-            self._status = status
-            self._send()
-
-    def repository(self, request: CompletionRequest) -> Retriever | None:
-        """The other files at the time of a request; None while there is no index to read."""
-        found = self._opened()
-        if found is not None:
-            lines = LineIndex(request.text)
-            known = self._documents if request.documents is None else request.documents
-            self._documents = {**known, request.path: request.text}
-            found.update_open_documents(
-                self._documents, request.path, lines.line_of(request.offset)
-            )
-        return found
+    def retriever(self, request: CompletionRequest) -> Retriever | None:
+        """Retrieval at the time of a request; None while there is no index to read."""
+        retriever = self._open()
+        if retriever is not None:
+            line = LineIndex(request.text).line_of(request.offset)
+            documents = self._documents if request.documents is None else request.documents
+            self._documents = {**documents, request.path: request.text}
+            retriever.update_open_documents(self._documents, request.path, line)
+        return retriever
 
     def close(self) -> None:
         """End the index process."""
-        _end(self._process)
+        _stop(self._process)
 
-    def _opened(self) -> Retriever | None:
-        """The index, opened again when the process has put another file in its place."""
+    def _open(self) -> Retriever | None:
+        """The index, reopened if it was damaged or the process has replaced its file."""
         try:
-            number = self._file.stat().st_ino
+            inode = self._file.stat().st_ino
         except OSError:
-            return self._repository
-        broken = self._repository is None or self._repository.problem is not None
-        if broken or number != self._file_number:
+            return self._retriever
+        is_unusable = self._retriever is None or self._retriever.problem is not None
+        if is_unusable or inode != self._inode:
             try:
                 index = RepositoryIndex(self._file, read_only=True)
-            except sqlite3.Error:  # the process is just making it
+            except sqlite3.Error:  # the process is still creating it
                 return None
-            self._repository, self._file_number = Retriever(index), number
-        return self._repository
+            self._retriever, self._inode = Retriever(index), inode
+        return self._retriever
 
-    def _heard(self, message: dict[str, object]) -> None:
-        done, total = message.get("done"), message.get("total")
-        for notice in (message.get("notice"), *_texts(message.get("notices"))):
+    def _receive(self, message: dict[str, Any]) -> None:
+        """Handle a message of the index process, on the listening thread."""
+        for notice in (message.get("notice"), *(message.get("notices") or ())):
             if notice:
                 logger.warning("%s", notice)
-        with self._lock:
-            busy = isinstance(total, int) and done != total
-            progress = f"indexing {done} of {total} files" if busy else None
-            if progress != self._progress:
-                self._progress = progress
-                self._send()
-
-    def _send(self) -> None:
-        status = self._status
-        if status is None:
-            return
-        if self._progress is not None and status.kind == "Normal":
-            message = f"{status.message.rstrip('.')} ({self._progress})."
-            status = replace(status, busy=True, message=message)
-        self._tell(status)
+        done, total = message.get("done"), message.get("total")
+        progress = None
+        if isinstance(done, int) and isinstance(total, int) and done != total:
+            progress = IndexProgress(done, total)
+        if progress != self._progress:
+            self._progress = progress
+            self._on_progress(progress)
 
 
-def _texts(values: object) -> list[object]:
-    return values if isinstance(values, list) else []
-
-
-def _listen(stdout: IO[bytes], follow: Callable[[], Hear | None]) -> None:
-    """Until the process ends, or nobody is there to hear."""
+def _listen(
+    stdout: IO[bytes], receiver: Callable[[], Callable[[dict[str, Any]], None] | None]
+) -> None:
+    """Pass on messages until the process ends or the client is gone."""
     with stdout:
         for line in stdout:
-            heard = follow()
-            if heard is None:
+            receive = receiver()
+            if receive is None:
                 break
-            heard(json.loads(line))
-            del heard
+            receive(json.loads(line))
+            del receive
 
 
-def _end(process: "subprocess.Popen[bytes]") -> None:
-    """It ends by itself when its stdin does; one that does not is killed, which harms no index."""
+def _stop(process: "subprocess.Popen[bytes]") -> None:
+    """Close the process's stdin, which ends it; kill it if it hangs, which harms no index."""
     if process.stdin is not None:
         process.stdin.close()
     try:
-        process.wait(END_SECONDS)
+        process.wait(EXIT_TIMEOUT_S)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

@@ -29,6 +29,7 @@ from code_model.decoder.model import DecoderModel
 from code_model.fim import FimEncoder
 from code_model.loading import model_folder
 from code_model.model_folder import read_model_folder
+from completion.model_input import CompletionPoint
 from completion.pipeline import complete
 from pretraining import corpus
 from pretraining.retrieval import Retrieval, random_chunk
@@ -193,7 +194,8 @@ def _lines(
         ]
         for hole in rng.sample(ends, min(LINE_ENDS_PER_FILE, len(ends))):
             holed = _without(text, hole)
-            answer = complete(engine, holed, document.path, hole.start, explicit=True)
+            point = CompletionPoint.parse(holed, document.path, hole.start)
+            answer = complete(engine, point, explicit=True)
             inserted = holed[: hole.start] + answer.text + holed[hole.start :]
             expected = text[hole.start : hole.end].strip()
             lines.append(Line(expected, answer.text.strip(), _parses(inserted)))

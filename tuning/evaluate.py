@@ -12,6 +12,7 @@ from rapidfuzz import fuzz
 from code_context.context import ContextConfig
 from code_context.retrieval import Retriever
 from code_model.language_model import Session
+from completion.model_input import CompletionPoint
 from completion.pipeline import complete
 from tuning.examples import HeldOutHole, middle_of, without_middle
 
@@ -131,15 +132,8 @@ def decoded_scores(
             continue
         text = without_middle(hole.file, hole.hole)
         start = hole.hole.start
-        answer = complete(
-            engine,
-            text,
-            hole.file.path,
-            start,
-            config=context,
-            explicit=True,
-            repository=others,
-        )
+        point = CompletionPoint.parse(text, hole.file.path, start, others, context)
+        answer = complete(engine, point, explicit=True)
         samples.append(
             Decoded(
                 path=hole.file.path,

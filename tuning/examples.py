@@ -15,7 +15,7 @@ from code_context.retrieval import Retriever
 from code_context.scopes import find_scopes
 from code_context.syntax import SyntaxTree, parse
 from code_model.language_model import LanguageModel
-from completion.pipeline import model_input
+from completion.model_input import CompletionPoint, model_input
 from tuning.config import Task, TuningConfig
 from tuning.corpus import SourceFile
 
@@ -84,16 +84,15 @@ def fim_example(
     left = room - len(middle)
     if others is not None:
         left = with_snippets(left, config)
-    context = model_input(
-        base, tree, file.path, hole.start, config=config, room=left, repository=others
-    )
+    point = CompletionPoint(tree, file.path, hole.start, others, config, left)
+    context = model_input(base.encoder, point)
     return Example(context + middle, len(middle))
 
 
 def with_snippets(room: int, config: ContextConfig) -> int:
     """The room in which the open file gets what it has in `room` without snippets.
 
-    `completion.pipeline` shrinks all budgets alike when they do not fit.
+    `completion.model_input` shrinks all budgets alike when they do not fit.
     """
     local = config.max_prefix_tokens + config.max_suffix_tokens + config.max_header_tokens
     share = min(1.0, max(0, room - RESERVE) / local)

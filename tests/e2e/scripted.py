@@ -1,8 +1,8 @@
-"""The real language server with a script in place of the model, so that a test knows the answer.
+"""The real language server with a script in place of the model, so that tests know the results.
 
-The script, named by SCRIPT, is a JSON list of lists: what stands left of the cursor on its line,
-without indentation, then the texts that complete it, best first. PROMPT, where it is set, is the
-prompt that is said to serve, as its name, an @ and a hash.
+The environment variable SCRIPT names the script, a JSON list of lists: the text left of the cursor
+on its line, without indentation, then the texts that complete it, best first. PROMPT, if it is set,
+identifies the prompt that the status reports: its name, an @ and a hash.
 """
 
 import json
@@ -19,13 +19,13 @@ PROMPT = os.environ.get("PROMPT")
 
 
 class Script(CompletionModel):
-    """Answers as a model does, at once."""
+    """Completes lines by the script."""
 
     def __init__(self, entries: list[list[str]]) -> None:
         self._entries = entries
 
     def complete(self, request: CompletionRequest, computation: Computation) -> CompletionResult:
-        """The rest of the first entry that the line begins; a longer one is typed through."""
+        """The rest of the first entry that the line agrees with, however much of it is typed."""
         before = request.text[: request.offset]
         left = before[max(before.rfind("\n"), before.rfind("\r")) + 1 :].lstrip()
         for start, *texts in self._entries:
@@ -37,7 +37,7 @@ class Script(CompletionModel):
         return CompletionResult("", "nothing_to_add")
 
     def warm(self, request: CompletionRequest, computation: Computation) -> None:
-        """Nothing to compute ahead."""
+        """Nothing to prefill."""
 
     def check_fit(self, request: CompletionRequest, computation: Computation) -> None:
         """There is no prompt."""

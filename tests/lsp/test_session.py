@@ -7,6 +7,7 @@ import pytest
 from lsprotocol import types
 from pygls.exceptions import JsonRpcRequestCancelled
 
+from completion.model_input import CompletionPoint
 from completion.pipeline import complete
 from prompts.file import DEFAULT_PROMPT
 
@@ -19,7 +20,7 @@ WITHOUT_PROMPT = 'Ready without a prompt: there is none yet; run "attune tune" i
 
 def expected(base, path: str) -> list[str]:
     """The answer of the library, called directly."""
-    answer = complete(base.open(), TEXT, path, len(TEXT)).text
+    answer = complete(base.open(), CompletionPoint.parse(TEXT, path, len(TEXT))).text
     return [answer] if answer else []
 
 

@@ -9,6 +9,7 @@ from attune.cursor import CursorPosition
 from attune.pages.template import render
 from attune.pages.why import COLOURS, why_page
 from attune.show_why import SOURCES
+from code_context.completion_kind import CompletionKind
 from code_context.snippets import Snippet, SnippetCandidate
 from completion.explanation import Explanation, Piece, Token
 from completion.request import CompletionResult
@@ -18,11 +19,9 @@ EVIL = "<script>alert(1)</script>"
 
 def explanation(text: str, path: str) -> Explanation:
     return Explanation(
-        kind="line",
-        reason=None,
         pieces=tuple(Piece(source, path, 6, 0.5, (1, 2, 3), text) for source in SOURCES),
         left_out=(SnippetCandidate(Snippet(path, text, "similar", 0.25, 1), 90, "no room"),),
-        completion=CompletionResult(text),
+        result=CompletionResult(text, kind=CompletionKind.LINE),
         tokens=(Token(text, 0.5), Token("\n", 1.0)),
         prompt_tokens=256,
         next_letter=2,

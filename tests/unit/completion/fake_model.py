@@ -9,7 +9,10 @@ from completion.request import CompletionRequest, CompletionResult
 
 
 class FakeModel(CompletionModel):
-    """Answers with `answer(request)` when `gate` is open; tests once whether it is cancelled."""
+    """Answers with `answer(request)` when `gate` is open; tests once whether it is cancelled.
+
+    Reason for its size: what it answers, what it was called with and gates, for each method.
+    """
 
     def __init__(self) -> None:
         self.answer: Callable[[CompletionRequest], str] = lambda request: "answer"

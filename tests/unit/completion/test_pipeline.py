@@ -1,46 +1,57 @@
-"""From text and cursor to the text to insert, with a scripted engine in the model's place."""
+"""From a cursor to the text to insert, with a scripted session in place of the model."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from code_context.context import ContextConfig
-from code_context.index import RepositoryIndex
-from code_context.retrieval import Retriever
-from code_context.syntax import parse
 from code_model.decoder.model import DecoderModel
 from code_model.decoder.session import DecoderSession
 from code_model.decoder.soft_prompt import kv_of_ids, kv_to_rows
-from completion.pipeline import complete, model_input
+from code_model.language_model import Generation
+from completion.model_input import CompletionPoint
+from completion.pipeline import complete
+from completion.request import CompletionResult
 from tests.conftest import cursor
+from tests.unit.code_model.decoder.test_equalities import IDS, prompt_of
 
 
-class ScriptedEngine(DecoderSession):
-    """Says a fixed text, token by token, through the real stop and cancel path."""
+class ScriptedSession(DecoderSession):
+    """Generates a fixed text, token by token, and calls `stop` and `cancelled` as the real one."""
 
-    def __init__(self, base: DecoderModel, says: str) -> None:
+    def __init__(self, base: DecoderModel, text: str) -> None:
         super().__init__(base)
-        self._says = says
+        self._text = text
         self.logprob = 0.0
 
-    def generate(self, ids, *, max_new_tokens, stop=lambda text: False, cancelled=lambda: False):
-        from code_model.language_model import Generation
-
-        tokens = self.model.tokenizer.encode(self._says)
-        said: list[int] = []
+    def generate(
+        self,
+        ids,
+        *,
+        max_new_tokens: int,
+        stop: Callable[[str], bool] = lambda text: False,
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> Generation:
+        tokens = self.model.tokenizer.encode(self._text)
+        new: list[int] = []
+        text, reason = "", "end" if len(tokens) <= max_new_tokens else "length"
         for token in tokens[:max_new_tokens]:
             if cancelled():
-                return Generation(tuple(said), "", (), "cancelled", 0)
-            said.append(token)
-            text = self.model.tokenizer.decode(said)
+                return Generation(tuple(new), "", (), "cancelled", 0)
+            new.append(token)
+            text = self.model.tokenizer.decode(new)
             if stop(text):
-                return Generation(tuple(said), text, (self.logprob,) * len(said), "stop", 0)
-        reason = "end" if len(tokens) <= max_new_tokens else "length"
-        return Generation(
-            tuple(said), self.model.tokenizer.decode(said), (self.logprob,) * len(said), reason, 0
-        )
+                reason = "stop"
+                break
+        return Generation(tuple(new), text, (self.logprob,) * len(new), reason, 0)
+
+
+def completed(session: DecoderSession, marked: str, **options: object) -> CompletionResult:
+    at = cursor(marked)
+    return complete(session, CompletionPoint.parse(at.text, "a.py", at.offset), **options)
 
 
 CASES = [
@@ -57,99 +68,78 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("marked", "says", "expected"), CASES)
-def test_cut_to_one_unit(base: DecoderModel, marked: str, says: str, expected: str) -> None:
-    at = cursor(marked)
-    answer = complete(ScriptedEngine(base, says), at.text, "a.py", at.offset)
-    assert answer.text == expected
-    assert answer.reason == (None if expected else "nothing_to_add")
+@pytest.mark.parametrize(("marked", "generated", "expected"), CASES)
+def test_the_text_is_cut_to_one_syntax_unit(
+    base: DecoderModel, marked: str, generated: str, expected: str
+) -> None:
+    result = completed(ScriptedSession(base, generated), marked)
+    assert result.text == expected
+    assert result.reason == (None if expected else "nothing_to_add")
 
 
-def test_half_a_line_at_the_limit_is_dropped(base: DecoderModel) -> None:
-    at = cursor("def f():\n    $0")
-    says = "a = 1\n" + "".join(f"    b = {n}{n * n}222222222222\n" for n in range(20))
-    answer = complete(ScriptedEngine(base, says), at.text, "a.py", at.offset)
-    assert answer.text.startswith("a = 1\n    b = ")
-    assert answer.generation is not None
-    assert answer.generation.finish_reason == "length"
-    assert all(line in says.splitlines() for line in answer.text.splitlines())
-    assert len(answer.text.splitlines()) > 2
+def test_an_unfinished_line_at_the_token_limit_is_dropped(base: DecoderModel) -> None:
+    generated = "a = 1\n" + "".join(f"    b = {n}{n * n}222222222222\n" for n in range(20))
+    result = completed(ScriptedSession(base, generated), "def f():\n    $0")
+    assert result.text.startswith("a = 1\n    b = ")
+    assert result.generation is not None
+    assert result.generation.finish_reason == "length"
+    assert all(line in generated.splitlines() for line in result.text.splitlines())
+    assert len(result.text.splitlines()) > 2
 
 
-def test_silence_has_a_reason_and_costs_no_model_step(base: DecoderModel) -> None:
-    at = cursor("foo$0bar")
-    answer = complete(base.open(), at.text, "a.py", at.offset)
-    assert (answer.text, answer.reason, answer.generation) == ("", "inside_word", None)
+def test_where_the_syntax_forbids_a_completion_the_model_is_not_run(base: DecoderModel) -> None:
+    result = completed(base.open(), "foo$0bar")
+    assert (result.text, result.reason, result.generation) == ("", "inside_word", None)
 
 
-def test_what_a_filter_silenced_is_known(base: DecoderModel) -> None:
-    answer = complete(ScriptedEngine(base, "None"), "x = getattr(a, b)", "a.py", 4)
-    assert (answer.text, answer.reason, answer.withheld) == ("", "joins_word", "None")
+def test_a_text_that_a_filter_removes_is_kept_as_withheld(base: DecoderModel) -> None:
+    result = completed(ScriptedSession(base, "None"), "x = $0getattr(a, b)")
+    assert (result.text, result.reason, result.withheld) == ("", "joins_word", "None")
 
 
-def test_below_the_threshold_it_is_silent_unless_asked(base: DecoderModel) -> None:
-    """The tokens of the first line count, and those behind it do not."""
-    engine = ScriptedEngine(base, "foo(1)\ny = 2")
-    unsure = complete(engine, "x = ", "a.py", 4)
-    assert (unsure.text, unsure.logprob, unsure.withheld) == ("foo(1)", 0.0, "")
-    engine.logprob = -0.5
-    sure = complete(engine, "x = ", "a.py", 4)
-    tokens = len(base.tokenizer.encode("foo(1)\n"))
-    assert sure.logprob == pytest.approx(-0.5 * tokens)
-    for threshold, shown in ((sure.logprob - 0.01, True), (sure.logprob + 0.01, False)):
-        engine.show_threshold = threshold
-        answer = complete(engine, "x = ", "a.py", 4)
-        assert (answer.text == "foo(1)") == shown
-        assert answer.reason == (None if shown else "below_threshold")
-        assert complete(engine, "x = ", "a.py", 4, explicit=True).text == "foo(1)"
+def test_the_progress_is_the_text_after_every_token(base: DecoderModel) -> None:
+    texts: list[str] = []
+    completed(ScriptedSession(base, "foo(1)"), "x = $0", progress=texts.append)
+    assert len(texts) > 1
+    assert all(after.startswith(before) for before, after in pairwise(texts))
+    assert texts[-1] == "foo(1)"
 
 
-def test_the_threshold_is_the_prompts(base: DecoderModel) -> None:
-    from tests.unit.code_model.decoder.test_equalities import IDS, prompt_of
+def test_below_the_show_threshold_only_an_explicit_request_has_a_text(base: DecoderModel) -> None:
+    """The log-probability is that of the first line."""
+    session = ScriptedSession(base, "foo(1)\ny = 2")
+    result = completed(session, "x = $0")
+    assert (result.text, result.logprob, result.withheld) == ("foo(1)", 0.0, "")
+    session.logprob = -0.5
+    logprob = completed(session, "x = $0").logprob
+    assert logprob == pytest.approx(-0.5 * len(base.tokenizer.encode("foo(1)\n")))
+    for threshold, is_shown in ((logprob - 0.01, True), (logprob + 0.01, False)):
+        session.show_threshold = threshold
+        result = completed(session, "x = $0")
+        assert (result.text == "foo(1)") == is_shown
+        assert result.reason == (None if is_shown else "below_threshold")
+        assert completed(session, "x = $0", explicit=True).text == "foo(1)"
 
-    rows = kv_to_rows(kv_of_ids(base.llama, IDS))
-    prompt = prompt_of(base, "kv", rows)
+
+def test_the_show_threshold_is_the_prompts(base: DecoderModel) -> None:
+    prompt = prompt_of(base, "kv", kv_to_rows(kv_of_ids(base.llama, IDS)))
     for measured, expected in (({}, None), ({"show_threshold": -1.5}, -1.5)):
         manifest = replace(prompt.manifest, measured=measured)
         assert base.open(replace(prompt, manifest=manifest)).show_threshold == expected
     assert base.open().show_threshold is None
 
 
-def test_a_cancelled_request_is_empty(base: DecoderModel) -> None:
-    answer = complete(base.open(), "x = ", "a.py", 4, cancelled=lambda: True)
-    assert (answer.text, answer.reason) == ("", "cancelled")
+def test_a_cancelled_request_has_no_text(base: DecoderModel) -> None:
+    result = completed(base.open(), "x = $0", cancelled=lambda: True)
+    assert (result.text, result.reason) == ("", "cancelled")
 
 
 @given(st.text(max_size=300), st.data())
 @settings(deadline=None, max_examples=30)
-def test_any_text_and_cursor_give_an_answer(
+def test_every_text_and_cursor_has_a_text_or_a_reason(
     base: DecoderModel, text: str, data: st.DataObject
 ) -> None:
     offset = data.draw(st.integers(0, len(text)))
-    answer = complete(ScriptedEngine(base, "pass"), text, "a.py", offset, explicit=True)
-    assert bool(answer.text) != bool(answer.reason)
-
-
-@given(st.integers(64, 500), st.integers(0, 200))
-@settings(deadline=None, max_examples=30)
-def test_the_input_shrinks_into_the_room(base: DecoderModel, room: int, lines: int) -> None:
-    text = "value = compute(value)\n" * lines
-    tree = parse(text, "python")
-    ids = model_input(base, tree, "a.py", len(text) // 2, config=ContextConfig(), room=room)
-    assert len(ids) <= room
-
-
-def test_other_files_stand_first_and_within_the_room(base: DecoderModel) -> None:
-    index = RepositoryIndex()
-    index.put("store.py", "class Store:\n    def add(self, name):\n        pass\n")
-    text = "from store import Store\n\nstore = Store("
-    asked = {"config": ContextConfig(), "repository": Retriever(index)}
-    tree = parse(text, "python")
-    ids = model_input(base, tree, "a.py", len(text), **asked)
-    alone = model_input(base, tree, "a.py", len(text), config=ContextConfig())
-    assert ids[-len(alone) :] == alone
-    shown = base.tokenizer.decode(ids[: -len(alone)])
-    assert shown.endswith("store.py\nclass Store:\n    def add(self, name):\n        pass\n")
-    assert shown.count("class Store") == 1
-    for room in (100, 150, 200, 300):
-        assert len(model_input(base, tree, "a.py", len(text), room=room, **asked)) <= room
+    point = CompletionPoint.parse(text, "a.py", offset)
+    result = complete(ScriptedSession(base, "pass"), point, explicit=True)
+    assert bool(result.text) != bool(result.reason)

@@ -1,4 +1,4 @@
-"""The other files while serving: from an index that another process keeps, with open documents."""
+"""Retrieval while serving: from the index that another process writes, with open documents."""
 
 import signal
 import subprocess
@@ -12,11 +12,9 @@ import pytest
 from code_context.index_store import index_file, is_indexable
 from code_context.syntax import parse
 from completion.request import CompletionRequest
-from completion.status import Status
-from lsp_server import index_client as module
-from lsp_server.index_client import WorkspaceIndexClient
+from lsp_server import index_client
+from lsp_server.index_client import IndexProgress, WorkspaceIndexClient
 
-READY = Status("Normal", False, "Ready.")
 TEXT = "from store import Store\n\nstore = Store("
 
 
@@ -29,61 +27,62 @@ def root(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def told() -> Queue[Status]:
+def progress() -> Queue[IndexProgress | None]:
     return Queue()
 
 
 @pytest.fixture
-def neighbours(root: Path, told: Queue[Status]) -> Iterator[WorkspaceIndexClient]:
-    found = WorkspaceIndexClient(root, told.put)
-    yield found
-    found.close()
+def client(root: Path, progress: Queue[IndexProgress | None]) -> Iterator[WorkspaceIndexClient]:
+    client = WorkspaceIndexClient(root, progress.put)
+    yield client
+    client.close()
 
 
-def shown(neighbours: WorkspaceIndexClient, documents: dict[str, str] | None = None) -> str:
-    """What is shown of other files; waits for the index."""
+def retrieved(client: WorkspaceIndexClient, documents: dict[str, str] | None = None) -> str:
+    """The snippets of other files; waits for the index."""
     request = CompletionRequest(TEXT, "main.py", len(TEXT), documents=documents)
     while True:
-        repository = neighbours.repository(request)
-        if repository is not None:
-            found = repository.snippets(parse(TEXT, "python"), "main.py", len(TEXT))
-            if others := [one.text for one in found if one.path != "main.py"]:
-                return "".join(others)
+        retriever = client.retriever(request)
+        if retriever is not None:
+            snippets = retriever.snippets(parse(TEXT, "python"), "main.py", len(TEXT))
+            if texts := [snippet.text for snippet in snippets if snippet.path != "main.py"]:
+                return "".join(texts)
 
 
 @pytest.mark.slow
-def test_files_and_open_documents_speak(neighbours: WorkspaceIndexClient) -> None:
-    assert "on_disk" in shown(neighbours)
+def test_open_documents_replace_saved_files(client: WorkspaceIndexClient) -> None:
+    assert "on_disk" in retrieved(client)
     unsaved = {"store.py": "class Store:\n    def unsaved(self):\n        pass\n"}
-    assert "unsaved" in shown(neighbours, unsaved)
-    assert "unsaved" in shown(neighbours), "a request that knows nothing new changes nothing"
-    assert "on_disk" in shown(neighbours, {})
+    assert "unsaved" in retrieved(client, unsaved)
+    assert "unsaved" in retrieved(client), "None means that no document has changed"
+    assert "on_disk" in retrieved(client, {})
 
 
 @pytest.mark.slow
-def test_an_index_put_in_place_of_another_is_taken_up(
-    neighbours: WorkspaceIndexClient, root: Path
-) -> None:
-    assert "on_disk" in shown(neighbours)
-    neighbours.close()
+def test_a_replaced_index_file_is_reopened(client: WorkspaceIndexClient, root: Path) -> None:
+    assert "on_disk" in retrieved(client)
+    client.close()
     index_file(root).write_bytes(b"damaged" * 999)
-    second = WorkspaceIndexClient(root, lambda status: None)
-    assert "on_disk" in shown(second)
-    assert "on_disk" in shown(neighbours)
+    second = WorkspaceIndexClient(root, lambda progress: None)
+    assert "on_disk" in retrieved(second)
+    assert "on_disk" in retrieved(client)
     second.close()
 
 
-@pytest.mark.slow
-def test_progress_stands_behind_the_status(
-    neighbours: WorkspaceIndexClient, told: Queue[Status]
+def test_progress_is_reported_when_it_changes(
+    tmp_path: Path, root: Path, progress: Queue[IndexProgress | None], monkeypatch
 ) -> None:
-    neighbours.tell(READY)
-    neighbours._heard({"done": 3, "total": 9})
-    neighbours._heard({"done": 9, "total": 9})
-    seen = [told.get(timeout=60)]
-    while seen[-1] != READY or len(seen) < 3:
-        seen.append(told.get(timeout=60))
-    assert Status("Normal", True, "Ready (indexing 3 of 9 files).") in seen
+    process = tmp_path / "index-process"
+    lines = ['{"done": 3, "total": 9}'] * 2 + ['{"done": 5, "total": 9}', '{"ready": true}']
+    script = "#!/bin/sh\n" + "".join(f"echo '{line}'\n" for line in lines) + "cat\n"
+    process.write_text(script)
+    process.chmod(0o755)
+    monkeypatch.setattr(index_client.sys, "executable", str(process))
+    client = WorkspaceIndexClient(root, progress.put)
+    reported = [progress.get(timeout=60) for _ in range(3)]
+    assert reported == [IndexProgress(3, 9), IndexProgress(5, 9), None]
+    client.close()
+    assert progress.empty()
 
 
 def test_a_home_or_a_disk_is_no_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,9 +94,8 @@ def test_a_home_or_a_disk_is_no_project(tmp_path: Path, monkeypatch: pytest.Monk
     assert is_indexable(tmp_path / "project")
 
 
-def test_a_process_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody waits for ever when the server ends."""
-    monkeypatch.setattr(module, "END_SECONDS", 0.1)
-    deaf = subprocess.Popen([sys.executable, "-c", "while True: pass"], stdin=subprocess.PIPE)
-    module._end(deaf)
-    assert deaf.returncode == -signal.SIGKILL
+def test_a_process_that_hangs_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index_client, "EXIT_TIMEOUT_S", 0.1)
+    process = subprocess.Popen([sys.executable, "-c", "while True: pass"], stdin=subprocess.PIPE)
+    index_client._stop(process)
+    assert process.returncode == -signal.SIGKILL

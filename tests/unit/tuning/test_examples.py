@@ -1,11 +1,12 @@
 """Examples have serving's layout, and held-out holes are what they say."""
 
+from dataclasses import replace
+
 import pytest
 
 from code_context.context import ContextConfig
-from code_context.syntax import parse
 from code_model.decoder.model import DecoderModel
-from completion.pipeline import model_input
+from completion.model_input import CompletionPoint, model_input
 from tests.unit.tuning.conftest import FILE
 from tuning.config import TuningConfig
 from tuning.corpus import SourceFile
@@ -28,14 +29,8 @@ WIDE = 1500  # room for whole chunks of other files
 def test_an_example_is_servings_input_and_the_middle(base: DecoderModel) -> None:
     for one in held_out_holes(base, FILES, config=ContextConfig(), room=ROOM, count=12, seed=1):
         text = without_middle(one.file, one.hole)
-        served = model_input(
-            base,
-            parse(text, "python"),
-            one.file.path,
-            one.hole.start,
-            config=ContextConfig(),
-            room=ROOM - one.example.scored,
-        )
+        point = CompletionPoint.parse(text, one.file.path, one.hole.start, config=ContextConfig())
+        served = model_input(base.encoder, replace(point, room=ROOM - one.example.scored))
         middle = base.encoder.encode_middle(middle_of(one.file, one.hole))
         assert one.example.ids == served + middle[: one.example.scored]
         assert len(one.example.ids) <= ROOM

@@ -1,0 +1,83 @@
+"""From text and cursor to the model's input: the same for serving, tuning and pretraining."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Self
+
+from code_context.context import Context, ContextConfig, build_context
+from code_context.languages import language_of
+from code_context.retrieval import Retriever
+from code_context.snippets import Snippet
+from code_context.syntax import SyntaxTree, TreeCache, parse
+from code_model.fim import FimEncoder
+
+RESERVED_TOKENS = 64
+"""For separators, the path, and pieces that have more tokens once they are joined."""
+
+
+@dataclass(frozen=True)
+class CompletionPoint:
+    """A cursor in a file, and what its context is made of.
+
+    `path` is relative to the file's repository, `offset` counts code points. `retriever` finds
+    snippets in other files; None gives none. `config` None means the context that the session's
+    prompt was tuned with; without a session, the default. `room` is the number of tokens for the
+    whole input; where the budgets of `config` exceed it, all of them shrink in proportion.
+    """
+
+    tree: SyntaxTree
+    path: str
+    offset: int
+    retriever: Retriever | None = None
+    config: ContextConfig | None = None
+    room: int | None = None
+
+    @classmethod
+    def parse(
+        cls,
+        text: str,
+        path: str,
+        offset: int,
+        retriever: Retriever | None = None,
+        config: ContextConfig | None = None,
+        trees: TreeCache | None = None,
+    ) -> Self:
+        """The point in a text. `trees` reparses only what has changed since its last call."""
+        tree = parse(text, language_of(path)) if trees is None else trees.parse(text, path)
+        return cls(tree, path, offset, retriever, config)
+
+
+def context_at(encoder: FimEncoder, point: CompletionPoint) -> Context:
+    """The context of a point, within its budgets as counted by the encoder's tokenizer."""
+    config = point.config or ContextConfig()
+    snippets: Sequence[Snippet] = ()
+    if point.retriever is None:
+        config = replace(config, max_snippet_tokens=0)
+    else:
+        snippets = point.retriever.snippets(point.tree, point.path, point.offset)
+    return build_context(
+        point.tree,
+        point.path,
+        point.offset,
+        config=config if point.room is None else _shrunk(config, point.room),
+        count_tokens=encoder.count,
+        snippets=snippets,
+    )
+
+
+def model_input(encoder: FimEncoder, point: CompletionPoint) -> list[int]:
+    """Ids of everything before the middle."""
+    return encoder.encode(context_at(encoder, point))
+
+
+def _shrunk(config: ContextConfig, room: int) -> ContextConfig:
+    local = config.max_prefix_tokens + config.max_suffix_tokens + config.max_header_tokens
+    share = (room - RESERVED_TOKENS) / (local + config.max_snippet_tokens)
+    share = max(0.0, min(1.0, share))
+    return replace(
+        config,
+        max_prefix_tokens=int(config.max_prefix_tokens * share),
+        max_suffix_tokens=int(config.max_suffix_tokens * share),
+        max_header_tokens=int(config.max_header_tokens * share),
+        max_snippet_tokens=int(config.max_snippet_tokens * share),
+    )
