@@ -35,7 +35,7 @@ from benchmarks.files import read_files
 from benchmarks.gguf_export import export_gguf
 from benchmarks.shape import random_base, transformers_twin
 from code_model.cancel import Cancel
-from code_model.decoder import native
+from code_model.decoder import compiler
 from code_model.decoder.model import DecoderModel
 from code_model.decoder.native import NativeForward
 from code_model.decoder.session import DecoderSession
@@ -62,7 +62,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/latency.json"))
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    library = native.compile_library()
+    library = compiler.compile_library()
     if library is None:
         raise SystemExit("This benchmark compares the compiled step, which needs a C++ compiler.")
     base = _endless(load_model())

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from code_model.cancel import Cancel
-from code_model.decoder import native
+from code_model.decoder import compiler, native
 from code_model.decoder.forward import BestForward, Forward
 from code_model.decoder.kv_cache import KVCache
 from code_model.decoder.llama import Llama, LlamaConfig
@@ -65,7 +65,7 @@ class SpokenFor:
 
 def spoken_for(base: DecoderModel) -> DecoderModel:
     """`base`, as slow as the large shape. Raises `SystemExit` without a compiler."""
-    library = native.compile_library()
+    library = compiler.compile_library()
     if library is None:
         raise SystemExit("This measures the compiled step, which needs a C++ compiler.")
     large, other = random_base(base), replace(base)

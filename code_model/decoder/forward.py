@@ -1,6 +1,6 @@
-"""One step of the frozen model over cached keys and values: by torch, or compiled.
+"""One forward step of the model over cached keys and values: by torch, or compiled.
 
-Torch is always there; the compiled step (`code_model.decoder.native`) takes over when it is ready.
+torch always works; the compiled step (`code_model.decoder.native`) takes over when it is ready.
 """
 
 import threading
@@ -12,14 +12,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from code_model.cancel import Cancel, StepCancelledError
+from code_model.decoder.compiler import compile_library, compiled_library
 from code_model.decoder.kv_cache import KVCache
 from code_model.decoder.llama import Llama, lower_right_mask, rotate
-from code_model.decoder.native import NativeForward, compile_library, compiled_library
+from code_model.decoder.native import NativeForward
 
-# More tokens at once are a matter of arithmetic, at which torch's matrix products are better.
+# Above, the step is bound by arithmetic, and torch's matrix products are faster.
 NATIVE_TOKENS = 24
 
-PACKED_AT_ONCE = 50_000_000  # weights; more would be waited for, and are packed by `compile`
+PACKED_AT_ONCE = (
+    50_000_000  # parameters; packing more takes long, so `compile` does it in the background
+)
 
 
 class Forward(Protocol):
@@ -37,7 +40,7 @@ class Forward(Protocol):
 
 
 class TorchForward:
-    """Eager torch with joined projections. The joined weights replace the model's own in memory."""
+    """Eager torch with joined projections, whose memory the model's own weights then share."""
 
     def __init__(self, model: Llama) -> None:
         self.model = model
@@ -79,8 +82,8 @@ class TorchForward:
         heads, kv_heads, size = (
             config.num_attention_heads, config.num_key_value_heads, config.head_dim
         )  # fmt: skip
-        places = slice(start - cache.nope, end - cache.nope)
-        cos, sin = self.model.cos[places, None], self.model.sin[places, None]
+        positions = slice(start - cache.nope, end - cache.nope)
+        cos, sin = self.model.cos[positions, None], self.model.sin[positions, None]
         causal = start == 0 and tokens > 1
         mask = None if start == 0 or tokens == 1 else lower_right_mask(tokens, start, x.device)
         for index, block in enumerate(self.model.blocks):
@@ -88,11 +91,11 @@ class TorchForward:
                 raise StepCancelledError
             normed = block.input_layernorm(x)
             qkv = F.linear(normed, self._qkv[index], self._qkv_bias[index]).view(tokens, -1, size)
-            turned = rotate(qkv[:, : heads + kv_heads], cos, sin)
-            cache.keys[index, :, start:end] = turned[:, heads:].transpose(0, 1)
+            rotated = rotate(qkv[:, : heads + kv_heads], cos, sin)
+            cache.keys[index, :, start:end] = rotated[:, heads:].transpose(0, 1)
             cache.values[index, :, start:end] = qkv[:, heads + kv_heads :].transpose(0, 1)
-            q, unrotated = (one[:, :heads].transpose(0, 1) for one in (turned, qkv))
-            keys, values = (one[index, :, :end].float() for one in (cache.keys, cache.values))
+            q, unrotated = (tensor[:, :heads].transpose(0, 1) for tensor in (rotated, qkv))
+            keys, values = (tensor[index, :, :end].float() for tensor in (cache.keys, cache.values))
             if cache.nope:
                 attended = _beside_nope(q, unrotated, keys, values, cache.nope, mask)
             else:
@@ -110,7 +113,7 @@ class TorchForward:
 
 
 class BestForward:
-    """The compiled step for few tokens where there is one, torch for the rest."""
+    """The compiled step, if there is one, for few tokens; torch for the rest."""
 
     def __init__(self, model: Llama) -> None:
         self.torch = TorchForward(model)
@@ -121,7 +124,7 @@ class BestForward:
             self.native = NativeForward(model, library)
 
     def compile(self) -> None:
-        """Compile if need be, pack the weights, and take over when done; returns at once."""
+        """Compile if necessary and pack the weights in the background; returns at once."""
         if self.native is None:
             threading.Thread(target=self._compile, name="attune-compile", daemon=True).start()
 
@@ -142,14 +145,16 @@ class BestForward:
 def _beside_nope(
     q: Tensor, unrotated: Tensor, keys: Tensor, values: Tensor, nope: int, mask: Tensor | None
 ) -> Tensor:
-    """Attention (H, T, D) of queries (H, T, D) over keys and values (G, N, D), of which the keys 1
-    to `nope` are compared with unrotated queries; mask (T, N), None: all are seen."""
+    """Attention (H, T, D) of queries (H, T, D) over keys and values (G, N, D).
+
+    Keys 1 to `nope` meet unrotated queries. `mask` is (T, N); None: every key is seen.
+    """
     heads, tokens, size = q.shape
-    by_head = (len(keys), -1, size)  # the queries that share a key's head stand together
-    q, unrotated = (one.reshape(by_head) * size**-0.5 for one in (q, unrotated))
+    by_head = (len(keys), -1, size)  # queries that share a key's head become one matrix
+    q, unrotated = (queries.reshape(by_head) * size**-0.5 for queries in (q, unrotated))
     sink, virtual, rest = keys.tensor_split((1, 1 + nope), dim=1)
     weights = q @ rest.mT
-    if mask is not None:  # of what is cached already, everything is seen
+    if mask is not None:  # everything that was cached before is seen
         new = weights.view(heads, tokens, -1)[:, :, -tokens:]
         new.masked_fill_(~mask[:, -tokens:], -torch.inf)
     shares = torch.cat((q @ sink.mT, unrotated @ virtual.mT, weights), dim=-1).softmax(-1)
@@ -158,7 +163,7 @@ def _beside_nope(
 
 
 def _joined(parameters: list[Tensor]) -> Tensor:
-    """The matrices one below the other; the parameters become parts of it, so nothing is twice."""
+    """The matrices stacked; the parameters become views of the result, so no memory is doubled."""
     first = parameters[0]
     end, following = first.data_ptr(), True
     for one in parameters:

@@ -95,17 +95,17 @@ def unrotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 
 class Linear(nn.Linear):
-    """Without random weights: a checkpoint or `Llama.init_weights` brings them, once."""
+    """A linear layer without random weights: a checkpoint or `Llama.init_weights` sets them."""
 
     def reset_parameters(self) -> None:
-        """Leave the memory as it is, so that none is touched before it is needed."""
+        """Leave the memory uninitialised, so the system need not commit it yet."""
 
 
 class Embedding(nn.Embedding):
-    """Without random weights, as `Linear`."""
+    """An embedding without random weights, as `Linear`."""
 
     def reset_parameters(self) -> None:
-        """Leave the memory as it is."""
+        """Leave the memory uninitialised."""
 
 
 class RMSNorm(nn.Module):
@@ -159,35 +159,35 @@ class Attention(nn.Module):
     def attend_behind(
         self, kv: Tensor, q: Tensor, k: Tensor, v: Tensor, unrotated: Tensor | None = None
     ) -> Tensor:
-        """(B, T, d) of causal attention behind virtual tokens (2, G, P, D), all of them seen.
+        """Causal attention (B, T, d) behind virtual tokens (2, G, P, D), all of which are seen.
 
-        `unrotated` (B, H, T, D) are the queries that all virtual tokens but the first are compared
-        with; None: `q`. That is why attention is spelled out; under autocast to bfloat16 it is
-        twice as quick as torch's own, else as quick (docs/experiments.md).
+        `unrotated` (B, H, T, D) are the queries for all virtual tokens but the first; None: `q`.
+        They are why attention is written out; under autocast to bfloat16 it is twice as fast as
+        torch's own, else as fast (docs/experiments.md).
         """
         batch, tokens = q.shape[0], q.shape[2]
         every = (batch, -1, -1, -1)
         sink, others = kv[0].tensor_split((1,), dim=1)
-        sunk, told = kv[1].tensor_split((1,), dim=1)
-        # the sink is looked at like one more token of the text
+        sink_value, other_values = kv[1].tensor_split((1,), dim=1)
+        # the sink is handled as one more token of the text
         keys = torch.cat((sink.expand(every), k), dim=2).flatten(0, 1)
-        values = torch.cat((told.expand(every), sunk.expand(every), v), dim=2)
-        # queries of heads that share keys stand one after another: nothing is repeated
+        values = torch.cat((other_values.expand(every), sink_value.expand(every), v), dim=2)
+        # heads that share keys become one matrix, so no key is repeated
         grouped = (batch, self.kv_heads, -1, self.head_dim)
         q = (q * self.head_dim**-0.5).reshape(grouped)
-        asking = q
+        prefix_queries = q
         if unrotated is not None:
-            asking = (unrotated * self.head_dim**-0.5).reshape(grouped)
+            prefix_queries = (unrotated * self.head_dim**-0.5).reshape(grouped)
         later = torch.full((tokens, keys.shape[1]), -torch.inf, device=q.device)
         later = later.triu(1 + sink.shape[1]).repeat(self.heads // self.kv_heads, 1)
         text = torch.baddbmm(later.expand(len(keys), -1, -1), q.flatten(0, 1), keys.mT)
-        scores = torch.cat((asking @ others.mT, text.view(*q.shape[:3], -1)), dim=-1)
-        with torch.autocast(q.device.type, enabled=False):  # it sums in float32 by itself
+        scores = torch.cat((prefix_queries @ others.mT, text.view(*q.shape[:3], -1)), dim=-1)
+        with torch.autocast(q.device.type, enabled=False):  # softmax already sums in float32
             shares = scores.softmax(-1)
         return self._projected((shares @ values).view(batch, self.heads, tokens, -1))
 
     def _for_each_head(self, x: Tensor) -> Tensor:
-        """Keys or values (…, G, T, D) as the heads use them: (…, H, T, D)."""
+        """Keys or values (…, G, T, D) repeated for the heads that share them: (…, H, T, D)."""
         if self.heads == self.kv_heads:
             return x
         return x.repeat_interleave(self.heads // self.kv_heads, dim=-3)
@@ -230,8 +230,8 @@ class Block(nn.Module):
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor, attend: Attend) -> Tensor:
         """The layer's output (B, T, d) for its input (B, T, d).
 
-        `attend` turns the attention module, queries (B, H, T, D), keys and values (B, G, T, D) into
-        (B, T, d): what is seen beside the keys and values of the input is its business.
+        `attend` maps the attention module, queries (B, H, T, D), keys and values (B, G, T, D) to
+        (B, T, d). It decides what is seen besides the keys and values of the input.
         """
         attention = self.self_attn
         x = x + attend(attention, *attention.project(self.input_layernorm(x), cos, sin))
@@ -250,7 +250,7 @@ class Decoder(nn.Module):
 
 
 class Llama(nn.Module):
-    """The causal model. Its values come from `loading`, frozen, or from `init_weights`."""
+    """The causal model. Its weights come from `decoder.loading`, frozen, or from `init_weights`."""
 
     def __init__(self, config: LlamaConfig) -> None:
         super().__init__()
@@ -263,7 +263,7 @@ class Llama(nn.Module):
         self.restore_tables()
 
     def restore_tables(self) -> None:
-        """Compute the rotary tables, which no checkpoint holds."""
+        """Compute the rotary tables, which are not in checkpoints."""
         with torch.device("cpu"):
             cos, sin = rotary_tables(self.config, self.config.max_position_embeddings)
         self.register_buffer("cos", cos, persistent=False)
@@ -293,8 +293,8 @@ class Llama(nn.Module):
     ) -> Tensor:
         """Hidden states (B, T, d) of `ids` (B, T) behind `prefix`.
 
-        Every token sees all of the prefix. `embeddings` (B, T, d)
-        replaces the look-up of `ids`. Differentiable in the prefix and in the embeddings.
+        Every token sees the whole prefix. `embeddings` (B, T, d) replaces the look-up of `ids`.
+        Differentiable in the prefix and in the embeddings.
         """
         x = self.model.embed_tokens(ids) if embeddings is None else embeddings
         start = 0 if prefix is None else prefix.tokens - prefix.nope

@@ -1,28 +1,14 @@
-"""The decoder's forward step in native code, compiled on this machine where it has a compiler.
+"""The compiled forward step: ctypes around `decode.cpp`, with the weights packed for it.
 
-`decode.cpp` is compiled once for each machine, in the background, and kept in the user's cache
-folder; until then, and where there is no compiler, torch computes the same
-(`code_model.decoder.forward`).
-Weights whose values bfloat16 holds exactly are kept in it: half the memory to read at every token,
-and not another result.
+Weights whose values bfloat16 holds exactly are packed in bfloat16: half the memory to read at every
+token, and the same result.
 """
 
-import atexit
-import contextlib
 import ctypes
-import hashlib
-import logging
-import os
-import platform
-import shutil
-import signal
-import subprocess
-import time
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-import platformdirs
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -31,16 +17,13 @@ from code_model.cancel import Cancel, StepCancelledError
 from code_model.decoder.kv_cache import KVCache
 from code_model.decoder.llama import Llama
 
-logger = logging.getLogger(__name__)
-
-SOURCE = Path(__file__).with_name("decode.cpp")
-FLAGS = ("-O3", "-march=native", "-std=c++17", "-fno-math-errno", "-fPIC", "-shared", "-pthread")
-COMPILE_SECONDS = 600.0  # it takes a few, but lets everything else go first
-TILE = 64  # rows; as in decode.cpp
-MAX_THREADS = 8  # more would wait for memory
+TILE = 64  # rows, as in decode.cpp
+MAX_THREADS = 8  # more would only wait for memory
 
 
 class _Shape(ctypes.Structure):
+    """These structures mirror those of `decode.cpp` field by field."""
+
     _fields_ = (
         *((name, ctypes.c_int64) for name in ("vocab", "hidden", "inner", "layers", "heads")),
         *((name, ctypes.c_int64) for name in ("kv_heads", "head_dim", "bf16")),
@@ -74,96 +57,6 @@ class _Step(ctypes.Structure):
     )
 
 
-def cache_folder() -> Path:
-    """Where compiled code is kept: of this user, outside every workspace."""
-    return platformdirs.user_cache_path("attune", appauthor=False)
-
-
-def library_file(compiler: str) -> Path:
-    """The file that this compiler makes of this source on this processor."""
-    described = (SOURCE.read_text(), *FLAGS, compiler, platform.machine(), _processor())
-    digest = hashlib.sha256("\0".join(described).encode()).hexdigest()
-    return cache_folder() / f"decode-{digest[:16]}.so"
-
-
-def find_compiler() -> str | None:
-    """A C++ compiler of this machine, None without one or where we do not know how to use it."""
-    if os.name != "posix":
-        return None
-    names = (os.environ.get("CXX"), "c++", "g++", "clang++")
-    return next((found for name in names if name and (found := shutil.which(name))), None)
-
-
-def compiled_library() -> Path | None:
-    """The file that an earlier run has compiled, None if there is none."""
-    compiler = find_compiler()
-    if compiler is None:
-        return None
-    file = library_file(compiler)
-    try:
-        owner = file.stat().st_uid
-    except OSError:
-        return None
-    return file if owner == os.getuid() else None
-
-
-def compile_library() -> Path | None:
-    """The compiled file, made now if it is not there yet; None where that fails."""
-    if (already := compiled_library()) is not None:
-        return already
-    compiler = find_compiler()
-    if compiler is None:
-        return None
-    file = library_file(compiler)
-    made = file.with_suffix(f".{os.getpid()}")
-    command = [compiler, *FLAGS, str(SOURCE), "-o", str(made)]
-    if nice := shutil.which("nice"):
-        command[:0] = [nice, "-n", "10"]
-    try:
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        ) as running:
-
-            def kill() -> None:
-                if running.poll() is None:  # with what the compiler has started
-                    os.killpg(running.pid, signal.SIGKILL)
-
-            def end() -> None:
-                kill()
-                made.unlink(missing_ok=True)
-
-            atexit.register(end)  # who leaves meanwhile need not wait
-            try:
-                failed = running.wait(COMPILE_SECONDS) != 0
-            finally:
-                kill()  # else the end of `with` waits for a compiler that takes too long
-                atexit.unregister(end)
-        if not failed:
-            made.replace(file)
-            _remove_leftovers(file.parent)
-    except (OSError, subprocess.SubprocessError):
-        failed = True
-    if failed:
-        made.unlink(missing_ok=True)
-        logger.warning("The native decoder could not be compiled; torch does its work.")
-        return None
-    return file
-
-
-def _remove_leftovers(folder: Path) -> None:
-    """Delete what runs that were killed while they compiled have left behind."""
-    oldest = time.time() - 2 * COMPILE_SECONDS
-    for leftover in folder.glob("decode-*.[0-9]*"):
-        with contextlib.suppress(OSError):
-            if leftover.stat().st_mtime < oldest:
-                leftover.unlink()
-
-
 @cache
 def _loaded(file: Path) -> ctypes.CDLL:
     library = ctypes.CDLL(str(file))
@@ -179,9 +72,9 @@ def _loaded(file: Path) -> ctypes.CDLL:
 
 
 class NativeForward:
-    """A model's weights, packed for the compiled step, and the threads that compute it.
+    """A model's weights, packed for the compiled step, and the threads that run it.
 
-    Not thread-safe. The model must stay alive and unchanged: some of its tensors are read in place.
+    Not thread-safe. The model must stay alive and unchanged: some tensors are read in place.
     """
 
     def __init__(self, model: Llama, library: Path, threads: int | None = None) -> None:
@@ -204,16 +97,16 @@ class NativeForward:
     def step(
         self, ids: Sequence[int], cache: KVCache, scored: int, cancel: Cancel | None = None
     ) -> tuple[list[int], list[float]]:
-        """As `Forward.step`, bit for bit the same however `ids` are divided."""
+        """See `Forward`. The result has the same bits however ids are divided into steps."""
         tokens = len(ids)
         if not 0 <= scored <= tokens or cache.length + tokens > cache.capacity:
             raise ValueError(f"{tokens} tokens do not fit a cache of {cache.capacity}")
         if cache.keys.dtype != torch.float16:
             raise ValueError(f"the compiled step reads float16, not {cache.keys.dtype}")
-        given = (ctypes.c_int32 * tokens)(*ids)
+        c_ids = (ctypes.c_int32 * tokens)(*ids)
         chosen, logprobs = (ctypes.c_int32 * scored)(), (ctypes.c_float * scored)()
         step = _Step(
-            given, tokens, scored, cache.length, cache.keys.shape[2], cache.nope,
+            c_ids, tokens, scored, cache.length, cache.keys.shape[2], cache.nope,
             cache.keys.data_ptr(), cache.values.data_ptr(), chosen, logprobs,
             None if cancel is None else cancel.address,
         )  # fmt: skip
@@ -231,14 +124,14 @@ class NativeForward:
             projections = (attention.q_proj, attention.k_proj, attention.v_proj)
             bias = None
             if attention.q_proj.bias is not None:
-                bias = self._kept_at(torch.cat([one.bias for one in projections]))
+                bias = self._keep(torch.cat([projection.bias for projection in projections]))
             self._layers[index] = _Layer(
                 block.input_layernorm.weight.data_ptr(),
-                self._pack(torch.cat([one.weight for one in projections])),
+                self._pack(torch.cat([projection.weight for projection in projections])),
                 bias,
                 self._pack(attention.o_proj.weight),
                 block.post_attention_layernorm.weight.data_ptr(),
-                self._pack(_by_turns(mlp.gate_proj.weight, mlp.up_proj.weight)),
+                self._pack(_interleaved(mlp.gate_proj.weight, mlp.up_proj.weight)),
                 self._pack(mlp.down_proj.weight),
             )
         embedding = decoder.embed_tokens.weight
@@ -253,12 +146,13 @@ class NativeForward:
             model.sin.data_ptr(), self._pack(head), self._layers,
         )  # fmt: skip
 
-    def _kept_at(self, tensor: Tensor) -> int:
+    def _keep(self, tensor: Tensor) -> int:
+        """Keep a tensor alive as long as this object; returns its address."""
         self._kept.append(tensor)
         return tensor.data_ptr()
 
     def _pack(self, weight: Tensor) -> int:
-        """The address of a matrix in tiles of `TILE` rows."""
+        """Pack a matrix in tiles of `TILE` rows; returns the address."""
         weight = weight.detach().contiguous()
         rows, width = weight.shape
         dtype = torch.bfloat16 if self._bf16 else torch.float32
@@ -266,22 +160,11 @@ class NativeForward:
         self._library.attune_pack(
             weight.data_ptr(), rows, width, int(self._bf16), packed.data_ptr()
         )
-        return self._kept_at(packed)
+        return self._keep(packed)
 
 
-def _by_turns(gate: Tensor, up: Tensor) -> Tensor:
-    """Tiles of the two matrices one after the other, so that one thread has both of a row."""
+def _interleaved(gate: Tensor, up: Tensor) -> Tensor:
+    """Tiles of the two matrices alternating, so that one thread computes both halves of a row."""
     padding = (0, 0, 0, -gate.shape[0] % TILE)
-    tiles = [F.pad(one, padding).view(-1, TILE, one.shape[1]) for one in (gate, up)]
+    tiles = [F.pad(matrix, padding).view(-1, TILE, matrix.shape[1]) for matrix in (gate, up)]
     return torch.stack(tiles, dim=1).reshape(-1, gate.shape[1])
-
-
-def _processor() -> str:
-    """What tells processors apart that share an instruction set's name."""
-    try:
-        described = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return platform.processor()
-    wanted = ("model name", "flags", "Features", "CPU part")
-    lines = described.partition("\n\n")[0].splitlines()
-    return "\n".join(line for line in lines if line.startswith(wanted))

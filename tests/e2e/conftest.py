@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from code_model.decoder.native import compile_library
+from code_model.decoder.compiler import compile_library
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CLIENT = REPOSITORY / "vscode-client"

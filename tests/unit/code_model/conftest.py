@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from code_model.decoder import native
+from code_model.decoder import compiler
 
 
 @pytest.fixture(scope="session")
 def library(_own_cache: None) -> Path:
-    made = native.compile_library()
+    made = compiler.compile_library()
     assert made is not None
     return made

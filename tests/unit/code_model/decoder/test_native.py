@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from code_model.cancel import Cancel, StepCancelledError
-from code_model.decoder import native
+from code_model.decoder import compiler, native
 from code_model.decoder.forward import BestForward, TorchForward
 from code_model.decoder.kv_cache import KVCache, PrefixKV
 from code_model.decoder.llama import Llama, LlamaConfig
 
-pytestmark = pytest.mark.skipif(native.find_compiler() is None, reason="no C++ compiler")
+pytestmark = pytest.mark.skipif(compiler.find_compiler() is None, reason="no C++ compiler")
 
 IDS = [5 + (n * 37) % 290 for n in range(23)]
 
@@ -85,17 +85,17 @@ def test_native_is_the_same_bit_for_bit_however_ids_are_divided(library, threads
 
 def test_it_is_compiled_once_for_this_user(library) -> None:
     made = library.stat()
-    assert native.compiled_library() == native.compile_library() == library
+    assert compiler.compiled_library() == compiler.compile_library() == library
     assert (library.stat().st_ino, library.stat().st_mtime_ns) == (made.st_ino, made.st_mtime_ns)
 
 
 def test_what_a_killed_compilation_left_is_removed_by_the_next(monkeypatch, tmp_path) -> None:
-    monkeypatch.setattr(native, "cache_folder", lambda: tmp_path)
+    monkeypatch.setattr(compiler, "cache_folder", lambda: tmp_path)
     killed, running = tmp_path / "decode-0123456789abcdef.17", tmp_path / "decode-fedcba98.18"
     for file in (killed, running):
         file.write_bytes(b"half")
     os.utime(killed, (1.0, 1.0))
-    library = native.compile_library()
+    library = compiler.compile_library()
     assert library is not None
     assert set(tmp_path.iterdir()) == {library, running}
 
@@ -125,7 +125,7 @@ def test_a_cancelled_step_leaves_the_cache_alone(library, kind: str) -> None:
 
 def test_it_takes_over_when_it_is_compiled(library, monkeypatch) -> None:
     """Until then torch computes, and the answers are the same."""
-    monkeypatch.setattr(native, "compiled_library", lambda: None)
+    monkeypatch.setattr(compiler, "compiled_library", lambda: None)
     monkeypatch.setattr("code_model.decoder.forward.compiled_library", lambda: None)
     monkeypatch.setattr("code_model.decoder.forward.compile_library", lambda: library)
     model = random_model(heads=4, kv_heads=4, bias=False, tied=True, bf16=True)
@@ -140,21 +140,21 @@ def test_it_takes_over_when_it_is_compiled(library, monkeypatch) -> None:
 @pytest.mark.parametrize("does", ["raise SystemExit(1)", "while True: pass"])
 def test_without_a_working_compiler_torch_goes_on(monkeypatch, tmp_path, caplog, does) -> None:
     if does == "while True: pass":
-        monkeypatch.setattr(native, "COMPILE_SECONDS", 0.1)
+        monkeypatch.setattr(compiler, "COMPILE_SECONDS", 0.1)
     broken = tmp_path / "c++"
     broken.write_text(f"#!{sys.executable}\n{does}\n")
     broken.chmod(0o755)
     monkeypatch.setenv("CXX", str(broken))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    assert native.find_compiler() == str(broken)
-    assert native.compile_library() is None
-    assert "torch does its work" in caplog.text
+    assert compiler.find_compiler() == str(broken)
+    assert compiler.compile_library() is None
+    assert "torch is used instead" in caplog.text
     assert not list((tmp_path / "cache" / "attune").iterdir())
 
 
 ENDS_WHEN_TOLD = """
 import sys, threading
-from code_model.decoder.native import compile_library
+from code_model.decoder.compiler import compile_library
 threading.Thread(target=compile_library, daemon=True).start()
 sys.stdin.read()
 """

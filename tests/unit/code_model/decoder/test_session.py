@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from code_model.cancel import Cancel
-from code_model.decoder import native
+from code_model.decoder import compiler
 from code_model.decoder import session as engine_module
 from code_model.decoder.model import DecoderModel
 from code_model.decoder.native import NativeForward
@@ -120,7 +120,7 @@ def either(request: pytest.FixtureRequest, base: DecoderModel) -> DecoderModel:
     own = replace(base)
     own.forward.native = None
     if request.param == "native":
-        if native.find_compiler() is None:
+        if compiler.find_compiler() is None:
             pytest.skip("no C++ compiler")
         own.forward.native = NativeForward(own.llama, request.getfixturevalue("library"))
     return own

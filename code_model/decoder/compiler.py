@@ -1,0 +1,125 @@
+"""Compile `decode.cpp` on this machine, once, into the user's cache folder.
+
+Without a compiler, and until it is done, torch computes the same (`code_model.decoder.forward`).
+"""
+
+import atexit
+import contextlib
+import hashlib
+import logging
+import os
+import platform
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import platformdirs
+
+logger = logging.getLogger(__name__)
+
+SOURCE = Path(__file__).with_name("decode.cpp")
+FLAGS = ("-O3", "-march=native", "-std=c++17", "-fno-math-errno", "-fPIC", "-shared", "-pthread")
+COMPILE_SECONDS = 600.0  # takes a few seconds, but runs at low priority
+
+
+def cache_folder() -> Path:
+    """The user's folder for compiled code, outside every workspace."""
+    return platformdirs.user_cache_path("attune", appauthor=False)
+
+
+def library_file(compiler: str) -> Path:
+    """The library's path: its name depends on source, flags, compiler and processor."""
+    key = (SOURCE.read_text(), *FLAGS, compiler, platform.machine(), _processor())
+    digest = hashlib.sha256("\0".join(key).encode()).hexdigest()
+    return cache_folder() / f"decode-{digest[:16]}.so"
+
+
+def find_compiler() -> str | None:
+    """The path of a C++ compiler, None without one or on systems that are not POSIX."""
+    if os.name != "posix":
+        return None
+    names = (os.environ.get("CXX"), "c++", "g++", "clang++")
+    return next((path for name in names if name and (path := shutil.which(name))), None)
+
+
+def compiled_library() -> Path | None:
+    """The library that an earlier run compiled, None if there is none of this user."""
+    compiler = find_compiler()
+    if compiler is None:
+        return None
+    file = library_file(compiler)
+    try:
+        owner = file.stat().st_uid
+    except OSError:
+        return None
+    return file if owner == os.getuid() else None
+
+
+def compile_library() -> Path | None:
+    """The library, compiled now if it does not exist yet; None where that fails."""
+    if (already := compiled_library()) is not None:
+        return already
+    compiler = find_compiler()
+    if compiler is None:
+        return None
+    file = library_file(compiler)
+    temporary = file.with_suffix(f".{os.getpid()}")
+    command = [compiler, *FLAGS, str(SOURCE), "-o", str(temporary)]
+    if nice := shutil.which("nice"):
+        command[:0] = [nice, "-n", "10"]
+    try:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        ) as running:
+
+            def kill() -> None:
+                if running.poll() is None:  # the compiler and its children
+                    os.killpg(running.pid, signal.SIGKILL)
+
+            def end() -> None:
+                kill()
+                temporary.unlink(missing_ok=True)
+
+            atexit.register(end)  # an exit does not wait for the compiler
+            try:
+                failed = running.wait(COMPILE_SECONDS) != 0
+            finally:
+                kill()  # else leaving `with` would wait for a compiler that takes too long
+                atexit.unregister(end)
+        if not failed:
+            temporary.replace(file)
+            _remove_leftovers(file.parent)
+    except (OSError, subprocess.SubprocessError):
+        failed = True
+    if failed:
+        temporary.unlink(missing_ok=True)
+        logger.warning("The native decoder could not be compiled; torch is used instead.")
+        return None
+    return file
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Delete temporary files of runs that were killed while compiling."""
+    oldest = time.time() - 2 * COMPILE_SECONDS
+    for leftover in folder.glob("decode-*.[0-9]*"):
+        with contextlib.suppress(OSError):
+            if leftover.stat().st_mtime < oldest:
+                leftover.unlink()
+
+
+def _processor() -> str:
+    """Model and flags of the processor, because -march=native depends on them."""
+    try:
+        cpuinfo = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return platform.processor()
+    wanted = ("model name", "flags", "Features", "CPU part")
+    lines = cpuinfo.partition("\n\n")[0].splitlines()
+    return "\n".join(line for line in lines if line.startswith(wanted))
