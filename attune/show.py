@@ -1,4 +1,4 @@
-"""What people see in the terminal: progress on stderr, tables on stdout."""
+"""Output for people in the terminal: progress on stderr, tables on stdout."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ MAX_LISTED = 4
 
 
 def waiting(sentence: str) -> Status:
-    """A spinner on stderr for a wait whose length nobody knows; use it with `with`."""
+    """A spinner on stderr for a wait of unknown length; a context manager."""
     return Console(stderr=True).status(sentence)
 
 
@@ -40,7 +40,7 @@ def show_manifest(file: Path, sha256: str, manifest: "Manifest") -> None:
 
 
 def show_findings(findings: "list[Finding]") -> None:
-    """What `attune doctor` found; problems are marked by a word, not only by colour."""
+    """The findings of `attune doctor` as a table; a word marks problems, not colour alone."""
     _two_columns(
         [
             (finding.subject, ("PROBLEM: " if finding.problem else "") + finding.value)
@@ -50,24 +50,24 @@ def show_findings(findings: "list[Finding]") -> None:
 
 
 def _measured(manifest: "Manifest") -> str:
-    """The gain in words; all figures are in the page of `attune report` and in --json."""
-    told = [gain_words(manifest.gain, proven=manifest.proven)]
+    """The gain in words; `attune report` and --json have all figures."""
+    parts = [gain_words(manifest.gain, proven=manifest.proven)]
     for key in ("files", "holes"):
         count = manifest.measured.get(key)
         if isinstance(count, int):
-            told.append(f"{count} unseen {'files' if key == 'files' else 'hidden pieces'}")
-    return ", ".join(told)
+            parts.append(f"{count} unseen {'files' if key == 'files' else 'hidden pieces'}")
+    return ", ".join(parts)
 
 
 def gain_words(gain: float | None, *, proven: bool) -> str:
-    """A measured gain for people."""
+    """A measured gain in words."""
     if gain is None:
         return "not measured"
     return percent(gain) + ("" if proven else ", not proven")
 
 
 def interval(gain: "Gain") -> str:
-    """A gain with its interval, and a word if that does not prove it."""
+    """A gain with its interval; says so if the interval includes zero."""
     verdict = "" if gain.proven else "; the interval includes zero"
     return (
         f"{percent(gain.mean)} (95 % interval {percent(gain.low)} to {percent(gain.high)}{verdict})"
@@ -75,12 +75,12 @@ def interval(gain: "Gain") -> str:
 
 
 def percent(share: float) -> str:
-    """One decimal, two where one would hide the sign."""
+    """A share as a percentage with its sign: two decimals below 1 %, else one."""
     return f"{share:+.2%}" if 0 < abs(share) < 0.01 else f"{share:+.1%}"
 
 
 def _pairs(values: object) -> str:
-    """Keys and values in a line; a long list is only counted."""
+    """Keys and values on one line, nested ones too."""
     if isinstance(values, dict):
         return ", ".join(f"{key} {_pairs(value)}" for key, value in sorted(values.items()))
     return shortened(values)

@@ -275,7 +275,7 @@ def test_staying_in_charge(play, workspace, scripted, attune_home):
         {"save": True},
         {"note": "main.py"},
         {"command": "Attune: Show Statistics"},
-        {"page": "characters taken"},
+        {"page": "characters accepted"},
     )
     assert result["notes"] == ["one = first\ntwo = second\nthree = third\n"]
     [page] = result["pages"]
