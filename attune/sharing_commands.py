@@ -46,7 +46,7 @@ def audit(
     """
     from attune.show import waiting
     from attune.show_prompts import show_audit
-    from attune.show_tuning import looks
+    from attune.show_tuning import progress_display
     from prompts.file import write_prompt
     from prompts.prompt_folder import find_prompt
     from prompts.signature import read_signature, write_signature
@@ -58,12 +58,11 @@ def audit(
     with waiting("Loading the model…"):
         from code_model.loading import load_tunable_model
         from tuning.audit import audit as audit_on
-        from tuning.tune import Look
 
         base = load_tunable_model()
     try:
-        with looks(json_lines=False) as progress:
-            result = audit_on(base, corpus, read, lambda phase, share: progress(Look(phase, share)))
+        with progress_display(json_lines=False) as on_progress:
+            result = audit_on(base, corpus, read, on_progress)
     except KeyboardInterrupt:
         raise InterruptedRunError("stopped by Ctrl-C; nothing was written.") from None
     signed = read_signature(path) is not None

@@ -84,22 +84,23 @@ def _value(value: Any) -> str:
 
 def show_audit(audit: "Audit") -> None:
     """The findings of an audit and what they mean."""
-    said, canaries = audit.said, audit.canaries
+    generated, canaries = audit.generated, audit.canaries
     table = _table("looked for", "found")
     table.add_row(
         "code in the file itself",
         f"{audit.carried.share:.0%} of it, read as text, is code of the repository",
     )
     table.add_row(
-        f"spans of the repository, after {said.places} places",
-        f"{said.spans} with the prompt, {said.spans_without} without (p = {said.p_value:.2g})",
+        f"spans of the repository, after {generated.places} places",
+        f"{generated.spans} with the prompt, {generated.spans_without} without "
+        f"(p = {generated.p_value:.2g})",
     )
     mean = sum(canaries.exposures) / len(canaries.exposures)
     table.add_row(
         f"{len(canaries.exposures)} planted secrets",
         f"{mean:.1f} bits of exposure; chance gives 1.4 (p = {canaries.p_value:.2g})",
     )
-    secrets = [secret for secret in (audit.carried.secret, said.secret) if secret]
+    secrets = [secret for secret in (audit.carried.secret, generated.secret) if secret]
     table.add_row("secrets", ", ".join(secrets) or "none")
     console = Console()
     console.print(table)

@@ -2,13 +2,14 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as ProgressBars
 from rich.table import Table
 from rich.text import Text
 
@@ -16,8 +17,9 @@ from attune.show import interval, percent
 
 if TYPE_CHECKING:
     from tuning.drift import Drift
+    from tuning.progress import OnProgress, Progress
     from tuning.proof import Proof
-    from tuning.tune import Look, Report
+    from tuning.report import TuningReport
 
 SHOWN_SAMPLES = 6
 WIDTH = 44  # characters of one column of code
@@ -28,86 +30,81 @@ STRATA = {
     "newest": "newest commits",
 }
 CURVE = "▁▂▃▄▅▆▇█"
-PHASE_CODES = {
-    "Choosing where to start": "initialise",
-    "Tuning": "train",
-    "Proving it on unseen files": "evaluate",
-    "Tuning LoRA": "train_lora",
-    "Measuring": "evaluate",
-}
-"""The code of each phase in JSON, by the phase's title."""
 
 
 @contextmanager
-def looks(json_lines: bool, leads: bool = True) -> "Iterator[Callable[[Look], None]]":
-    """Who hears of a run's progress: a bar for each phase, or JSON lines; both on stderr.
+def progress_display(json_lines: bool, *, visible: bool = True) -> "Iterator[OnProgress]":
+    """Shows a run's progress on stderr: a bar for each phase, or JSON lines.
 
     A JSON line holds `phase` (a code), `description` (its title), `done` (0 to 1), `steps`,
-    `seconds` of training so far, `seconds_left` of the phase (null before it can be told), and of
-    the validation files `gain` (null before the first look) and `best`.
+    `seconds` of training so far, `seconds_left` of the phase (null before it can be estimated), and
+    of the validation files `gain`, the latest one, and `selected_gain`, the one of the prompt that
+    would be written (both null before the first evaluation).
     """
-    if not leads:
-        yield lambda look: None
+    if not visible:
+        yield lambda progress: None
     elif json_lines:
         yield _json_lines()
     else:
-        with _bars() as progress:
-            yield progress
+        with _bars() as on_progress:
+            yield on_progress
 
 
-def _json_lines() -> "Callable[[Look], None]":
+def _json_lines() -> "OnProgress":
     from time import monotonic
 
-    began: dict[str, tuple[float, float]] = {}
+    starts: dict[str, tuple[float, float]] = {}
 
-    def hear(look: "Look") -> None:
+    def on_progress(progress: "Progress") -> None:
         now = monotonic()
-        since, start = began.setdefault(look.phase, (now, look.fraction))
-        moved = look.fraction - start
-        left = (now - since) * (1 - look.fraction) / moved if moved > 0 else None
-        gains = [check.gain.mean for check in look.checks]
+        since, first = starts.setdefault(progress.phase.code, (now, progress.fraction))
+        done = progress.fraction - first
+        left = (now - since) * (1 - progress.fraction) / done if done > 0 else None
+        gains = [evaluation.gain.mean for evaluation in progress.evaluations]
+        selected = progress.selected
         line = {
-            "phase": PHASE_CODES[look.phase],
-            "description": look.phase,
-            "done": round(look.fraction, 4),
-            "steps": look.steps,
-            "seconds": round(look.seconds, 1),
+            "phase": progress.phase.code,
+            "description": progress.phase.title,
+            "done": round(progress.fraction, 4),
+            "steps": progress.steps,
+            "seconds": round(progress.seconds, 1),
             "seconds_left": None if left is None else round(left, 1),
             "gain": round(gains[-1], 5) if gains else None,
-            "best": round(max(gains), 5) if gains else None,
+            "selected_gain": None if selected is None else round(selected.gain.mean, 5),
         }
         print(json.dumps(line), file=sys.stderr, flush=True)  # noqa: T201
 
-    return hear
+    return on_progress
 
 
 @contextmanager
-def _bars() -> "Iterator[Callable[[Look], None]]":
-    """One bar for each phase, with the validation gain and its curve; a new phase completes the
-    ones before."""
+def _bars() -> "Iterator[OnProgress]":
+    """One bar for each phase, with the validation gain and its curve. A new phase completes the
+    bars before it."""
     tasks: dict[str, TaskID] = {}
     console = Console(stderr=True)
-    with Progress(
+    with ProgressBars(
         TextColumn("{task.description:<26}"),
         BarColumn(),
         TextColumn("{task.percentage:>3.0f} %"),
         TimeRemainingColumn(),
         TextColumn("{task.fields[score]}"),
         console=console,
-    ) as progress:
+    ) as bars:
 
-        def hear(look: "Look") -> None:
-            if look.phase not in tasks:
+        def on_progress(progress: "Progress") -> None:
+            phase = progress.phase.title
+            if phase not in tasks:
                 if not console.is_terminal:  # no bar is drawn there before the end
-                    console.print(f"{look.phase}…", highlight=False)
+                    console.print(f"{phase}…", highlight=False)
                 for task in tasks.values():
-                    progress.update(task, completed=1.0)
-                tasks[look.phase] = progress.add_task(look.phase, total=1.0, score="")
-            gains = [check.gain.mean for check in look.checks]
+                    bars.update(task, completed=1.0)
+                tasks[phase] = bars.add_task(phase, total=1.0, score="")
+            gains = [evaluation.gain.mean for evaluation in progress.evaluations]
             score = f"validation {gains[-1]:+.1%} {_curve(gains)}" if gains else ""
-            progress.update(tasks[look.phase], completed=look.fraction, score=score)
+            bars.update(tasks[phase], completed=progress.fraction, score=score)
 
-        yield hear
+        yield on_progress
 
 
 def _curve(gains: list[float]) -> str:
@@ -116,7 +113,7 @@ def _curve(gains: list[float]) -> str:
     return "".join(CURVE[round((gain - low) / span * (len(CURVE) - 1))] for gain in gains)
 
 
-def show_report(report: "Report") -> None:
+def show_report(report: "TuningReport") -> None:
     """The table of a tuning run, and some completions beside what the files say."""
     console = Console()
     if report.left_out:
@@ -124,11 +121,10 @@ def show_report(report: "Report") -> None:
         console.print(f"Left out: {parts}.", highlight=False)
     if report.proof is not None:
         files = report.files
-        best = max(report.checks, key=lambda check: check.gain.mean)
         console.print(
             f"{report.repository}: tuned on {files['train']} files for {report.steps} steps; the "
-            f"prompt is that of step {best.step}, chosen on {files['validation']} files and "
-            f"measured on {files['test']} unseen ones.",
+            f"prompt is that of step {report.selected.step}, selected on "
+            f"{files['validation']} files and measured on {files['test']} unseen ones.",
             highlight=False,
         )
         show_proof(report.proof)
@@ -143,20 +139,20 @@ def show_report(report: "Report") -> None:
 
 
 def show_proof(proof: "Proof") -> None:
-    """The scores of every arm."""
+    """The scores of every condition."""
     table = Table(title=f"{proof.holes} hidden pieces of {proof.files} unseen files")
     table.add_column("")
     for name in ("bits per byte", "saved", "exact lines", "similarity", "first name", "kept"):
         table.add_column(name, justify="right")
-    for arm in proof.arms:
+    for result in proof.results:
         table.add_row(
-            arm.name,
-            f"{arm.bits_per_byte:.3f}",
-            percent(arm.gain.mean),
-            f"{arm.decoded.exact_match:.0%}",
-            f"{arm.decoded.edit_similarity:.0%}",
-            f"{arm.decoded.first_identifier:.0%}",
-            f"{arm.decoded.kept_characters:.1f}",
+            result.name,
+            f"{result.bits_per_byte:.3f}",
+            percent(result.gain.mean),
+            f"{result.decoded.exact_match:.0%}",
+            f"{result.decoded.edit_similarity:.0%}",
+            f"{result.decoded.first_identifier:.0%}",
+            f"{result.decoded.kept_characters:.1f}",
         )
     console = Console()
     console.print(table)
@@ -180,8 +176,8 @@ def _show_strata(console: Console, proof: "Proof") -> None:
     table.add_column("")
     for name, count in proof.strata.items():
         table.add_column(f"{STRATA[name]} ({count})", justify="right")
-    for arm in proof.arms:
-        table.add_row(arm.name, *(f"{arm.strata[name]:.3f}" for name in proof.strata))
+    for result in proof.results:
+        table.add_row(result.name, *(f"{result.strata[name]:.3f}" for name in proof.strata))
     console.print(table)
 
 
@@ -204,7 +200,9 @@ def show_drift(drift: "Drift") -> None:
 
 
 def _show_samples(console: Console, proof: "Proof") -> None:
-    first, last = proof.arms[0], proof.this
+    from tuning.proof import NO_PROMPT, THIS_PROMPT
+
+    first, last = proof.result(NO_PROMPT), proof.result(THIS_PROMPT)
     without, with_prompt = first.decoded.samples, last.decoded.samples
     table = Table(title="The first hidden lines, and what was completed", show_lines=True)
     for name in ("place", "the file says", first.name, last.name):

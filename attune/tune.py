@@ -13,11 +13,37 @@ from prompts.form import Form
 from tuning.config import Task
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from prompts.file import PromptFile
+    from tuning.config import TuningConfig
+    from tuning.progress import OnProgress
+    from tuning.report import TuningReport
 
 Against = Annotated[
     list[Path] | None,
     typer.Option(help="Prompt of another repository to compare with; may be given again."),
+]
+Out = Annotated[
+    Path | None, typer.Option(help="Prompt file to write. Default: in REPOSITORY/.attune.")
+]
+Minutes = Annotated[float, typer.Option(min=0.05, max=10_000, help="Time to tune.")]
+Steps = Annotated[
+    int | None, typer.Option(min=1, help="Steps instead of minutes: the same bytes each time.")
+]
+PromptForm = Annotated[
+    Form, typer.Option(help="kv-nope, or for PEFT: kv (weaker) or embedding (small, weakest).")
+]
+Tokens = Annotated[int, typer.Option(min=32, max=1024, help="Virtual tokens.")]
+Include = Annotated[
+    list[str] | None,
+    typer.Option(help="Tune for these files only (a .gitignore pattern); may be given again."),
+]
+Refresh = Annotated[
+    bool, typer.Option("--refresh", help="Tune the present prompt on what changed.")
+]
+Seed = Annotated[
+    int, typer.Option(min=0, max=2**32 - 1, help="Of the split and everything random.")
 ]
 JsonLines = Annotated[
     bool, typer.Option("--progress-json", help="Show progress as JSON lines on stderr.")
@@ -27,33 +53,17 @@ JsonLines = Annotated[
 def tune(
     parsed: typer.Context,
     repository: RepositoryArgument = Path(),
-    out: Annotated[
-        Path | None,
-        typer.Option(help="Prompt file to write. Default: in REPOSITORY/.attune."),
-    ] = None,
-    minutes: Annotated[float, typer.Option(min=0.05, max=10_000, help="Time to tune.")] = 4.0,
-    steps: Annotated[
-        int | None, typer.Option(min=1, help="Steps instead of minutes: the same bytes each time.")
-    ] = None,
-    form: Annotated[
-        Form,
-        typer.Option(help="kv-nope, or for PEFT: kv (weaker) or embedding (small, weakest)."),
-    ] = "kv-nope",
-    tokens: Annotated[int, typer.Option(min=32, max=1024, help="Virtual tokens.")] = 256,
-    include: Annotated[
-        list[str] | None,
-        typer.Option(help="Tune for these files only (a .gitignore pattern); may be given again."),
-    ] = None,
+    out: Out = None,
+    minutes: Minutes = 4.0,
+    steps: Steps = None,
+    form: PromptForm = "kv-nope",
+    tokens: Tokens = 256,
+    include: Include = None,
     task: Annotated[Task, typer.Option(help="completion, or docstring.")] = "completion",
-    refresh: Annotated[
-        bool,
-        typer.Option("--refresh", help="Tune the present prompt on what changed."),
-    ] = False,
+    refresh: Refresh = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Do not take up a killed run.")] = False,
     against: Against = None,
-    seed: Annotated[
-        int, typer.Option(min=0, max=2**32 - 1, help="Of the split and everything random.")
-    ] = 1,
+    seed: Seed = 1,
     json_lines: JsonLines = False,
     as_json: Json = False,
 ) -> None:
@@ -62,42 +72,65 @@ def tune(
     The proof is made on files that tuning has not seen. Use it once for a repository, and again
     with --refresh when its code has changed.
     """
-    from attune.show import waiting
-    from attune.show_tuning import looks, show_report
-    from prompts.file import read_prompt
-    from tuning.corpus import collect
+    from attune.show_tuning import progress_display, show_report
+    from tuning.config import TuningConfig
 
     if refresh:
         for name in ("include", "form", "tokens", "task", "seed"):
             if is_given(parsed, name):
                 raise typer.BadParameter(f"--refresh keeps the prompt's own; leave out --{name}")
-    leads = os.environ.get("RANK", "0") == "0"  # torchrun starts several processes: one speaks
-    read = collect(repository)
-    others = [read_prompt(path) for path in against or ()]
-    present = _present(out, read.root) if refresh else None
+    config = TuningConfig(
+        form=form,
+        num_virtual_tokens=tokens,
+        minutes=minutes,
+        steps=steps,
+        include=tuple(include or ()),
+        task=task,
+        seed=seed,
+    )
+    is_main_process = os.environ.get("RANK", "0") == "0"  # of those that torchrun starts
+    progress = progress_display(json_lines, visible=is_main_process)
+    report = _tuned(repository, out, config, progress, against or [], refresh=refresh, fresh=fresh)
+    if not is_main_process:
+        return
+    if as_json:
+        print_json(report.to_json())
+    else:
+        show_report(report)
+    _say_outcome(report)
+
+
+def _tuned(
+    repository: Path,
+    out: Path | None,
+    config: "TuningConfig",
+    progress: "AbstractContextManager[OnProgress]",
+    against: list[Path],
+    *,
+    refresh: bool,
+    fresh: bool,
+) -> "TuningReport":
+    """Run the tuning; Ctrl-C before its first step ends the command."""
+    from attune.show import waiting
+    from prompts.file import read_prompt
+    from tuning.corpus import collect
+
+    corpus = collect(repository)
+    others = [read_prompt(path) for path in against]
+    present = _present(out, corpus.root) if refresh else None
     try:
         with waiting("Loading the model…"):
             from code_model.loading import load_tunable_model
-            from tuning.config import TuningConfig
-            from tuning.tune import tune as tune_on
+            from tuning.run import tune as run
 
-            base = load_tunable_model()
-        config = TuningConfig(
-            form=form,
-            num_virtual_tokens=tokens,
-            minutes=minutes,
-            steps=steps,
-            include=tuple(include or ()),
-            task=task,
-            seed=seed,
-        )
-        with looks(json_lines, leads) as progress:
-            report = tune_on(
-                base,
-                read,
+            model = load_tunable_model()
+        with progress as on_progress:
+            return run(
+                model,
+                corpus,
                 out,
                 config,
-                progress,
+                on_progress,
                 against=others,
                 present=present,
                 fresh=fresh,
@@ -106,12 +139,10 @@ def tune(
         raise InterruptedRunError(
             "stopped by Ctrl-C before anything was tuned; nothing was written."
         ) from None
-    if not leads:
-        return
-    if as_json:
-        print_json(report.to_json())
-    else:
-        show_report(report)
+
+
+def _say_outcome(report: "TuningReport") -> None:
+    """What came of the prompt, on stderr; ends the command if no prompt serves."""
     if report.interrupted:
         kept = f"the prompt so far had proved itself: {report.written}"
         say(f"stopped by Ctrl-C; {kept if report.written else 'nothing was written'}.")
@@ -148,19 +179,19 @@ def evaluate(
     Use it to compare prompts, or to repeat somebody's proof.
     """
     from attune.show import waiting
-    from attune.show_tuning import looks, show_proof
+    from attune.show_tuning import progress_display, show_proof
     from prompts.file import read_prompt
     from tuning.corpus import collect
 
-    loaded, read = read_prompt(prompt), collect(repository)
+    prompt_file, corpus = read_prompt(prompt), collect(repository)
     others = [read_prompt(path) for path in against or ()]
     with waiting("Loading the model…"):
         from code_model.loading import load_tunable_model
-        from tuning.tune import evaluate as evaluate_on
+        from tuning.run import evaluate as run
 
-        base = load_tunable_model()
-    with looks(json_lines) as progress:
-        proof = evaluate_on(base, read, loaded, progress, against=others, lora_minutes=lora)
+        model = load_tunable_model()
+    with progress_display(json_lines) as on_progress:
+        proof = run(model, corpus, prompt_file, on_progress, against=others, lora_minutes=lora)
     if as_json:
         print_json(proof.to_json())
     else:
@@ -190,18 +221,18 @@ def status(
     from prompts.file import read_prompt
     from tuning.corpus import collect
 
-    read = collect(repository)
+    corpus = collect(repository)
     if prompt is None and document is not None:
-        loaded = _serving(document, read.root)
+        prompt_file = _serving(document, corpus.root)
     else:
-        loaded = read_prompt(_present(prompt, read.root))
+        prompt_file = read_prompt(_present(prompt, corpus.root))
     with waiting("Measuring the prompt on what changed…"):
         from code_model.loading import load_model
         from tuning.drift import drift_of
 
-        drift = drift_of(load_model(), read, loaded, lambda share: None)
+        drift = drift_of(load_model(), corpus, prompt_file, lambda done: None)
     if as_json:
-        print_json({"sha256": loaded.sha256, **drift.to_json()})
+        print_json({"sha256": prompt_file.sha256, **drift.to_json()})
     else:
         show_drift(drift)
 

@@ -46,9 +46,10 @@ from tuning.config import TuningConfig
 from tuning.corpus import SourceFile, collect
 from tuning.evaluate import paired_gain, total_nats
 from tuning.examples import Example, HeldOutHole, without_middle
-from tuning.job import holes_of, new_job, recorded_job, validation_holes
+from tuning.job import new_job, recorded_job
 from tuning.lora import tune_lora
-from tuning.tune import Look, Report, tune
+from tuning.progress import Progress
+from tuning.run import tune
 
 CONTROLS = {"networkx": "BSD-3-Clause", "rich": "MIT"}
 UNRELATED = ("rich", "httpx")  # a repository that is not the prompt's own: the first other one
@@ -95,10 +96,10 @@ def tuned_on(
     """Tune on a repository: the prompt's file, the curve of its validation gain, and its proof with
     bits per byte of whole unseen files, left to right, beside it."""
     read = collect(repository)
-    report: Report = tune(base, read, None, config, _silent, against=against)
+    report = tune(base, read, None, config, _silent, against=against)
     if report.written is None or report.proof is None:
         raise SystemExit(f"no prompt was written for {repository}")
-    gains = [(check.seconds, check.gain.mean) for check in report.checks]
+    gains = [(each.seconds, each.gain.mean) for each in report.evaluations]
     early = [gain for seconds, gain in gains if seconds <= EARLY_SECONDS]
     best = max(gain for _, gain in gains)
     prompt = read_prompt(report.written)
@@ -110,7 +111,7 @@ def tuned_on(
         "bytes": report.written.stat().st_size,
         "machine": _machine(prompt),
         "steps": report.steps,
-        "seconds": round(report.checks[-1].seconds, 1),
+        "seconds": round(report.evaluations[-1].seconds, 1),
         "curve": [[round(seconds, 1), round(gain, 5)] for seconds, gain in gains],
         "early_share": round(max(early) / best, 3) if best > 0 else None,
         "files": report.files,
@@ -176,15 +177,14 @@ def as_served(
 
 def unrelated(base: DecoderModel, repository: Path, prompt: PromptFile) -> dict[str, Any]:
     """What a prompt saves on the unseen files of a repository that it is not for."""
-    return as_served(
-        base, prompt, holes_of(new_job(base, collect(repository), TuningConfig(), None))
-    )
+    job = new_job(base, collect(repository), TuningConfig())
+    return as_served(base, prompt, job.test_holes())
 
 
 def own(base: DecoderModel, repository: Path, prompt: PromptFile) -> dict[str, Any]:
     """The same on the unseen files of its own."""
     job = recorded_job(base, collect(repository), prompt.manifest)
-    return as_served(base, prompt, holes_of(job))
+    return as_served(base, prompt, job.test_holes())
 
 
 def lora_on(
@@ -196,11 +196,11 @@ def lora_on(
     Each of `LORA_RATES` gets a third of that time first, and the validation files choose among
     them; the prompt has one rate.
     """
-    job = new_job(base, collect(repository), config, None)
+    job = new_job(base, collect(repository), config)
     sides = {
-        "validation": validation_holes(job),
-        "gain": holes_of(job),
-        "unrelated": holes_of(new_job(base, collect(elsewhere), TuningConfig(), None)),
+        "validation": job.validation_holes(),
+        "gain": job.test_holes(),
+        "unrelated": new_job(base, collect(elsewhere), TuningConfig()).test_holes(),
     }
     none = base.bare_prefix()
 
@@ -236,7 +236,7 @@ def files_bits_per_byte(
     return float(nats.sum()) / math.log(2) / size
 
 
-def _silent(look: Look) -> None:
+def _silent(progress: Progress) -> None:
     """A benchmark shows its own progress."""
 
 

@@ -25,10 +25,10 @@ from code_model.decoder.model import DecoderModel
 from code_model.loading import load_model
 from tuning.config import TuningConfig
 from tuning.corpus import collect
-from tuning.distributed import ProcessGroup
 from tuning.examples import HeldOutHole, indexed
-from tuning.job import Job, holes_of, new_job, start_of, train_job
-from tuning.train import Tuned
+from tuning.job import Job, new_job
+from tuning.run import initialise, train_job
+from tuning.train import TrainingState
 
 RESULTS = Path("benchmarks/results/tuning_studies.json")
 SIZES = (5, 20, 80)
@@ -58,20 +58,22 @@ PARTS: dict[str, dict[str, Any]] = {
 Row = dict[str, Any]
 
 
-def tuned(job: Job) -> Tuned:
+def tuned(job: Job) -> TrainingState:
     """The best prompt of a job."""
-    return train_job(
-        job, start_of(job, lambda share: None), lambda fraction, so_far: None, None, ProcessGroup()
-    )
+    start = initialise(job, lambda done: None)
+    return train_job(job, start, lambda fraction, state: None)
 
 
 def gains(
-    job: Job, found: Tuned, holes: Sequence[HeldOutHole], unrelated: Sequence[HeldOutHole] = ()
+    job: Job,
+    state: TrainingState,
+    holes: Sequence[HeldOutHole],
+    unrelated: Sequence[HeldOutHole] = (),
 ) -> Row:
     """What a prompt saves on the holes: against no prompt, and both beside retrieved code; and on
     holes of another repository."""
     base = job.base
-    prefix = base.prefix_of(found.rows, job.config.form)
+    prefix = base.prefix_of(state.prompt_embeddings, job.config.form)
     own = [hole.example for hole in holes]
     measured = {
         "gain": saved(base, prefix, holes, own),
@@ -84,10 +86,10 @@ def gains(
         measured["unrelated"] = saved(base, prefix, unrelated, elsewhere)
     return {
         **measured,
-        "steps": found.steps,
-        "best_step": found.taken.step,
-        "seconds": round(found.seconds, 1),
-        "validation": round(found.taken.gain.mean, 5),
+        "steps": state.steps,
+        "best_step": state.selected.step,
+        "seconds": round(state.seconds, 1),
+        "validation": round(state.selected.gain.mean, 5),
         "files": job.split.sizes,
         "holes": len(holes),
     }
@@ -95,14 +97,13 @@ def gains(
 
 def one(job: Job, unrelated: Sequence[HeldOutHole] = ()) -> Row:
     """Tune, and measure on the job's own test files."""
-    found = tuned(job)
-    return gains(job, found, holes_of(job, indexed(job.read.files)), unrelated)
+    return gains(job, tuned(job), job.test_holes(indexed(job.corpus.files)), unrelated)
 
 
 def curve(base: DecoderModel, folder: Path, config: TuningConfig) -> Iterator[tuple[str, Row]]:
     """The first files by path of a hashed order would favour none; the split's order is by path, so
     every n-th file is taken."""
-    job = new_job(base, collect(folder), config, None)
+    job = new_job(base, collect(folder), config)
     files = job.split.train
     for size in (*(size for size in SIZES if size < len(files)), len(files)):
         some = files[:: len(files) // size][:size]
@@ -114,9 +115,9 @@ def ablation(
 ) -> Iterator[tuple[str, Row]]:
     """Each part of the recipe, left out or added; also what the prompt costs `elsewhere`."""
     read = collect(folder)
-    unrelated = holes_of(new_job(base, collect(elsewhere), config, None))
+    unrelated = new_job(base, collect(elsewhere), config).test_holes()
     for name, change in ABLATIONS.items():
-        yield name, one(new_job(base, read, replace(config, **change), None), unrelated)
+        yield name, one(new_job(base, read, replace(config, **change)), unrelated)
 
 
 def parts(base: DecoderModel, folder: Path, config: TuningConfig) -> Iterator[tuple[str, Row]]:
@@ -126,14 +127,12 @@ def parts(base: DecoderModel, folder: Path, config: TuningConfig) -> Iterator[tu
     """
     read = collect(folder)
     for name, change in PARTS.items():
-        special = new_job(base, read, replace(config, **change), None)
-        holes = holes_of(special, indexed(read.files))
+        special = new_job(base, read, replace(config, **change))
+        holes = special.test_holes(indexed(read.files))
         yield f"{name}: the specialised prompt", gains(special, tuned(special), holes)
         held_out = {file.path for file in (*special.split.validation, *special.split.test)}
         rest = tuple(file for file in read.files if file.path not in held_out)
-        general = replace(
-            new_job(base, read, config, None), split=replace(special.split, train=rest)
-        )
+        general = replace(new_job(base, read, config), split=replace(special.split, train=rest))
         yield f"{name}: the general prompt", gains(general, tuned(general), holes)
 
 
@@ -142,7 +141,7 @@ def models(
 ) -> Iterator[tuple[str, Row]]:
     """The same behind several checkpoints of the base, and how well each expects unseen files."""
     for path in folders:
-        job = new_job(load_model(path), collect(folder), config, None)
+        job = new_job(load_model(path), collect(folder), config)
         known = files_bits_per_byte(job.base, None, job.split.test)
         yield path.name, {**one(job), "bits_per_byte": round(known, 5)}
 

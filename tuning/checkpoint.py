@@ -1,4 +1,4 @@
-"""A run that was stopped goes on where it was: everything it needs, in one file without pickle."""
+"""Checkpoints of a training run: one safetensors file, without pickle."""
 
 import hashlib
 import json
@@ -20,26 +20,26 @@ UNFINISHED = ".unfinished.safetensors"
 
 
 def unfinished_path(prompt: Path) -> Path:
-    """Where the state of an unfinished run lies: beside the prompt that it is to become."""
+    """The checkpoint's path: beside the prompt file that the run writes."""
     return prompt.with_name(prompt.name.removesuffix(SUFFIX) + UNFINISHED)
 
 
 def fingerprint(parts: Mapping[str, Any]) -> str:
-    """SHA-256 of what a run depends on; a state of another run is never taken up."""
-    described = json.dumps(parts, sort_keys=True, separators=(",", ":"), default=str)
-    return hashlib.sha256(described.encode()).hexdigest()
+    """SHA-256 of everything that a run depends on; a checkpoint of another run is not loaded."""
+    metadata = json.dumps(parts, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(metadata.encode()).hexdigest()
 
 
 def save(path: Path, run: str, state: dict[str, Any], tensors: dict[str, Tensor]) -> None:
-    """Write the state of run `run` (its fingerprint) in one step.
+    """Write the state of the run with the fingerprint `run` in one step.
 
-    Raises `PromptWriteError` if it cannot be written; what stood there is then still whole.
+    Raises `PromptWriteError` if it cannot be written; an earlier checkpoint is then still whole.
     """
-    described = json.dumps({"run": run, "state": state}, sort_keys=True, allow_nan=True)
-    held = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    metadata = json.dumps({"run": run, "state": state}, sort_keys=True, allow_nan=True)
+    contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
     try:
         _keep_out_of_git(path.parent)
-        replace_file(path, safetensors.torch.save(held, {KEY: described}))
+        replace_file(path, safetensors.torch.save(contiguous, {KEY: metadata}))
     except OSError as error:
         raise PromptWriteError(
             f"{path} could not be written ({error.strerror or error}); check the free space."
@@ -47,20 +47,23 @@ def save(path: Path, run: str, state: dict[str, Any], tensors: dict[str, Tensor]
 
 
 def _keep_out_of_git(folder: Path) -> None:
-    """What is unfinished is not for `.attune`'s history; a list that is there is left alone."""
+    """Ignore checkpoints in `.attune`, unless the folder has a list of its own."""
     ignored = folder / ".gitignore"
     if folder.name == FOLDER and not ignored.exists():
         ignored.write_text(f"*{UNFINISHED}\n", encoding="utf-8")
 
 
 def load(path: Path, run: str) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
-    """The state of run `run`, None if there is none, it is damaged, or of another run."""
+    """State and tensors of the run with the fingerprint `run`.
+
+    None if there is no checkpoint, or it is damaged or of another run.
+    """
     try:
         with safe_open(path, framework="pt") as opened:
-            described = json.loads((opened.metadata() or {}).get(KEY, "{}"))
-            if not isinstance(described, dict) or described.get("run") != run:
+            metadata = json.loads((opened.metadata() or {}).get(KEY, "{}"))
+            if not isinstance(metadata, dict) or metadata.get("run") != run:
                 return None
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-            return dict(described["state"]), tensors
+            return dict(metadata["state"]), tensors
     except (OSError, SafetensorError, ValueError, KeyError, TypeError):
         return None

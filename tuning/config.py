@@ -12,17 +12,18 @@ MIN_TOKENS, MAX_TOKENS = 32, 1024
 
 @dataclass(frozen=True)
 class TuningConfig:
-    """The recipe. `steps`, where given, replaces the time budget and makes runs repeatable.
+    """The recipe; docs/experiments.md justifies the numbers. `steps` replaces the time budget and
+    makes runs repeatable.
 
     Shares are of the examples: `causal_fraction` windows without a hole, `retrieved` holes with
     code of other files in front. The loss is cross-entropy, in which a token outside of the hole
-    weighs `context_weight`.
+    has the weight `context_weight`. Training examples have at most `max_tokens` tokens, held-out
+    ones `held_out_tokens`, about as many as in serving. `include` (patterns of .gitignore) selects
+    the files that the prompt is for, `task` what is hidden in them: docstrings, or code of every
+    kind. Training evaluates `n_evaluations` times on `validation_holes`, and stops early after
+    `patience` evaluations that were not selected; the proof has `test_holes`.
 
-    Examples to learn from are at most `max_tokens` long, those to measure by `held_out_tokens`,
-    about as long as serving's. `include` (gitignore's patterns) names the files that the prompt is
-    for, `task` what is hidden in them: docstrings, or code as people let it complete.
-
-    docs/experiments.md justifies the numbers.
+    Reason for its size: a recipe is one flat list of numbers, which the prompt file records.
     """
 
     form: Form = "kv-nope"
@@ -32,13 +33,12 @@ class TuningConfig:
     # an AdamW step moves each number by about the rate times its scale (tuning.soft_prompt)
     learning_rate: float = 0.1
     warmup: float = 0.05
-    # towards the start, by this share of the rate in every step; with files of a million characters
-    # to tune on, and with others in inverse proportion (tuning.job)
+    # towards the start, by this share of the rate in every step, for a million characters to tune
+    # on; for other sizes see `tuning.job.Job.weight_decay`
     weight_decay: float = 0.025
-    # the offsets of step t count t ** ema_power in the mean that is measured and written
+    # the offsets of step t have the weight t ** ema_power in their mean
     ema_power: float = 4.0
-    # the share of that mean that is measured and written: interpolation between start and tuned
-    # weights (WiSE-FT, Wortsman et al. 2022, arXiv 2109.01903)
+    # the share of that mean that is measured and written (tuning.prompt_optimiser)
     wise_ft_alpha: float = 0.8
     max_grad_norm: float = 1.0
     examples_per_step: int = 4

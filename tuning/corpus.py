@@ -1,4 +1,4 @@
-"""The repository's files: which of them are read."""
+"""The source files of a repository that are tuned on."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ class SourceFile:
 
 @dataclass(frozen=True)
 class Corpus:
-    """The files of a repository that are read, and how many were left out for which reason."""
+    """The source files of a repository, and how many others were left out for which reason."""
 
     root: Path
     files: tuple[SourceFile, ...]
@@ -39,11 +39,11 @@ def collect(repository: Path) -> Corpus:
         raise CorpusError(f"{repository} is not a folder; name the root of a repository.")
     files, left_out = [], Counter[str]()
     for path in _of_main_language(repository):
-        read = read_source(repository / path)
-        if isinstance(read, str):
-            files.append(SourceFile(path, read))
+        text = read_source(repository / path)
+        if isinstance(text, str):
+            files.append(SourceFile(path, text))
         else:
-            left_out[read.reason] += 1
+            left_out[text.reason] += 1
     if not files:
         unreadable = f" ({_counted(left_out)})" if left_out else ""
         raise CorpusError(

@@ -1,7 +1,7 @@
-"""How far a repository has moved away from the prompt that was tuned on it.
+"""Drift: what a repository's prompt still gains on the lines that changed since it was tuned.
 
-Cheap: what changed is asked of git, and a few holes in the changed lines say what the prompt still
-saves there. The prompt has not seen those lines, whichever side of its split their files were on.
+Cheap: git lists the changed lines, and a few holes in them are scored. The prompt has not seen
+those lines, whichever side of its split their files were on.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from tuning.examples import held_out_holes
 from tuning.history import changed_since, commits_since
 
 HOLES = 48
-ADVISED = 0.5  # of the proven gain is left on what changed: time for a refresh
+REFRESH_BELOW = 0.5  # of the proven gain
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Drift:
         """Whether a refresh is due."""
         if self.gain is None or self.proven_gain is None:
             return False
-        return self.gain.mean < ADVISED * self.proven_gain
+        return self.gain.mean < REFRESH_BELOW * self.proven_gain
 
     @property
     def advice(self) -> str:
@@ -50,7 +50,7 @@ class Drift:
         if not self.changed_files:
             return "Nothing has changed since the prompt was tuned."
         if self.gain is None:
-            return "What changed has no code to measure the prompt by."
+            return "The changed lines have no code to measure the prompt on."
         if self.drifted:
             return "The prompt helps less on what changed; run `attune tune --refresh`."
         return "The prompt still helps on what changed."
@@ -71,7 +71,7 @@ class Drift:
 
 
 def changed_files(
-    read: Corpus, manifest: Manifest
+    corpus: Corpus, manifest: Manifest
 ) -> tuple[tuple[SourceFile, ...], dict[str, set[int]]]:
     """Files with lines that are newer than the prompt, and those lines (from 0).
 
@@ -79,51 +79,51 @@ def changed_files(
     """
     if manifest.commit is None:
         raise CorpusError(
-            f"Prompt {manifest.name!r} was tuned outside of git, so nobody can say what has "
-            "changed since; tune it again in a git repository."
+            f"Prompt {manifest.name!r} was tuned outside of git, so what has "
+            "changed since is unknown; tune it again in a git repository."
         )
-    lines = changed_since(read.root, manifest.commit)
+    lines = changed_since(corpus.root, manifest.commit)
     if lines is None:
         raise CorpusError(
             f"Commit {manifest.commit[:12]} of prompt {manifest.name!r} is not known in "
-            f"{read.root}; fetch the repository's history, or tune again."
+            f"{corpus.root}; fetch the repository's history, or tune again."
         )
-    return tuple(file for file in read.files if lines.get(file.path)), lines
+    return tuple(file for file in corpus.files if lines.get(file.path)), lines
 
 
 def drift_of(
-    base: LanguageModel, read: Corpus, prompt: PromptFile, progress: Callable[[float], None]
+    model: LanguageModel, corpus: Corpus, prompt: PromptFile, progress: Callable[[float], None]
 ) -> Drift:
-    """Measure a prompt on what changed since it was tuned; `progress` hears the share done.
+    """Measure a prompt on the lines that changed since; `progress` is called with the share done.
 
     Raises `CorpusError` where git cannot say what changed, and
     `prompts.errors.IncompatiblePrompt`.
     """
-    session = base.open(prompt)
+    session = model.open(prompt)
     manifest = prompt.manifest
-    files, lines = changed_files(read, manifest)
+    files, lines = changed_files(corpus, manifest)
     room = min(
         TuningConfig.held_out_tokens,
-        base.max_positions - manifest.num_virtual_tokens,
+        model.max_positions - manifest.num_virtual_tokens,
     )
-    found = held_out_holes(
-        base, files, config=context_of(manifest), room=room, count=HOLES, seed=0, newest=lines
+    candidates = held_out_holes(
+        model, files, config=context_of(manifest), room=room, count=HOLES, seed=0, newest=lines
     )
-    holes = [hole for hole in found if hole.newest][:HOLES]
+    holes = [hole for hole in candidates if hole.newest][:HOLES]
     gain = None
     if holes:
         examples = [hole.example for hole in holes]
-        without = total_nats(base.open(None).score(examples))
+        without = total_nats(model.open(None).score(examples))
         progress(0.5)
         gain = paired_gain(without, total_nats(session.score(examples)), holes, 0)
     progress(1.0)
-    proven = manifest.measured.get("gain")
+    proven_gain = manifest.measured.get("gain")
     return Drift(
-        commits=commits_since(read.root, manifest.commit or ""),
-        files=len(read.files),
+        commits=commits_since(corpus.root, manifest.commit or ""),
+        files=len(corpus.files),
         changed_files=len(files),
         changed_lines=sum(len(lines[file.path]) for file in files),
         holes=len(holes),
         gain=gain,
-        proven_gain=proven if isinstance(proven, float) else None,
+        proven_gain=proven_gain if isinstance(proven_gain, float) else None,
     )

@@ -1,4 +1,4 @@
-"""What a prompt is worth on files it has not seen: bits per byte, decoded text, and the doubt."""
+"""Scores on held-out files: bits per byte with intervals over files, and completed lines."""
 
 import math
 import re
@@ -36,12 +36,12 @@ class Gain:
 
     @property
     def standard_error(self) -> float:
-        """As far as the interval tells, as if it were normal; 0 without an interval."""
+        """That of a normal distribution with this interval; 0 without an interval."""
         bounded = math.isfinite(self.low) and math.isfinite(self.high)
         return (self.high - self.low) / (2 * 1.96) if bounded else 0.0
 
     def to_json(self) -> dict[str, float | None]:
-        """The figures; no interval comes from a single file."""
+        """The figures; without an interval (one file) its ends are null."""
         bounded = math.isfinite(self.low)
         return {
             "gain": round(self.mean, 5),
@@ -52,7 +52,7 @@ class Gain:
 
 @dataclass(frozen=True)
 class Decoded:
-    """One completion beside what the file says."""
+    """The first line of one completion, and the file's own text there (`expected`)."""
 
     path: str
     line: int
@@ -65,11 +65,10 @@ class Decoded:
 
 @dataclass(frozen=True)
 class DecodedScores:
-    """Completed first lines beside what the files say.
+    """Completed first lines compared with the files' own.
 
-    Shares (0 to 1) of exact matches and of first identifiers that are right (of the lines that
-    have one), mean edit similarity (0 to 1), and the mean number of characters that a person would
-    keep: up to the first wrong one.
+    Shares (0 to 1) of exact matches and of right first identifiers (of the lines that have one),
+    mean edit similarity (0 to 1), and the mean number of characters before the first wrong one.
     """
 
     exact_match: float
@@ -116,15 +115,15 @@ def paired_gain(
 
 
 def decoded_scores(
-    engine: Session,
+    session: Session,
     holes: Sequence[HeldOutHole],
     others: Retriever | None = None,
     context: ContextConfig | None = None,
 ) -> DecodedScores:
-    """Complete the holes of whole and half lines as the editor would, and compare first lines.
+    """Complete the holes of lines and line ends as the editor would, and compare first lines.
 
-    With `others`, code that retrieval finds in them stands in front. Without a `context`, it is the
-    one of the engine's prompt.
+    With `others`, retrieved code stands in front. `context` defaults to that of the session's
+    prompt.
     """
     samples = []
     for hole in holes:
@@ -133,23 +132,28 @@ def decoded_scores(
         text = without_middle(hole.file, hole.hole)
         start = hole.hole.start
         point = CompletionPoint.parse(text, hole.file.path, start, others, context)
-        answer = complete(engine, point, explicit=True)
+        completion = complete(session, point, explicit=True)
         samples.append(
             Decoded(
                 path=hole.file.path,
                 line=text.count("\n", 0, start) + 1,
                 left=text[text.rfind("\n", 0, start) + 1 : start],
                 expected=_first_line(middle_of(hole.file, hole.hole)),
-                text=_first_line(answer.text),
-                logprob=answer.logprob,
+                text=_first_line(completion.text),
+                logprob=completion.logprob,
             )
         )
-    named = [one for one in samples if IDENTIFIER.search(one.expected)]
+    pairs = [(sample.text, sample.expected) for sample in samples]
+    identifiers = [
+        (_first_identifier(text), identifier)
+        for text, expected in pairs
+        if (identifier := _first_identifier(expected))
+    ]
     return DecodedScores(
-        exact_match=_mean([one.text == one.expected for one in samples]),
-        edit_similarity=_mean([fuzz.ratio(one.text, one.expected) / 100 for one in samples]),
-        first_identifier=_mean([_named(one.text) == _named(one.expected) for one in named]),
-        kept_characters=_mean([_kept(one.text, one.expected) for one in samples]),
+        exact_match=_mean([text == expected for text, expected in pairs]),
+        edit_similarity=_mean([fuzz.ratio(text, expected) / 100 for text, expected in pairs]),
+        first_identifier=_mean([text == expected for text, expected in identifiers]),
+        kept_characters=_mean([_kept(text, expected) for text, expected in pairs]),
         samples=tuple(samples),
     )
 
@@ -163,9 +167,9 @@ def _kept(text: str, expected: str) -> int:
     return next((n for n, (a, b) in enumerate(pairs) if a != b), min(len(text), len(expected)))
 
 
-def _named(text: str) -> str | None:
-    found = IDENTIFIER.search(text)
-    return found[0] if found else None
+def _first_identifier(text: str) -> str | None:
+    match = IDENTIFIER.search(text)
+    return match[0] if match else None
 
 
 def _first_line(text: str) -> str:

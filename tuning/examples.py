@@ -1,4 +1,4 @@
-"""Examples in the serving layout: holes of real files behind the context serving would build."""
+"""Training examples and held-out holes: holes of real files, behind the context of serving."""
 
 import random
 import re
@@ -21,9 +21,9 @@ from tuning.corpus import SourceFile
 
 MAX_MIDDLE_TOKENS = 96
 QUOTED = re.compile(r"""([rRuU]*(?:\"{3}|'{3}|\"|'))(.*?)(?:\"{3}|'{3}|\"|')""", re.DOTALL)
-RESERVE = 64  # what the layout itself takes of the room, as completion.pipeline has it
-MIN_HOLE = 4  # characters; shorter holes say nothing about a code base
-# how often each kind is hidden: what people let complete most comes most often
+RESERVE = 64  # tokens of the layout itself, as in completion.pipeline
+MIN_HOLE = 4  # characters; shorter holes are no evidence about a code base
+# how often each kind is hidden: the kinds that people complete most are hidden most often
 KIND_SHARES: dict[HoleKind, float] = {
     "line_end": 0.4,
     "line": 0.2,
@@ -46,7 +46,7 @@ class Example:
 class HeldOutHole:
     """A hole of a held-out file. `size` counts the UTF-8 bytes of the scored middle; `newest` says
     that it lies in lines of the newest commits. `retrieved` is the example with code of other files
-    in front, None where there are none."""
+    in front, None without a retriever."""
 
     file: SourceFile
     hole: Hole
@@ -57,17 +57,17 @@ class HeldOutHole:
 
 
 def middle_of(file: SourceFile, hole: Hole) -> str:
-    """The text that the hole hides."""
+    """The hidden text."""
     return file.text[hole.start : hole.end]
 
 
 def without_middle(file: SourceFile, hole: Hole) -> str:
-    """The file's text as the editor has it when the cursor stands at the hole's start."""
+    """The file's text in an editor whose cursor is at the hole's start."""
     return file.text[: hole.start] + file.text[hole.end :]
 
 
 def fim_example(
-    base: LanguageModel,
+    model: LanguageModel,
     file: SourceFile,
     hole: Hole,
     config: ContextConfig,
@@ -76,16 +76,16 @@ def fim_example(
 ) -> Example:
     """The example of a hole; a middle that is too long is cut and then has no end token.
 
-    Code of `others` that retrieval finds stands in front and comes on top of `room`: what the open
-    file says is the same with it and without.
+    Retrieved code of `others` stands in front and comes on top of `room`, so that the open file
+    gets the same tokens with it and without.
     """
     tree = parse(without_middle(file, hole), language_of(file.path))
-    middle = base.encoder.encode_middle(middle_of(file, hole))[:MAX_MIDDLE_TOKENS]
+    middle = model.encoder.encode_middle(middle_of(file, hole))[:MAX_MIDDLE_TOKENS]
     left = room - len(middle)
     if others is not None:
         left = with_snippets(left, config)
     point = CompletionPoint(tree, file.path, hole.start, others, config, left)
-    context = model_input(base.encoder, point)
+    context = model_input(model.encoder, point)
     return Example(context + middle, len(middle))
 
 
@@ -100,7 +100,7 @@ def with_snippets(room: int, config: ContextConfig) -> int:
 
 
 def indexed(files: Sequence[SourceFile]) -> Retriever:
-    """Retrieval from these files, as serving does it from all of a repository."""
+    """A retriever over these files, as serving has one over all files of a repository."""
     index = RepositoryIndex()
     for file in files:
         index.put(file.path, file.text)
@@ -110,19 +110,18 @@ def indexed(files: Sequence[SourceFile]) -> Retriever:
 class TrainingExamples:
     """Endless examples by number: a share of plain windows left to right, the rest FIM.
 
-    Example n depends on n and the seed alone, so that a run can go on anywhere and several
+    Example n depends on n and the seed alone, so that a run can continue anywhere and several
     processes can share the work. Files are drawn by the square root of their length. `room` is the
-    longest example in tokens; each may take a third of it to all of it, because a prompt that has
-    learnt from short contexts only does harm in front of long ones (docs/experiments.md).
-
-    Half of the examples come from the files of `changed`, if any of them is here. `others` is where
-    code is retrieved from, for the share `retrieved` of the holes; `context` is what the prompt
-    will be served with.
+    length in tokens of the longest example; each has between a third of it and all of it, because a
+    prompt that was trained on short contexts only does harm in front of long ones
+    (docs/experiments.md). Half of the examples come from files of `changed`, if there are any.
+    Code is retrieved from `others`, for the share `retrieved` of the holes. The context is built
+    with the parameters `context`.
     """
 
     def __init__(
         self,
-        base: LanguageModel,
+        model: LanguageModel,
         files: Sequence[SourceFile],
         *,
         config: TuningConfig,
@@ -131,40 +130,38 @@ class TrainingExamples:
         others: Retriever | None = None,
         context: ContextConfig | None = None,
     ) -> None:
-        self._base, self._files, self._room, self._config = base, files, room, config
+        self._model, self._files, self._room, self._config = model, files, room, config
         self._others, self._context = others, context or ContextConfig()
         self._weights = [len(file.text) ** 0.5 for file in files]
-        dwelt = sum(w for file, w in zip(files, self._weights, strict=True) if file.path in changed)
-        if 0 < dwelt < sum(self._weights) / 2:
-            more = (sum(self._weights) - dwelt) / dwelt
+        pairs = zip(files, self._weights, strict=True)
+        changed_weight = sum(weight for file, weight in pairs if file.path in changed)
+        if 0 < changed_weight < sum(self._weights) / 2:
+            factor = (sum(self._weights) - changed_weight) / changed_weight
             for row, file in enumerate(files):
-                self._weights[row] *= more if file.path in changed else 1.0
+                self._weights[row] *= factor if file.path in changed else 1.0
         self._by_kind = cache(_by_kind)
 
     def __getitem__(self, number: int) -> Example:
-        """The example of that number, from 0 on without end."""
+        """Example `number`, from 0 on without end."""
         rng = random.Random(f"{self._config.seed}/{number}")
         room = rng.randint(self._room // 3, self._room)
         file = rng.choices(self._files, self._weights)[0]
         kinds = self._by_kind(file, self._config.task)
         if not kinds or rng.random() < self._config.causal_fraction:
-            return self._window(rng, file, room)
+            ids = self._model.encoder.encode_file(file.path, _window(rng, file.text, room))[:room]
+            return Example(ids, len(ids) - 1)
         kind = rng.choices(list(kinds), [KIND_SHARES[kind] for kind in kinds])[0]
         hole = rng.choice(kinds[kind])
-        if rng.random() < 0.5:  # the cursor is seldom at the very start of what is to come
+        if rng.random() < 0.5:  # most often, part of the code is already typed
             start = rng.randrange(hole.start, hole.end)
             hole = Hole(hole.kind, start, hole.end)
         with_retrieval = self._others is not None and rng.random() < self._config.retrieved
         others = self._others if with_retrieval else None
-        return fim_example(self._base, file, hole, self._context, room, others)
-
-    def _window(self, rng: random.Random, file: SourceFile, room: int) -> Example:
-        ids = self._base.encoder.encode_file(file.path, _window(rng, file.text, room))[:room]
-        return Example(ids, len(ids) - 1)
+        return fim_example(self._model, file, hole, self._context, room, others)
 
 
 def held_out_holes(
-    base: LanguageModel,
+    model: LanguageModel,
     files: Sequence[SourceFile],
     *,
     config: ContextConfig,
@@ -177,31 +174,31 @@ def held_out_holes(
 ) -> list[HeldOutHole]:
     """About `count` holes, spread evenly over the files; kinds are drawn by their shares.
 
-    In a file of `newest`, they begin in those of its lines (from 0), if any can. `others` is where
-    the code in front of their second form is retrieved from.
+    In a file of `newest`, they begin in the given lines (from 0) if possible. With `others`, each
+    hole has a second form with retrieved code in front.
     """
     rng = random.Random(seed)
-    found: list[HeldOutHole] = []
+    held_out: list[HeldOutHole] = []
     per_file = max(2, -(-count // max(1, len(files))))
     for file in files:
         kinds = _by_kind(file, task)
-        new = _beginning_in(kinds, file, (newest or {}).get(file.path, ()))
-        kinds = new or kinds
+        in_newest = _beginning_in(kinds, file, (newest or {}).get(file.path, ()))
+        kinds = in_newest or kinds
         for _ in range(per_file):
-            left = [kind for kind in kinds if kinds[kind]]
-            if not left:
+            remaining = [kind for kind in kinds if kinds[kind]]
+            if not remaining:
                 break
-            kind = rng.choices(left, [KIND_SHARES[kind] for kind in left])[0]
+            kind = rng.choices(remaining, [KIND_SHARES[kind] for kind in remaining])[0]
             hole = kinds[kind].pop(rng.randrange(len(kinds[kind])))
-            example = fim_example(base, file, hole, config, room)
-            middle = base.tokenizer.decode(example.ids[-example.scored :])
+            example = fim_example(model, file, hole, config, room)
+            middle = model.tokenizer.decode(example.ids[-example.scored :])
             size = min(len(middle.encode()), len(middle_of(file, hole).encode()))
             retrieved = None
             if others is not None:
-                retrieved = fim_example(base, file, hole, config, room, others)
-            found.append(HeldOutHole(file, hole, example, retrieved, size, bool(new)))
-    rng.shuffle(found)
-    return found[: max(count, 2 * len(files))]
+                retrieved = fim_example(model, file, hole, config, room, others)
+            held_out.append(HeldOutHole(file, hole, example, retrieved, size, bool(in_newest)))
+    rng.shuffle(held_out)
+    return held_out[: max(count, 2 * len(files))]
 
 
 def _by_kind(file: SourceFile, task: Task) -> dict[HoleKind, list[Hole]]:
@@ -217,12 +214,14 @@ def _docstrings(tree: SyntaxTree) -> list[Hole]:
     """The text between the quotes of strings that begin a module's, class's or function's body."""
     bodies = {scope.body_start for scope in find_scopes(tree)}
     bodies.add(len(tree.text) - len(tree.text.lstrip()))
-    found = []
+    docstrings = []
     for span in tree.spans("syntax", "string"):
         quoted = QUOTED.fullmatch(tree.text[span.start : span.end])
         if span.start in bodies and quoted is not None and quoted[2].strip():
-            found.append(Hole("line", span.start + quoted.start(2), span.start + quoted.end(2)))
-    return found
+            docstrings.append(
+                Hole("line", span.start + quoted.start(2), span.start + quoted.end(2))
+            )
+    return docstrings
 
 
 def _beginning_in(
@@ -230,10 +229,10 @@ def _beginning_in(
 ) -> dict[HoleKind, list[Hole]]:
     index = LineIndex(file.text)
     chosen = {
-        kind: [hole for hole in found if index.line_of(hole.start) in lines]
-        for kind, found in kinds.items()
+        kind: [hole for hole in holes if index.line_of(hole.start) in lines]
+        for kind, holes in kinds.items()
     }
-    return {kind: found for kind, found in chosen.items() if found}
+    return {kind: holes for kind, holes in chosen.items() if holes}
 
 
 def _window(rng: random.Random, text: str, room: int) -> str:

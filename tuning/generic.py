@@ -1,11 +1,11 @@
-"""Code of no repository in particular: the standard library of the Python that runs this."""
+"""Generic code for the control prompt: the standard library of the Python that runs this."""
 
 import sysconfig
 from pathlib import Path
 
 from tuning.corpus import SourceFile
 
-# plain, hand-written modules of all kinds; what an installation lacks is left out
+# plain, hand-written modules of all kinds; missing ones are left out
 MODULES = """
     argparse ast bisect calendar cmd codecs configparser copy csv difflib dis enum fileinput
     fractions ftplib functools getopt gettext glob gzip heapq imaplib inspect ipaddress locale
@@ -20,10 +20,10 @@ MAX_CHARACTERS = 60_000
 def sample() -> tuple[SourceFile, ...]:
     """Some modules of the standard library (PSF-2.0), none if it is not there as source."""
     root = Path(sysconfig.get_paths()["stdlib"])
-    found = []
+    files = []
     for name in MODULES:
         path = root / f"{name}.py"
         if path.is_file():
             text = path.read_text("utf-8", "replace")[:MAX_CHARACTERS]
-            found.append(SourceFile(path.name, text))
-    return tuple(found)
+            files.append(SourceFile(path.name, text))
+    return tuple(files)

@@ -1,4 +1,4 @@
-"""What git knows of a repository's past: the newest lines, and what changed since a commit."""
+"""A repository's history in git: the newest lines, and what changed since a commit."""
 
 import re
 from collections.abc import Collection
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from code_context.source_files import git
 
-NEWEST_SHARE = 0.08  # of the files; the newest commits that together touch no more are held out
+NEWEST_SHARE = 0.08  # of the files, at most, are touched by the newest commits, which are held out
 MAX_COMMITS = 50
 _HUNK = re.compile(r"@@ -\S+ \+(\d+)(?:,(\d+))? @@")
 
@@ -65,12 +65,12 @@ def _added(repository: Path, commit: str) -> dict[str, set[int]]:
         "--no-ext-diff", "--no-renames",
         "--src-prefix=a/", "--dst-prefix=b/", commit, "--",
     )  # fmt: skip
-    found: dict[str, set[int]] = {}
+    added: dict[str, set[int]] = {}
     path = None
     for line in (shown or "").split("\n"):
         if line.startswith("+++ "):
             path = line[6:].rstrip("\t") if line.startswith("+++ b/") else None
         elif path is not None and (hunk := _HUNK.match(line)):
             start, count = int(hunk[1]), int(hunk[2] or 1)
-            found.setdefault(path, set()).update(range(start - 1, start - 1 + count))
-    return found
+            added.setdefault(path, set()).update(range(start - 1, start - 1 + count))
+    return added

@@ -15,7 +15,7 @@ from code_model.language_model import TunableModel
 from tuning.config import TuningConfig
 from tuning.corpus import CorpusError
 from tuning.examples import Example
-from tuning.train import Examples, rate
+from tuning.prompt_optimiser import Examples, rate
 
 RANK, ALPHA = 8, 16
 LEARNING_RATE = 2e-3

@@ -1,4 +1,4 @@
-"""Which side of the proof each file stands on: to tune on, to choose by, to prove on."""
+"""The split of a repository's files into training, validation and test side."""
 
 import hashlib
 import re
@@ -15,12 +15,12 @@ MIN_FILES = 4
 HEADER = re.compile(r"(?:\s*+(?:(?:#|//|;|\*)[^\n]*+\n|/\*.*?\*/))+", re.DOTALL)
 NEAR_DUPLICATE = 0.5  # of the smaller file's shingles are shared
 VALIDATION_SHARE, TEST_SHARE = 0.08, 0.17
-MAX_VALIDATION, MAX_TEST = 60, 200  # groups; more evidence than that is not needed
+MAX_VALIDATION, MAX_TEST = 60, 200  # groups of near-duplicates
 
 
 @dataclass(frozen=True)
 class Split:
-    """Files to tune on, to choose the best prompt by, and to prove it on."""
+    """Files to tune on, to select the prompt by, and to prove it on."""
 
     train: tuple[SourceFile, ...]
     validation: tuple[SourceFile, ...]
@@ -28,7 +28,7 @@ class Split:
 
     @property
     def sizes(self) -> dict[str, int]:
-        """How many files stand on each side."""
+        """The number of files of each side."""
         return {
             "train": len(self.train),
             "validation": len(self.validation),
@@ -80,7 +80,7 @@ def included(files: Sequence[SourceFile], patterns: Sequence[str]) -> tuple[Sour
 
 
 def digest(path: str) -> str:
-    """A short name for a file, to say in a prompt which files were held out without naming them."""
+    """A short name for a file, so that a prompt file lists held-out files without their paths."""
     return hashlib.sha256(path.encode("utf-8", "surrogateescape")).hexdigest()[:12]
 
 
@@ -89,7 +89,7 @@ def _flat(groups: list[list[SourceFile]]) -> tuple[SourceFile, ...]:
 
 
 def _without_licence(text: str) -> str:
-    """The text without the comments it begins with: one header makes no two files alike."""
+    """The text without its leading comments: a common licence header does not make duplicates."""
     header = HEADER.match(text)
     return text[header.end() :] if header else text
 

@@ -1,4 +1,4 @@
-"""What a hole asks for: a symbol of another file, one of its own file, or neither."""
+"""The stratum of a hole: its text names a symbol of another file, one of its own, or neither."""
 
 import builtins
 import keyword
@@ -23,11 +23,11 @@ EVERYWHERE = {*dir(builtins), *keyword.kwlist, "self", "cls", "__init__"}
 
 
 def stratum_of(files: Sequence[SourceFile]) -> Callable[[SourceFile, Hole], Stratum]:
-    """The function that sorts the holes of a repository.
+    """The function that gives the stratum of a hole of a repository.
 
     "cross_file": the hidden text names something that another file defines (a class, function or
-    top-level variable) and this one does not; else "in_file": it names something that this file
-    says elsewhere; else "rest". Names that are Python's own do not count.
+    top-level variable) and this one does not; else "in_file": it names something that occurs
+    elsewhere in this file; else "rest". Names that are Python's own do not count.
     """
     definitions = {file.path: _defined(file.text) for file in files}
     defined_by = Counter(name for names in definitions.values() for name in names)

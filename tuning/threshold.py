@@ -1,8 +1,8 @@
-"""The show threshold: how sure the model must be of a line before an editor shows it.
+"""Calibration of the show threshold: the log-probability below which a line is not shown.
 
-Silence costs little and a wrong suggestion costs a glance, so a line is shown only if enough of
-those at least as sure are right. The log-probability that this asks for differs from prompt to
-prompt, and is measured where the prompt was chosen: on its validation files, not on the proof's.
+A wrong suggestion costs attention, a missing one little. So a line is shown only if enough of the
+lines with at least its log-probability are right. That value differs between prompts; it is
+calibrated on the validation files, because the test files are for the proof.
 """
 
 from collections.abc import Sequence
@@ -13,13 +13,13 @@ from tuning.evaluate import decoded_scores
 from tuning.examples import HeldOutHole
 
 TARGET_PRECISION = 0.3
-"""Share of shown first lines that are what the file says; Cursor is said to show from 0.25 on."""
-MIN_SHOWN = 10  # fewer lines are no measure
+"""Share of the shown first lines that must be right; Cursor reportedly shows from 0.25 on."""
+MIN_SHOWN = 10  # fewer lines are too few to estimate a share from
 
 
 @dataclass(frozen=True)
 class Threshold:
-    """Show first lines of at least this log-probability (nats): `precision` of them are right, and
+    """Show first lines of at least `logprob` (nats): the share `precision` of them is right, and
     they are the share `shown` of all."""
 
     logprob: float
@@ -30,32 +30,36 @@ class Threshold:
 def threshold_for(
     lines: Sequence[tuple[float, bool]], target: float = TARGET_PRECISION
 ) -> Threshold | None:
-    """The lowest threshold at which `target` of the lines shown are right; None if none is.
+    """The lowest threshold at which the share `target` of the shown lines is right, or None.
 
-    `lines` are log-probabilities, and whether the line was right.
+    `lines` are log-probabilities (nats), each with whether the line was right.
     """
-    right, found = 0, None
+    right, lowest = 0, None
     ordered = sorted(lines, reverse=True)
     for shown, (logprob, is_right) in enumerate(ordered, start=1):
         right += is_right
         last_of_equals = shown == len(ordered) or ordered[shown][0] < logprob
         if last_of_equals and shown >= MIN_SHOWN and right >= target * shown:
-            found = Threshold(logprob, right / shown, shown / len(lines))
-    return found
+            lowest = Threshold(logprob, right / shown, shown / len(lines))
+    return lowest
 
 
-def calibrated(engine: Session, holes: Sequence[HeldOutHole]) -> dict[str, float]:
-    """What a prompt file says about showing, from completing lines as the editor would.
+def calibrated(session: Session, holes: Sequence[HeldOutHole]) -> dict[str, float]:
+    """The manifest's entries about showing, measured by completing lines as the editor would.
 
-    Empty where no threshold reaches the target: then everything is shown. What serving leaves out
-    by its rules is not shown at any threshold, and does not count.
+    Empty if no threshold reaches the target: then everything is shown. Completions that the filters
+    drop are not shown at any threshold and do not count.
     """
-    samples = decoded_scores(engine, holes).samples
-    found = threshold_for([(one.logprob, one.text == one.expected) for one in samples if one.text])
-    if found is None:
+    lines = [
+        (sample.logprob, sample.text == sample.expected)
+        for sample in decoded_scores(session, holes).samples
+        if sample.text
+    ]
+    threshold = threshold_for(lines)
+    if threshold is None:
         return {}
     return {
-        "show_threshold": round(found.logprob, 4),
-        "show_precision": round(found.precision, 4),
-        "show_share": round(found.shown, 4),
+        "show_threshold": round(threshold.logprob, 4),
+        "show_precision": round(threshold.precision, 4),
+        "show_share": round(threshold.shown, 4),
     }

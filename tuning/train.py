@@ -1,13 +1,12 @@
-"""The training loop: only the prompt learns; the model behind it stays as it is."""
+"""The training loop: budget of time or steps, evaluations on validation files, checkpoints."""
 
 import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
-import torch
 from torch import Tensor
 
 from code_model.language_model import TunableModel
@@ -15,26 +14,19 @@ from tuning import checkpoint
 from tuning.config import TuningConfig
 from tuning.distributed import ProcessGroup
 from tuning.evaluate import Gain
-from tuning.examples import Example
-from tuning.objective import step_gradient
+from tuning.prompt_optimiser import Examples, PromptOptimiser
 from tuning.soft_prompt import SoftPrompt
 
 SAVE_SECONDS = 5.0
-LOOKS_SHARE = 0.15  # of a time budget, at most, for looks at the validation files
+EVALUATION_SHARE = 0.15  # of a time budget, at most, for evaluations on the validation files
 
-Validate = Callable[[Tensor, TunableModel], Gain]  # rows, and the model to measure behind
-
-
-class Examples(Protocol):
-    """Examples by number, without end."""
-
-    def __getitem__(self, number: int) -> Example:
-        """The example of that number."""
+Validate = Callable[[Tensor, TunableModel], Gain]
+"""The gain of prompt embeddings (P, width) on the validation files, in a model's precision."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One look at the validation files while training. `seconds` are of training so far."""
+    """One measurement on the validation files. `seconds` and `fraction` are of training so far."""
 
     fraction: float
     step: int
@@ -44,29 +36,41 @@ class Evaluation:
 
 
 @dataclass
-class Tuned:
-    """The rows (P, width) of the look that is taken so far, and how they came about."""
+class TrainingState:
+    """How far training is: the `selected` evaluation and its prompt embeddings (P, width)."""
 
-    rows: Tensor
-    taken: Evaluation
-    checks: list[Evaluation] = field(default_factory=list)
+    prompt_embeddings: Tensor
+    selected: Evaluation
+    evaluations: list[Evaluation] = field(default_factory=list)
     steps: int = 0
     seconds: float = 0.0
     bfloat16: bool = False
     interrupted: bool = False
 
+    @property
+    def total_steps(self) -> int:
+        """The steps that the schedule was made for: a run that stopped early made fewer."""
+        last = self.evaluations[-1]
+        return round(last.step / last.fraction) if last.step else max(1, self.steps)
+
+    def add(self, evaluation: Evaluation, prompt_embeddings: Tensor) -> None:
+        """Add an evaluation; select it if it is better than the start, and no more than a standard
+        error worse than the best one: few files cannot tell such evaluations apart, and the later
+        prompt has been trained longer."""
+        self.evaluations.append(evaluation)
+        best = max((each.gain for each in self.evaluations), key=lambda gain: gain.mean)
+        gain = evaluation.gain
+        is_better = gain.mean > self.evaluations[0].gain.mean
+        if is_better and gain.mean >= best.mean - best.standard_error:
+            self.prompt_embeddings, self.selected = prompt_embeddings, evaluation
+
 
 @dataclass(frozen=True)
-class Resumable:
-    """Where a run's state is kept, and the fingerprint that says whose it is."""
+class Checkpoint:
+    """Where a run's state is kept, and the fingerprint of the run."""
 
     path: Path
-    run: str
-
-
-def rate(fraction: float, warmup: float) -> float:
-    """Share of the peak rate: linear up, then linear down to zero at the end."""
-    return min(1.0, fraction / warmup if warmup else 1.0, (1.0 - fraction) / (1.0 - warmup))
+    fingerprint: str
 
 
 def train(
@@ -75,186 +79,161 @@ def train(
     examples: Examples,
     validate: Validate,
     config: TuningConfig,
-    report: Callable[[float, "Tuned"], None],
+    report: Callable[[float, TrainingState], None],
     *,
-    resumable: Resumable | None = None,
+    resume: Checkpoint | None = None,
     group: ProcessGroup | None = None,
-) -> Tuned:
-    """Tune `prompt`; returns the rows of the last look that is as good as any.
+) -> TrainingState:
+    """Train `prompt`; returns the state at the end, with the selected evaluation's embeddings.
 
-    `validate` scores rows on the validation files, before the first step and
-    `config.n_evaluations` times after (less often where an evaluation takes long), behind the model
-    in the precision of training: bfloat16 where that is faster.
-    Few files cannot tell looks apart that differ by less than a standard error, and the later one
-    has learnt longer. Training stops early when `config.patience` looks in a row were worse than
-    that. `report` hears the share done and the state after every step. Ctrl-C ends the loop at once
-    and keeps what was taken until then. With `resumable`, the state is kept every `SAVE_SECONDS`,
-    and a run that was killed goes on from there; with `config.steps` it ends at the same bytes.
-    Several processes (`group`) share the examples of every step.
+    `validate` measures before the first step and `config.n_evaluations` times after, less often
+    where an evaluation takes long, in the precision of training: bfloat16 where that is faster.
+    Training stops early after `config.patience` evaluations in a row that were not selected.
+    `report` gets the share done and the state after every step. Ctrl-C ends the loop at once; the
+    state then says `interrupted`. With `resume`, the state is saved every `SAVE_SECONDS`, and a run
+    that was killed continues from there; with `config.steps` it ends at the same bytes. The
+    processes of `group` share the examples of every step.
     """
-    return _Run(
-        model, prompt, examples, validate, config, report, resumable, group or ProcessGroup()
-    ).to_its_end()
+    loop = _Loop(model, prompt, examples, validate, config, resume, group or ProcessGroup())
+    return loop.run(report)
 
 
-@dataclass
-class _Run:
-    model: TunableModel
-    prompt: SoftPrompt
-    examples: Examples
-    validate: Validate
-    config: TuningConfig
-    report: Callable[[float, Tuned], None]
-    resumable: Resumable | None
-    group: ProcessGroup
+def retrain(
+    model: TunableModel,
+    prompt: SoftPrompt,
+    examples: Examples,
+    config: TuningConfig,
+    *,
+    n_steps: int,
+    bfloat16: bool,
+    progress: Callable[[float], None],
+) -> Tensor:
+    """The prompt embeddings (P, width) after the first `n_steps` of a run of `config.steps`.
 
-    def to_its_end(self) -> Tuned:
-        config = self.config
-        self.optimiser = torch.optim.AdamW(
-            self.prompt.parameters(),
-            lr=config.learning_rate,
-            betas=(0.9, 0.95),
-            weight_decay=config.weight_decay,
-        )
-        self.mean = self.prompt.delta.detach().clone()
-        began = time.monotonic()
-        tuned = self._taken_up()
-        # decided once: another precision would end at other bytes
-        low = tuned.bfloat16 if tuned else bool(self.group.broadcast(self.model.prefers_bfloat16()))
-        self.learning = self.model.in_bfloat16() if low else self.model
-        if tuned is None:
-            rows = self._rows()
-            check = Evaluation(0.0, 0, 0.0, 0.0, self.validate(rows, self.learning))
-            tuned = Tuned(rows, check, [check], bfloat16=low)
-        before, saved = tuned.seconds, began
-        fraction, measuring = self._fraction(tuned, 0.0), 0.0
-        due = self._next_look(tuned, measuring)
+    The same steps as `train` makes, in the given precision and without evaluations. Raises
+    `ValueError` without `config.steps`.
+    """
+    if config.steps is None:
+        raise ValueError("a run can be repeated by its steps only, not by its time")
+    model = model.in_bfloat16() if bfloat16 else model
+    optimiser = PromptOptimiser(model, prompt, examples, config, ProcessGroup())
+    for step in range(n_steps):
+        optimiser.step(step, step / config.steps)
+        progress((step + 1) / n_steps)
+    return optimiser.averaged_embeddings()
+
+
+class _Loop:
+    def __init__(
+        self,
+        model: TunableModel,
+        prompt: SoftPrompt,
+        examples: Examples,
+        validate: Validate,
+        config: TuningConfig,
+        resume: Checkpoint | None,
+        group: ProcessGroup,
+    ) -> None:
+        self._began = time.monotonic()  # the first evaluation is part of the time budget
+        self._validate, self._config = validate, config
+        self._checkpoint, self._group = resume, group
+        saved = None if resume is None else checkpoint.load(resume.path, resume.fingerprint)
+        # Decided once per run: another precision would end at other bytes.
+        prefers = bool(group.broadcast(model.prefers_bfloat16()))
+        bfloat16 = prefers if saved is None else bool(saved[0]["bfloat16"])
+        self._model = model.in_bfloat16() if bfloat16 else model
+        self._optimiser = PromptOptimiser(self._model, prompt, examples, config, group)
+        if saved is None:
+            embeddings = self._optimiser.averaged_embeddings()
+            first = Evaluation(0.0, 0, 0.0, 0.0, validate(embeddings, self._model))
+            self._state = TrainingState(embeddings, first, [first], bfloat16=bfloat16)
+        else:
+            self._state = self._load(*saved)
+
+    def run(self, report: Callable[[float, TrainingState], None]) -> TrainingState:
+        state = self._state
+        earlier, began = state.seconds, self._began
+        saved_at = began
+        evaluation_seconds = 0.0
+        fraction, due = self._fraction(evaluation_seconds), self._next_due(evaluation_seconds)
         try:
-            while fraction < 1.0 and not self._is_long_past(tuned):
-                loss = self._step(tuned.steps, max(rate(fraction, config.warmup), 1e-3))
-                tuned.steps += 1
-                tuned.seconds = before + time.monotonic() - began
-                fraction = self._fraction(tuned, measuring)
-                checked = fraction >= due
-                if checked:
+            while fraction < 1.0 and not self._is_out_of_patience():
+                loss = self._optimiser.step(state.steps, fraction)
+                state.steps += 1
+                state.seconds = earlier + time.monotonic() - began
+                fraction = self._fraction(evaluation_seconds)
+                is_due = fraction >= due
+                if is_due:
                     started = time.monotonic()
-                    self._check(tuned, fraction, loss)
-                    measuring = time.monotonic() - started
-                    due = self._next_look(tuned, measuring)
-                self.report(fraction, tuned)
+                    self._evaluate(fraction, loss)
+                    evaluation_seconds = time.monotonic() - started
+                    due = self._next_due(evaluation_seconds)
+                report(fraction, state)
                 now = time.monotonic()
-                if self.group.is_main_process and (checked or now - saved > SAVE_SECONDS):
-                    tuned.seconds = before + now - began
-                    self._save(tuned)
-                    saved = now
+                if is_due or now - saved_at > SAVE_SECONDS:
+                    state.seconds = earlier + now - began
+                    self._save()
+                    saved_at = now
         except KeyboardInterrupt:
-            tuned.interrupted = True
-        return tuned
+            state.interrupted = True
+        return state
 
-    def _fraction(self, tuned: Tuned, measuring: float) -> float:
-        """Share done. The last look at the validation files, of `measuring` seconds, is part of
-        the time budget."""
-        if self.config.steps is not None:
-            return min(1.0, tuned.steps / self.config.steps)
-        spent = (tuned.seconds + measuring) / (60.0 * self.config.minutes)
-        return self.group.broadcast(min(1.0, spent))
+    def _fraction(self, evaluation_seconds: float) -> float:
+        """Share done. The last evaluation, of `evaluation_seconds`, is part of the time budget."""
+        if self._config.steps is not None:
+            return min(1.0, self._state.steps / self._config.steps)
+        spent = (self._state.seconds + evaluation_seconds) / (60.0 * self._config.minutes)
+        return self._group.broadcast(min(1.0, spent))
 
-    def _next_look(self, tuned: Tuned, measuring: float) -> float:
-        """The share done at which to evaluate again: the next of `config.n_evaluations` even ones,
-        or so much later, and so far from the end, that evaluations of `measuring` seconds take no
-        more than their share of the time."""
-        last, looks = tuned.checks[-1].fraction, self.config.n_evaluations
-        even = (math.floor(last * looks + 1e-9) + 1) / looks - 1e-9
-        if self.config.steps is not None:
-            return even
-        apart = measuring / (60.0 * self.config.minutes * LOOKS_SHARE)
-        due = max(even, last + apart)
-        return self.group.broadcast(due if due + apart <= 1.0 else 1.0)
+    def _next_due(self, evaluation_seconds: float) -> float:
+        """The share done at which to evaluate next.
 
-    def _is_long_past(self, tuned: Tuned) -> bool:
-        return len(tuned.checks) - 1 - tuned.checks.index(tuned.taken) >= self.config.patience
-
-    def _step(self, step: int, share: float) -> float:
-        """One update; returns the loss in nats per weight (a scored token weighs 1)."""
-        config, group = self.config, self.group
-        first = step * config.examples_per_step
-        numbers = range(first, first + config.examples_per_step)
-        drawn = [self.examples[n] for n in numbers if n % group.size == group.rank]
-        loss, weight, gradient = step_gradient(
-            self.learning,
-            self.prompt,
-            drawn,
-            config,
-        )
-        sums, gradient = group.all_reduce(torch.tensor([loss, weight])), group.all_reduce(gradient)
-        delta = self.prompt.delta
-        delta.grad = gradient / sums[1]
-        torch.nn.utils.clip_grad_norm_([delta], config.max_grad_norm)
-        for parameters in self.optimiser.param_groups:
-            parameters["lr"] = config.learning_rate * share
-        self.optimiser.step()
-        self.mean.lerp_(delta.detach(), 1 - (step / (step + 1)) ** (config.ema_power + 1))
-        return float(sums[0] / sums[1])
-
-    def _rows(self) -> Tensor:
-        """What would be written now: part of the way from the start to the mean of the offsets,
-        most of it of the latest ones.
-
-        A power-function moving average (Karras et al. 2024, arXiv 2312.02696), whose memory grows
-        with the run, so that it suits every time budget. All of the way costs in code that is
-        unlike what was tuned on, unseen files of the same repository among it.
+        One of `config.n_evaluations` evenly spaced ones; or so much later, and so far from the end,
+        that evaluations take no more than `EVALUATION_SHARE` of a time budget.
         """
-        with torch.no_grad():
-            return self.prompt.prompt_embeddings(self.config.wise_ft_alpha * self.mean)
+        last, count = self._state.evaluations[-1].fraction, self._config.n_evaluations
+        even = (math.floor(last * count + 1e-9) + 1) / count - 1e-9
+        if self._config.steps is not None:
+            return even
+        apart = evaluation_seconds / (60.0 * self._config.minutes * EVALUATION_SHARE)
+        due = max(even, last + apart)
+        return self._group.broadcast(due if due + apart <= 1.0 else 1.0)
 
-    def _check(self, tuned: Tuned, fraction: float, loss: float) -> None:
-        rows = self._rows()
-        gain = self.validate(rows, self.learning)
-        check = Evaluation(fraction, tuned.steps, tuned.seconds, loss, gain)
-        tuned.checks.append(check)
-        top = max((one.gain for one in tuned.checks), key=lambda one: one.mean)
-        better = gain.mean > tuned.checks[0].gain.mean
-        if better and gain.mean >= top.mean - top.standard_error:
-            tuned.rows, tuned.taken = rows, check
+    def _is_out_of_patience(self) -> bool:
+        evaluations = self._state.evaluations
+        since = len(evaluations) - 1 - evaluations.index(self._state.selected)
+        return since >= self._config.patience
 
-    def _save(self, tuned: Tuned) -> None:
-        if self.resumable is None:
+    def _evaluate(self, fraction: float, loss: float) -> None:
+        embeddings = self._optimiser.averaged_embeddings()
+        gain = self._validate(embeddings, self._model)
+        state = self._state
+        state.add(Evaluation(fraction, state.steps, state.seconds, loss, gain), embeddings)
+
+    def _save(self) -> None:
+        if self._checkpoint is None or not self._group.is_main_process:
             return
-        moments = self.optimiser.state[self.prompt.delta]
         state = {
-            "steps": tuned.steps,
-            "seconds": tuned.seconds,
-            "bfloat16": tuned.bfloat16,
-            "taken": tuned.checks.index(tuned.taken),
-            "checks": [asdict(check) for check in tuned.checks],
+            "steps": self._state.steps,
+            "seconds": self._state.seconds,
+            "bfloat16": self._state.bfloat16,
+            "selected": self._state.evaluations.index(self._state.selected),
+            "evaluations": [asdict(evaluation) for evaluation in self._state.evaluations],
         }
-        tensors = {
-            "delta": self.prompt.delta.detach(),
-            "exp_avg": moments["exp_avg"],
-            "exp_avg_sq": moments["exp_avg_sq"],
-            "mean": self.mean,
-            "rows": tuned.rows,
-        }
-        checkpoint.save(self.resumable.path, self.resumable.run, state, tensors)
+        tensors = self._optimiser.state_tensors()
+        tensors["prompt_embeddings"] = self._state.prompt_embeddings
+        checkpoint.save(self._checkpoint.path, self._checkpoint.fingerprint, state, tensors)
 
-    def _taken_up(self) -> Tuned | None:
-        """The state of a run that was killed, None if there is none of this very run."""
-        if self.resumable is None:
-            return None
-        loaded = checkpoint.load(self.resumable.path, self.resumable.run)
-        if loaded is None:
-            return None
-        state, tensors = loaded
-        with torch.no_grad():
-            self.prompt.delta.copy_(tensors["delta"])
-            self.mean.copy_(tensors["mean"])
-        self.optimiser.state[self.prompt.delta] = {
-            "step": torch.tensor(float(state["steps"])),
-            "exp_avg": tensors["exp_avg"],
-            "exp_avg_sq": tensors["exp_avg_sq"],
-        }
-        checks = [Evaluation(**{**one, "gain": Gain(**one["gain"])}) for one in state["checks"]]
-        taken = checks[state["taken"]]
-        return Tuned(
-            tensors["rows"], taken, checks, state["steps"], state["seconds"], state["bfloat16"]
+    def _load(self, state: dict[str, Any], tensors: dict[str, Tensor]) -> TrainingState:
+        self._optimiser.load_state_tensors(tensors, state["steps"])
+        evaluations = [
+            Evaluation(**{**saved, "gain": Gain(**saved["gain"])}) for saved in state["evaluations"]
+        ]
+        return TrainingState(
+            tensors["prompt_embeddings"],
+            evaluations[state["selected"]],
+            evaluations,
+            state["steps"],
+            state["seconds"],
+            state["bfloat16"],
         )

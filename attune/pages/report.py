@@ -85,7 +85,7 @@ def report_page(manifest: Manifest, sha256: str) -> str:
         bars=_bar_chart(conditions) if conditions else None,
         scores=_scores(conditions),
         strata=_strata(conditions, _object(measured.get("strata"))),
-        curve=_curve(curve if isinstance(curve, list) else []),
+        curve=_curve(curve if isinstance(curve, list) else [], manifest.recipe.get("steps")),
     )
 
 
@@ -142,8 +142,11 @@ def _bar_chart(conditions: Mapping[str, Mapping[str, Any]]) -> BarChart:
     return BarChart(WIDTH, BAR_PITCH * len(bars), x(0), bars)
 
 
-def _curve(evaluations: Sequence[Any]) -> Curve | None:
-    """The validation gains while tuning; None for fewer than two."""
+def _curve(evaluations: Sequence[Any], selected_step: Any) -> Curve | None:
+    """The validation gains while tuning; None for fewer than two.
+
+    The prompt is that of `selected_step`, which need not have the highest gain.
+    """
     gains: list[tuple[float, float]] = []
     for evaluation in map(_object, evaluations):
         step, gain = _number(evaluation.get("step")), _number(evaluation.get("gain"))
@@ -153,15 +156,18 @@ def _curve(evaluations: Sequence[Any]) -> Curve | None:
         return None
     x = _scale([step for step, _ in gains], MARGIN, WIDTH - 8)
     y = _scale([*(gain for _, gain in gains), 0.0], HEIGHT - MARGIN / 2, 12)
-    best = max(gains, key=lambda point: point[1])
-    labelled = dict.fromkeys((gains[0], best, gains[-1]))
+    selected = [point for point in gains if point[0] == selected_step]
+    labelled = dict.fromkeys((gains[0], *selected, gains[-1]))
     return Curve(
         width=WIDTH,
         height=HEIGHT,
         left=MARGIN,
         zero=y(0),
         points=[(x(step), y(gain)) for step, gain in gains],
-        labels=[(x(step), round(y(gain) - 8, 1), f"{gain:+.1%}") for step, gain in labelled],
+        labels=[
+            (x(step), round(y(gain) - 8, 1), f"{gain:+.1%}{' selected' * (step == selected_step)}")
+            for step, gain in labelled
+        ],
         steps=f"{gains[-1][0]:.0f}",
     )
 

@@ -181,7 +181,11 @@ def test_progress_as_json_lines(tunable: Path, tiny_model: Path, tmp_path: Path)
     assert [line["steps"] for line in training] == [1, 2, 3, 4]
     assert {line["description"] for line in training} == {"Tuning"}
     assert lines[-1]["seconds_left"] == 0.0
-    assert lines[-1]["best"] >= lines[-1]["gain"]
+    report = json.loads(done.stdout)
+    selected = next(
+        point for point in report["validation"] if point["step"] == report["selected_step"]
+    )
+    assert lines[-1]["selected_gain"] == selected["gain"]
 
 
 ONE = ["-I", "-m", "attune"]

@@ -21,6 +21,10 @@ from prompts.manifest import Manifest
 from prompts.router import PromptRouter
 from prompts.signature import signature_path
 from prompts.user import HOME_VARIABLE
+from tuning.config import TuningConfig
+from tuning.corpus import collect
+from tuning.recorded import record
+from tuning.split import Split
 
 
 class Person:
@@ -188,7 +192,15 @@ def test_audit_opens_the_way_to_push(
     alice, _ = people
     for n in range(9):
         (alice.root / f"file_{n}.py").write_text(f"def f_{n}(x):\n    return x + {n}\n" * (n + 2))
-    path = tuned(base, alice.root / DEFAULT_PROMPT, audited=False, recipe={"steps": 2, "seed": 1})
+    files = collect(alice.root).files
+    recipe = record(
+        TuningConfig(max_tokens=64),
+        Split(files[2:], files[:1], files[1:2]),
+        steps=2,
+        total_steps=2,
+        bfloat16=False,
+    )
+    path = tuned(base, alice.root / DEFAULT_PROMPT, audited=False, recipe=recipe)
     alice.ran("sign", "prompt")
     audited = alice.run("audit", "--json")
     report = json.loads(audited.stdout)

@@ -81,6 +81,19 @@ def test_the_page_shows_what_was_gained(manifest: Manifest) -> None:
     assert "script" not in tags(text)
 
 
+@pytest.mark.parametrize(
+    ("step", "label", "other"), [(90, "+2.0% selected", "+3.0%"), (50, "+3.0% selected", None)]
+)
+def test_the_curve_names_the_evaluation_whose_prompt_is_in_the_file(
+    manifest: Manifest, step: int, label: str, other: str | None
+) -> None:
+    """Not the one with the highest gain, which may be another one."""
+    text = report_page(replace(manifest, recipe={"steps": step}), "a" * 64)
+    assert text.count("selected") == 1
+    assert label in text
+    assert other is None or other not in text
+
+
 def test_a_hostile_file_stays_text(manifest: Manifest) -> None:
     evil = "<script>alert(1)</script>"
     arms = {evil: {"gain": 0.1, "bits_per_byte": evil, "strata": [evil]}, "b": evil}

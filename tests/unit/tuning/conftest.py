@@ -1,9 +1,24 @@
-"""A small repository on disk."""
+"""A small repository on disk, and a run that takes seconds."""
 
 import subprocess
 from pathlib import Path
 
 import pytest
+
+from tuning.config import TuningConfig
+from tuning.progress import Progress
+
+CONFIG = TuningConfig(
+    num_virtual_tokens=16,
+    steps=6,
+    learning_rate=0.1,
+    examples_per_step=4,
+    max_tokens=128,
+    held_out_tokens=160,
+    n_evaluations=2,
+    validation_holes=4,
+    test_holes=8,
+)
 
 FILE = """\
 import os
@@ -28,6 +43,10 @@ class Reader{n}:
             raise KeyError(f"no {{name}} in reader {n}")
         return self.store_{n}[name]
 """
+
+
+def ignore(progress: Progress | float) -> None:
+    """Shows nothing."""
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from code_model.loading import load_model
 from prompts.file import PromptFile, write_prompt
 from prompts.manifest import Manifest
 from tuning import controls
-from tuning.controls import GENERIC_NAME, control_ways, shipped
+from tuning.controls import GENERIC_NAME, control_conditions, shipped
 
 
 @pytest.fixture
@@ -36,8 +36,8 @@ def test_a_repository_is_not_its_own_control(
     for name in ("one", "two", GENERIC_NAME):
         named = replace(prompt, manifest=replace(prompt.manifest, name=name))
         write_prompt(tmp_path / f"{name}.attune.safetensors", named)
-    assert list(control_ways(base, "one")) == ["generic prompt", "prompt of two"]
-    assert set(control_ways(base, "three", [prompt])) == {
+    assert list(control_conditions(base, "one")) == ["generic prompt", "prompt of two"]
+    assert set(control_conditions(base, "three", [prompt])) == {
         "prompt of " + prompt.manifest.name,
         "prompt of one",
         "prompt of two",

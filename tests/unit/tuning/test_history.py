@@ -5,8 +5,7 @@ from pathlib import Path
 
 from tuning.corpus import collect
 from tuning.history import changed_since, commit_of, commits_since, newest_lines
-from tuning.recorded import Recorded, recorded_split
-from tuning.split import digest, split
+from tuning.split import split
 
 
 def commit(root: Path, message: str) -> None:
@@ -64,21 +63,3 @@ def test_outside_git_there_is_no_past(repository: Path) -> None:
     assert commit_of(repository) is None
     assert newest_lines(repository, ["package/file_1.py"]) == {}
     assert changed_since(repository, "0" * 40) is None
-
-
-def test_a_refresh_keeps_what_was_held_out(git_repository: Path) -> None:
-    files = collect(git_repository).files
-    sides = split(files, 1)
-    known = Recorded(
-        1,
-        100,
-        10,
-        frozenset(digest(file.path) for file in sides.validation),
-        frozenset(digest(file.path) for file in sides.test),
-    )
-    assert recorded_split(files, known) == sides
-    append(git_repository, "package/file_4.py", "new = 1\n")
-    (git_repository / "package" / "quite_new.py").write_text("value = 1\n")
-    again = recorded_split(collect(git_repository).files, known)
-    assert {file.path for file in again.test} == {file.path for file in sides.test}
-    assert "package/quite_new.py" in {file.path for file in again.train}

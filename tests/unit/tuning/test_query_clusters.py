@@ -16,8 +16,9 @@ from tuning.config import TuningConfig
 from tuning.corpus import collect
 from tuning.evaluate import total_nats
 from tuning.examples import Example
-from tuning.job import new_job, start_of
+from tuning.job import new_job
 from tuning.query_clusters import MASS, clustered
+from tuning.run import initialise
 from tuning.soft_prompt import VALUE_STEPS, SoftPrompt
 
 VIRTUAL = 12
@@ -138,8 +139,8 @@ def test_only_a_first_tuning_takes_larger_steps_of_the_values(
     base: DecoderModel, git_repository: Path
 ) -> None:
     """The values of a tuned prompt have grown: steps as large again would spoil a refresh."""
-    job = new_job(base, collect(git_repository), TuningConfig(num_virtual_tokens=8, steps=1), None)
-    first = start_of(job, ignored)
+    job = new_job(base, collect(git_repository), TuningConfig(num_virtual_tokens=8, steps=1))
+    first = initialise(job, ignored)
     refreshed = SoftPrompt(first.prompt_embeddings().detach(), first.form)
     layers = base.llama.config.num_hidden_layers
     ratio = (first.scale / refreshed.scale).view(layers, 2, -1)

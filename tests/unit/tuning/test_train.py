@@ -1,4 +1,4 @@
-"""Training: the prefix learns, the model does not, and the proof is honest about doubt."""
+"""Training: only the prompt learns, a killed run continues, and intervals are over files."""
 
 import itertools
 import math
@@ -21,10 +21,12 @@ from prompts.form import Form
 from tuning.checkpoint import unfinished_path
 from tuning.config import TuningConfig
 from tuning.corpus import SourceFile
+from tuning.distributed import ProcessGroup
 from tuning.evaluate import Gain, paired_gain, total_nats
 from tuning.examples import Example, HeldOutHole
+from tuning.prompt_optimiser import PromptOptimiser, rate
 from tuning.soft_prompt import SoftPrompt, initial_ids
-from tuning.train import LOOKS_SHARE, Resumable, Tuned, Validate, rate, train
+from tuning.train import EVALUATION_SHARE, Checkpoint, TrainingState, Validate, retrain, train
 
 CONFIG = TuningConfig(
     num_virtual_tokens=8, steps=12, learning_rate=0.15, examples_per_step=4, n_evaluations=3, seed=1
@@ -59,13 +61,13 @@ def tuned_on_examples(
     base: DecoderModel,
     config: TuningConfig = CONFIG,
     validate: Validate | None = None,
-    report: Callable[[float, Tuned], None] = lambda share, tuned: None,
-    resumable: Resumable | None = None,
-) -> tuple[torch.Tensor, Tuned]:
+    report: Callable[[float, TrainingState], None] = lambda share, tuned: None,
+    resume: Checkpoint | None = None,
+) -> tuple[torch.Tensor, TrainingState]:
     prefix = initial(base, config.form)
     start = prefix.start.clone()
     validate = validate or gains_of(base, config.form)
-    return start, train(base, prefix, Cycle(), validate, config, report, resumable=resumable)
+    return start, train(base, prefix, Cycle(), validate, config, report, resume=resume)
 
 
 @pytest.mark.parametrize("form", ["kv-nope", "kv", "embedding"])
@@ -73,16 +75,18 @@ def test_the_prompt_learns_and_the_model_stays_frozen(base: DecoderModel, form: 
     before = base.weights_hash()
     start, tuned = tuned_on_examples(base, replace(CONFIG, form=form))
     assert base.weights_hash() == before
-    assert tuned.taken.gain.mean > 0.1
+    assert tuned.selected.gain.mean > 0.1
     assert tuned.steps == 12
-    assert [check.step for check in tuned.checks] == [0, 4, 8, 12]
-    assert tuned.rows.shape == start.shape
-    assert tuned.rows[0].equal(start[0]), "the first token is frozen"
-    assert not tuned.rows[1].equal(start[1])
+    assert [evaluation.step for evaluation in tuned.evaluations] == [0, 4, 8, 12]
+    assert tuned.prompt_embeddings.shape == start.shape
+    assert tuned.prompt_embeddings[0].equal(start[0]), "the first token is frozen"
+    assert not tuned.prompt_embeddings[1].equal(start[1])
 
 
 def test_the_same_seed_gives_the_same_bytes(base: DecoderModel) -> None:
-    assert tuned_on_examples(base)[1].rows.equal(tuned_on_examples(base)[1].rows)
+    _, first = tuned_on_examples(base)
+    _, second = tuned_on_examples(base)
+    assert first.prompt_embeddings.equal(second.prompt_embeddings)
 
 
 def test_what_is_measured_and_kept_is_part_of_the_mean_of_the_steps(base: DecoderModel) -> None:
@@ -96,20 +100,22 @@ def test_what_is_measured_and_kept_is_part_of_the_mean_of_the_steps(base: Decode
         measured.append(rows)
         return Gain(float(len(measured)), 0.0, 0.0)
 
-    def report(share: float, tuned: Tuned) -> None:
+    def report(share: float, tuned: TrainingState) -> None:
         offsets.append(prefix.delta.detach().clone())
 
     tuned = train(base, prefix, Cycle(), validate, config, report)
     half = prefix.start[1:] + prefix.scale * 0.5 * torch.stack(offsets).mean(dim=0)
     torch.testing.assert_close(measured[-1][1:], half.detach(), atol=1e-5, rtol=1e-4)
-    assert tuned.rows.equal(measured[-1])
-    assert not tuned.rows.equal(prefix.prompt_embeddings()), "not the last offsets alone"
+    assert tuned.prompt_embeddings.equal(measured[-1])
+    assert not tuned.prompt_embeddings.equal(prefix.prompt_embeddings()), (
+        "not the last offsets alone"
+    )
 
 
-def test_looks_are_behind_the_model_as_it_learns(
+def test_evaluations_use_the_precision_of_training(
     base: DecoderModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In bfloat16 where that is faster, and what they say is what float32 says, nearly."""
+    """In bfloat16 where that is faster, and close to what float32 gives."""
     monkeypatch.setattr(DecoderModel, "prefers_bfloat16", lambda self: True)
     seen = []
 
@@ -126,11 +132,11 @@ def test_looks_are_behind_the_model_as_it_learns(
     assert seen == ["bfloat16"] * 4
 
 
-@pytest.mark.parametrize(("look_seconds", "looks"), [(0.5, 8), (12.0, 3)])
-def test_looks_take_a_small_share_of_the_minutes(
-    base: DecoderModel, monkeypatch: pytest.MonkeyPatch, look_seconds: float, looks: int
+@pytest.mark.parametrize(("evaluation_seconds", "evaluations"), [(0.5, 8), (12.0, 3)])
+def test_evaluations_take_a_small_share_of_the_minutes(
+    base: DecoderModel, monkeypatch: pytest.MonkeyPatch, evaluation_seconds: float, evaluations: int
 ) -> None:
-    """By a clock that only examples (a second each) and looks move on."""
+    """By a clock that only examples (a second each) and evaluations move on."""
     now = 0.0
 
     class Slow(Cycle):
@@ -141,18 +147,18 @@ def test_looks_take_a_small_share_of_the_minutes(
 
     def validate(rows: torch.Tensor, model: TunableModel) -> Gain:
         nonlocal now
-        now += look_seconds
+        now += evaluation_seconds
         return Gain(now, 0.0, 0.0)
 
     monkeypatch.setattr("tuning.train.time", SimpleNamespace(monotonic=lambda: now))
     config = replace(CONFIG, steps=None, minutes=4.0, n_evaluations=8)
     prefix = initial(base, config.form)
     tuned = train(base, prefix, Slow(), validate, config, lambda share, tuned: None)
-    assert len(tuned.checks) == 1 + looks
-    assert tuned.checks[-1].fraction == 1.0
-    assert tuned.checks[-1].step == tuned.steps
+    assert len(tuned.evaluations) == 1 + evaluations
+    assert tuned.evaluations[-1].fraction == 1.0
+    assert tuned.evaluations[-1].step == tuned.steps
     assert now <= 240.0 + 2 * 4.0, "the budget is kept, but for the last step"
-    assert looks * look_seconds <= LOOKS_SHARE * 240.0 + look_seconds
+    assert evaluations * evaluation_seconds <= EVALUATION_SHARE * 240.0 + evaluation_seconds
 
 
 def test_decay_leads_back_to_the_start(base: DecoderModel) -> None:
@@ -162,7 +168,7 @@ def test_decay_leads_back_to_the_start(base: DecoderModel) -> None:
             replace(CONFIG, weight_decay=decay),
             lambda rows, model: Gain(rows.norm(), 0.0, 0.0),
         )
-        return float((tuned.rows - start).norm())
+        return float((tuned.prompt_embeddings - start).norm())
 
     assert moved(2.0) < 0.8 * moved(0.0)
 
@@ -171,7 +177,7 @@ def test_ctrl_c_keeps_the_best_so_far(base: DecoderModel) -> None:
     gains = iter([0.0, 0.3, 0.1])
     stopped = replace(CONFIG, steps=9)
 
-    def report(share: float, tuned: Tuned) -> None:
+    def report(share: float, tuned: TrainingState) -> None:
         if share > 0.7:
             raise KeyboardInterrupt
 
@@ -179,7 +185,7 @@ def test_ctrl_c_keeps_the_best_so_far(base: DecoderModel) -> None:
         base, stopped, lambda rows, model: Gain(next(gains), 0.0, 0.0), report
     )
     assert tuned.interrupted
-    assert (tuned.taken.step, tuned.taken.gain.mean) == (3, 0.3)
+    assert (tuned.selected.step, tuned.selected.gain.mean) == (3, 0.3)
 
 
 class Killed(Exception):
@@ -192,23 +198,25 @@ def test_a_killed_run_ends_at_the_same_bytes(
     base: DecoderModel, tmp_path_factory: pytest.TempPathFactory, step: int
 ) -> None:
     """Killed after any step, whatever was saved by then."""
-    state = Resumable(tmp_path_factory.mktemp("run") / "p.unfinished.safetensors", "this run")
+    state = Checkpoint(tmp_path_factory.mktemp("run") / "p.unfinished.safetensors", "this run")
     _, whole = tuned_on_examples(base)
 
-    def die(share: float, tuned: Tuned) -> None:
+    def die(share: float, tuned: TrainingState) -> None:
         if tuned.steps == step:
             raise Killed
 
     with pytest.raises(Killed):
-        tuned_on_examples(base, report=die, resumable=state)
+        tuned_on_examples(base, report=die, resume=state)
     seen: list[int] = []
     _, tuned = tuned_on_examples(
-        base, report=lambda share, tuned: seen.append(tuned.steps), resumable=state
+        base, report=lambda share, tuned: seen.append(tuned.steps), resume=state
     )
     assert seen[-1] == 12
     assert (seen[0] > 1) == (step > 4), "it goes on from what was saved"
-    assert tuned.rows.equal(whole.rows)
-    assert [check.gain for check in tuned.checks] == [check.gain for check in whole.checks]
+    assert tuned.prompt_embeddings.equal(whole.prompt_embeddings)
+    assert [evaluation.gain for evaluation in tuned.evaluations] == [
+        evaluation.gain for evaluation in whole.evaluations
+    ]
 
 
 def test_runs_of_two_prompts_keep_their_states_apart() -> None:
@@ -217,24 +225,24 @@ def test_runs_of_two_prompts_keep_their_states_apart() -> None:
     assert unfinished_path(one) != unfinished_path(other)
 
 
-def test_the_state_of_another_run_is_not_taken_up(base: DecoderModel, tmp_path: Path) -> None:
+def test_the_state_of_another_run_is_not_resumed(base: DecoderModel, tmp_path: Path) -> None:
     path = tmp_path / "p.unfinished.safetensors"
-    tuned_on_examples(base, resumable=Resumable(path, "one"))
+    tuned_on_examples(base, resume=Checkpoint(path, "one"))
     seen: list[int] = []
     hear = lambda share, tuned: seen.append(tuned.steps)  # noqa: E731
-    tuned_on_examples(base, report=hear, resumable=Resumable(path, "another"))
+    tuned_on_examples(base, report=hear, resume=Checkpoint(path, "another"))
     assert seen[0] == 1
     path.write_bytes(path.read_bytes()[:100])
     seen.clear()
-    tuned_on_examples(base, report=hear, resumable=Resumable(path, "another"))
+    tuned_on_examples(base, report=hear, resume=Checkpoint(path, "another"))
     assert seen[0] == 1, "a damaged state is no state"
 
 
 @pytest.mark.parametrize(
-    ("last", "taken"), [(0.31, 3), (0.29, 3), (0.25, 3), (0.23, 2), (0.0, 2), (-0.1, 2)]
+    ("last", "selected"), [(0.31, 3), (0.29, 3), (0.25, 3), (0.23, 2), (0.0, 2), (-0.1, 2)]
 )
-def test_of_looks_within_a_standard_error_of_the_best_the_last_is_taken(
-    base: DecoderModel, last: float, taken: int
+def test_of_evaluations_within_a_standard_error_of_the_best_the_last_is_selected(
+    base: DecoderModel, last: float, selected: int
 ) -> None:
     """0.3 with an interval of ± 0.1: a standard error is 0.051."""
     gains = iter([0.0, 0.1, 0.3, last])
@@ -245,36 +253,36 @@ def test_of_looks_within_a_standard_error_of_the_best_the_last_is_taken(
         return Gain(mean, mean - doubt, mean + doubt)
 
     _, tuned = tuned_on_examples(base, CONFIG, validate)
-    assert tuned.checks.index(tuned.taken) == taken
+    assert tuned.evaluations.index(tuned.selected) == selected
 
 
-def test_a_look_no_better_than_the_start_is_not_taken_for_its_doubt(base: DecoderModel) -> None:
+def test_an_evaluation_no_better_than_the_start_is_not_selected(base: DecoderModel) -> None:
     gains = itertools.chain([0.05], itertools.repeat(0.04))
     start, tuned = tuned_on_examples(base, CONFIG, lambda rows, model: Gain(next(gains), -1.0, 1.0))
-    assert tuned.rows.equal(start)
+    assert tuned.prompt_embeddings.equal(start)
 
 
-def test_without_an_interval_the_best_is_taken(base: DecoderModel) -> None:
+def test_without_an_interval_the_best_is_selected(base: DecoderModel) -> None:
     """One validation file gives none."""
     gains = iter([0.0, 0.2, 0.3, 0.29])
     _, tuned = tuned_on_examples(
         base, CONFIG, lambda rows, model: Gain(next(gains), -math.inf, math.inf)
     )
-    assert tuned.checks.index(tuned.taken) == 2
+    assert tuned.evaluations.index(tuned.selected) == 2
 
 
 def test_training_stops_early_when_the_best_is_long_past(base: DecoderModel) -> None:
     gains = itertools.chain([0.0, 0.3], itertools.repeat(0.2))
     config = replace(CONFIG, steps=40, examples_per_step=2, n_evaluations=10, patience=3)
     _, tuned = tuned_on_examples(base, config, lambda rows, model: Gain(next(gains), 0.0, 0.0))
-    assert (tuned.taken.step, tuned.steps) == (4, 16)
+    assert (tuned.selected.step, tuned.steps) == (4, 16)
     assert not tuned.interrupted
 
 
 def test_a_prompt_that_never_helps_is_the_untrained_one(base: DecoderModel) -> None:
     gains = itertools.chain([0.0], itertools.repeat(-1.0))
     start, tuned = tuned_on_examples(base, CONFIG, lambda rows, model: Gain(next(gains), 0.0, 0.0))
-    assert tuned.rows.equal(start)
+    assert tuned.prompt_embeddings.equal(start)
 
 
 @pytest.mark.parametrize("form", ["kv", "embedding"])
@@ -295,10 +303,60 @@ def test_the_start_is_real_code_with_the_beginning_first(base: DecoderModel) -> 
     assert initial_ids(base, files, 40) == ids
 
 
-@given(st.floats(0, 1))
-def test_the_rate_rises_then_falls(fraction: float) -> None:
-    assert 0.0 <= rate(fraction, 0.1) <= 1.0
-    assert rate(1.0, 0.1) == 0.0
+def test_the_rate_rises_during_the_warmup_then_falls_to_zero() -> None:
+    assert [rate(share, 0.1) for share in (0.0, 0.05, 0.1, 0.55, 1.0)] == pytest.approx(
+        [0.0, 0.5, 1.0, 0.5, 0.0]
+    )
+
+
+@given(st.floats(0, 1), st.floats(0, 1), st.sampled_from([0.0, 0.05, 0.5]))
+def test_the_rate_has_one_peak(one: float, other: float, warmup: float) -> None:
+    before, after = sorted((one, other))
+    if after <= warmup:
+        assert rate(before, warmup) <= rate(after, warmup)
+    elif before >= warmup:
+        assert rate(before, warmup) >= rate(after, warmup)
+    assert rate(warmup, warmup) == pytest.approx(1.0)
+
+
+def test_a_step_is_taken_at_the_scheduled_rate(base: DecoderModel) -> None:
+    """The first AdamW step moves each offset by the rate: at half of the warm-up by half of it."""
+
+    def moved(fraction: float) -> float:
+        prompt = initial(base, CONFIG.form)
+        config = replace(CONFIG, warmup=0.1, weight_decay=0.0)
+        PromptOptimiser(base, prompt, Cycle(), config, ProcessGroup()).step(0, fraction)
+        return float(prompt.delta.detach().abs().max())
+
+    assert moved(0.1) == pytest.approx(CONFIG.learning_rate, rel=1e-2)
+    assert moved(0.05) == pytest.approx(CONFIG.learning_rate / 2, rel=1e-2)
+    assert moved(0.55) == pytest.approx(CONFIG.learning_rate / 2, rel=1e-2)
+
+
+@pytest.mark.parametrize("n_steps", [0, 4, 8])
+def test_a_run_is_repeated_up_to_any_step(
+    base: DecoderModel, monkeypatch: pytest.MonkeyPatch, n_steps: int
+) -> None:
+    """The prompt of an evaluation in the middle of a run, of its schedule and its average."""
+    monkeypatch.setattr(DecoderModel, "prefers_bfloat16", lambda self: False)
+    seen: dict[int, torch.Tensor] = {}
+    steps = iter([0, 4, 8, 12])
+
+    def validate(embeddings: torch.Tensor, model: TunableModel) -> Gain:
+        seen[next(steps)] = embeddings
+        return Gain(0.0, 0.0, 0.0)
+
+    tuned_on_examples(base, CONFIG, validate)
+    again = retrain(
+        base,
+        initial(base, CONFIG.form),
+        Cycle(),
+        CONFIG,
+        n_steps=n_steps,
+        bfloat16=False,
+        progress=lambda done: None,
+    )
+    assert again.equal(seen[n_steps])
 
 
 def holes_of(files: list[int]) -> list[HeldOutHole]:

@@ -1,4 +1,4 @@
-"""The whole run on a small repository, and everything that can go wrong with its result."""
+"""Whole runs on a small repository: what they write, and what they never overwrite."""
 
 import json
 import threading
@@ -9,38 +9,28 @@ from types import SimpleNamespace
 
 import pytest
 
+from attune.show_tuning import progress_display, show_report
 from code_model.decoder.model import DecoderModel
 from prompts.errors import IncompatiblePrompt, PromptWriteError
 from prompts.file import DEFAULT_PROMPT, read_prompt, sha256_of, write_prompt
 from prompts.form import Form
 from prompts.router import PromptRouter, unproven_path
-from tuning import job as job_module
-from tuning import tune as tune_module
+from tests.unit.tuning.conftest import CONFIG, ignore
+from tuning import publish
+from tuning import run as run_module
 from tuning.config import TuningConfig
 from tuning.corpus import CorpusError, SourceFile, collect
-from tuning.evaluate import Gain
-from tuning.job import decay_of, new_job
-from tuning.tune import Look, Report, evaluate, tune
-
-CONFIG = TuningConfig(
-    num_virtual_tokens=16,
-    steps=6,
-    learning_rate=0.1,
-    examples_per_step=4,
-    max_tokens=128,
-    held_out_tokens=160,
-    n_evaluations=2,
-    validation_holes=4,
-    test_holes=8,
-)
+from tuning.evaluate import DecodedScores, Gain
+from tuning.job import new_job
+from tuning.progress import TRAIN, Progress
+from tuning.proof import PRESENT, THIS_PROMPT, ConditionResult, Proof
+from tuning.report import TuningReport
+from tuning.run import evaluate, is_servable, tune
+from tuning.train import Evaluation
 
 
-def quiet(look: Look) -> None:
-    """Nobody looks at the progress of a test."""
-
-
-def run(base: DecoderModel, repository: Path, out: Path | None = None) -> Report:
-    return tune(base, collect(repository), out, CONFIG, quiet)
+def run(base: DecoderModel, repository: Path, out: Path | None = None) -> TuningReport:
+    return tune(base, collect(repository), out, CONFIG, ignore)
 
 
 def test_a_run_measures_and_writes(base: DecoderModel, git_repository: Path) -> None:
@@ -55,7 +45,7 @@ def test_a_run_measures_and_writes(base: DecoderModel, git_repository: Path) -> 
     assert manifest.proven == report.proven
     assert json.loads(json.dumps(report.to_json(), allow_nan=False))["files"] == report.files
     assert report.proof is not None
-    names = [arm.name for arm in report.proof.arms]
+    names = [result.name for result in report.proof.results]
     assert names == [
         "no prompt",
         "untrained prompt",
@@ -63,18 +53,18 @@ def test_a_run_measures_and_writes(base: DecoderModel, git_repository: Path) -> 
         "retrieval only",
         "this prompt + retrieval",
     ]
-    again = evaluate(base, collect(git_repository), prompt, quiet)
+    again = evaluate(base, collect(git_repository), prompt, ignore)
     assert again.gain.mean == pytest.approx(report.proof.gain.mean, abs=1e-6)
 
 
 def test_the_less_there_is_to_learn_from_the_more_decays(
     base: DecoderModel, repository: Path
 ) -> None:
-    job = new_job(base, collect(repository), TuningConfig(num_virtual_tokens=16), None)
+    job = new_job(base, collect(repository), TuningConfig(num_virtual_tokens=16))
 
     def decay(characters: int) -> float:
         train = [SourceFile("a.py", "x" * characters)]
-        return decay_of(replace(job, split=replace(job.split, train=train)))
+        return replace(job, split=replace(job.split, train=train)).weight_decay
 
     assert decay(1_000_000) == pytest.approx(TuningConfig().weight_decay)
     assert decay(4_000_000) == pytest.approx(decay(1_000_000) / 4)
@@ -91,7 +81,7 @@ def test_the_same_run_gives_the_same_bytes(base: DecoderModel, repository: Path)
 
 
 def proof_with(low: float, over: Gain | None = None):
-    real = job_module.prove
+    real = run_module.prove
 
     def prove(*arguments, **named):
         gain = Gain(0.02, low, 0.05)
@@ -103,7 +93,7 @@ def proof_with(low: float, over: Gain | None = None):
 def test_a_proven_prompt_takes_the_final_name(
     base: DecoderModel, repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tuning.job.prove", proof_with(0.01))
+    monkeypatch.setattr("tuning.run.prove", proof_with(0.01))
     report = run(base, repository)
     assert report.written == repository / DEFAULT_PROMPT
     assert read_prompt(report.written).manifest.proven
@@ -119,7 +109,7 @@ def test_a_prompt_must_not_harm_retrieval(
 ) -> None:
     """Serving has both; a prompt that only helps without retrieved code would do harm there."""
     gain = Gain(over, over - 0.02, over + 0.02)
-    monkeypatch.setattr("tuning.job.prove", proof_with(0.01, gain))
+    monkeypatch.setattr("tuning.run.prove", proof_with(0.01, gain))
     report = run(base, repository)
     assert report.proven == serves
     assert report.written is not None
@@ -132,7 +122,7 @@ def test_an_unproven_prompt_never_replaces_a_good_one(
     good = repository / DEFAULT_PROMPT
     good.parent.mkdir()
     good.write_bytes(b"the good one")
-    monkeypatch.setattr("tuning.job.prove", proof_with(-0.01))
+    monkeypatch.setattr("tuning.run.prove", proof_with(-0.01))
     report = run(base, repository)
     assert not report.proven
     assert good.read_bytes() == b"the good one"
@@ -151,13 +141,13 @@ def test_ctrl_c_keeps_only_what_proved_itself(
     kept: bool,
 ) -> None:
     gains = iter([Gain(0.0, 0.0, 0.0), Gain(0.02, low, 0.05)])
-    monkeypatch.setattr("tuning.job.paired_gain", lambda *arguments: next(gains))
+    monkeypatch.setattr("tuning.run.paired_gain", lambda *arguments: next(gains))
 
-    def progress(look: Look) -> None:
-        if look.phase == "Tuning" and look.fraction > 0.6:
+    def on_progress(progress: Progress) -> None:
+        if progress.phase is TRAIN and progress.fraction > 0.6:
             raise KeyboardInterrupt
 
-    report = tune(base, collect(repository), None, CONFIG, progress)
+    report = tune(base, collect(repository), None, CONFIG, on_progress)
     final = repository / DEFAULT_PROMPT
     assert report.interrupted
     assert final.exists() == kept
@@ -174,7 +164,7 @@ def test_ctrl_c_keeps_only_what_proved_itself(
 def test_a_bad_place_is_found_before_the_work(
     base: DecoderModel, repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tune_module, "train_job", None)  # must not be reached
+    monkeypatch.setattr(run_module, "train_job", None)  # must not be reached
     (repository / "file").write_text("")
     (repository / "p.attune.safetensors").mkdir()
     with pytest.raises(PromptWriteError, match="is a folder"):
@@ -183,7 +173,7 @@ def test_a_bad_place_is_found_before_the_work(
         run(base, repository, repository / "file" / "p.attune.safetensors")
     with pytest.raises(PromptWriteError, match="does not end with"):
         run(base, repository, repository / "p.bin")
-    monkeypatch.setattr(tune_module.shutil, "disk_usage", lambda folder: SimpleNamespace(free=1000))
+    monkeypatch.setattr(publish.shutil, "disk_usage", lambda folder: SimpleNamespace(free=1000))
     with pytest.raises(PromptWriteError, match="MB of free space"):
         run(base, repository)
 
@@ -194,7 +184,7 @@ def test_a_full_disk_loses_nothing(
     good = repository / DEFAULT_PROMPT
     good.parent.mkdir()
     good.write_bytes(b"the good one")
-    monkeypatch.setattr("tuning.job.prove", proof_with(0.01))
+    monkeypatch.setattr("tuning.run.prove", proof_with(0.01))
 
     def full(*arguments: object) -> None:
         raise OSError(28, "No space left on device")
@@ -214,20 +204,7 @@ def test_a_prompt_of_another_model_is_not_measured(base: DecoderModel, repositor
     foreign = replace(prompt, manifest=replace(prompt.manifest, model=other))
     write_prompt(report.written, foreign)
     with pytest.raises(IncompatiblePrompt, match="tokenizer"):
-        evaluate(base, collect(repository), read_prompt(report.written), quiet)
-
-
-@pytest.mark.parametrize("seed", [None, -1, 2**32, True, "1"])
-def test_a_prompt_that_hides_its_split_is_not_measured(
-    base: DecoderModel, repository: Path, seed: object
-) -> None:
-    report = run(base, repository)
-    assert report.written is not None
-    prompt = read_prompt(report.written)
-    recipe = {**prompt.manifest.recipe, "seed": seed}
-    hiding = replace(prompt, manifest=replace(prompt.manifest, recipe=recipe))
-    with pytest.raises(CorpusError, match="does not say in its recipe which files"):
-        evaluate(base, collect(repository), hiding, quiet)
+        evaluate(base, collect(repository), read_prompt(report.written), ignore)
 
 
 def test_a_refresh_starts_from_the_present_prompt(base: DecoderModel, git_repository: Path) -> None:
@@ -237,20 +214,35 @@ def test_a_refresh_starts_from_the_present_prompt(base: DecoderModel, git_reposi
     changed = git_repository / "package" / "file_2.py"
     changed.write_text(changed.read_text() + "\n\ndef quite_new(one):\n    return one\n")
     out = git_repository / "again.attune.safetensors"
-    report = tune(base, collect(git_repository), out, CONFIG, quiet, present=written)
+    report = tune(base, collect(git_repository), out, CONFIG, ignore, present=written)
     assert report.written is not None
     second = read_prompt(report.written)
     assert second.manifest.lineage == (sha256_of(written),)
     for side in ("validation_files", "test_files"):
         assert second.manifest.recipe[side] == first.manifest.recipe[side]
     assert report.proof is not None
-    assert [arm.name for arm in report.proof.arms][:3] == [
+    assert [result.name for result in report.proof.results][:3] == [
         "no prompt",
         "prompt before the refresh",
         "this prompt",
     ]
-    before = report.proof.arm("prompt before the refresh")
-    assert not report.proven or report.proof.gain.mean >= before.gain.mean
+
+
+def result(name: str, mean: float) -> ConditionResult:
+    gain = Gain(mean, mean - 0.01, mean + 0.01)
+    return ConditionResult(name, 1.0, gain, DecodedScores(0.0, 0.0, 0.0, 0.0, ()))
+
+
+@pytest.mark.parametrize(
+    ("gain", "before", "servable"),
+    [(0.05, 0.04, True), (0.05, 0.05, True), (0.05, 0.06, False), (0.005, 0.0, False)],
+)
+def test_a_refresh_serves_only_if_it_is_proven_and_no_worse_than_before(
+    gain: float, before: float, servable: bool
+) -> None:
+    results = result(PRESENT, before), result(THIS_PROMPT, gain)
+    proof = Proof(2, 4, 0, results, results[1].gain, None, None, {})
+    assert is_servable(proof, None) is servable
 
 
 def test_a_refresh_that_finds_nothing_better_leaves_the_prompt_alone(
@@ -260,8 +252,8 @@ def test_a_refresh_that_finds_nothing_better_leaves_the_prompt_alone(
     assert written is not None
     before = {file: file.read_bytes() for file in written.parent.iterdir()}
     gains = iter([Gain(0.02, 0.01, 0.03), *[Gain(0.01, 0.005, 0.02)] * 9])
-    monkeypatch.setattr("tuning.job.paired_gain", lambda *arguments: next(gains))
-    report = tune(base, collect(git_repository), written, CONFIG, quiet, present=written)
+    monkeypatch.setattr("tuning.run.paired_gain", lambda *arguments: next(gains))
+    report = tune(base, collect(git_repository), written, CONFIG, ignore, present=written)
     assert report.written is None
     assert report.proof is None, "nothing to prove"
     assert {file: file.read_bytes() for file in written.parent.iterdir()} == before
@@ -272,8 +264,8 @@ def test_prompts_of_others_are_compared_with(base: DecoderModel, repository: Pat
     assert written is not None
     prompt = read_prompt(written)
     other = replace(prompt, manifest=replace(prompt.manifest, name="other"))
-    proof = evaluate(base, collect(repository), prompt, quiet, against=[other])
-    swapped = proof.arm("prompt of other")
+    proof = evaluate(base, collect(repository), prompt, ignore, against=[other])
+    swapped = proof.result("prompt of other")
     assert swapped.gain == proof.gain, "the same numbers under another name"
     assert proof.specificity in (None, 0.0)
 
@@ -281,21 +273,21 @@ def test_prompts_of_others_are_compared_with(base: DecoderModel, repository: Pat
 @pytest.mark.parametrize("form", ["kv-nope", "kv", "embedding"])
 def test_a_prompt_for_some_files_says_so(base: DecoderModel, repository: Path, form: Form) -> None:
     config = replace(CONFIG, include=("package/file_*.py", "!package/file_3.py"), form=form)
-    report = tune(base, collect(repository), None, config, quiet)
+    report = tune(base, collect(repository), None, config, ignore)
     assert report.written is not None
     prompt = read_prompt(report.written)
     assert sum(report.files.values()) == 11
     assert prompt.manifest.globs == config.include
     assert prompt.manifest.form == form
     assert prompt.embeddings.shape == prompt.manifest.shape
-    again = evaluate(base, collect(repository), prompt, quiet)
+    again = evaluate(base, collect(repository), prompt, ignore)
     assert report.proof is not None
     assert again.gain.mean == pytest.approx(report.proof.gain.mean, abs=1e-6)
 
 
 def test_no_file_for_a_pattern(base: DecoderModel, repository: Path) -> None:
     with pytest.raises(CorpusError, match="No file matches"):
-        tune(base, collect(repository), None, replace(CONFIG, include=("*.rs",)), quiet)
+        tune(base, collect(repository), None, replace(CONFIG, include=("*.rs",)), ignore)
 
 
 def test_a_repository_in_another_language_is_tuned_on(base: DecoderModel, tmp_path: Path) -> None:
@@ -322,7 +314,7 @@ def test_runs_that_begin_together_leave_each_others_probe(tmp_path: Path) -> Non
         try:
             for _ in range(50):
                 together.wait(60)
-                with tune_module._writable(target):
+                with publish.writable(target):
                     pass
         except PromptWriteError:
             together.abort()
@@ -331,3 +323,34 @@ def test_runs_that_begin_together_leave_each_others_probe(tmp_path: Path) -> Non
     with ThreadPoolExecutor(4) as runs:
         list(runs.map(begin, range(4)))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_report_names_the_evaluation_whose_prompt_is_written(
+    base: DecoderModel,
+    repository: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The last one within a standard error of the best is written, not the best one."""
+    gains = iter([Gain(0.0, 0.0, 0.0), Gain(0.03, 0.0, 0.06), Gain(0.02, -0.01, 0.05)])
+    monkeypatch.setattr("tuning.run.paired_gain", lambda *arguments: next(gains))
+    monkeypatch.setattr("tuning.run.prove", proof_with(0.01))
+    report = run(base, repository)
+    assert report.selected.step == 6
+    assert report.to_json()["selected_step"] == 6
+    assert report.written is not None
+    assert read_prompt(report.written).manifest.recipe["steps"] == 6
+    show_report(report)
+    assert "prompt is that of step 6" in " ".join(capsys.readouterr().out.split())
+
+
+def test_progress_tells_the_selected_gain(capsys: pytest.CaptureFixture[str]) -> None:
+    evaluations = [
+        Evaluation(0.1 * n, n, 0.0, 0.0, Gain(mean, mean, mean))
+        for n, mean in enumerate((0.0, 0.03, 0.02))
+    ]
+    with progress_display(json_lines=True) as on_progress:
+        on_progress(Progress(TRAIN, 0.2, 2, 1.0, tuple(evaluations), evaluations[2]))
+    line = json.loads(capsys.readouterr().err)
+    assert (line["phase"], line["gain"], line["selected_gain"]) == ("train", 0.02, 0.02)
+    assert "best" not in line
