@@ -1,4 +1,4 @@
-"""Ways to compute the same greedy continuation, each as its project means it to be used."""
+"""Engines that compute the same greedy continuation, each used as its project intends."""
 
 from collections.abc import Sequence
 from itertools import islice
@@ -12,28 +12,24 @@ from code_model.decoder.session import DecoderSession
 
 
 class Contender(Protocol):
-    """Continues ids greedily, without stopping at any token."""
+    """Continues ids greedily and does not stop at end tokens."""
 
     name: str
 
     def generate(self, ids: Sequence[int], new_tokens: int) -> list[int]:
-        """The next `new_tokens` ids behind the beginning-of-sequence token and `ids`."""
+        """The next `new_tokens` ids after the beginning-of-sequence token and `ids`."""
 
 
 class Attune:
-    """This project's engine; `native` by its compiled step, `speculate` with drafts."""
+    """This project's decoder; the session decides whether it drafts and runs compiled."""
 
-    def __init__(self, name: str, engine: DecoderSession) -> None:
+    def __init__(self, name: str, session: DecoderSession) -> None:
         self.name = name
-        self.engine = engine
-        self.steps = 0
-        self.prefilled = 0
+        self._session = session
 
     def generate(self, ids: Sequence[int], new_tokens: int) -> list[int]:
         """See `Contender`."""
-        answer = self.engine.generate(ids, max_new_tokens=new_tokens)
-        self.steps, self.prefilled = answer.steps, answer.prefilled
-        return list(answer.ids)
+        return list(self._session.generate(ids, max_new_tokens=new_tokens).ids)
 
 
 class PeftGenerate:
@@ -41,87 +37,82 @@ class PeftGenerate:
 
     name = "PEFT generate"
 
-    def __init__(self, model: Any, beginning: int) -> None:
+    def __init__(self, model: Any, beginning_id: int) -> None:
         from peft import PromptTuningConfig, TaskType, get_peft_model
 
         config = PromptTuningConfig(task_type=TaskType.CAUSAL_LM, num_virtual_tokens=1)
-        embedding = model.get_input_embeddings().weight[beginning].detach().clone()
+        embedding = model.get_input_embeddings().weight[beginning_id].detach().clone()
         self._model = get_peft_model(model, config).eval()
         with torch.no_grad():
             self._model.prompt_encoder["default"].embedding.weight[0] = embedding
 
-    @torch.inference_mode()
     def generate(self, ids: Sequence[int], new_tokens: int) -> list[int]:
         """See `Contender`."""
-        given = torch.tensor([list(ids)])
-        said = self._model.generate(
-            input_ids=given,
-            attention_mask=torch.ones_like(given),
-            max_new_tokens=new_tokens,
-            do_sample=False,
-            eos_token_id=None,
-            pad_token_id=0,
-        )
-        return list(said[0, len(ids) :].tolist())
+        return _generate(self._model, ids, new_tokens)
 
 
 class TransformersGenerate:
-    """`generate` of transformers, which computes the whole prompt at every call."""
+    """`generate` of transformers, which computes the whole input at every call."""
 
     name = "transformers generate"
 
-    def __init__(self, model: Any, beginning: Sequence[int]) -> None:
+    def __init__(self, model: Any, beginning_ids: Sequence[int]) -> None:
         self._model = model
-        self._beginning = list(beginning)
+        self._beginning_ids = list(beginning_ids)
 
-    @torch.inference_mode()
     def generate(self, ids: Sequence[int], new_tokens: int) -> list[int]:
         """See `Contender`."""
-        given = torch.tensor([[*self._beginning, *ids]])
-        said = self._model.generate(
-            given,
-            attention_mask=torch.ones_like(given),
-            max_new_tokens=new_tokens,
-            do_sample=False,
-            eos_token_id=None,
-            pad_token_id=0,
-        )
-        return list(said[0, given.shape[1] :].tolist())
+        return _generate(self._model, [*self._beginning_ids, *ids], new_tokens)
+
+
+@torch.inference_mode()
+def _generate(model: Any, ids: Sequence[int], new_tokens: int) -> list[int]:
+    input_ids = torch.tensor([list(ids)])
+    output = model.generate(
+        input_ids=input_ids,
+        attention_mask=torch.ones_like(input_ids),
+        max_new_tokens=new_tokens,
+        do_sample=False,
+        eos_token_id=None,
+        pad_token_id=0,
+    )
+    return list(output[0, len(ids) :].tolist())
 
 
 class TransformersForward:
-    """A loop of forward passes of transformers whose cache is cut to the common beginning."""
+    """Forward passes of transformers in a loop; the cache is cropped to the common beginning."""
 
     name = "transformers forward, kept KV"
 
-    def __init__(self, model: Any, beginning: Sequence[int]) -> None:
+    def __init__(self, model: Any, beginning_ids: Sequence[int]) -> None:
         from transformers import DynamicCache
 
         self._model = model
-        self._beginning = list(beginning)
+        self._beginning_ids = list(beginning_ids)
         self._cache = DynamicCache()
-        self._cached: list[int] = []
+        self._cached_ids: list[int] = []
 
     @torch.inference_mode()
     def generate(self, ids: Sequence[int], new_tokens: int) -> list[int]:
         """See `Contender`."""
-        wanted = [*self._beginning, *ids]
-        pairs = enumerate(zip(self._cached, wanted[:-1], strict=False))
-        common = next((n for n, (a, b) in pairs if a != b), min(len(self._cached), len(wanted) - 1))
-        if len(self._cached) > common:
-            self._cache.crop(common - len(self._cached))
-        pending, said = wanted[common:], list[int]()
-        self._cached = wanted[:common]
+        wanted = [*self._beginning_ids, *ids]
+        pairs = enumerate(zip(self._cached_ids, wanted[:-1], strict=False))
+        shorter = min(len(self._cached_ids), len(wanted) - 1)
+        common = next((n for n, (a, b) in pairs if a != b), shorter)
+        if len(self._cached_ids) > common:
+            self._cache.crop(common - len(self._cached_ids))
+        pending, new = wanted[common:], list[int]()
+        self._cached_ids = wanted[:common]
         while True:
-            out = self._model(
+            output = self._model(
                 torch.tensor([pending]), past_key_values=self._cache, use_cache=True,
                 logits_to_keep=1,
             )  # fmt: skip
-            self._cached += pending
-            said.append(int(out.logits[0, -1].argmax()))
-            if len(said) == new_tokens:
-                return said
-            pending = said[-1:]
+            self._cached_ids += pending
+            new.append(int(output.logits[0, -1].argmax()))
+            if len(new) == new_tokens:
+                return new
+            pending = new[-1:]
 
 
 class LlamaCpp:
@@ -129,22 +120,22 @@ class LlamaCpp:
 
     name = "llama.cpp, kept KV"
 
-    def __init__(self, file: Path, beginning: Sequence[int], threads: int) -> None:
+    def __init__(self, file: Path, beginning_ids: Sequence[int], threads: int) -> None:
         from llama_cpp import Llama
 
-        self._beginning = list(beginning)
+        self._beginning_ids = list(beginning_ids)
         self._model = Llama(
             str(file), n_ctx=2048, n_threads=threads, n_threads_batch=threads, verbose=False
         )
 
     def generate(self, ids: Sequence[int], new_tokens: int) -> list[int]:
         """See `Contender`."""
-        tokens = [*self._beginning, *ids]
+        tokens = [*self._beginning_ids, *ids]
         return list(islice(self._model.generate(tokens, temp=0.0, top_k=1), new_tokens))
 
 
-def transformers_model(base: DecoderModel) -> Any:
+def transformers_model(model: DecoderModel) -> Any:
     """The same weights in transformers, float32."""
     from transformers import AutoModelForCausalLM
 
-    return AutoModelForCausalLM.from_pretrained(base.folder, dtype=torch.float32).eval()
+    return AutoModelForCausalLM.from_pretrained(model.folder, dtype=torch.float32).eval()

@@ -1,4 +1,4 @@
-"""Ten real Python files that the default model was not trained on, of the pinned test tools."""
+"""Ten real Python files that the default model was not trained on, from the pinned test tools."""
 
 from pathlib import Path
 
@@ -19,6 +19,6 @@ FILES = (
 
 
 def read_files() -> dict[str, str]:
-    """Their texts by path."""
-    site = Path(pytest_timeout.__file__).parent
-    return {name: (site / name).read_text(encoding="utf-8") for name in FILES}
+    """The texts of `FILES` by path."""
+    site_packages = Path(pytest_timeout.__file__).parent
+    return {name: (site_packages / name).read_text(encoding="utf-8") for name in FILES}

@@ -1,4 +1,4 @@
-"""The same weights for llama.cpp: a GGUF file without a vocabulary, since only ids are compared."""
+"""Export a model to GGUF for llama.cpp, without a vocabulary, since only ids are compared."""
 
 from pathlib import Path
 
@@ -11,9 +11,10 @@ from code_model.decoder.llama import Llama
 
 
 def export_gguf(model: Llama, path: Path) -> None:
-    """Write the model as float16, norms and biases as float32, as llama.cpp's converter does."""
+    """Write weights as float16 and norms and biases as float32, as llama.cpp's converter does."""
     config = model.config
-    qwen = config.attention_bias  # that architecture has biases and llama.cpp's other rotary order
+    # llama.cpp's qwen2 architecture has biases and Hugging Face's rotary order
+    qwen = config.attention_bias
     writer = gguf.GGUFWriter(str(path), "qwen2" if qwen else "llama")
     writer.add_context_length(config.max_position_embeddings)
     writer.add_embedding_length(config.hidden_size)
@@ -60,7 +61,10 @@ def export_gguf(model: Llama, path: Path) -> None:
 
 
 def _interleaved(weight: Tensor, heads: int) -> Tensor:
-    """Rows of each head as pairs (i, i + D/2): llama.cpp turns neighbours, Hugging Face halves."""
+    """Rows of each head in the order 0, D/2, 1, D/2 + 1, ….
+
+    llama.cpp's llama architecture rotates adjacent rows, Hugging Face's rows i and i + D/2.
+    """
     rows, width = weight.shape
     return weight.view(heads, 2, rows // heads // 2, width).transpose(1, 2).reshape(rows, width)
 

@@ -1,4 +1,4 @@
-"""A model of Qwen2.5-Coder-0.5B's shape with random weights: its speed, without its knowledge."""
+"""A model of Qwen2.5-Coder-0.5B's shape with random weights, for measurements of speed."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,18 +21,17 @@ CONFIG = LlamaConfig(
 )  # fmt: skip
 
 
-def random_base(like: DecoderModel) -> DecoderModel:
-    """Weights that bfloat16 holds, as published ones are; layout and tokenizer of `like`."""
-    model = Llama(CONFIG)
-    generator = torch.Generator().manual_seed(0)
-    model.init_weights(generator)
+def random_model(like: DecoderModel, config: LlamaConfig | None = None) -> DecoderModel:
+    """Random weights that bfloat16 holds exactly, with the tokenizer and template of `like`."""
+    llama = Llama(config or CONFIG)
+    llama.init_weights(torch.Generator().manual_seed(0))
     with torch.no_grad():
-        for parameter in model.parameters():
+        for parameter in llama.parameters():
             parameter.copy_(parameter.bfloat16())
     return DecoderModel(
         name="0.5B shape",
         folder=Path(),
-        llama=model.requires_grad_(False).eval(),
+        llama=llama.requires_grad_(False).eval(),
         tokenizer=like.tokenizer,
         encoder=like.encoder,
         model_fingerprint="0" * 64,
@@ -40,18 +39,19 @@ def random_base(like: DecoderModel) -> DecoderModel:
     )
 
 
-class SpokenFor:
-    """A model's steps, each taking the time of the large one's, which computes it too.
+class SlowedForward:
+    """The steps of one model, each of which computes a larger model's step first.
 
-    What the large one says is thrown away, for random weights hardly ever end a line, and repeat
-    nothing. Its cache is as long as the other's, and its cancel ends a step at its next layer.
+    Random weights hardly ever end a line and repeat nothing, so the larger model's output is
+    dropped. Its cache has the same length, and a cancel ends its step at the next layer.
     """
 
-    def __init__(self, speaks: Forward, computes: DecoderModel, capacity: int) -> None:
-        self._speaks = speaks
-        self._computes = computes
-        self._cache = KVCache(CONFIG, capacity)
-        self._cache.keys.zero_()  # what another cache brings back was not computed here
+    def __init__(self, answers: Forward, large: DecoderModel, capacity: int) -> None:
+        self._answers = answers
+        self._large = large
+        self._cache = KVCache(large.llama.config, capacity)
+        # swapped-out sequences that come back were never computed in this cache
+        self._cache.keys.zero_()
         self._cache.values.zero_()
 
     def step(
@@ -59,37 +59,38 @@ class SpokenFor:
     ) -> tuple[list[int], list[float]]:
         """See `code_model.decoder.forward.Forward.step`."""
         self._cache.length = cache.length
-        self._computes.forward.step(ids, self._cache, scored, cancel)
-        return self._speaks.step(ids, cache, scored, cancel)
+        self._large.forward.step(ids, self._cache, scored, cancel)
+        return self._answers.step(ids, cache, scored, cancel)
 
 
-def spoken_for(base: DecoderModel) -> DecoderModel:
-    """`base`, as slow as the large shape. Raises `SystemExit` without a compiler."""
+def slowed(model: DecoderModel, config: LlamaConfig | None = None) -> DecoderModel:
+    """`model` at the speed of the large shape. Raises `SystemExit` without a compiler."""
     library = compiler.compile_library()
     if library is None:
         raise SystemExit("This measures the compiled step, which needs a C++ compiler.")
-    large, other = random_base(base), replace(base)
+    large, other = random_model(model, config), replace(model)
     large.forward.native = native.NativeForward(large.llama, library)
-    speaks = BestForward(base.llama)
-    speaks.native = native.NativeForward(base.llama, library)
-    capacity = base.llama.config.max_position_embeddings
-    vars(other)["forward"] = SpokenFor(speaks, large, capacity)  # in place of the cached property
+    answers = BestForward(model.llama)
+    answers.native = native.NativeForward(model.llama, library)
+    # in place of the cached property
+    vars(other)["forward"] = SlowedForward(answers, large, model.max_positions)
     return other
 
 
-def transformers_twin(base: DecoderModel) -> Any:
+def transformers_twin(model: DecoderModel) -> Any:
     """The same weights in transformers, float32."""
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
+    shape = model.llama.config
     config = Qwen2Config(
-        vocab_size=CONFIG.vocab_size, hidden_size=CONFIG.hidden_size,
-        intermediate_size=CONFIG.intermediate_size, num_hidden_layers=CONFIG.num_hidden_layers,
-        num_attention_heads=CONFIG.num_attention_heads,
-        num_key_value_heads=CONFIG.num_key_value_heads, rms_norm_eps=CONFIG.rms_norm_eps,
-        rope_theta=CONFIG.rope_theta, max_position_embeddings=CONFIG.max_position_embeddings,
+        vocab_size=shape.vocab_size, hidden_size=shape.hidden_size,
+        intermediate_size=shape.intermediate_size, num_hidden_layers=shape.num_hidden_layers,
+        num_attention_heads=shape.num_attention_heads,
+        num_key_value_heads=shape.num_key_value_heads, rms_norm_eps=shape.rms_norm_eps,
+        rope_theta=shape.rope_theta, max_position_embeddings=shape.max_position_embeddings,
         tie_word_embeddings=True, bos_token_id=None, eos_token_id=None,
     )  # fmt: skip
-    state = {name: value.detach() for name, value in base.llama.state_dict().items()}
+    state = {name: value.detach() for name, value in model.llama.state_dict().items()}
     twin = Qwen2ForCausalLM(config)
     twin.load_state_dict(state, strict=False)
     twin.tie_weights()

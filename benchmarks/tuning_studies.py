@@ -1,4 +1,4 @@
-"""What tuning depends on, each study at equal steps on one package and the same held-out holes.
+"""What tuning depends on: studies at equal steps, on one package and the same held-out holes.
 
     python -m benchmarks.tuning_studies curve | ablation | parts | models [--package networkx]
 
@@ -20,12 +20,15 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.tuning import CACHE, UNRELATED, files_bits_per_byte, repositories, saved
-from code_model.decoder.model import DecoderModel
-from code_model.loading import load_model
+from benchmarks.repositories import CACHE, repositories
+from benchmarks.tuning import UNRELATED
+from benchmarks.tuning_gain import SEED, files_bits_per_byte, interval
+from code_model.language_model import TunableModel
+from code_model.loading import load_tunable_model
 from tuning.config import TuningConfig
 from tuning.corpus import collect
-from tuning.examples import HeldOutHole, indexed
+from tuning.evaluate import paired_gain, total_nats
+from tuning.examples import Example, HeldOutHole, indexed
 from tuning.job import Job, new_job
 from tuning.run import initialise, train_job
 from tuning.train import TrainingState
@@ -58,10 +61,9 @@ PARTS: dict[str, dict[str, Any]] = {
 Row = dict[str, Any]
 
 
-def tuned(job: Job) -> TrainingState:
-    """The best prompt of a job."""
-    start = initialise(job, lambda done: None)
-    return train_job(job, start, lambda fraction, state: None)
+def trained(job: Job) -> TrainingState:
+    """The end of a job's training, with the selected prompt."""
+    return train_job(job, initialise(job, lambda share: None), lambda share, state: None)
 
 
 def gains(
@@ -70,22 +72,26 @@ def gains(
     holes: Sequence[HeldOutHole],
     unrelated: Sequence[HeldOutHole] = (),
 ) -> Row:
-    """What a prompt saves on the holes: against no prompt, and both beside retrieved code; and on
-    holes of another repository."""
-    base = job.base
-    prefix = base.prefix_of(state.prompt_embeddings, job.config.form)
-    own = [hole.example for hole in holes]
-    measured = {
-        "gain": saved(base, prefix, holes, own),
-        "over_retrieval": saved(
-            base, prefix, holes, [hole.retrieved or hole.example for hole in holes]
-        ),
+    """What a prompt saves on holes, and on holes of another repository, if there are some.
+
+    `gain` compares with no prompt, `over_retrieval` both with retrieved code; each with its 95 %
+    interval over files.
+    """
+    model = job.model
+    prefix = model.prefix_of(state.prompt_embeddings, job.config.form)
+
+    def saved(holes: Sequence[HeldOutHole], examples: Sequence[Example]) -> list[float | None]:
+        nats = [total_nats(model.score(each, examples)) for each in (model.bare_prefix(), prefix)]
+        return interval(paired_gain(*nats, holes, SEED))
+
+    row: Row = {
+        "gain": saved(holes, [hole.example for hole in holes]),
+        "over_retrieval": saved(holes, [hole.retrieved or hole.example for hole in holes]),
     }
     if unrelated:
-        elsewhere = [hole.example for hole in unrelated]
-        measured["unrelated"] = saved(base, prefix, unrelated, elsewhere)
+        row["unrelated"] = saved(unrelated, [hole.example for hole in unrelated])
     return {
-        **measured,
+        **row,
         "steps": state.steps,
         "best_step": state.selected.step,
         "seconds": round(state.seconds, 1),
@@ -95,55 +101,65 @@ def gains(
     }
 
 
-def one(job: Job, unrelated: Sequence[HeldOutHole] = ()) -> Row:
+def train_and_measure(job: Job, unrelated: Sequence[HeldOutHole] = ()) -> Row:
     """Tune, and measure on the job's own test files."""
-    return gains(job, tuned(job), job.test_holes(indexed(job.corpus.files)), unrelated)
+    return gains(job, trained(job), job.test_holes(indexed(job.corpus.files)), unrelated)
 
 
-def curve(base: DecoderModel, folder: Path, config: TuningConfig) -> Iterator[tuple[str, Row]]:
-    """The first files by path of a hashed order would favour none; the split's order is by path, so
-    every n-th file is taken."""
-    job = new_job(base, collect(folder), config)
+def curve(model: TunableModel, folder: Path, config: TuningConfig) -> Iterator[tuple[str, Row]]:
+    """Tune on a part of the files: every n-th of them, since they are sorted by path."""
+    job = new_job(model, collect(folder), config)
     files = job.split.train
     for size in (*(size for size in SIZES if size < len(files)), len(files)):
         some = files[:: len(files) // size][:size]
-        yield f"{size} files", one(replace(job, split=replace(job.split, train=some)))
+        smaller = replace(job, split=replace(job.split, train=some))
+        yield f"{size} files", train_and_measure(smaller)
 
 
 def ablation(
-    base: DecoderModel, folder: Path, config: TuningConfig, elsewhere: Path
+    model: TunableModel,
+    folder: Path,
+    config: TuningConfig,
+    elsewhere: Path,
+    ablations: dict[str, dict[str, Any]] = ABLATIONS,
 ) -> Iterator[tuple[str, Row]]:
-    """Each part of the recipe, left out or added; also what the prompt costs `elsewhere`."""
-    read = collect(folder)
-    unrelated = new_job(base, collect(elsewhere), config).test_holes()
-    for name, change in ABLATIONS.items():
-        yield name, one(new_job(base, read, replace(config, **change)), unrelated)
+    """Leave out or add one part of the recipe; also what the prompt costs `elsewhere`."""
+    corpus = collect(folder)
+    unrelated = new_job(model, collect(elsewhere), config).test_holes()
+    for name, change in ablations.items():
+        job = new_job(model, corpus, replace(config, **change))
+        yield name, train_and_measure(job, unrelated)
 
 
-def parts(base: DecoderModel, folder: Path, config: TuningConfig) -> Iterator[tuple[str, Row]]:
-    """A specialised prompt and the general one on the specialised one's held-out holes.
+def parts(
+    model: TunableModel,
+    folder: Path,
+    config: TuningConfig,
+    parts: dict[str, dict[str, Any]] = PARTS,
+) -> Iterator[tuple[str, Row]]:
+    """A specialised prompt and the general one, on the specialised one's held-out holes.
 
-    The general one is tuned on all files but those that are held out there.
+    The general one is tuned on all files except those that are held out there.
     """
-    read = collect(folder)
-    for name, change in PARTS.items():
-        special = new_job(base, read, replace(config, **change))
-        holes = special.test_holes(indexed(read.files))
-        yield f"{name}: the specialised prompt", gains(special, tuned(special), holes)
+    corpus = collect(folder)
+    for name, change in parts.items():
+        special = new_job(model, corpus, replace(config, **change))
+        holes = special.test_holes(indexed(corpus.files))
+        yield f"{name}: the specialised prompt", gains(special, trained(special), holes)
         held_out = {file.path for file in (*special.split.validation, *special.split.test)}
-        rest = tuple(file for file in read.files if file.path not in held_out)
-        general = replace(new_job(base, read, config), split=replace(special.split, train=rest))
-        yield f"{name}: the general prompt", gains(general, tuned(general), holes)
+        rest = tuple(file for file in corpus.files if file.path not in held_out)
+        general = replace(new_job(model, corpus, config), split=replace(special.split, train=rest))
+        yield f"{name}: the general prompt", gains(general, trained(general), holes)
 
 
 def models(
     folders: Sequence[Path], folder: Path, config: TuningConfig
 ) -> Iterator[tuple[str, Row]]:
-    """The same behind several checkpoints of the base, and how well each expects unseen files."""
+    """The same behind several base models, with the bits per byte of each on unseen files."""
     for path in folders:
-        job = new_job(load_model(path), collect(folder), config)
-        known = files_bits_per_byte(job.base, None, job.split.test)
-        yield path.name, {**one(job), "bits_per_byte": round(known, 5)}
+        job = new_job(load_tunable_model(path), collect(folder), config)
+        bits = files_bits_per_byte(job.model, None, job.split.test)
+        yield path.name, {**train_and_measure(job), "bits_per_byte": round(bits, 5)}
 
 
 def show(title: str, rows: dict[str, Row]) -> None:
@@ -156,40 +172,48 @@ def show(title: str, rows: dict[str, Row]) -> None:
         cells = []
         for key in ("gain", "over_retrieval"):
             mean, low, high = row[key]
-            cells += [f"{mean:+.1%}", f"{low:+.1%} to {high:+.1%}"]
+            cells += [f"{mean:+.1%}", "" if low is None else f"{low:+.1%} to {high:+.1%}"]
         cells.append(f"{row['unrelated'][0]:+.1%}" if "unrelated" in row else "")
         table.add_row(name, *cells, f"{row['best_step']} of {row['steps']}", str(row["seconds"]))
     Console(width=140).print(table)
 
 
-def main() -> None:
-    """Run one study; what was measured is kept after every row."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("study", choices=("curve", "ablation", "parts", "models"))
-    parser.add_argument("--package", default="networkx")
-    parser.add_argument("--steps", type=int, default=250)
-    parser.add_argument("--models", type=Path, nargs="*", default=[])
-    parser.add_argument("--cache", type=Path, default=CACHE)
-    given = parser.parse_args()
-    elsewhere = next(one for one in UNRELATED if one != given.package)
-    found = repositories(given.cache, [given.package, elsewhere])
-    folder, config = found[given.package], TuningConfig(steps=given.steps)
-    if given.study == "models":
-        rows = models(given.models, folder, config)
-    elif given.study == "ablation":
-        rows = ablation(load_model(), folder, config, found[elsewhere])
-    else:
-        rows = {"curve": curve, "parts": parts}[given.study](load_model(), folder, config)
-    title = f"{given.study}: {given.package}, {given.steps} steps"
+def run(title: str, rows: Iterator[tuple[str, Row]], results: Path) -> dict[str, Row]:
+    """Run a study; `results` is written after every row."""
     measured: dict[str, Row] = {}
     console = Console(stderr=True)
     began = time.monotonic()
     for name, row in rows:
         measured[name] = row
         console.print(f"{name}: {row['gain'][0]:+.1%}, {time.monotonic() - began:.0f} s so far")
-        kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-        RESULTS.write_text(json.dumps({**kept, title: measured}, indent=1) + "\n")
-    show(title, measured)
+        earlier = json.loads(results.read_text()) if results.exists() else {}
+        results.write_text(json.dumps({**earlier, title: measured}, indent=1) + "\n")
+    return measured
+
+
+def main() -> None:
+    """Run one study."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("study", choices=("curve", "ablation", "parts", "models"))
+    parser.add_argument("--package", default="networkx")
+    parser.add_argument("--steps", type=int, default=250)
+    parser.add_argument("--models", type=Path, nargs="*", default=[])
+    parser.add_argument("--cache", type=Path, default=CACHE)
+    options = parser.parse_args()
+    elsewhere = next(name for name in UNRELATED if name != options.package)
+    folders = repositories(options.cache, [options.package, elsewhere])
+    folder, config = folders[options.package], TuningConfig(steps=options.steps)
+    match options.study:
+        case "models":
+            rows = models(options.models, folder, config)
+        case "ablation":
+            rows = ablation(load_tunable_model(), folder, config, folders[elsewhere])
+        case "curve":
+            rows = curve(load_tunable_model(), folder, config)
+        case _:
+            rows = parts(load_tunable_model(), folder, config)
+    title = f"{options.study}: {options.package}, {options.steps} steps"
+    show(title, run(title, rows, RESULTS))
 
 
 if __name__ == "__main__":

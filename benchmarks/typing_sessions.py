@@ -7,7 +7,7 @@ editor, every keystroke is a change, a cancellation of the previous request and 
 Client and server share one process and exchange JSON; the model has its own thread, as always.
 
 With `--large` every step is also computed by a model of the 0.5B shape with random weights, while
-the tokens are the default model's (`benchmarks.shape.SpokenFor`): as many tokens, stops, empty
+the tokens are the default model's (`benchmarks.shape.SlowedForward`): as many tokens, stops, empty
 results and cache hits, at the speed of the large model.
 
 An error that the server logs, in a request or in the background, makes the benchmark fail.
@@ -452,11 +452,11 @@ def open_default(settings: Settings, root: Path | None, report: StatusListener) 
 
 
 def _open_large(settings: Settings, root: Path | None, report: StatusListener) -> CompletionModel:
-    from benchmarks.shape import spoken_for
+    from benchmarks.shape import slowed
     from code_model.loading import load_model
     from completion.prompted_model import PromptedModel
 
-    return PromptedModel(spoken_for(load_model()), root, report, named=settings.prompt)
+    return PromptedModel(slowed(load_model()), root, report, named=settings.prompt)
 
 
 if __name__ == "__main__":

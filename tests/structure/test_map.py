@@ -29,3 +29,28 @@ def test_no_module_has_a_name_that_says_nothing() -> None:
 def test_every_import_contract_covers_every_package() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     assert set(project["tool"]["importlinter"]["root_packages"]) == set(PACKAGES) - {"benchmarks"}
+
+
+def section(title: str) -> str:
+    """The text of a section of the page."""
+    after = PAGE.partition(f"\n{title}\n")[2]
+    return after.partition("\n#")[0]
+
+
+def test_every_module_is_named_with_its_package() -> None:
+    folders = sorted({path.parent for path in files() if path.parts[0] in PACKAGES})
+    for folder in folders:
+        named = set(re.findall(r"^\| `(\w+)` \|", section(f"### `{folder}/`"), re.MULTILINE))
+        modules = {path.stem for path in files() if path.parent == folder} - {"__init__"}
+        assert named == modules, folder
+
+
+def test_every_path_of_where_to_change_exists() -> None:
+    rows = section("## Where do I change …?").splitlines()
+    answers = [row.split("|")[2] for row in rows if row.startswith("| ") and "---" not in row][1:]
+    assert len(answers) >= 15
+    for answer in answers:
+        paths = re.findall(r"`([^`]+)`", answer)
+        assert paths, answer
+        for path in paths:
+            assert (ROOT / path).exists(), path

@@ -1,0 +1,1 @@
+"""What repository context costs and what it gains."""

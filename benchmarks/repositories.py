@@ -1,0 +1,49 @@
+"""Repositories that the default model was not trained on, to tune on."""
+
+import shutil
+import subprocess
+import sys
+import tarfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import platformdirs
+
+from pretraining.corpus import packages
+from tuning import controls, generic
+
+# outside of every repository, because what git ignores there is not read
+CACHE = platformdirs.user_cache_path("attune", appauthor=False) / "benchmarks"
+
+
+def repositories(cache: Path, names: Sequence[str]) -> dict[str, Path]:
+    """Folders of the named packages, and of the sample of generic code, by name.
+
+    The packages are those that pretraining held out whole. Their source distributions, which hold
+    the tests too, are fetched with pip unless `cache` has them.
+    """
+    folders = {name: _package(cache, name) for name in names}
+    folder = cache / "repositories" / controls.GENERIC_NAME
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in generic.sample():
+        (folder / file.path).write_text(file.text, encoding="utf-8")
+    return folders | {controls.GENERIC_NAME: folder}
+
+
+def _package(cache: Path, name: str) -> Path:
+    folder = cache / "repositories" / name
+    if folder.is_dir():
+        return folder
+    _, held_out = packages()
+    archives = cache / "archives" / name
+    command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps"]
+    source = ["--no-binary", name, "-d", str(archives), f"{name}=={held_out[name]}"]
+    subprocess.run([*command, *source], check=True)
+    partial = folder.with_name(folder.name + ".part")
+    shutil.rmtree(partial, ignore_errors=True)
+    with tarfile.open(next(archives.glob("*.tar.gz"))) as archive:
+        archive.extractall(partial, filter="data")
+    (release,) = partial.iterdir()
+    release.rename(folder)
+    partial.rmdir()
+    return folder
