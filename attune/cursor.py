@@ -5,6 +5,8 @@ from pathlib import Path
 
 from attune.repository_root import find_repository_root
 from code_context.positions import LineIndex
+from code_context.source_text import UTF_16, UndecodableTextError, decode_source
+from file_access.regular_file import read_regular_file
 
 MAX_BYTES = 100_000_000  # larger files are data, and slow to read
 
@@ -41,21 +43,19 @@ def read_cursor_position(argument: str) -> CursorPosition:
         )
     path = Path(name).resolve()
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise CursorPositionError(
-                f"{name} is larger than {MAX_BYTES} bytes; choose a source file."
-            )
-        content = path.read_bytes()
+        content = read_regular_file(path, MAX_BYTES)
     except OSError as error:
         raise CursorPositionError(
-            f"{name} cannot be read ({error.strerror}); check the path."
+            f"{name} cannot be read ({error.strerror}); choose a source file."
         ) from error
     notice = None
     try:
-        text = content.decode()
-    except UnicodeDecodeError:
-        text = content.decode("utf-8", "replace")
-        notice = f"{name} is not UTF-8; invalid bytes are read as \N{REPLACEMENT CHARACTER}."
+        text = decode_source(content)
+    except UndecodableTextError as error:
+        if str(error) == UTF_16:
+            raise CursorPositionError(f"{name} is {error}; save it as UTF-8.") from None
+        text = content.decode("utf-8-sig", "replace")
+        notice = f"{name} is {error}; invalid bytes are read as \N{REPLACEMENT CHARACTER}."
     root = find_repository_root(path)
     offset = LineIndex(text).from_editor(int(line), int(column))
     return CursorPosition(root, path.relative_to(root).as_posix(), text, offset, notice)

@@ -283,10 +283,15 @@ def gc(
 
 def read_bytes(path: Path) -> tuple[bytes, Any]:
     """The bytes of a prompt file, and the prompt in exactly these bytes."""
-    from prompts.file import parse_prompt, read_manifest
+    from file_access.regular_file import read_regular_file
+    from prompts.errors import NotAPromptFile
+    from prompts.file import MAX_FILE_BYTES, parse_prompt, read_manifest
 
     read_manifest(path)  # checks size and header before the whole file is read
-    data = path.read_bytes()
+    try:
+        data = read_regular_file(path, MAX_FILE_BYTES)
+    except OSError as error:
+        raise NotAPromptFile(f"{path} cannot be read ({error.strerror}).") from error
     return data, parse_prompt(data, str(path))
 
 

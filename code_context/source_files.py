@@ -7,8 +7,6 @@ not written by people (binary, minified, generated), too large, unreadable, or m
 
 import os
 import re
-import stat
-import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +14,9 @@ from pathlib import Path
 import pathspec
 
 from code_context.secrets import detect_secret
+from code_context.source_text import UndecodableTextError, decode_source
+from file_access.git import git
+from file_access.regular_file import FileTooLargeError, RefusedFileError, read_regular_file
 
 MAX_FILES = 100_000
 MAX_BYTES = 256_000
@@ -74,21 +75,17 @@ def list_files(
 def read_source(path: Path) -> str | ExcludedFile:
     """The text of a source file, or why it is excluded."""
     try:
-        status = path.lstat()
-    except OSError:
-        return ExcludedFile("not a plain file")
-    if not stat.S_ISREG(status.st_mode):
-        return ExcludedFile("not a plain file")
-    if status.st_size > MAX_BYTES:
+        content = read_regular_file(path, MAX_BYTES, follow_links=False)
+    except FileTooLargeError:
         return ExcludedFile("too large")
-    try:
-        content = path.read_bytes()
+    except RefusedFileError:
+        return ExcludedFile("not a plain file")
     except OSError:
         return ExcludedFile("unreadable")
     try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return ExcludedFile("not UTF-8")
+        text = decode_source(content)
+    except UndecodableTextError as error:
+        return ExcludedFile(str(error))
     reason = exclusion_reason(text)
     return text if reason is None else ExcludedFile(reason)
 
@@ -127,21 +124,6 @@ def _is_marked_generated(text: str) -> bool:
     return may_match and GENERATED.search(text, 0, GENERATED_HEAD) is not None
 
 
-def git(root: Path, *arguments: str) -> str | None:
-    """The output of a git command; None if it fails. Hooks of the repository do not run."""
-    no_hooks = ("-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null")
-    try:
-        completed = subprocess.run(
-            ["git", "-C", str(root), *no_hooks, *arguments],
-            capture_output=True,
-            check=True,
-            stdin=subprocess.DEVNULL,
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return os.fsdecode(completed.stdout)
-
-
 def _is_utf8(path: str) -> bool:
     """Whether a path is UTF-8 on disk, which storing and printing it requires."""
     try:
@@ -158,9 +140,10 @@ def _git_files(root: Path) -> list[str] | None:
 
 def _ignore_rules(file: Path) -> pathspec.GitIgnoreSpec | None:
     try:
-        lines = file.read_text("utf-8", "replace").splitlines()
+        content = read_regular_file(file, MAX_BYTES)
     except OSError:
         return None
+    lines = content.decode("utf-8", "replace").splitlines()
     return pathspec.GitIgnoreSpec.from_lines(filter(_is_pattern, lines))
 
 

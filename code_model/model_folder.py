@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,10 @@ from typing import Any
 from code_model.fim import ATTUNE, QWEN_CODER, TEMPLATES, FimEncoder, FimTemplate, TemplateError
 from code_model.language_model import ModelLoadError
 from code_model.tokenizer import Tokenizer
+from file_access.regular_file import check_regular_file, open_regular_file, read_regular_file
+
+MAX_JSON_BYTES = 64 << 20  # an index of weights names every tensor
+MAX_TOKENIZER_BYTES = 256 << 20
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,7 @@ def read_model_folder(path: Path) -> ModelFolder:
     config = read_json(path / "config.json")
     tokenizer_file = path / "tokenizer.json"
     try:
+        check_regular_file(tokenizer_file, MAX_TOKENIZER_BYTES)
         tokenizer = Tokenizer(tokenizer_file)
     except Exception as error:  # the library raises plain Exception
         raise ModelLoadError(
@@ -63,7 +69,7 @@ def read_model_folder(path: Path) -> ModelFolder:
 def read_json(path: Path) -> dict[str, Any]:
     """The JSON object in a file. Raises `ModelLoadError`."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_regular_file(path, MAX_JSON_BYTES).decode("utf-8-sig"))
     except (OSError, ValueError) as error:
         raise ModelLoadError(
             f"{path} is missing or is not JSON; get the model's files again."
@@ -102,6 +108,6 @@ def _weight_files(folder: Path) -> tuple[Path, ...]:
 def _sha256(files: Sequence[Path]) -> str:
     digest = hashlib.sha256()
     for file in files:
-        with file.open("rb") as opened:
+        with open_regular_file(file, sys.maxsize) as opened:
             digest.update(hashlib.file_digest(opened, "sha256").digest())
     return digest.hexdigest()

@@ -11,6 +11,7 @@ import tomlkit
 from pydantic import ConfigDict, Field, StrictStr, TypeAdapter
 from tomlkit.exceptions import TOMLKitError
 
+from file_access.regular_file import read_regular_file
 from prompts import globs
 from prompts.atomic_write import replace_file
 from prompts.errors import ConfigurationError
@@ -78,16 +79,13 @@ def read_configuration(path: Path) -> Configuration:
     Raises `ConfigurationError`, naming the first broken rule.
     """
     try:
-        with path.open("rb") as stream:
-            data = stream.read(MAX_BYTES + 1)
+        data = read_regular_file(path, MAX_BYTES)
     except FileNotFoundError:
         return Configuration()
     except OSError as error:
         raise _error(path, f"cannot be read ({error.strerror or error})") from error
-    if len(data) > MAX_BYTES:
-        raise _error(path, f"is larger than {MAX_BYTES} bytes")
     try:
-        return validate(_CONFIGURATION, tomllib.loads(data.decode("utf-8")))
+        return validate(_CONFIGURATION, tomllib.loads(data.decode("utf-8-sig")))
     except InvalidDataError as error:
         raise _error(path, f"breaks a rule: {error}") from None
     except (ValueError, RecursionError) as error:
@@ -152,7 +150,9 @@ def _error(path: Path, what: str) -> ConfigurationError:
 def _document(path: Path) -> Any:
     read_configuration(path)  # a broken file is reported before anything is changed
     try:
-        return tomlkit.parse(path.read_text("utf-8")) if path.exists() else tomlkit.document()
+        return tomlkit.parse(read_regular_file(path, MAX_BYTES).decode("utf-8-sig"))
+    except FileNotFoundError:
+        return tomlkit.document()
     except (OSError, ValueError, TOMLKitError) as error:
         raise ConfigurationError(f"{path} cannot be changed ({error}).") from error
 

@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import os
-import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BufferedReader, BytesIO
@@ -15,6 +14,7 @@ import safetensors.numpy
 from numpy.typing import NDArray
 from pydantic import ConfigDict, StrictInt, TypeAdapter
 
+from file_access.regular_file import open_regular_file
 from prompts import strict_json
 from prompts.atomic_write import replace_file
 from prompts.errors import (
@@ -251,15 +251,8 @@ def _size(stream: BufferedReader) -> int:
 def _opened(path: Path) -> Iterator[BufferedReader]:
     """Open a regular file of allowed size; errors in the block become a `PromptError`."""
     try:
-        with _named(str(path)):
-            # Before opening, because opening a named pipe would wait for a writer.
-            status = path.stat()
-            if not stat.S_ISREG(status.st_mode):
-                raise _not_a_prompt("is a folder or a device")
-            if status.st_size > MAX_FILE_BYTES:
-                raise _not_a_prompt(f"is larger than {MAX_FILE_BYTES} bytes")
-            with path.open("rb") as stream:
-                yield stream
+        with _named(str(path)), open_regular_file(path, MAX_FILE_BYTES) as stream:
+            yield stream
     except OSError as error:
         reason = error.strerror or error
         raise NotAPromptFile(

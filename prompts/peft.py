@@ -20,6 +20,7 @@ import safetensors.numpy
 from numpy.typing import NDArray
 from pydantic import Field, StrictInt, TypeAdapter
 
+from file_access.regular_file import read_regular_file
 from prompts import strict_json
 from prompts.errors import CorruptPrompt, IncompatiblePrompt, NotAPromptFile, PromptWriteError
 from prompts.file import TENSOR_NAME, PromptFile, read_tensor
@@ -129,16 +130,13 @@ _CONFIG = TypeAdapter(_AdapterConfig)
 def _read_config(folder: Path) -> _AdapterConfig:
     path = folder / CONFIG_NAME
     try:
-        with path.open("rb") as stream:
-            data = stream.read(_MAX_CONFIG_BYTES + 1)
+        data = read_regular_file(path, _MAX_CONFIG_BYTES)
     except OSError as error:
         raise NotAPromptFile(
             f"{path} cannot be read ({error.strerror}); name a folder that PEFT saved."
         ) from error
     try:
-        if len(data) > _MAX_CONFIG_BYTES:
-            raise ValueError("more than 1 MiB")
-        return validate(_CONFIG, strict_json.parse(data.decode("utf-8")))
+        return validate(_CONFIG, strict_json.parse(data.decode("utf-8-sig")))
     except InvalidDataError as error:
         if error.field == "peft_type":
             raise NotAPromptFile(

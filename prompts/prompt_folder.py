@@ -3,9 +3,10 @@
 import contextlib
 from pathlib import Path
 
+from file_access.regular_file import read_regular_file
 from prompts.configuration import FOLDER, remove_routes
 from prompts.errors import PromptError, StoreError
-from prompts.file import SUFFIX, PromptFile, install_prompt
+from prompts.file import MAX_FILE_BYTES, SUFFIX, PromptFile, install_prompt
 from prompts.signature import read_signature, signature_path, write_signature
 from prompts.store import Store
 
@@ -49,9 +50,11 @@ def put_prompt(
     A prompt that it replaces is kept in the user's store. Raises as `install_prompt` does.
     """
     path = root / FOLDER / f"{name}{SUFFIX}"
-    if path.is_file() and path.read_bytes() != data:
-        with contextlib.suppress(PromptError):  # not a prompt, so nothing of value is lost
-            Store().add(path.read_bytes(), read_signature(path), str(path))
+    # What cannot be read or is not a prompt is of no value.
+    with contextlib.suppress(PromptError, OSError):
+        previous = read_regular_file(path, MAX_FILE_BYTES)
+        if previous != data:
+            Store().add(previous, read_signature(path), str(path))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -10,6 +10,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from file_access.git import user_path_setting
+from file_access.regular_file import read_regular_file
 from prompts.atomic_write import replace_file
 from prompts.errors import PromptError, PromptWriteError, UntrustedPrompt
 
@@ -33,15 +35,13 @@ def read_signature(path: Path) -> bytes | None:
     """
     file = signature_path(path)
     try:
-        with file.open("rb") as stream:
-            signature = stream.read(MAX_SIGNATURE_BYTES + 1)
+        return read_regular_file(file, MAX_SIGNATURE_BYTES)
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise UntrustedPrompt(f"{file} cannot be read ({error.strerror}).") from error
-    if len(signature) > MAX_SIGNATURE_BYTES:
-        raise UntrustedPrompt(f"{file} is not a signature; fetch it again.")
-    return signature
+        raise UntrustedPrompt(
+            f"{file} cannot be read ({error.strerror}); fetch the signature again."
+        ) from error
 
 
 def sign(data: bytes, key: Path) -> bytes:
@@ -69,15 +69,10 @@ def git_signing_key() -> Path:
 
     Raises `PromptWriteError` if it is not set to a file.
     """
-    command = ["git", "config", "--global", "--type=path", "--get", "user.signingKey"]
-    try:
-        completed = subprocess.run(command, capture_output=True, check=False, timeout=_TIMEOUT_S)
-        value = completed.stdout.decode("utf-8", "surrogateescape").rstrip("\n")
-    except (OSError, subprocess.TimeoutExpired):
-        value = ""
-    if not value or not Path(value).is_file():
+    key = user_path_setting("user.signingKey")
+    if key is None:
         raise PromptWriteError("git has no SSH key to sign with; name one with --key.")
-    return Path(value)
+    return key
 
 
 def write_signature(path: Path, signature: bytes | None) -> None:

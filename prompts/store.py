@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pydantic import StrictStr, TypeAdapter
 
+from file_access.regular_file import read_regular_file
 from prompts import strict_json
 from prompts.atomic_write import replace_file
 from prompts.configuration import DIGEST, FILE_NAME, FOLDER, read_configuration, stored_file
@@ -23,6 +24,7 @@ MIN_PREFIX = 6
 _DIGITS = re.compile(r"[0-9a-f]{1,64}")
 _DAY_S = 86_400
 _REFERRING_ROOTS = "workspaces.json"
+_MAX_ROOTS_BYTES = 16 << 20
 _ROOTS = TypeAdapter(list[StrictStr])
 
 
@@ -124,7 +126,8 @@ def used_digests() -> set[str]:
 def _referring_roots() -> list[str]:
     path = user_folder() / _REFERRING_ROOTS
     try:
-        return validate(_ROOTS, strict_json.parse(path.read_text("utf-8")))
+        data = read_regular_file(path, _MAX_ROOTS_BYTES)
+        return validate(_ROOTS, strict_json.parse(data.decode("utf-8-sig")))
     except FileNotFoundError:
         return []
     except (OSError, ValueError) as error:

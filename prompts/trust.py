@@ -2,15 +2,17 @@
 
 import hashlib
 import json
-import subprocess
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pydantic import StrictStr, TypeAdapter
 
+from file_access.git import user_path_setting
+from file_access.regular_file import read_regular_file
 from prompts import strict_json
 from prompts.atomic_write import replace_file
 from prompts.errors import PromptError, PromptWriteError, UntrustedPrompt
+from prompts.file import MAX_FILE_BYTES
 from prompts.signature import is_available, principal_of, read_signature, signer_of
 from prompts.user import user_folder
 from prompts.validation import validate
@@ -62,7 +64,8 @@ def trust_of(data: bytes, sha256: str, signature: bytes | None, source: str) -> 
     if signature is None:
         return Trust(None, None, sha256 in consents.files)
     signer = signer_of(data, signature, source)
-    allowed_signers = _allowed_signers()
+    # The user's own configuration names the file; a repository's is never read.
+    allowed_signers = user_path_setting("gpg.ssh.allowedSignersFile")
     principal = principal_of(data, signature, allowed_signers) if allowed_signers else None
     trusted = principal is not None or signer in consents.signers or sha256 in consents.files
     return Trust(signer, principal, trusted)
@@ -83,7 +86,7 @@ def check_serving(path: Path, sha256: str, *, trusted: bool) -> None:
         trust = Trust(None, None, sha256 in _read_consents().files)
     else:
         try:
-            data = path.read_bytes()
+            data = read_regular_file(path, MAX_FILE_BYTES)
         except OSError:
             data = b""
         if hashlib.sha256(data).hexdigest() != sha256:
@@ -132,26 +135,14 @@ def _read_consents() -> _Consents:
     """The recorded consents, empty without a file. Raises `PromptError` if it cannot be read."""
     path = consents_path()
     try:
-        with path.open("rb") as stream:
-            data = stream.read(_MAX_BYTES + 1)
+        data = read_regular_file(path, _MAX_BYTES)
     except FileNotFoundError:
         return _Consents({}, {})
     except OSError as error:
         raise PromptError(f"{path} cannot be read ({error.strerror}).") from error
     try:
-        return validate(_CONSENTS, strict_json.parse(data.decode("utf-8")))
+        return validate(_CONSENTS, strict_json.parse(data.decode("utf-8-sig")))
     except ValueError:
         raise PromptError(
             f"{path} is damaged; correct it, or remove it and consent again."
         ) from None
-
-
-def _allowed_signers() -> Path | None:
-    """The file that the user's own git configuration names; a repository's is never read."""
-    command = ["git", "config", "--global", "--type=path", "--get", "gpg.ssh.allowedSignersFile"]
-    try:
-        completed = subprocess.run(command, capture_output=True, check=False, timeout=60)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    value = completed.stdout.decode("utf-8", "surrogateescape").rstrip("\n")
-    return Path(value) if completed.returncode == 0 and value and Path(value).is_file() else None

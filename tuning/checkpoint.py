@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import safetensors.torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from file_access.regular_file import check_regular_file
 from prompts.atomic_write import replace_file
 from prompts.configuration import FOLDER
 from prompts.errors import PromptWriteError
@@ -59,6 +61,7 @@ def load(path: Path, run: str) -> tuple[dict[str, Any], dict[str, Tensor]] | Non
     None if there is no checkpoint, or it is damaged or of another run.
     """
     try:
+        check_regular_file(path, sys.maxsize)
         with safe_open(path, framework="pt") as opened:
             metadata = json.loads((opened.metadata() or {}).get(KEY, "{}"))
             if not isinstance(metadata, dict) or metadata.get("run") != run:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection
 from pathlib import Path
 
-from code_context.source_files import git
+from file_access.git import diff, git
 
 NEWEST_SHARE = 0.08  # of the files, at most, are touched by the newest commits, which are held out
 MAX_COMMITS = 50
@@ -60,9 +60,8 @@ def _known(repository: Path, commit: str) -> str | None:
 
 
 def _added(repository: Path, commit: str) -> dict[str, set[int]]:
-    shown = git(
-        repository, "-c", "core.quotepath=off", "diff", "-U0", "--relative", "--no-color",
-        "--no-ext-diff", "--no-renames",
+    shown = diff(
+        repository, "-U0", "--relative", "--no-renames",
         "--src-prefix=a/", "--dst-prefix=b/", commit, "--",
     )  # fmt: skip
     added: dict[str, set[int]] = {}

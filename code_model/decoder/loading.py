@@ -1,5 +1,6 @@
 """Load a `DecoderModel` from a model folder: float32 weights on the CPU, frozen."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from code_model.decoder.llama import Llama, LlamaConfig, UnsupportedModelError
 from code_model.decoder.model import DecoderModel
 from code_model.language_model import ModelLoadError
 from code_model.model_folder import ModelFolder
+from file_access.regular_file import check_regular_file
 
 
 def load_decoder(folder: ModelFolder) -> DecoderModel:
@@ -38,6 +40,7 @@ def _weights(files: Sequence[Path]) -> dict[str, Tensor]:
     weights: dict[str, Tensor] = {}
     for file in files:
         try:
+            check_regular_file(file, sys.maxsize)
             with safe_open(file, framework="pt") as opened:
                 for name in opened.keys():  # noqa: SIM118 (not a mapping)
                     weights[name] = opened.get_tensor(name).float()

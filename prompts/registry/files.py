@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 from typing import Any, Protocol
 
+from file_access.regular_file import read_regular_file
 from prompts.atomic_write import create_file
 from prompts.errors import RegistryError
 
@@ -67,8 +68,7 @@ class FolderFiles:
     def read(self, name: str, limit: int) -> bytes | None:
         """See `RegistryFiles`."""
         try:
-            with (self._folder / name).open("rb") as stream:
-                return _bounded(stream.read(limit + 1), limit, name)
+            return read_regular_file(self._folder / name, limit)
         except FileNotFoundError:
             return None
         except OSError as error:

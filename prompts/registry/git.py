@@ -11,6 +11,7 @@ import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
+from file_access.git import environment
 from prompts.errors import RegistryError
 
 ATTEMPTS = 200
@@ -120,9 +121,9 @@ class GitFiles:
     def _git(
         self, *arguments: str, data: bytes = b"", index: str | None = None, check: bool = True
     ) -> "subprocess.CompletedProcess[bytes]":
-        environment = {
-            **{key: value for key, value in os.environ.items() if key not in _LOCAL_VARIABLES},
-            "GIT_TERMINAL_PROMPT": "0",
+        variables = {
+            **environment(),
+            **{name: value for name, value in os.environ.items() if name.startswith(_TRANSPORT)},
             **({} if index is None else {"GIT_INDEX_FILE": index}),
         }
         # Forbid transports that run commands from the address, whatever is configured.
@@ -131,7 +132,7 @@ class GitFiles:
             completed = subprocess.run(
                 command,
                 cwd=self._folder,
-                env=environment,
+                env=variables,
                 input=data,
                 capture_output=True,
                 check=False,
@@ -151,5 +152,5 @@ class GitFiles:
         )
 
 
-# They would point git to the repository that Attune was started in.
-_LOCAL_VARIABLES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY")
+_TRANSPORT = ("GIT_SSH", "GIT_SSL_", "GIT_HTTP_", "GIT_PROXY_", "GIT_ASKPASS", "GIT_ALLOW_PROTOCOL")
+"""The user's own settings for reaching a server."""

@@ -1,6 +1,7 @@
 """Sessions between an independent client and the real server process."""
 
 import asyncio
+import os
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,23 @@ async def test_completes_and_ends(connect, base):
     assert items[0].range == types.Range(cursor, cursor)
     kinds = [(status.kind, status.busy, status.message) for status in session.statuses]
     assert kinds == [("Normal", True, "Loading the model…"), ("Normal", False, WITHOUT_PROMPT)]
+    assert await session.end() == 0
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize(
+    "name",
+    [".attune/attune.toml", DEFAULT_PROMPT, f"{DEFAULT_PROMPT}.sig", ".attuneignore", "x.py"],
+)
+async def test_a_pipe_in_place_of_a_file_does_not_stop_the_server(connect, base, workspace, name):
+    """Opening a pipe waits for a writer; the server must answer, and end when it is told to."""
+    (workspace / ".attune").mkdir(exist_ok=True)
+    os.mkfifo(workspace / name)
+    session = await connect()
+    await session.start()
+    uri = session.open("package/module.txt", TEXT)
+    items = await session.complete(uri, LINE, CHARACTER)
+    assert texts(items) == expected(base, "package/module.txt")
     assert await session.end() == 0
 
 

@@ -235,8 +235,9 @@ def test_write_survives_a_folder_that_cannot_be_synced(
     def refuse(*_: object) -> NoReturn:
         raise OSError(errno.EINVAL, "Invalid argument")
 
-    monkeypatch.setattr(os, "open", refuse)
-    digest = write_prompt(tmp_path / "p", kv_prompt)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", refuse)
+        digest = write_prompt(tmp_path / "p", kv_prompt)
     assert digest == sha256_of(tmp_path / "p")
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -268,7 +269,7 @@ def test_file_over_the_size_limit(tmp_path: Path) -> None:
     path = tmp_path / "f"
     with path.open("wb") as stream:
         stream.truncate(MAX_FILE_BYTES + 1)
-    with pytest.raises(NotAPromptFile, match="is larger than"):
+    with pytest.raises(NotAPromptFile, match="larger than"):
         read_prompt(path)
 
 
@@ -278,7 +279,8 @@ def test_file_that_shrinks_while_it_is_read(
     """The size is checked once, so the tensor must still be there when it is read."""
     path = tmp_path / "f"
     path.write_bytes(golden[:-4])
-    monkeypatch.setattr(os, "fstat", lambda _: os.stat_result([0] * 6 + [len(golden)] + [0] * 3))
+    whole = os.stat_result([stat.S_IFREG, *[0] * 5, len(golden), *[0] * 3])
+    monkeypatch.setattr(os, "fstat", lambda _: whole)
     with pytest.raises(CorruptPrompt, match="changed while it was read"):
         read_prompt(path)
 
@@ -287,7 +289,7 @@ def test_missing_file_and_folder(tmp_path: Path) -> None:
     """The sentence says what stands at the path."""
     with pytest.raises(NotAPromptFile, match="No such file"):
         read_prompt(tmp_path / "absent")
-    with pytest.raises(NotAPromptFile, match="is a folder or a device"):
+    with pytest.raises(NotAPromptFile, match="it is a folder, a pipe or a device"):
         read_prompt(tmp_path)
 
 
@@ -296,7 +298,7 @@ def test_named_pipe_does_not_block(tmp_path: Path) -> None:
     """Opening a pipe would wait for a writer for ever."""
     path = tmp_path / "pipe"
     os.mkfifo(path)
-    with pytest.raises(NotAPromptFile, match="is a folder or a device"):
+    with pytest.raises(NotAPromptFile, match="it is a folder, a pipe or a device"):
         read_manifest(path)
 
 
@@ -308,7 +310,7 @@ def test_unreadable_file(kv_prompt: PromptFile, tmp_path: Path, monkeypatch: Any
 
     path = tmp_path / "f"
     path.write_bytes(b"")
-    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(NotAPromptFile, match=r"cannot be read \(Permission denied\)"):
         read_prompt(path)
 
