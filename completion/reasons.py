@@ -25,6 +25,7 @@ Reason = Literal[
     "echo_of_deletion",
     "no_engine",
     "not_open",
+    "out_of_sync",
     "stale",
     "error",
 ]
@@ -47,6 +48,7 @@ REASONS: Mapping[Reason, str] = {
     "echo_of_deletion": "the suggestion brings back what was just deleted",
     "no_engine": "the model is not loaded",
     "not_open": "the document is not open",
+    "out_of_sync": "an edit from the editor was invalid; close the file and open it again",
     "stale": "the document has changed since the request",
     "error": "an error occurred; the log has its type and place",
 }

@@ -1,18 +1,14 @@
-"""Open documents: snapshots, paths and edits. Positions are converted to code-point offsets."""
+"""The open documents: their texts as the client has them, and where they belong."""
 
-from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
-from typing import Any
+from urllib.parse import unquote
 
-from lsprotocol import types
-from pygls.protocol import LanguageServerProtocol, lsp_method
 from pygls.uris import to_fs_path
-from pygls.workspace import TextDocument, Workspace
-from rapidfuzz.distance import Postfix, Prefix
+from pygls.workspace import Workspace
 
-from code_context.positions import LineIndex
+from lsp_server.edits import Edit, whole_document_edit, without_surrogates
 
 LARGE = 2_500_000
 """A document of more characters is large: the model gets an excerpt of it, at least so many
@@ -24,28 +20,91 @@ BLOCK = 250_000
 
 
 @dataclass(frozen=True)
-class Snapshot:
-    """One version of an open document."""
+class Document:
+    """One state of an open document.
 
-    text: str
-    version: int
+    `path` is relative to the workspace folder, with forward slashes; the file's name if it is in
+    none. `text` is the client's, with any halves of surrogate pairs. `is_in_sync`: no edit was
+    refused since the text was last sent as a whole.
+    """
+
+    uri: str
+    language_id: str
     path: str
-    """Relative to the workspace folder, with forward slashes; the file's name if it is in none."""
+    text: str
+    is_in_sync: bool = True
 
-    def is_current(self, workspace: Workspace, uri: str) -> bool:
-        """Whether the document has not changed since."""
-        document = workspace.get_text_document(uri)
-        return document.version == self.version and document.source == self.text
+    @property
+    def is_large(self) -> bool:
+        """Whether it is too large to be parsed."""
+        return len(self.text) > LARGE
 
 
-def snapshot(workspace: Workspace, uri: str) -> Snapshot | None:
-    """The document as it is now, None if it is not open."""
-    document: TextDocument = workspace.get_text_document(uri)
-    if document.version is None:  # not open: pygls has read it from disk
-        return None
-    return Snapshot(
-        document.source, document.version, relative_path(document.path, folders(workspace))
-    )
+class Documents:
+    """The open documents by URI. The texts change in the order in which messages arrive.
+
+    Versions are not compared: some clients send null or repeat one, and the connection keeps the
+    order. For the event loop only.
+    """
+
+    def __init__(self) -> None:
+        self._folders: list[Path] = []
+        self._documents: dict[str, Document] = {}
+
+    def set_folders(self, folders: Sequence[Path]) -> None:
+        """Set the workspace folders."""
+        self._folders = list(folders)
+        for document in list(self._documents.values()):
+            self._put(replace(document, path=self._path(document.uri)))
+
+    def open(self, uri: str, language_id: str, text: str) -> Document:
+        """Add a document; a document that is already open is replaced."""
+        text = whole_document_edit("", text).inserted
+        return self._put(Document(uri, language_id, self._path(uri), text))
+
+    def change(self, uri: str, edit: Edit) -> Document:
+        """Apply an edit to an open document."""
+        document = self._documents[unquote(uri)]
+        return self._put(replace(document, text=edit.applied_to(document.text)))
+
+    def set_in_sync(self, uri: str, is_in_sync: bool) -> None:
+        """Say whether the text of an open document is the client's."""
+        self._put(replace(self._documents[unquote(uri)], is_in_sync=is_in_sync))
+
+    def close(self, uri: str) -> None:
+        """Remove a document, if it is open."""
+        self._documents.pop(unquote(uri), None)
+
+    def get(self, uri: str) -> Document | None:
+        """The document as it is now, None if it is not open."""
+        return self._documents.get(unquote(uri))
+
+    def is_current(self, document: Document) -> bool:
+        """Whether the document is still open with this text."""
+        now = self.get(document.uri)
+        return now is not None and now.is_in_sync and now.text == document.text
+
+    def texts(self) -> dict[str, str]:
+        """The texts of the documents in the first workspace folder, by their path relative to it.
+
+        Large documents are left out, so they are never retrieved for other files.
+        """
+        folders = self._folders[:1]
+        texts = {}
+        for document in self._documents.values():
+            path = to_fs_path(document.uri)
+            if path is None or document.is_large or not document.is_in_sync:
+                continue
+            if folders and PurePath(path).is_relative_to(folders[0]):
+                texts[relative_path(path, folders)] = without_surrogates(document.text)
+        return texts
+
+    def _put(self, document: Document) -> Document:
+        self._documents[unquote(document.uri)] = document
+        return document
+
+    def _path(self, uri: str) -> str:
+        return relative_path(to_fs_path(uri) or PurePath(unquote(uri)).name, self._folders)
 
 
 def excerpt(text: str, offset: int) -> tuple[str, int]:
@@ -62,22 +121,6 @@ def excerpt(text: str, offset: int) -> tuple[str, int]:
 def _omitted(length: int) -> int:
     """How many of `length` characters on one side of the cursor are left out."""
     return max(0, length - LARGE) // BLOCK * BLOCK
-
-
-def open_texts(workspace: Workspace) -> dict[str, str]:
-    """The texts of the open documents in the first workspace folder, by their path relative to it.
-
-    Large documents are left out, so they are never retrieved for other files.
-    """
-    roots = folders(workspace)[:1]
-    texts = {}
-    for document in workspace.text_documents.values():
-        path = PurePath(document.path)
-        if document.version is None or len(document.source) > LARGE:
-            continue
-        if roots and path.is_relative_to(roots[0]):
-            texts[relative_path(document.path, roots)] = document.source
-    return texts
 
 
 def folders(workspace: Workspace) -> list[Path]:
@@ -98,73 +141,3 @@ def relative_path(path: str, roots: Sequence[Path]) -> str:
     if not parents:
         return file.name
     return file.relative_to(max(parents, key=lambda root: len(root.parts))).as_posix()
-
-
-class Utf16Protocol(LanguageServerProtocol):
-    """Counts positions in UTF-16 units and ends lines as LSP defines it.
-
-    pygls splits lines by `str.splitlines`, which also ends them at a form feed or U+2028; it would
-    apply a client's edits at the wrong place.
-    """
-
-    on_edit: Callable[[str, "Edit", str], None] | None = None
-    """Called after every edit with the document's URI, the edit and the new text."""
-
-    @lsp_method(types.INITIALIZE)
-    def lsp_initialize(
-        self, params: types.InitializeParams
-    ) -> Generator[Any, Any, types.InitializeResult]:
-        """Announce UTF-16, which every client must support, and one of the two completion kinds."""
-        if params.capabilities.general is not None:
-            params.capabilities.general.position_encodings = None
-        result = yield from super().lsp_initialize(params)
-        document = params.capabilities.text_document
-        if document is not None and document.inline_completion is not None:
-            # The suggestion list is for clients without inline completion.
-            result.capabilities.completion_provider = None
-        return result
-
-    @lsp_method(types.TEXT_DOCUMENT_DID_CHANGE)
-    def lsp_text_document__did_change(self, params: types.DidChangeTextDocumentParams) -> None:
-        """Apply the client's edits."""
-        for change in params.content_changes:
-            uri = params.text_document.uri
-            before = self.workspace.get_text_document(uri).source
-            edit = edit_of(before, change)
-            text = edit.applied_to(before)
-            self.workspace.update_text_document(
-                params.text_document, types.TextDocumentContentChangeWholeDocument(text)
-            )
-            if self.on_edit is not None:
-                self.on_edit(uri, edit, text)
-
-
-@lru_cache(1)
-def line_index(text: str) -> LineIndex:
-    """The line index of a text, cached for the edit that follows a request."""
-    return LineIndex(text)
-
-
-@dataclass(frozen=True)
-class Edit:
-    """Replaces the code points from `start` to `end` by `inserted`."""
-
-    start: int
-    end: int
-    inserted: str
-
-    def applied_to(self, text: str) -> str:
-        """`text` after the edit."""
-        return text[: self.start] + self.inserted + text[self.end :]
-
-
-def edit_of(text: str, change: types.TextDocumentContentChangeEvent) -> Edit:
-    """A client's change of `text` as an `Edit`; for a whole document, the part that differs."""
-    if not isinstance(change, types.TextDocumentContentChangeWholeDocument):
-        lines, range_ = line_index(text), change.range
-        start = lines.from_utf16(range_.start.line, range_.start.character)
-        end = lines.from_utf16(range_.end.line, range_.end.character)
-        return Edit(start, end, change.text)
-    start = Prefix.similarity(text, change.text)
-    tail = Postfix.similarity(text[start:], change.text[start:])
-    return Edit(start, len(text) - tail, change.text[start : len(change.text) - tail])

@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from functools import partial
 from importlib import metadata
@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from lsprotocol import types
+from pygls.exceptions import JsonRpcInvalidParams
+from pygls.io_ import StdoutWriter
 from pygls.lsp.server import LanguageServer
 
 from code_context.positions import code_points
@@ -24,7 +26,11 @@ from completion.request import CompletionResult
 from completion.scheduler import CompletionScheduler
 from completion.status import Status, StatusListener
 from lsp_server.ab_test import AbTest
-from lsp_server.documents import LARGE, Edit, Utf16Protocol, folders, snapshot
+from lsp_server.connection import StreamReader, listen, receive_all
+from lsp_server.document_sync import DidChangeParams, DidCloseParams, DidOpenParams, change
+from lsp_server.documents import Documents, folders
+from lsp_server.edits import InvalidEditError, without_surrogates
+from lsp_server.json_rpc import LspProtocol
 from lsp_server.log import log_to_stderr
 from lsp_server.notifications import Notifications
 from lsp_server.outcomes import Outcome, OutcomeTracker, Retention
@@ -37,8 +43,13 @@ from lsp_server.protocol import (
     LATEST_RESULT,
     LOADING,
     OFF,
+    PARAMS_TYPES,
+    REQUESTS,
     STATISTICS,
+    DocumentParams,
+    ItemParams,
     LatestResult,
+    PartialAcceptanceParams,
 )
 from lsp_server.sequential_test import AbTestResult
 from lsp_server.settings import Settings, parse_settings
@@ -61,10 +72,14 @@ class AttuneServer(LanguageServer):
     """The state of one connection. Everything here runs on the event loop."""
 
     def __init__(self, open_model: OpenModel) -> None:
-        super().__init__("attune", metadata.version("attune"), protocol_cls=Utf16Protocol)
+        super().__init__("attune", metadata.version("attune"), protocol_cls=LspProtocol)
+        protocol = cast(LspProtocol, self.protocol)
+        protocol.params_types, protocol.requests = PARAMS_TYPES, REQUESTS
+        self.documents = Documents()
         self.open_model = open_model
         self.scheduler = CompletionScheduler()
         self.settings = Settings()
+        self.is_started = False
         self.shutdown_requested = False
         self._is_closing = False
         self.notifications = Notifications(self.protocol.notify)
@@ -76,10 +91,6 @@ class AttuneServer(LanguageServer):
             time.monotonic,
             lambda seconds, call: asyncio.get_running_loop().call_later(seconds, call),
         )
-        cast(Utf16Protocol, self.protocol).on_edit = self._on_edit
-
-    def _on_edit(self, uri: str, edit: Edit, text: str) -> None:
-        self.outcomes.edited(uri, edit.start, edit.end, edit.inserted, text)
 
     def _record_outcome(self, outcome: Outcome) -> None:
         if outcome.accepted_length:
@@ -111,6 +122,31 @@ class AttuneServer(LanguageServer):
         """Log the error; pygls would show a pop-up."""
         logger.error("A message could not be handled (%s).", describe(error))
 
+    def start_io(self, stdin: BinaryIO | None = None, stdout: BinaryIO | None = None) -> None:
+        """Serve the client at the other end of two streams until it leaves."""
+        protocol = cast(LspProtocol, self.protocol)
+        protocol.set_writer(StdoutWriter(stdout or sys.stdout.buffer))
+        reader = StreamReader(stdin or sys.stdin.buffer, self.thread_pool)
+        self._run(receive_all(reader, protocol.receive))
+
+    def start_tcp(self, host: str, port: int) -> None:
+        """Serve the first client that connects until it leaves.
+
+        Raises `OSError` if the address cannot be listened to.
+        """
+        protocol = cast(LspProtocol, self.protocol)
+        self._run(listen(host, port, protocol.set_writer, protocol.receive))
+
+    def _run(self, connection: Coroutine[Any, Any, None]) -> None:
+        try:
+            asyncio.run(connection)
+        except ConnectionError:
+            logger.error("The connection to the client is lost.")
+        except (KeyboardInterrupt, SystemExit):
+            pass
+        finally:
+            self.shutdown()
+
     def shutdown(self) -> None:
         """Stop the model, write what is pending and close the connection."""
         self._is_closing = True
@@ -130,6 +166,7 @@ def create_server(open_model: OpenModel | None = None) -> AttuneServer:
     server.feature(types.TEXT_DOCUMENT_INLINE_COMPLETION, options)(_inline_completion)
     server.feature(types.TEXT_DOCUMENT_COMPLETION, types.CompletionOptions())(_completion)
     server.feature(types.TEXT_DOCUMENT_DID_OPEN)(_did_open)
+    server.feature(types.TEXT_DOCUMENT_DID_CHANGE)(_did_change)
     server.feature(types.TEXT_DOCUMENT_DID_CLOSE)(_did_close)
     server.feature(DID_FOCUS)(_did_focus)
     server.feature(DID_SHOW)(_did_show)
@@ -138,6 +175,7 @@ def create_server(open_model: OpenModel | None = None) -> AttuneServer:
     server.feature(STATISTICS)(_statistics)
     server.feature(LATEST_RESULT)(_latest_result)
     server.command(DID_ACCEPT)(_did_accept)
+    server.feature(types.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS)(_did_change_folders)
     server.feature(types.SHUTDOWN)(_shutdown)
     return server
 
@@ -180,12 +218,16 @@ def _open_model(settings: Settings, root: Path | None, report: StatusListener) -
 def _initialize(ls: AttuneServer, params: types.InitializeParams) -> None:
     settings, ls.notifications.settings_problem = parse_settings(params.initialization_options)
     ls.settings = settings
+    ls.documents.set_folders(folders(ls.workspace))
     if settings.statistics:
         ls.statistics = Statistics(user_folder() / STATISTICS_FILE)
         ls.ab_test = AbTest(settings.comparison_share, os.urandom(16), time.time)
 
 
 def _initialized(ls: AttuneServer, params: types.InitializedParams) -> None:
+    if ls.is_started:  # a client should send it once
+        return
+    ls.is_started = True
     if not ls.settings.enable:
         ls.notifications.status(OFF)
         return
@@ -245,12 +287,17 @@ def _list_entry(suggestion: Suggestion) -> types.CompletionItem:
 
 
 async def _suggest(ls: AttuneServer, position: CompletionPosition) -> tuple[Suggestion, ...]:
-    """The suggestions at a position; none after an error, which is logged."""
+    """The suggestions at a position; none after an error, which is logged.
+
+    Raises `JsonRpcInvalidParams`.
+    """
     try:
         without_prompt = ls.ab_test.is_without_prompt(position.uri)
         suggestions = await suggest(
-            position, ls.workspace, ls.scheduler, ls.outcomes, without_prompt
+            position, ls.documents, ls.scheduler, ls.outcomes, without_prompt
         )
+    except InvalidEditError as error:
+        raise JsonRpcInvalidParams("The range of the selected entry is invalid.") from error
     except Exception as error:
         logger.error("A completion failed (%s).", describe(error))
         suggestions = Suggestions(reason="error")
@@ -263,8 +310,8 @@ async def _statistics(ls: AttuneServer, params: Any) -> Summary:
     return await asyncio.wrap_future(ls.statistics.summary(ls.notifications.prompt))
 
 
-def _latest_result(ls: AttuneServer, params: Any) -> LatestResult | None:
-    document = snapshot(ls.workspace, str(params.textDocument.uri))
+def _latest_result(ls: AttuneServer, params: DocumentParams) -> LatestResult | None:
+    document = ls.documents.get(params.text_document.uri)
     result = None if document is None else ls.scheduler.latest(document.path)
     if result is None:
         return None
@@ -292,47 +339,56 @@ def _did_accept(ls: AttuneServer, id_: str) -> None:
     ls.outcomes.accepted(id_)
 
 
-def _did_show(ls: AttuneServer, params: Any) -> None:
-    ls.outcomes.shown(_item_id(params))
+def _did_show(ls: AttuneServer, params: ItemParams) -> None:
+    ls.outcomes.shown(params.id)
 
 
-def _did_partially_accept(ls: AttuneServer, params: Any) -> None:
-    text = str(params.item.insertText)
-    length = code_points(text, int(params.acceptedLength))
-    ls.outcomes.partially_accepted(_item_id(params), text, length)
+def _did_partially_accept(ls: AttuneServer, params: PartialAcceptanceParams) -> None:
+    text = params.item.insert_text
+    length = code_points(text, params.accepted_length)
+    ls.outcomes.partially_accepted(params.id, text, length)
 
 
-def _did_reject(ls: AttuneServer, params: Any) -> None:
-    ls.outcomes.rejected(_item_id(params))
+def _did_reject(ls: AttuneServer, params: ItemParams) -> None:
+    ls.outcomes.rejected(params.id)
 
 
-def _item_id(params: Any) -> str:
-    """The id that the item's command carries."""
-    return str(params.item.command.arguments[0])
-
-
-def _did_open(ls: AttuneServer, params: types.DidOpenTextDocumentParams) -> None:
-    _warm(ls, params.text_document.uri)
-    if len(params.text_document.text) > LARGE:
+def _did_open(ls: AttuneServer, params: DidOpenParams) -> None:
+    item = params.text_document
+    ls.outcomes.closed(item.uri)  # a client that opens a document again has lost its edits
+    document = ls.documents.open(item.uri, item.language_id, item.text)
+    _warm(ls, item.uri)
+    if document.is_large:
         logger.warning(
             "A document of %d characters is too large to be parsed; only the plain window around "
             "the cursor is used.",
-            len(params.text_document.text),
+            len(document.text),
         )
 
 
-def _did_focus(ls: AttuneServer, params: Any) -> None:
-    _warm(ls, str(params.textDocument.uri))
+def _did_change(ls: AttuneServer, params: DidChangeParams) -> None:
+    for edit, document in change(ls.documents, params):
+        ls.outcomes.edited(document.uri, edit.start, edit.end, edit.inserted, document.text)
+
+
+def _did_focus(ls: AttuneServer, params: DocumentParams) -> None:
+    _warm(ls, params.text_document.uri)
 
 
 def _warm(ls: AttuneServer, uri: str) -> None:
-    document = snapshot(ls.workspace, uri)
-    if document is not None and len(document.text) <= LARGE:
-        ls.scheduler.warm(document.text, document.path, uri)
+    document = ls.documents.get(uri)
+    if document is not None and document.is_in_sync and not document.is_large:
+        text = without_surrogates(document.text)
+        ls.scheduler.warm(text, document.path, document.uri)
 
 
-def _did_close(ls: AttuneServer, params: types.DidCloseTextDocumentParams) -> None:
+def _did_close(ls: AttuneServer, params: DidCloseParams) -> None:
     ls.outcomes.closed(params.text_document.uri)
+    ls.documents.close(params.text_document.uri)
+
+
+def _did_change_folders(ls: AttuneServer, params: types.DidChangeWorkspaceFoldersParams) -> None:
+    ls.documents.set_folders(folders(ls.workspace))
 
 
 def _shutdown(ls: AttuneServer, params: None) -> None:

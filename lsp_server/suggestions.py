@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 from lsprotocol import types
-from pygls.workspace import Workspace
 
 from code_context.positions import LineIndex
 from completion.edit_range import replaced_length
 from completion.reasons import Reason
 from completion.request import CompletionRequest
 from completion.scheduler import CompletionScheduler
-from lsp_server.documents import Edit, edit_of, excerpt, line_index, open_texts, snapshot
+from lsp_server.documents import Documents, excerpt
+from lsp_server.edits import Edit, line_index, range_edit, without_surrogates
 from lsp_server.outcomes import OutcomeTracker, Source
 from lsp_server.protocol import DID_ACCEPT
 
@@ -56,37 +56,40 @@ class CompletionPosition:
 
 async def suggest(
     at: CompletionPosition,
-    workspace: Workspace,
+    documents: Documents,
     scheduler: CompletionScheduler,
     outcomes: OutcomeTracker,
     without_prompt: bool = False,
 ) -> Suggestions:
     """The suggestions at a position; none if the document has changed since.
 
-    `without_prompt`: serve with the bare model, for the A/B test.
+    `without_prompt`: serve with the bare model, for the A/B test. Raises `InvalidEditError` for a
+    selected entry with an invalid range.
     """
-    document = snapshot(workspace, at.uri)
+    document = documents.get(at.uri)
     if document is None:
         return Suggestions(reason="not_open")
+    if not document.is_in_sync:
+        return Suggestions(reason="out_of_sync")
     lines = line_index(document.text)
     cursor = lines.from_utf16(at.position.line, at.position.character)
     edit = _edit_before(at, document.text, cursor)
     text, offset = excerpt(edit.applied_to(document.text), edit.start + len(edit.inserted))
     result = await scheduler.complete(
         CompletionRequest(
-            text,
+            without_surrogates(text),
             document.path,
             offset,
             at.explicit,
             without_prompt,
-            open_texts(workspace),
-            at.uri,
+            documents.texts(),
+            document.uri,
         ),
-        lambda: workspace.get_text_document(at.uri).source,
+        lambda: _current_text(documents, at.uri),
     )
     if not result.text:
         return Suggestions(reason=result.reason)
-    if not document.is_current(workspace, at.uri):
+    if not documents.is_current(document):
         return Suggestions(reason="stale")
     completions = [result.text, *(result.alternatives or ())]
     texts = [edit.inserted + completion for completion in completions]
@@ -104,11 +107,18 @@ async def suggest(
     )
 
 
+def _current_text(documents: Documents, uri: str) -> str:
+    document = documents.get(uri)
+    return "" if document is None else without_surrogates(document.text)
+
+
 def _edit_before(at: CompletionPosition, text: str, cursor: int) -> Edit:
     """The edit that the editor makes in front of the completion when an item is accepted."""
     if at.selected is not None:
-        change = types.TextDocumentContentChangePartial(at.selected.range, at.selected.text)
-        return edit_of(text, change)
+        start, end = at.selected.range.start, at.selected.range.end
+        return range_edit(
+            text, (start.line, start.character), (end.line, end.character), at.selected.text
+        )
     if at.from_word:
         match = WORD.search(text[max(0, cursor - MAX_WORD) : cursor])
         word = match.group() if match else ""

@@ -128,6 +128,46 @@ def test_bad_messages_do_not_end_the_server_and_leave_no_code_in_the_log(run):
     assert secret.encode() not in ran.stderr
 
 
+def test_headers_in_any_form_and_malformed_ones(neutral, environment):
+    """Each wrong message costs itself only; names of header fields are read in any case."""
+    initialize, shutdown = (
+        json.dumps({"jsonrpc": "2.0"} | message).encode() for message in (INITIALIZE, SHUTDOWN)
+    )
+    stream = (
+        b"content-length: %d\r\n\r\n%s" % (len(initialize), initialize)
+        + b"Content-Length: many\r\n\r\n{}"
+        + b"CONTENT-LENGTH:3\r\n\r\n{{{"
+        + b"Content-Type: x; charset=latin-1\r\nContent-Length: 2\r\n\r\n{}"
+        + b"nonsense\r\n" * 3
+        + b"Content-Length: %d\r\n\r\n%s" % (len(shutdown), shutdown)
+        + frames({"id": 2, "method": "shutdown"}, {"method": "textDocument/didOpen"}, EXIT)
+    )
+    ran = subprocess.run(SERVE, input=stream, cwd=neutral, env=environment, capture_output=True)
+    answers = [(answer["id"], answer.get("error", {}).get("code")) for answer in parsed(ran.stdout)]
+    assert answers == [(0, None), *[(None, -32700)] * 3, (1, None), (2, -32600)]
+    assert ran.returncode == 0
+    assert b"Traceback" not in ran.stderr
+
+
+def test_second_tcp_client_is_turned_away(neutral: Path, environment: dict[str, str]):
+    """It gets nothing of what belongs to the first one."""
+    command = [*SERVE, "--tcp", "127.0.0.1:0"]
+    with subprocess.Popen(command, cwd=neutral, env=environment, stderr=subprocess.PIPE) as server:
+        for line in server.stderr:
+            if match := re.search(rb"Serving on \('127.0.0.1', (\d+)\)", line):
+                break
+        address = "127.0.0.1", int(match[1])
+        with socket.create_connection(address) as first:
+            first.sendall(frames(INITIALIZE))
+            received = first.recv(1)
+            with socket.create_connection(address) as second:
+                assert second.recv(4096) == b""
+            first.sendall(frames(SHUTDOWN, EXIT))
+            received += b"".join(iter(lambda: first.recv(4096), b""))
+        assert server.wait() == 0
+    assert [message["id"] for message in parsed(received)] == [0, 1]
+
+
 def test_tcp(neutral: Path, environment: dict[str, str]):
     """The address is logged on stderr; the system chooses the port."""
     command = [*SERVE, "--tcp", "127.0.0.1:0"]

@@ -24,12 +24,17 @@ class Client:
         self.statuses: list[dict] = []
         self.empty_reasons: list[dict] = []
         self.without_gain: list[str] = []
+        self.errors: list[dict] = []
+        """Errors in answers whose id is null."""
         self._arrived = asyncio.Event()
         self._answers: dict[int, asyncio.Future] = {}
         server.protocol.set_writer(self, include_headers=False)
 
     def write(self, data: bytes) -> None:
         message = json.loads(data)
+        if message.get("id", 0) is None:
+            self.errors.append(message["error"])
+            return
         if "id" in message and "method" not in message:
             self._answers[message["id"]].set_result(message)
             return
@@ -50,17 +55,25 @@ class Client:
     def notify(self, method: str, params: dict) -> None:
         self._send({"method": method, "params": params})
 
-    def request(self, method: str, params: dict | None) -> asyncio.Future:
+    def request(self, method: str, params: dict | None = None, **more) -> asyncio.Future:
         """A future of the whole response. Requests are numbered from 0."""
         number = len(self._answers)
         self._answers[number] = asyncio.get_running_loop().create_future()
-        self._send({"id": number, "method": method, "params": params})
+        message = {"id": number, "method": method} | more
+        self._send(message if params is None else message | {"params": params})
         return self._answers[number]
 
+    @property
+    def unanswered(self) -> int:
+        """The number of requests without a response."""
+        return sum(not answer.done() for answer in self._answers.values())
+
+    def send(self, body: bytes) -> None:
+        """Send the bytes of a message as they are."""
+        self.server.protocol.receive(body)
+
     def _send(self, message: dict) -> None:
-        text = json.dumps({"jsonrpc": "2.0"} | message)
-        structure = self.server.protocol.structure_message
-        self.server.protocol.handle_message(json.loads(text, object_hook=structure))
+        self.send(json.dumps({"jsonrpc": "2.0"} | message).encode())
 
     async def settled(self) -> None:
         """Wait for a status that is not busy."""
@@ -85,8 +98,8 @@ class Client:
         await self.settled()
         return response["result"]
 
-    def open(self, text: str, uri: str = URI) -> None:
-        item = {"uri": uri, "languageId": "python", "version": 1, "text": text}
+    def open(self, text: str, uri: str = URI, language: str = "python") -> None:
+        item = {"uri": uri, "languageId": language, "version": 1, "text": text}
         self.notify("textDocument/didOpen", {"textDocument": item})
 
     def change(self, version: int, *changes: dict) -> None:

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from lsprotocol import types
 
 from code_context.positions import LineIndex
 from code_context.syntax import MAX_PARSED
-from lsp_server.documents import BLOCK, LARGE, edit_of, excerpt, relative_path
+from lsp_server.documents import BLOCK, LARGE, excerpt, relative_path
+from lsp_server.edits import range_edit, whole_document_edit
 
 
 @pytest.mark.parametrize(
@@ -38,14 +38,13 @@ def test_edit_replaces_exactly_the_range(text, new, data):
     for offset in (start, end):
         if text[offset - 1 : offset + 1] == "\r\n" and offset:
             return  # no LSP position is inside a line ending
-    positions = (types.Position(*lines.to_utf16(offset)) for offset in (start, end))
-    change = types.TextDocumentContentChangePartial(types.Range(*positions), new)
-    assert edit_of(text, change).applied_to(text) == text[:start] + new + text[end:]
+    edit = range_edit(text, lines.to_utf16(start), lines.to_utf16(end), new)
+    assert edit.applied_to(text) == text[:start] + new + text[end:]
 
 
 @given(text=TEXTS, new=TEXTS)
 def test_whole_document_change_is_the_smallest_edit(text, new):
-    edit = edit_of(text, types.TextDocumentContentChangeWholeDocument(new))
+    edit = whole_document_edit(text, new)
     assert edit.applied_to(text) == new
     if edit.inserted and edit.end > edit.start:
         assert text[edit.start] != edit.inserted[0]

@@ -1,0 +1,232 @@
+"""Protocol fuzz: random messages, right and wrong, against a model of the client's documents.
+
+After any sequence every request has been answered, and the texts of the server are the client's,
+unless a document was refused because of an invalid edit.
+"""
+
+import asyncio
+import json
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
+
+from completion.status import Status
+from lsp_server.edits import without_surrogates
+from lsp_server.server import create_server
+from tests.unit.completion.fake_model import FakeModel
+from tests.unit.lsp_server.conftest import Client
+
+URIS = st.sampled_from(
+    [
+        "file:///work/space/a.py",
+        "file:///work/space/b.py",
+        "untitled:Untitled-1",
+        "git:/work/space/a.py?%7B%22ref%22%3A%22HEAD%22%7D",
+    ]
+)
+TEXTS = st.text(st.sampled_from("ab \n\r\t(é😀\ud83d\ude00\u2028\f"), max_size=12)
+HUGE = "x = 1\n" * 420_000
+VERSIONS = st.sampled_from([None, -1, 0, 1, 5, 2**40, "7"])
+BAD_NUMBERS = st.sampled_from([-1, 2**31, 2**40, 1.5, None, "0", True])
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner),
+    max_leaves=6,
+)
+METHODS = st.sampled_from(
+    [
+        "textDocument/inlineCompletion",
+        "textDocument/completion",
+        "textDocument/didFocus",
+        "textDocument/didClose",
+        "workspace/executeCommand",
+        "workspace/didChangeWorkspaceFolders",
+        "attune/latestResult",
+        "attune/statistics",
+        "initialize",
+        "initialized",
+        "$/cancelRequest",
+        "$/unknown",
+        "foo/bar",
+    ]
+)
+
+
+def units(text: str) -> list[str]:
+    """The UTF-16 units of a text, as an editor in JavaScript has them."""
+    data = text.encode("utf-16-be", "surrogatepass")
+    return [chr(int.from_bytes(data[at : at + 2], "big")) for at in range(0, len(data), 2)]
+
+
+def joined(characters: list[str]) -> str:
+    data = "".join(characters).encode("utf-16-le", "surrogatepass")
+    return data.decode("utf-16-le", "surrogatepass")
+
+
+def position(characters: list[str], offset: int) -> dict[str, int]:
+    """The LSP position of an offset in units; the start of a CRLF if the offset is inside it."""
+    if characters[offset - 1 : offset + 1] == ["\r", "\n"]:
+        offset -= 1
+    before = "".join(characters[:offset]).replace("\r\n", "\n").replace("\r", "\n")
+    return {"line": before.count("\n"), "character": len(before) - (before.rfind("\n") + 1)}
+
+
+class ProtocolMachine(RuleBasedStateMachine):
+    """One connection. `texts` are the client's documents, None for a refused one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = asyncio.new_event_loop()
+        self.model = FakeModel()
+        self.model.answer = lambda request: ""
+        self.texts: dict[str, str | None] = {}
+        self.is_initialized = False
+        self.is_shut_down = False
+        self.loop.run_until_complete(self._connect())
+
+    async def _connect(self) -> None:
+        def open_model(settings, root, report):
+            report(Status("Normal", False, "Ready."))
+            return self.model
+
+        self.client = Client(create_server(open_model))
+
+    @property
+    def is_open_session(self) -> bool:
+        return self.is_initialized and not self.is_shut_down
+
+    def _run(self, step) -> None:
+        """Call `step` on the event loop, then let it settle."""
+
+        async def run():
+            result = step()
+            await asyncio.sleep(0)
+            return result
+
+        return self.loop.run_until_complete(run())
+
+    @rule()
+    def initialize(self):
+        params = {"processId": None, "rootUri": "file:///work/space", "capabilities": {}}
+        options = {"initializationOptions": {"statistics": False}}
+        answer = self._run(lambda: self.client.request("initialize", params | options))
+        result = self.loop.run_until_complete(answer)
+        assert ("result" in result) == (not self.is_initialized and not self.is_shut_down)
+        if "result" in result:
+            self.is_initialized = True
+            self._run(lambda: self.client.notify("initialized", {}))
+
+    @precondition(lambda self: self.is_initialized)
+    @rule(is_likely=st.integers(0, 9))
+    def shutdown(self, is_likely):
+        if is_likely == 0:
+            self._run(lambda: self.client.request("shutdown"))
+            self.is_shut_down = True
+
+    @rule(uri=URIS, text=TEXTS | st.just(HUGE), version=VERSIONS)
+    def open(self, uri, text, version):
+        item = {"uri": uri, "languageId": "python", "version": version, "text": text}
+        self._run(lambda: self.client.notify("textDocument/didOpen", {"textDocument": item}))
+        if self.is_open_session:
+            self.texts[uri] = joined(units(text))
+
+    @rule(uri=URIS)
+    def close(self, uri):
+        params = {"textDocument": {"uri": uri}}
+        self._run(lambda: self.client.notify("textDocument/didClose", params))
+        if self.is_open_session:
+            self.texts.pop(uri, None)
+
+    @rule(uri=URIS, version=VERSIONS, text=TEXTS, data=st.data())
+    def change(self, uri, version, text, data):
+        now = units(self.texts.get(uri) or "a\nb")
+        offsets = st.integers(0, min(len(now), 40))
+        start, end = sorted((data.draw(offsets), data.draw(offsets)))
+        first, last = position(now, start), position(now, end)
+        for offset in (start, end):
+            if now[offset - 1 : offset + 1] == ["\r", "\n"]:
+                return  # no position of an editor is inside a line ending
+        self._change(uri, version, {"range": {"start": first, "end": last}, "text": text})
+        if self.is_open_session and self.texts.get(uri) is not None:
+            self.texts[uri] = joined([*now[:start], *units(text), *now[end:]])
+
+    @rule(uri=URIS, version=VERSIONS, text=TEXTS)
+    def change_whole(self, uri, version, text):
+        self._change(uri, version, {"text": text})
+        if self.is_open_session and uri in self.texts:
+            self.texts[uri] = joined(units(text))
+
+    @rule(uri=URIS, bad=BAD_NUMBERS, name=st.sampled_from(["line", "character"]))
+    def change_invalidly(self, uri, bad, name):
+        zero = {"line": 0, "character": 0}
+        self._change(uri, 2, {"range": {"start": zero, "end": zero | {name: bad}}, "text": "x"})
+        if self.is_open_session and uri in self.texts:
+            self.texts[uri] = None
+
+    @rule(uri=URIS)
+    def change_reversed(self, uri):
+        start, end = {"line": 0, "character": 1}, {"line": 0, "character": 0}
+        self._change(uri, 2, {"range": {"start": start, "end": end}, "text": "x"})
+        if self.is_open_session and uri in self.texts:
+            self.texts[uri] = None
+
+    def _change(self, uri, version, change):
+        document = {"uri": uri, "version": version}
+        params = {"textDocument": document, "contentChanges": [change]}
+        self._run(lambda: self.client.notify("textDocument/didChange", params))
+
+    @rule(uri=URIS, line=st.integers(0, 2**31 - 1), character=st.integers(0, 2**31 - 1))
+    def complete(self, uri, line, character):
+        answer = self._run(lambda: self.client.complete(line, character, invoked=True, uri=uri))
+        assert ("result" in self.loop.run_until_complete(answer)) == self.is_open_session
+
+    @rule(uri=URIS, bad=BAD_NUMBERS)
+    def complete_at_an_invalid_position(self, uri, bad):
+        answer = self._run(lambda: self.client.complete(bad, 0, uri=uri))
+        assert "error" in self.loop.run_until_complete(answer)
+
+    @rule(method=METHODS.filter(lambda method: method != "initialize"), params=JSON)
+    def request(self, method, params):
+        answer = self._run(lambda: self.client.request(method, params))
+        assert self.loop.run_until_complete(answer)["jsonrpc"] == "2.0"
+
+    @rule(method=METHODS, params=JSON)
+    def notify(self, method, params):
+        self._run(lambda: self.client.notify(method, params))
+
+    @rule(body=st.binary(max_size=20) | JSON.map(lambda value: json.dumps(value).encode()))
+    def send(self, body):
+        before = len(self.client.errors)
+        self._run(lambda: self.client.send(body))
+        assert len(self.client.errors) == before + 1
+
+    def teardown(self) -> None:
+        """Every request is answered, and the texts are the client's."""
+        self.loop.run_until_complete(self._settle())
+        assert self.client.unanswered == 0
+        documents = self.client.server.documents
+        for uri, text in self.texts.items():
+            document = documents.get(uri)
+            assert document is not None
+            assert document.is_in_sync == (text is not None)
+            if text is not None:
+                assert document.text == text
+                without_surrogates(document.text).encode()
+        self.client.server.shutdown()
+        self.loop.run_until_complete(self.loop.shutdown_default_executor())
+        self.loop.close()
+
+    async def _settle(self) -> None:
+        pending = [answer for answer in self.client._answers.values() if not answer.done()]
+        if pending:
+            await asyncio.wait(pending, timeout=30)
+
+
+TestProtocol = ProtocolMachine.TestCase
+TestProtocol.settings = settings(
+    max_examples=25,
+    stateful_step_count=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
