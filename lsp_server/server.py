@@ -69,7 +69,10 @@ STATISTICS_FILE = "statistics.sqlite3"
 
 
 class AttuneServer(LanguageServer):
-    """The state of one connection. Everything here runs on the event loop."""
+    """The state of one connection. Everything here runs on the event loop.
+
+    Reason for its size: pygls passes every message handler this one object.
+    """
 
     def __init__(self, open_model: OpenModel) -> None:
         super().__init__("attune", metadata.version("attune"), protocol_cls=LspProtocol)

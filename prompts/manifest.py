@@ -72,8 +72,8 @@ class ModelIdentity:
 class Manifest:
     """Everything in a prompt file but the tensor.
 
-    It has more than ten attributes because each one is a key of the file format. Construction does
-    not validate; `from_json` and `prompts.file.write_prompt` do.
+    Construction does not validate; `from_json` and `prompts.file.write_prompt` do. Reason for its
+    size: each attribute is a key of the file format.
     """
 
     name: Label

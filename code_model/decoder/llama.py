@@ -24,7 +24,10 @@ class UnsupportedModelError(ValueError):
 
 @dataclass(frozen=True)
 class LlamaConfig:
-    """The part of a Hugging Face `config.json` that shapes the computation."""
+    """The part of a Hugging Face `config.json` that shapes the computation.
+
+    Reason for its size: each attribute is a key of that file.
+    """
 
     vocab_size: int
     hidden_size: int

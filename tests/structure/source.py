@@ -33,7 +33,7 @@ def functions(path: Path) -> Iterator[tuple[str, int]]:
 
 
 def classes(path: Path) -> Iterator[tuple[str, set[str], str]]:
-    """Names of classes, their attributes (fields and what methods set on `self`), docstrings."""
+    """Names of classes, their attributes (fields and those set on `self`), one-line docstrings."""
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.ClassDef):
             fields = {
@@ -49,4 +49,4 @@ def classes(path: Path) -> Iterator[tuple[str, set[str], str]]:
                 and isinstance(target.value, ast.Name)
                 and target.value.id == "self"
             }
-            yield node.name, fields | assigned, ast.get_docstring(node) or ""
+            yield node.name, fields | assigned, " ".join((ast.get_docstring(node) or "").split())

@@ -4,7 +4,6 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -38,14 +37,14 @@ def other(tmp_path: Path, repository: Path) -> Path:
     return Path(shutil.copytree(repository, tmp_path / "other"))
 
 
-@pytest.fixture
-def results(model: TunableModel, repository: Path, other: Path, tmp_path: Path) -> dict[str, Any]:
-    folders = {"celery": repository, "rich": other}
-    return tuning.measure(model, folders, ["celery"], CONFIG, tmp_path, lora=True)
-
-
 @pytest.mark.slow
-def test_a_short_run(results: dict[str, Any], tmp_path: Path, capsys: Any) -> None:
+def test_a_short_run(
+    model: TunableModel, repository: Path, other: Path, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """Measured, kept, shown and drawn."""
+    folders = {"celery": repository, "rich": other}
+    results = tuning.measure(model, folders, ["celery"], CONFIG, tmp_path, lora=True)
     (result,) = results.values()
     assert result.keys() == {"tuned", "unrelated", "own", "lora"}
     assert result["tuned"]["steps"] == 2
@@ -58,6 +57,11 @@ def test_a_short_run(results: dict[str, Any], tmp_path: Path, capsys: Any) -> No
     assert json.loads(kept.read_text()).keys() == {"celery"}
     tuning.show(results)
     assert "celery" in capsys.readouterr().out
+    (tmp_path / "tuning.json").write_text(json.dumps({"packages": results}))
+    study = tuning_studies.curve(model, repository, CONFIG)
+    tuning_studies.run("curve: package, 2 steps", study, tmp_path / "tuning_studies.json")
+    tuning_plot.draw(tmp_path, tmp_path)
+    assert (tmp_path / "tuning.png").stat().st_size > 10_000
 
 
 def test_what_is_measured_is_not_measured_again(
@@ -93,17 +97,6 @@ def test_results_are_recorded_when_all_packages_are_finished(
     assert json.loads(path.read_text())["packages"] == (
         recorded["packages"] | {next(iter(first)): {"tuned": {"prompt": "new"}}}
     )
-
-
-@pytest.mark.slow
-def test_the_results_can_be_drawn(
-    results: dict[str, Any], model: TunableModel, repository: Path, tmp_path: Path
-) -> None:
-    (tmp_path / "tuning.json").write_text(json.dumps({"packages": results}))
-    study = tuning_studies.curve(model, repository, CONFIG)
-    tuning_studies.run("curve: package, 2 steps", study, tmp_path / "tuning_studies.json")
-    tuning_plot.draw(tmp_path, tmp_path)
-    assert (tmp_path / "tuning.png").stat().st_size > 10_000
 
 
 def test_every_study_in_a_short_form(

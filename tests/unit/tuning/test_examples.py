@@ -107,6 +107,7 @@ def test_holes_begin_in_the_newest_lines(base: DecoderModel) -> None:
         line = one.file.text.count("\n", 0, one.hole.start)
         assert one.newest == (one.file.path == "package/1.py")
         assert not one.newest or line in (7, 8)
+    assert {one.newest for one in found} == {True, False}
 
 
 @pytest.mark.parametrize("count", [3, 30])
