@@ -119,6 +119,8 @@ def show_report(report: "TuningReport") -> None:
     if report.left_out:
         parts = ", ".join(f"{count} {why}" for why, count in sorted(report.left_out.items()))
         console.print(f"Left out: {parts}.", highlight=False)
+    for notice in report.notices:
+        console.print(notice, highlight=False)
     if report.proof is not None:
         files = report.files
         console.print(

@@ -48,7 +48,7 @@ def refresh(
         progress(start, total)
         with index.transaction():
             for path, stamp in stale[start : start + BATCH]:
-                index.store(path, read_source(root / path), stamp)
+                index.store(path, read_source(root, path), stamp)
     with index.transaction():
         for path in removed:
             index.remove(path)
@@ -63,7 +63,7 @@ def refresh_file(index: RepositoryIndex, root: Path, path: str) -> None:
         if stamp is None:
             index.remove(path)
         else:
-            index.store(path, read_source(root / path), stamp)
+            index.store(path, read_source(root, path), stamp)
 
 
 def _stamp(file: Path) -> Stamp | None:
@@ -76,9 +76,10 @@ def _stamp(file: Path) -> Stamp | None:
 
 def _notice(files: FileList) -> str | None:
     if not files.dropped:
-        return None
-    return (
+        return " ".join(files.notices) or None
+    dropped = (
         f"The repository has {files.dropped + len(files.paths)} source files; only the "
         f"{len(files.paths)} with the fewest folders in their path are indexed. Exclude folders in "
         ".attuneignore."
     )
+    return " ".join((dropped, *files.notices))

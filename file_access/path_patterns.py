@@ -5,28 +5,31 @@ needs exponential time on some; here the time is proportional to the parts of th
 of the pattern.
 """
 
-import fnmatch
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
-ANY_DEPTH = "**"
+PatternPart = Callable[[str], Any]
+"""Whether (true or false in a condition) a part of a path matches."""
 
 
-def matched_depths(parts: Sequence[str], pattern: Sequence[str]) -> Iterator[int]:
+def any_depth(part: str) -> bool:
+    """Stand for `**`: any number of parts of a path."""
+    return True
+
+
+def matched_depths(parts: Sequence[str], pattern: Sequence[PatternPart]) -> Iterator[int]:
     """The numbers n for which the first n `parts` of a path match the whole `pattern`.
 
-    A part of the pattern is in the syntax of `fnmatch` or `ANY_DEPTH`, which is any number of
-    parts. The pattern runs as a nondeterministic automaton: a state is the index of its next part,
-    and one past the end is a match.
+    The pattern runs as a nondeterministic automaton: a state is the index of its next part, and one
+    past the end is a match. `any_depth` matches any number of parts.
     """
     states = _skip_any_depth({0}, pattern)
     for depth, part in enumerate(parts, 1):
-        # fnmatch's own expressions do not backtrack within one part.
         states = _skip_any_depth(
             {
-                state if pattern[state] == ANY_DEPTH else state + 1
+                state if pattern[state] is any_depth else state + 1
                 for state in states
-                if state < len(pattern)
-                and (pattern[state] == ANY_DEPTH or fnmatch.fnmatchcase(part, pattern[state]))
+                if state < len(pattern) and pattern[state](part)
             },
             pattern,
         )
@@ -36,11 +39,11 @@ def matched_depths(parts: Sequence[str], pattern: Sequence[str]) -> Iterator[int
             return
 
 
-def _skip_any_depth(states: set[int], pattern: Sequence[str]) -> set[int]:
-    """`states`, and those behind each `**`, which may match no part at all."""
+def _skip_any_depth(states: set[int], pattern: Sequence[PatternPart]) -> set[int]:
+    """`states`, and those behind each `any_depth`, which may match no part at all."""
     reached = set(states)
     for state in sorted(states):
-        while state < len(pattern) and pattern[state] == ANY_DEPTH:
+        while state < len(pattern) and pattern[state] is any_depth:
             state += 1
             reached.add(state)
     return reached

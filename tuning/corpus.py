@@ -1,6 +1,7 @@
 """The source files of a repository that are tuned on."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,11 +23,15 @@ class SourceFile:
 
 @dataclass(frozen=True)
 class Corpus:
-    """The source files of a repository, and how many others were left out for which reason."""
+    """The source files of a repository, and how many others were left out for which reason.
+
+    `notices` are sentences about folders that were not read.
+    """
 
     root: Path
     files: tuple[SourceFile, ...]
     left_out: dict[str, int] = field(default_factory=dict)
+    notices: tuple[str, ...] = ()
 
 
 def collect(repository: Path) -> Corpus:
@@ -38,8 +43,9 @@ def collect(repository: Path) -> Corpus:
     if not repository.is_dir():
         raise CorpusError(f"{repository} is not a folder; name the root of a repository.")
     files, left_out = [], Counter[str]()
-    for path in _of_main_language(repository):
-        text = read_source(repository / path)
+    listed = list_files(repository, lambda path: is_tunable(language_of(path)))
+    for path in _of_main_language(repository, listed.paths):
+        text = read_source(repository, path)
         if isinstance(text, str):
             files.append(SourceFile(path, text))
         else:
@@ -47,16 +53,21 @@ def collect(repository: Path) -> Corpus:
     if not files:
         unreadable = f" ({_counted(left_out)})" if left_out else ""
         raise CorpusError(
-            f"There are no source files to tune on in {repository}{unreadable}; "
-            "name a repository that has some."
+            " ".join(
+                (
+                    f"There are no source files to tune on in {repository}{unreadable}; "
+                    "name a repository that has some.",
+                    *listed.notices,
+                )
+            )
         )
-    return Corpus(repository.resolve(), tuple(files), dict(left_out))
+    return Corpus(repository.resolve(), tuple(files), dict(left_out), listed.notices)
 
 
-def _of_main_language(repository: Path) -> list[str]:
+def _of_main_language(repository: Path, listed: Sequence[str]) -> list[str]:
     """The files of the family with the most bytes; of equals, the first by name."""
     sizes, paths = Counter[str](), dict[str, list[str]]()
-    for path in list_files(repository, lambda path: is_tunable(language_of(path))).paths:
+    for path in listed:
         family = family_of(path) or ""
         paths.setdefault(family, []).append(path)
         size = _size(repository / path)

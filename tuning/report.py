@@ -17,6 +17,7 @@ class TuningReport:
     `selected` is the one of `evaluations` whose prompt was proved and written. `proof` is None if
     Ctrl-C came before it. `written` is None if nothing was written: then, and when a refresh is no
     better than the present prompt. `resumable` says that the same command continues the run.
+    `notices` are sentences about folders that were not read.
 
     Reason for its size: the figures of one line of JSON each.
     """
@@ -33,6 +34,7 @@ class TuningReport:
     proven: bool
     written: Path | None
     resumable: bool = False
+    notices: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The figures, without samples of code."""

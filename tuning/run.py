@@ -85,6 +85,7 @@ def tune(
         repository=corpus.root.name,
         files=run.job.split.sizes,
         left_out=corpus.left_out,
+        notices=corpus.notices,
         steps=state.steps,
         seconds=time.monotonic() - began,
         interrupted=state.interrupted,
