@@ -6,6 +6,7 @@ from typing import Literal
 
 from code_context.languages import Language, languages
 from code_context.syntax import SyntaxTree
+from code_context.unterminated import unterminated_text_at
 
 # what the line before a block ends with, by the language's kind of block
 BLOCK_OPENINGS = {"indentation": ":", "braces": "{", "end": ""}
@@ -38,7 +39,7 @@ def decide(tree: SyntaxTree, offset: int, *, explicit: bool = False) -> Decision
     right = text[offset : lines.content_end(line)]
     if right[:1].isidentifier() and left[-1:].isidentifier():
         return Decision(CompletionKind.NONE, "inside_word")
-    text_kind = tree.string_or_comment_at(offset)
+    text_kind = tree.string_or_comment_at(offset) or unterminated_text_at(tree, offset)
     if text_kind is not None and not explicit:
         return Decision(CompletionKind.NONE, "in_string" if text_kind == "string" else "in_comment")
     language = languages().get(tree.language or "")

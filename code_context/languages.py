@@ -42,6 +42,16 @@ class Language:
     """Where a definition is documented: the first string of its body, or comments above it."""
     block: Literal["indentation", "braces", "end"] = "braces"
     block_opener: str = ""
+    line_quotes: tuple[str, ...] = ("'", '"')
+    """What opens and closes a string that ends on its line."""
+    multiline_quotes: tuple[str, ...] = ()
+    """The same for strings that may have several lines, longer ones first."""
+    interpolation: str = ""
+    """What opens code in a string; `}` closes it."""
+    interpolated_prefix: str = ""
+    """Letters of which one stands before a string that holds code; if empty, none is needed."""
+    block_comment: tuple[str, ...] = ("/*", "*/")
+    """What opens and closes a comment of several lines; empty if there are none."""
 
     @property
     def opener(self) -> re.Pattern[str]:

@@ -4,6 +4,7 @@ Parsing never fails: broken code gives a tree with error nodes, an unknown langu
 All positions that this module returns are offsets in code points.
 """
 
+import re
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,6 +23,12 @@ Captures = dict[str, list[tree_sitter.Node]]
 DEFINITION = "definition."  # prefix of the captures that are definitions; their kind follows
 EXACT_BYTES = 65_536  # broken code up to this size is parsed from scratch: a few milliseconds
 MAX_PARSED = 2_000_000  # characters; parsing more takes noticeably long
+MAX_TOKEN_RUN = 2_000
+"""Siblings in sequence that are tokens without a node, such as openers that nobody closed. A query
+takes time quadratic in the length of such a run."""
+MAX_CONTINUATIONS = 1_000
+CONTINUATIONS = re.compile(r"^(?:[^\n]*\\\r?\n\s*)+", re.MULTILINE)
+"""Continued lines in sequence: parsing them takes time quadratic in their number."""
 IMPORT_DEPTH = 4  # tree depth of imports: also in a function or a condition, not in a method
 
 
@@ -55,8 +62,10 @@ class SyntaxTree:
 
     @cached_property
     def root(self) -> tree_sitter.Node | None:
-        """The root node; None for an unknown language."""
-        return None if self._tree is None else self._tree.root_node
+        """The root node; None for an unknown language, or if queries would take too long."""
+        if self._tree is None or _has_long_token_run(self._tree.root_node):
+            return None
+        return self._tree.root_node
 
     @cached_property
     def _tree(self) -> tree_sitter.Tree | None:
@@ -174,10 +183,11 @@ class SyntaxTree:
 def parse(text: str, language: str | None, previous: SyntaxTree | None = None) -> SyntaxTree:
     """The tree of a text; an unknown language gives a tree without nodes.
 
-    `previous` is the tree of an earlier version of the text, for incremental parsing. A text of
-    more than `MAX_PARSED` characters is treated as one in an unknown language.
+    `previous` is the tree of an earlier version of the text, for incremental parsing. A text that
+    would take too long to parse is treated as one in an unknown language.
     """
-    return SyntaxTree(text, language if len(text) <= MAX_PARSED else None, previous=previous)
+    is_slow = len(text) > MAX_PARSED or _has_many_continuations(text)
+    return SyntaxTree(text, None if is_slow else language, previous=previous)
 
 
 class TreeCache:
@@ -217,6 +227,49 @@ def _with_outermost(matches: list[tuple[int, Captures]]) -> Iterator[tuple[str, 
 @cache
 def _errors(language: str) -> tree_sitter.Query:
     return tree_sitter.Query(grammar(language), "(ERROR) @error (MISSING) @missing")
+
+
+def _has_many_continuations(text: str) -> bool:
+    if text.count("\\") <= MAX_CONTINUATIONS:
+        return False
+    runs = (match.group() for match in CONTINUATIONS.finditer(text))
+    return any(run.count("\\\n") + run.count("\\\r\n") > MAX_CONTINUATIONS for run in runs)
+
+
+def _has_long_token_run(root: tree_sitter.Node) -> bool:
+    """Whether more than `MAX_TOKEN_RUN` siblings in sequence are anonymous nodes.
+
+    Such a run covers at least as many bytes, so one lookup for so many bytes finds it.
+    """
+    position = root.start_byte
+    while position < root.end_byte:
+        leaf = root.descendant_for_byte_range(position, position + 1)
+        position += MAX_TOKEN_RUN
+        if leaf is None or leaf.is_named or leaf.parent is None:
+            continue
+        siblings = leaf.parent
+        if siblings.child_count <= MAX_TOKEN_RUN:
+            continue
+        before, after = leaf.prev_named_sibling, leaf.next_named_sibling
+        start = siblings.start_byte if before is None else before.end_byte
+        end = siblings.end_byte if after is None else after.start_byte
+        if end - start > MAX_TOKEN_RUN and _count_children(siblings, start, end) > MAX_TOKEN_RUN:
+            return True
+        position = max(position, end)
+    return False
+
+
+def _count_children(siblings: tree_sitter.Node, start: int, end: int) -> int:
+    """The children of a node that lie between two bytes, counted up to `MAX_TOKEN_RUN` + 1."""
+    cursor = siblings.walk()
+    if cursor.goto_first_child_for_byte(start) is None:
+        return 0
+    count = 0
+    while count <= MAX_TOKEN_RUN and cursor.node is not None and cursor.node.start_byte < end:
+        count += 1
+        if not cursor.goto_next_sibling():
+            break
+    return count
 
 
 def _is_continuation(source: bytes, byte: int) -> bool:

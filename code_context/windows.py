@@ -1,10 +1,14 @@
 """The window of the open file around the cursor, within a budget of tokens on each side."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from code_context.positions import LineIndex
 
-CHARACTERS_PER_TOKEN = 4  # upper estimate, for a single line that does not fit
+CHARACTERS_PER_TOKEN = 4  # estimate, for the blocks of a single line that does not fit
+BLOCKS_PER_LINE_WINDOW = 4  # a window inside a line moves in blocks of a quarter of its size
+MAX_CHARACTERS_PER_TOKEN = 64
+"""Longer text per token does not occur: it exceeds a budget without being counted, because
+counting is linear in the length of a line."""
 
 
 def prefix_start(
@@ -23,7 +27,7 @@ def prefix_start(
     best = None
     boundary = line - line % block_lines
     while boundary >= 0:
-        left -= count_tokens(lines.text[lines.starts[boundary] : end])
+        left -= _count(lines.text, lines.starts[boundary], end, left, count_tokens)
         if left < 0:
             break
         best = end = lines.starts[boundary]
@@ -32,17 +36,22 @@ def prefix_start(
         return best
     left, start = max_tokens, offset
     while line >= 0:
-        left -= count_tokens(lines.text[lines.starts[line] : start])
+        left -= _count(lines.text, lines.starts[line], start, left, count_tokens)
         if left < 0:
             break
         start = lines.starts[line]
         line -= 1
     if start < offset or offset == 0:
         return start
-    size = min(offset - lines.starts[line], CHARACTERS_PER_TOKEN * max_tokens)
-    while size and count_tokens(lines.text[offset - size : offset]) > max_tokens:
-        size //= 2
-    return offset - size
+    # `line` alone does not fit: blocks inside it are counted from its start
+    for block in _block_sizes(max_tokens):
+        length = offset - lines.starts[line]
+        first = -(-max(0, length - CHARACTERS_PER_TOKEN * max_tokens) // block)
+        for n in range(first, length // block + 1):
+            start = lines.starts[line] + n * block
+            if start < offset and count_tokens(lines.text[start:offset]) <= max_tokens:
+                return start
+    return offset
 
 
 def suffix_end(
@@ -63,7 +72,7 @@ def suffix_end(
     line += (lines.line_count - line) % block
     while line <= lines.line_count:
         stop = lines.starts[line] if line < lines.line_count else len(lines.text)
-        left -= count_tokens(lines.text[end:stop])
+        left -= _count(lines.text, end, stop, left, count_tokens)
         if left < 0:
             break
         end = stop
@@ -72,15 +81,37 @@ def suffix_end(
         return end
     line, left = lines.line_of(offset) + 1, max_tokens
     while line < lines.line_count:
-        left -= count_tokens(lines.text[end : lines.starts[line]])
+        left -= _count(lines.text, end, lines.starts[line], left, count_tokens)
         if left < 0:
             break
         end = lines.starts[line]
         line += 1
     if end > offset:
         return end
-    size = lines.content_end(lines.line_of(offset)) - offset
-    size = min(size, CHARACTERS_PER_TOKEN * max_tokens)
-    while size and count_tokens(lines.text[offset : offset + size]) > max_tokens:
-        size //= 2
-    return offset + size
+    # blocks inside the cursor's line are counted from its end
+    line_end = lines.content_end(lines.line_of(offset))
+    for block in _block_sizes(max_tokens):
+        length = line_end - offset
+        first = -(-max(0, length - CHARACTERS_PER_TOKEN * max_tokens) // block)
+        for n in range(first, length // block + 1):
+            end = line_end - n * block
+            if end > offset and count_tokens(lines.text[offset:end]) <= max_tokens:
+                return end
+    return offset
+
+
+def _count(
+    text: str, start: int, end: int, max_tokens: int, count_tokens: Callable[[str], int]
+) -> int:
+    """The tokens of `text[start:end]`; of a text that is too long for the budget, an estimate."""
+    if end - start > MAX_CHARACTERS_PER_TOKEN * (max_tokens + 1):
+        return max_tokens + 1
+    return count_tokens(text[start:end])
+
+
+def _block_sizes(max_tokens: int) -> Iterator[int]:
+    """Characters per block inside a line: halved where tokens are short."""
+    block = CHARACTERS_PER_TOKEN * max_tokens // BLOCKS_PER_LINE_WINDOW
+    while block:
+        yield block
+        block //= 2

@@ -61,7 +61,8 @@ def repeats_suffix(candidate: Candidate) -> str:
     """Cut what repeats the text behind the cursor or the next line."""
     text, right = candidate.text, candidate.right.rstrip()
     if not set(right) <= {*CLOSERS, *QUOTES, " "}:  # the edit's range replaces closers
-        shared = next((n for n in range(len(right), 0, -1) if text.endswith(right[:n])), 0)
+        most = min(len(right), len(text))  # the line may be very long
+        shared = next((n for n in range(most, 0, -1) if text.endswith(right[:n])), 0)
         if shared == len(right) or shared >= MIN_REPEATED:
             text = text[: len(text) - shared]
     next_line = candidate.next_line
@@ -121,7 +122,7 @@ def wrong_indentation(candidate: Candidate) -> str:
         if n and line.strip() and not in_brackets and (foreign or len(indent) % unit):
             break
         kept.append(line)
-        in_brackets = bool(scan(candidate.left + "\n".join(kept))[1])
+        in_brackets = bool(scan(candidate.left[-BRACKET_WINDOW:] + "\n".join(kept))[1])
     return "\n".join(kept)
 
 

@@ -1,5 +1,6 @@
 """The context of a cursor: budgets, header, snippets, and stability while typing."""
 
+import hashlib
 from collections.abc import Callable
 
 from hypothesis import given
@@ -65,6 +66,17 @@ def test_typing_does_not_move_the_window() -> None:
         suffixes.add(context.suffix)
     assert len(starts) == 1
     assert len(suffixes) == 1
+
+
+def test_windows_of_ordinary_files_stay_as_prompts_were_tuned() -> None:
+    """A soft prompt is tuned with these boundaries: they must not change."""
+    text = "".join(f"def f{n}(a):\n    return g{n}(a, {n})\n\n\n" for n in range(60))
+    windows = []
+    for offset in range(0, len(text), 7):
+        context = build(f"{text[:offset]}$0{text[offset:]}")
+        windows.append((offset - len(context.prefix), offset + len(context.suffix)))
+    digest = hashlib.sha256(repr(windows).encode()).hexdigest()
+    assert digest == "152cbc3ac6fa3f9ac2cb9f8beea9a7c7874263390de2e72bc78f868de7eb2a45"
 
 
 def test_inserted_lines_do_not_move_the_end_of_the_suffix() -> None:
