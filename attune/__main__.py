@@ -1,5 +1,6 @@
 """The `attune` command. Sub-commands import what they need when they run, so that help is fast."""
 
+import io
 import os
 import sys
 from pathlib import Path
@@ -158,6 +159,9 @@ def doctor(repository: RepositoryArgument = Path(), as_json: Json = False) -> No
 
 def main() -> None:
     """Entry point of the console script."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # in the C locale it could not print all paths
+            stream.reconfigure(encoding="utf-8", errors="surrogateescape")
     options = sys.argv[1:]
     before_command = next((i for i, a in enumerate(options) if a[:1] != "-"), len(options))
     verbose = bool({"-v", "--verbose"} & set(options[:before_command]))

@@ -134,14 +134,16 @@ def record(
         "threads": torch.get_num_threads(),
         "model_fingerprint": model.identity.model_fingerprint[:12],
     }
-    recorded = json.loads(path.read_text())
+    recorded = json.loads(path.read_text(encoding="utf-8"))
     others = recorded["packages"] if run.items() <= recorded.items() else {}
     new = {
         name: {**result, "tuned": {**result["tuned"], "prompt": _name(result["tuned"]["prompt"])}}
         for name, result in results.items()
     }
     if (others | new).keys() >= set(packages()[1]):
-        path.write_text(json.dumps({**run, "packages": others | new}, indent=1) + "\n")
+        path.write_text(
+            json.dumps({**run, "packages": others | new}, indent=1) + "\n", encoding="utf-8"
+        )
         print(path)
 
 

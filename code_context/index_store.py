@@ -6,10 +6,9 @@ import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 
-from platformdirs import user_cache_path
-
 from code_context.index import IndexVersionError, RepositoryIndex
 from code_context.index_refresh import Progress, refresh
+from file_access.user_folders import cache_folder
 
 DAMAGED = "The repository index was damaged and has been built again."
 NOT_ON_DISK = "The repository index cannot be kept on disk ({}), so each command builds it again."
@@ -27,7 +26,7 @@ class OpenedIndex:
 def index_file(root: Path) -> Path:
     """The index file of a repository: in the user's cache folder, never in the repository."""
     digest = hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:24]
-    return user_cache_path("attune", appauthor=False) / "index" / f"{digest}.sqlite"
+    return cache_folder() / "index" / f"{digest}.sqlite"
 
 
 def is_indexable(root: Path) -> bool:

@@ -80,7 +80,7 @@ def read_configuration(path: Path) -> Configuration:
     """
     try:
         data = read_regular_file(path, MAX_BYTES)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return Configuration()
     except OSError as error:
         raise _error(path, f"cannot be read ({error.strerror or error})") from error

@@ -36,7 +36,7 @@ def read_signature(path: Path) -> bytes | None:
     file = signature_path(path)
     try:
         return read_regular_file(file, MAX_SIGNATURE_BYTES)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         raise UntrustedPrompt(

@@ -128,7 +128,7 @@ def _referring_roots() -> list[str]:
     try:
         data = read_regular_file(path, _MAX_ROOTS_BYTES)
         return validate(_ROOTS, strict_json.parse(data.decode("utf-8-sig")))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
     except (OSError, ValueError) as error:
         raise StoreError(f"{path} cannot be read; correct it or remove it.") from error

@@ -136,7 +136,7 @@ def _read_consents() -> _Consents:
     path = consents_path()
     try:
         data = read_regular_file(path, _MAX_BYTES)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return _Consents({}, {})
     except OSError as error:
         raise PromptError(f"{path} cannot be read ({error.strerror}).") from error

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-import platformdirs
+from file_access.user_folders import data_folder
 
 HOME_VARIABLE = "ATTUNE_HOME"
 
@@ -11,7 +11,7 @@ HOME_VARIABLE = "ATTUNE_HOME"
 def user_folder() -> Path:
     """The folder of the user's store, consents and own `attune.toml`; ATTUNE_HOME overrides it."""
     override = os.environ.get(HOME_VARIABLE)
-    return Path(override) if override else platformdirs.user_data_path("attune", appauthor=False)
+    return Path(override) if override else data_folder()
 
 
 def store_folder() -> Path:

@@ -15,7 +15,7 @@ import subprocess
 import time
 from pathlib import Path
 
-import platformdirs
+from file_access.user_folders import cache_folder
 
 logger = logging.getLogger(__name__)
 
@@ -24,14 +24,9 @@ FLAGS = ("-O3", "-march=native", "-std=c++17", "-fno-math-errno", "-fPIC", "-sha
 COMPILE_SECONDS = 600.0  # takes a few seconds, but runs at low priority
 
 
-def cache_folder() -> Path:
-    """The user's folder for compiled code, outside every workspace."""
-    return platformdirs.user_cache_path("attune", appauthor=False)
-
-
 def library_file(compiler: str) -> Path:
     """The library's path: its name depends on source, flags, compiler and processor."""
-    key = (SOURCE.read_text(), *FLAGS, compiler, platform.machine(), _processor())
+    key = (SOURCE.read_text("utf-8"), *FLAGS, compiler, platform.machine(), _processor())
     digest = hashlib.sha256("\0".join(key).encode()).hexdigest()
     return cache_folder() / f"decode-{digest[:16]}.so"
 
@@ -99,7 +94,8 @@ def compile_library() -> Path | None:
     except (OSError, subprocess.SubprocessError):
         failed = True
     if failed:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
         logger.warning("The native decoder could not be compiled; torch is used instead.")
         return None
     return file
@@ -117,7 +113,7 @@ def _remove_leftovers(folder: Path) -> None:
 def _processor() -> str:
     """Model and flags of the processor, because -march=native depends on them."""
     try:
-        cpuinfo = Path("/proc/cpuinfo").read_text()
+        cpuinfo = Path("/proc/cpuinfo").read_text("utf-8", "replace")
     except OSError:
         return platform.processor()
     wanted = ("model name", "flags", "Features", "CPU part")

@@ -31,7 +31,7 @@ def test_it_is_small_and_says_what_it_is(shipped: DecoderModel) -> None:
 def test_it_computes_what_transformers_computes(shipped: DecoderModel) -> None:
     from transformers import LlamaForCausalLM
 
-    text = Path(__file__).read_text()
+    text = Path(__file__).read_text(encoding="utf-8")
     ids = torch.tensor([shipped.encoder.beginning_ids + shipped.encoder.encode_file("a.py", text)])
     reference = LlamaForCausalLM.from_pretrained(DEFAULT, dtype=torch.float32)
     ours = shipped.llama.logits(shipped.llama(ids))

@@ -12,9 +12,9 @@ from code_model.loading import MODEL_VARIABLE, load_model
 
 
 def edit(file: Path, change: Callable[[dict[str, object]], object]) -> None:
-    content = json.loads(file.read_text())
+    content = json.loads(file.read_text(encoding="utf-8"))
     change(content)
-    file.write_text(json.dumps(content))
+    file.write_text(json.dumps(content), encoding="utf-8")
 
 
 def truncate(file: Path) -> None:

@@ -72,7 +72,7 @@ def test_the_virtual_tokens_of_a_head_get_their_share_of_attention() -> None:
     """Behind the shipped model, on this project's code. Measured apart from how it was set: in the
     second layer, whose queries do not yet depend on what the clusters of another layer gave."""
     base = load_model()
-    ids = base.tokenizer.encode(Path(__file__).read_text())
+    ids = base.tokenizer.encode(Path(__file__).read_text(encoding="utf-8"))
     documents = [ids[start : start + 200] for start in range(0, len(ids), 200)]
     text = base.prompt_embeddings_of(ids[:VIRTUAL], "kv-nope")
     clusters = clustered(base, text, documents, "kv-nope", seed=1, progress=ignored)
