@@ -142,13 +142,17 @@ def verify(prompt: Reference, root: RepositoryOption = Path(), as_json: Json = F
     from attune.show import waiting
     from attune.show_prompts import show_checks
     from prompts.errors import PromptError
+    from prompts.manifest import FORMAT_VERSION
     from prompts.prompt_folder import find_prompt
     from prompts.signature import read_signature
     from prompts.trust import trust_of
 
     path = find_prompt(prompt, root)
     data, read = read_bytes(path)
-    checks = [("format", True, f"version {read.manifest.format_version}")]
+    version = f"version {read.format_version}"
+    if read.format_version < FORMAT_VERSION:
+        version += ", which cannot show whether the numbers were changed"
+    checks = [("format", True, version)]
     try:
         trust = trust_of(data, read.sha256 or "", read_signature(path), str(path))
         checks.append(("signature", True, trust.words))

@@ -24,7 +24,14 @@ from prompts.errors import (
     PromptError,
     PromptWriteError,
 )
-from prompts.manifest import Manifest, ModelIdentity, layout_with
+from prompts.manifest import (
+    FORMAT_VERSION,
+    NO_DIGEST,
+    FileFields,
+    Manifest,
+    ModelIdentity,
+    layout_with,
+)
 from prompts.strict_json import JSON
 from prompts.validation import InvalidDataError, validate
 
@@ -57,6 +64,8 @@ class PromptFile:
     embeddings: NDArray[np.float32]
     sha256: str | None = None
     """Of the file that the prompt was read from; None for a prompt that was not read."""
+    format_version: int = FORMAT_VERSION
+    """Of that file. Before version 3 nothing binds the numbers to the manifest and its proof."""
 
     @property
     def tensor_sha256(self) -> str:
@@ -156,9 +165,9 @@ def encode_prompt(prompt: PromptFile) -> bytes:
             f"Prompt {manifest.name!r} was not written: its embeddings are not all finite;"
             " tune again with a lower learning rate."
         )
-    data = safetensors.numpy.save(
-        {TENSOR_NAME: np.ascontiguousarray(embeddings)}, {METADATA_KEY: text}
-    )
+    numbers = np.ascontiguousarray(embeddings)
+    text = manifest.to_json(_content_sha256(text, NO_DIGEST, numbers.astype("<f4").tobytes()))
+    data = safetensors.numpy.save({TENSOR_NAME: numbers}, {METADATA_KEY: text})
     if len(data) > MAX_FILE_BYTES:
         raise PromptWriteError(
             f"Prompt {manifest.name!r} was not written: it takes {len(data)} bytes of the"
@@ -268,10 +277,24 @@ def _read(
     if model is not None:
         check_compatible(header.manifest, model)
     embeddings, data = _tensor(stream, header.dtype, header.manifest.shape)
+    fields = FileFields.from_json(header.text)
+    stated = fields.content_sha256
+    if stated is not None and _content_sha256(header.text, stated, data) != stated:
+        raise _corrupt("was changed: its numbers or its manifest are not those that were written")
     # Of the bytes that were read, because the file may have been replaced since.
     digest = hashlib.sha256(header.raw)
     digest.update(data)
-    return PromptFile(header.manifest, embeddings, digest.hexdigest())
+    return PromptFile(header.manifest, embeddings, digest.hexdigest(), fields.format_version)
+
+
+def _content_sha256(manifest: str, stated: str, data: bytes | bytearray) -> str:
+    """The digest that binds a manifest's text, without the one it states, and the tensor's bytes.
+
+    Of the text as it is stored and not of what it means, so that no changed bit goes unnoticed.
+    """
+    digest = hashlib.sha256(manifest.replace(stated, NO_DIGEST).encode("ascii"))
+    digest.update(data)
+    return digest.hexdigest()
 
 
 def _tensor(
@@ -290,6 +313,8 @@ def _tensor(
 @dataclass(frozen=True)
 class _Header:
     manifest: Manifest
+    text: str
+    """The manifest's JSON."""
     dtype: _DType
     """Of the tensor as it is stored."""
     raw: bytes
@@ -305,7 +330,7 @@ def _read_header(stream: BufferedReader | BytesIO, size: int) -> _Header:
     if header != {"__metadata__": {METADATA_KEY: text}, TENSOR_NAME: header.get(TENSOR_NAME)}:
         raise _corrupt(f"must hold one tensor, {TENSOR_NAME}, and one metadata key, {METADATA_KEY}")
     dtype = _verify_tensor(header[TENSOR_NAME], manifest.shape, size - len(raw))
-    return _Header(manifest, dtype, raw)
+    return _Header(manifest, text, dtype, raw)
 
 
 def _read_json(stream: BufferedReader | BytesIO, size: int) -> tuple[dict[str, JSON], bytes]:

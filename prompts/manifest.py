@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 from pydantic import AfterValidator, Field, StrictInt, StrictStr, TypeAdapter
 
@@ -27,6 +27,10 @@ from prompts.validation import (
 MAX_MANIFEST_BYTES = 1 << 20
 """Longest manifest JSON; it is ASCII, so its bytes are its characters."""
 MAX_VIRTUAL_TOKENS = 4096
+FORMAT_VERSION = 3
+"""What is written: since this version `content_sha256` binds the numbers to the manifest."""
+CONTENT_KEY = "content_sha256"
+NO_DIGEST = "0" * 64
 OPTIONAL = ("task", "globs", "context", "audit")
 """Fields that a file may omit, because a reader that does not know them may ignore them."""
 
@@ -104,11 +108,6 @@ class Manifest:
     """The result of `attune prompt audit`; empty before."""
 
     @property
-    def format_version(self) -> int:
-        """The lowest version that has the form, so that older releases read what they can."""
-        return next(version for version, forms in FORMS.items() if self.form in forms)
-
-    @property
     def proven(self) -> bool:
         """Whether the file claims a held-out gain; a prompt without the claim is not proven."""
         return self.measured.get("proven") is True
@@ -128,16 +127,16 @@ class Manifest:
         width = 2 * model.num_layers * model.num_key_value_heads * model.head_dim
         return self.num_virtual_tokens, width
 
-    def to_json(self) -> str:
+    def to_json(self, content_sha256: str = NO_DIGEST) -> str:
         """Return the canonical JSON: sorted keys, no spaces, ASCII; equal manifests, equal text.
 
+        `content_sha256` is what `prompts.file` computes of the text without it and of the numbers.
         Empty optional fields are omitted. Raises `PromptWriteError` for values that JSON cannot
         hold.
         """
-        # Older releases refuse a file of these versions without `created`.
         fields = dataclasses.asdict(self) | {
-            "format_version": self.format_version,
-            "created": None,
+            "format_version": FORMAT_VERSION,
+            CONTENT_KEY: content_sha256,
         }
         for key in OPTIONAL:
             if fields[key] in (None, (), {}):
@@ -166,13 +165,14 @@ class Manifest:
         if not isinstance(fields, dict):
             raise _corrupt("manifest must be a JSON object")
         try:
-            version = validate(_VERSIONED, fields).format_version
+            version = _version_of(fields)
             if version not in FORMS:
                 raise UnsupportedVersion(
                     f"This prompt has format version {version}, but this Attune reads versions up"
                     f" to {max(FORMS)}; update Attune or tune the prompt again."
                 )
             manifest = validate(_MANIFEST, _complete(fields))
+            _content_sha256_of(fields)
             if manifest.form not in FORMS[version]:
                 forms = " or ".join(f'"{form}"' for form in FORMS[version])
                 raise InvalidDataError("form", f"must be {forms} in version {version}")
@@ -182,11 +182,45 @@ class Manifest:
 
 
 @dataclass(frozen=True)
+class FileFields:
+    """What a manifest's JSON states about the file itself.
+
+    `content_sha256` is None in a file of a version before 3, whose numbers nothing binds.
+    """
+
+    format_version: int
+    content_sha256: str | None
+
+    @classmethod
+    def from_json(cls, text: str) -> "FileFields":
+        """Of a text that `Manifest.from_json` has accepted."""
+        fields = strict_json.parse(text)
+        return cls(_version_of(fields), _content_sha256_of(fields))
+
+
+def _version_of(fields: JSON) -> int:
+    return validate(_VERSIONED, fields).format_version
+
+
+def _content_sha256_of(fields: JSON) -> str | None:
+    """The digest, which a file of an older version may lack. Raises `InvalidDataError`."""
+    if _version_of(fields) < FORMAT_VERSION and CONTENT_KEY not in cast(dict[str, JSON], fields):
+        return None
+    return validate(_BOUND, fields).content_sha256
+
+
+@dataclass(frozen=True)
+class _Bound:
+    content_sha256: Sha256
+
+
+@dataclass(frozen=True)
 class _Versioned:
     format_version: Annotated[StrictInt, Field(ge=1, le=1_000_000)]
 
 
 _MANIFEST, _VERSIONED = TypeAdapter(Manifest), TypeAdapter(_Versioned)
+_BOUND = TypeAdapter(_Bound)
 _REQUIRED = tuple(
     field.name for field in dataclasses.fields(Manifest) if field.name not in OPTIONAL
 )

@@ -62,9 +62,17 @@ def full_prompt(form: Form = "kv") -> PromptFile:
     return PromptFile(manifest, example.embeddings)
 
 
+def older_fields(manifest: Manifest) -> dict[str, object]:
+    """Return the manifest as releases wrote it before format version 3."""
+    fields = json.loads(manifest.to_json())
+    del fields["content_sha256"]
+    version = 2 if manifest.form == "kv-nope" else 1
+    return dict(sorted((fields | {"format_version": version, "created": CREATED}).items()))
+
+
 def older_bytes(prompt: PromptFile, **fields: object) -> bytes:
     """Return the file as an older release wrote it, with `fields` that this one does not have."""
-    manifest = json.loads(prompt.manifest.to_json()) | {"created": CREATED} | fields
+    manifest = older_fields(prompt.manifest) | fields
     text = json.dumps(manifest, sort_keys=True, separators=(",", ":"))
     return safetensors.numpy.save({TENSOR_NAME: prompt.embeddings}, {METADATA_KEY: text})
 
@@ -75,7 +83,7 @@ def foreign_bytes() -> bytes:
     bfloat16, its own order of keys, unescaped text, no padding, and keys of a later release.
     """
     example = example_prompt("embedding")
-    fields = json.loads(example.manifest.to_json())
+    fields = older_fields(example.manifest)
     later = {"created": CREATED, "a_later_field": {"of": "this version"}, "audit": None}
     manifest = json.dumps(dict(reversed(fields.items())) | later)
     tensor = (example.embeddings.view(np.uint32) >> 16).astype("<u2").tobytes()
@@ -94,11 +102,19 @@ def build(folder: Path) -> list[Path]:
         "v1-full": older_bytes(full_prompt(), show_threshold=-1.25),
         "v1-foreign": foreign_bytes(),
         "v2-kv-nope": older_bytes(example_prompt("kv-nope")),
+        "v2-full": older_bytes(full_prompt("kv-nope"), created=None),
+    }
+    written = {
+        "v3-kv-nope": example_prompt("kv-nope"),
+        "v3-kv": example_prompt("kv"),
+        "v3-embedding": example_prompt("embedding"),
+        "v3-full": full_prompt("kv-nope"),
     }
     for name, data in older.items():
         (folder / f"{name}{SUFFIX}").write_bytes(data)
-    write_prompt(folder / f"v2-full{SUFFIX}", full_prompt("kv-nope"))
-    return [folder / f"{name}{SUFFIX}" for name in (*older, "v2-full")]
+    for name, prompt in written.items():
+        write_prompt(folder / f"{name}{SUFFIX}", prompt)
+    return [folder / f"{name}{SUFFIX}" for name in (*older, *written)]
 
 
 if __name__ == "__main__":

@@ -81,7 +81,7 @@ def _version(rng: random.Random, data: bytes, files: list[bytes]) -> bytes:
     """Change the format version, which few random changes reach."""
 
     def later(rng: random.Random, root: Any) -> Any:
-        root["format_version"] = rng.choice((0, 1, 2, 3, 99))
+        root["format_version"] = rng.choice((0, 1, 2, 3, 4, 99))
         return root
 
     return _changed_json(rng, data, later, share_of_header=0.0)

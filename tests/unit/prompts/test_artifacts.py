@@ -10,7 +10,17 @@ import safetensors.numpy
 from prompts.file import SUFFIX, read_manifest, read_prompt
 
 
-@pytest.mark.parametrize(("version", "form"), [(1, "kv"), (1, "embedding"), (2, "kv-nope")])
+@pytest.mark.parametrize(
+    ("version", "form"),
+    [
+        (1, "kv"),
+        (1, "embedding"),
+        (2, "kv-nope"),
+        (3, "kv"),
+        (3, "embedding"),
+        (3, "kv-nope"),
+    ],
+)
 def test_artifact_reads_as_built(
     artifacts: Path, builder: ModuleType, version: int, form: str
 ) -> None:
@@ -22,6 +32,7 @@ def test_artifact_reads_as_built(
     assert prompt.embeddings.dtype == np.float32
     np.testing.assert_array_equal(prompt.embeddings, expected.embeddings, strict=True)
     assert read_manifest(path) == expected.manifest
+    assert prompt.format_version == version
 
 
 def test_artifacts_are_rebuilt_byte_for_byte(
@@ -43,7 +54,7 @@ def test_artifact_is_plain_safetensors(artifacts: Path, builder: ModuleType) -> 
     )
 
 
-@pytest.mark.parametrize(("version", "form"), [(1, "kv"), (2, "kv-nope")])
+@pytest.mark.parametrize(("version", "form"), [(1, "kv"), (2, "kv-nope"), (3, "kv-nope")])
 def test_artifact_with_every_optional_field(
     artifacts: Path, builder: ModuleType, version: int, form: str
 ) -> None:

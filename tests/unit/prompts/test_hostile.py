@@ -241,7 +241,7 @@ def test_claim_of_the_largest_shape_is_refused_before_allocation(
 def test_later_version_is_named_before_anything_else(golden: bytes, tmp_path: Path) -> None:
     """A later version may hold other tensors and keys, and is still not called damaged."""
     header, payload = split(golden)
-    header["__metadata__"] = {"attune": '{"format_version":3}', "more": "text"}
+    header["__metadata__"] = {"attune": '{"format_version":4}', "more": "text"}
     header["values"] = header.pop("prompt_embeddings")
     data = join(header, payload)
     check_refused(tmp_path / "f", data, UnsupportedVersion, "update Attune")

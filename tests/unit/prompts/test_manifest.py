@@ -10,7 +10,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from prompts.errors import CorruptPrompt, PromptWriteError, UnsupportedVersion
 from prompts.file import PromptFile
-from prompts.manifest import OPTIONAL, Manifest
+from prompts.form import FORMS
+from prompts.manifest import OPTIONAL, FileFields, Manifest
 
 
 @pytest.fixture
@@ -129,17 +130,21 @@ def test_a_list_of_bad_items_is_one_error(fields: dict[str, Any], key: str) -> N
 
 REQUIRED = [
     "format_version",
+    "content_sha256",
     *(field.name for field in dataclasses.fields(Manifest) if field.name not in OPTIONAL),
 ]
 
 
 def test_a_form_and_its_version_belong_together(fields: dict[str, Any]) -> None:
-    """Virtual tokens without positions are of version 2; the old forms stay what they were."""
-    assert fields["format_version"] == 1
-    later = fields | {"form": "kv-nope", "format_version": 2}
-    assert json.loads(Manifest.from_json(json.dumps(later)).to_json()) == later
-    check_refused(json.dumps(fields | {"form": "kv-nope"}), "manifest field form")
-    check_refused(json.dumps(later | {"form": "kv"}), "manifest field form")
+    """Version 1 has no virtual tokens without positions, version 2 no others, version 3 all."""
+    assert fields["format_version"] == 3
+    for version, forms in {1: ("kv", "embedding"), 2: ("kv-nope",), 3: FORMS[3]}.items():
+        for form in ("kv", "embedding", "kv-nope"):
+            text = json.dumps(fields | {"form": form, "format_version": version})
+            if form in forms:
+                assert Manifest.from_json(text).form == form
+            else:
+                check_refused(text, "manifest field form")
 
 
 @pytest.mark.parametrize("key", REQUIRED)
@@ -182,8 +187,8 @@ def test_from_json_accepts_the_deepest_allowed(fields: dict[str, Any]) -> None:
 
 def test_from_json_calls_a_later_version_unsupported(fields: dict[str, Any]) -> None:
     """The version decides before any other rule is applied."""
-    with pytest.raises(UnsupportedVersion, match=r"format version 3.*update Attune"):
-        Manifest.from_json(json.dumps({"format_version": 3, "everything": "else is new"}))
+    with pytest.raises(UnsupportedVersion, match=r"format version 4.*update Attune"):
+        Manifest.from_json(json.dumps({"format_version": 4, "everything": "else is new"}))
 
 
 @pytest.mark.parametrize("key", OPTIONAL)
@@ -206,11 +211,6 @@ def test_from_json_ignores_what_older_releases_wrote(
     assert Manifest.from_json(json.dumps(fields | fields_of_older_releases)) == kv_prompt.manifest
 
 
-def test_older_releases_find_created(fields: dict[str, Any]) -> None:
-    """They refuse a file without this key."""
-    assert fields["created"] is None
-
-
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), {1, 2}, object()])
 def test_to_json_refuses_what_json_cannot_hold(kv_prompt: PromptFile, value: Any) -> None:
     """A wrong recipe is refused before anything is written."""
@@ -225,4 +225,6 @@ def test_example_of_the_specification_reads() -> None:
     example = page.read_text("utf-8").split("```json\n")[1].split("```")[0]
     manifest = Manifest.from_json(example)
     assert manifest.shape == (256, 2 * 8 * 2 * 64)
-    assert json.loads(manifest.to_json()) == json.loads(example)
+    digest = FileFields.from_json(example).content_sha256
+    assert digest is not None
+    assert json.loads(manifest.to_json(digest)) == json.loads(example)
