@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from attune.repository_root import find_repository_root
 from code_context.positions import LineIndex
+from code_context.repository_root import find_repository_root
 from code_context.source_text import UTF_16, UndecodableTextError, decode_source
 from file_access.regular_file import read_regular_file
 

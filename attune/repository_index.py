@@ -5,8 +5,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from attune.repository_root import is_repository_root
 from code_context.index_store import open_index
+from code_context.repository_root import is_repository_root
 from code_context.retrieval import Retriever
 
 

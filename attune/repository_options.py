@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from attune.repository_root import find_repository_root
+from code_context.repository_root import find_repository_root
 
 
 def is_given(context: typer.Context, name: str) -> bool:

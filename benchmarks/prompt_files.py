@@ -86,7 +86,7 @@ def swap(model: LanguageModel, root: Path, rounds: int) -> Milliseconds:
         wait()
         return 1000 * (time.perf_counter() - began)
 
-    watch = PromptWatch(prompted.folders(), prompted.refresh)
+    watch = PromptWatch(prompted.folders, prompted.refresh)
     watch.start()
     try:
         by_watch = [replace_and(n, lambda: statuses.get(timeout=60)) for n in range(rounds)]

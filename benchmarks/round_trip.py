@@ -11,7 +11,7 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from statistics import median, quantiles
 
@@ -56,7 +56,9 @@ class ScriptedModel(CompletionModel):
 def serve() -> None:
     """Serve a client over stdio with the scripted model."""
 
-    def open_model(settings: Settings, root: Path | None, report: StatusListener) -> ScriptedModel:
+    def open_model(
+        settings: Settings, roots: Sequence[Path], report: StatusListener
+    ) -> ScriptedModel:
         report(Status("Normal", False, "Ready."))
         return ScriptedModel()
 

@@ -21,7 +21,7 @@ import random
 import string
 import time
 from collections import Counter, deque
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -188,9 +188,9 @@ class Connection:
         """The scheduler's latest result, with more than the protocol shows."""
 
         def open_counted(
-            settings: Settings, root: Path | None, report: StatusListener
+            settings: Settings, roots: Sequence[Path], report: StatusListener
         ) -> CountedModel:
-            self._model = CountedModel(open_model(settings, root, report), record)
+            self._model = CountedModel(open_model(settings, roots, report), record)
             return self._model
 
         self.server = create_server(open_counted)
@@ -244,7 +244,7 @@ class Connection:
     def _send(self, message: dict[str, Any]) -> None:
         text = json.dumps({"jsonrpc": "2.0"} | message)
         protocol = self.server.protocol
-        protocol.handle_message(json.loads(text, object_hook=protocol.structure_message))
+        protocol.receive(text.encode())
 
 
 class Editor:
@@ -444,19 +444,25 @@ def main() -> None:
     out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
-def open_default(settings: Settings, root: Path | None, report: StatusListener) -> CompletionModel:
+def open_default(
+    settings: Settings, roots: Sequence[Path], report: StatusListener
+) -> CompletionModel:
     """The model of the server, loaded after `initialize`, because it imports torch."""
     from lsp_server.model import open_model
 
-    return open_model(settings, root, report)
+    return open_model(settings, roots, report)
 
 
-def _open_large(settings: Settings, root: Path | None, report: StatusListener) -> CompletionModel:
+def _open_large(
+    settings: Settings, roots: Sequence[Path], report: StatusListener
+) -> CompletionModel:
     from benchmarks.shape import slowed
     from code_model.loading import load_model
     from completion.prompted_model import PromptedModel
 
-    return PromptedModel(slowed(load_model()), root, report, named=settings.prompt)
+    return PromptedModel(
+        slowed(load_model()), roots[0] if roots else None, report, named=settings.prompt
+    )
 
 
 if __name__ == "__main__":

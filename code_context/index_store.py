@@ -29,13 +29,6 @@ def index_file(root: Path) -> Path:
     return cache_folder() / "index" / f"{digest}.sqlite"
 
 
-def is_indexable(root: Path) -> bool:
-    """Whether a folder can be a project: neither the file system's root nor the user's home."""
-    resolved = root.resolve()
-    home = Path(os.path.expanduser("~"))  # Path.home() raises for a user without an entry
-    return resolved.is_dir() and resolved.parent != resolved and resolved != home.resolve()
-
-
 def open_index(root: Path, progress: Progress = lambda done, total: None) -> OpenedIndex:
     """The index of a repository, brought up to date.
 

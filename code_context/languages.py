@@ -36,6 +36,8 @@ class Language:
     """Shared by languages whose files use each other's definitions; the key by default."""
     folder_files: tuple[str, ...] = ()
     """Stems of files that stand for their folder in imports, such as `__init__`."""
+    language_ids: tuple[str, ...] = ()
+    """Language identifiers of LSP besides the key."""
     import_words: tuple[str, ...] = ()
     """Every import contains one of these words. If empty, imports are searched everywhere."""
     documentation: Literal["string", "comments"] = "comments"
@@ -87,16 +89,29 @@ def _by_suffix() -> dict[str, str]:
     }
 
 
-def language_of(path: str) -> str | None:
-    """The key of the language of a file, by its suffix; None if unknown."""
+@cache
+def _by_language_id() -> dict[str, str]:
+    return {
+        id_: language.key
+        for language in languages().values()
+        for id_ in (language.key, *language.language_ids)
+    }
+
+
+def language_of(path: str, language_id: str = "") -> str | None:
+    """The key of the language of a file, by its suffix; None if unknown.
+
+    If the suffix is unknown, the editor's `language_id` (an identifier of LSP) decides.
+    """
     name = path[path.rfind("/") + 1 :]
     dot = name.rfind(".")
-    return _by_suffix().get(name[dot:].lower()) if dot > 0 else None
+    key = _by_suffix().get(name[dot:].lower()) if dot > 0 else None
+    return key if key is not None else _by_language_id().get(language_id.lower())
 
 
-def family_of(path: str) -> str | None:
+def family_of(path: str, language_id: str = "") -> str | None:
     """The family of a file's language; None if the language is unknown."""
-    key = language_of(path)
+    key = language_of(path, language_id)
     return None if key is None else languages()[key].family or key
 
 

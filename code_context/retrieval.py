@@ -88,7 +88,7 @@ class Retriever:
             return [
                 *self._recent_snippets(),
                 *self._definitions(tree, path, parts),
-                *self._similar(path, parts),
+                *self._similar(path, family_of(path, tree.language or ""), parts),
             ]
         except sqlite3.Error as error:
             self.problem = f"the repository index cannot be read ({error})"
@@ -141,7 +141,7 @@ class Retriever:
             definitions = self._resolver.by_name(chain[0], path, MAX_SAME_NAME, False)
         return definitions
 
-    def _similar(self, path: str, parts: list[QueryPart]) -> list[Snippet]:
+    def _similar(self, path: str, family: str | None, parts: list[QueryPart]) -> list[Snippet]:
         """Chunks that contain rare names of the query: candidates by BM25, scored by weight."""
         weights = {
             term: weight * idf
@@ -155,7 +155,7 @@ class Retriever:
         for index in (self._open_index, self._index):
             for indexed in index.search(_affordable(index, by_weight), MAX_SIMILAR):
                 is_replaced = index is self._index and indexed.path in self._open_texts
-                is_related = indexed.path != path and family_of(indexed.path) == family_of(path)
+                is_related = indexed.path != path and family_of(indexed.path) == family
                 if is_related and not is_replaced:
                     chunks[indexed.path, indexed.chunk.line] = indexed
         total = sum(weights[term] for term in by_weight[:MAX_TERMS])

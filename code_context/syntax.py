@@ -13,7 +13,7 @@ from typing import Literal
 
 import tree_sitter
 
-from code_context.languages import QueryName, grammar, language_of, languages, query
+from code_context.languages import QueryName, grammar, languages, query
 from code_context.positions import LineIndex
 from code_context.text_diff import changed_span
 
@@ -198,16 +198,17 @@ class TreeCache:
 
     def __init__(self, max_documents: int = 16) -> None:
         self._max_documents = max_documents
-        self._trees: OrderedDict[str, SyntaxTree] = OrderedDict()
+        self._trees: OrderedDict[tuple[str, str | None], SyntaxTree] = OrderedDict()
 
-    def parse(self, text: str, path: str) -> SyntaxTree:
-        """The tree of a document's text, in the language of its path."""
-        previous = self._trees.pop(path, None)
+    def parse(self, text: str, language: str | None, document: str) -> SyntaxTree:
+        """The tree of a text in a language; `document` identifies the document."""
+        key = document, language
+        previous = self._trees.pop(key, None)
         if previous is not None and previous.text == text:
             tree = previous
         else:
-            tree = parse(text, language_of(path), previous)
-        self._trees[path] = tree
+            tree = parse(text, language, previous)
+        self._trees[key] = tree
         while len(self._trees) > self._max_documents:
             self._trees.popitem(last=False)
         return tree

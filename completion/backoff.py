@@ -26,15 +26,15 @@ class Backoff:
     def __init__(self) -> None:
         self._words: dict[str, _Word] = {}
 
-    def typed(self, path: str, before: str, typed: str | None) -> None:
+    def typed(self, document: str, before: str, typed: str | None) -> None:
         """Record what was typed behind `before` since the last request in the file.
 
         `typed` is None if the text has changed in another way. A word ends at anything but a
         letter, digit or underscore.
         """
-        word = self._words.get(path)
+        word = self._words.get(document)
         if word is None or typed is None or (typed and not LETTERS.fullmatch(typed)):
-            self._words[path] = _Word()
+            self._words[document] = _Word()
             return
         if not typed:
             return
@@ -45,11 +45,11 @@ class Backoff:
             word.letters_since_mismatch += len(typed)
         word.suggestion = ""
 
-    def suggested(self, path: str, text: str) -> None:
+    def suggested(self, document: str, text: str) -> None:
         """Record the model's text at the cursor, shown or withheld."""
-        self._words.setdefault(path, _Word()).suggestion = text
+        self._words.setdefault(document, _Word()).suggestion = text
 
-    def is_active(self, path: str) -> bool:
+    def is_active(self, document: str) -> bool:
         """Whether a request should wait until the user pauses."""
-        word = self._words.get(path)
+        word = self._words.get(document)
         return word is not None and 0 < word.letters_since_mismatch < MAX_LETTERS

@@ -148,7 +148,8 @@ class CompletionCache:
 
 def _key(request: CompletionRequest) -> str:
     condition = "without" if request.without_prompt else "with"
-    return f"{request.path}\0{condition}\0{request.text[: request.offset]}"
+    place = f"{request.document}\0{request.path}\0{request.language_id}"
+    return f"{place}\0{condition}\0{request.text[: request.offset]}"
 
 
 def _stays_empty(result: CompletionResult, typed: str) -> bool:

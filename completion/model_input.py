@@ -8,7 +8,7 @@ from code_context.context import Context, ContextConfig, build_context
 from code_context.languages import language_of
 from code_context.retrieval import Retriever
 from code_context.snippets import Snippet
-from code_context.syntax import SyntaxTree, TreeCache, parse
+from code_context.syntax import SyntaxTree, parse
 from code_model.fim import FimEncoder
 
 RESERVED_TOKENS = 64
@@ -40,11 +40,9 @@ class CompletionPoint:
         offset: int,
         retriever: Retriever | None = None,
         config: ContextConfig | None = None,
-        trees: TreeCache | None = None,
     ) -> Self:
-        """The point in a text. `trees` reparses only what has changed since its last call."""
-        tree = parse(text, language_of(path)) if trees is None else trees.parse(text, path)
-        return cls(tree, path, offset, retriever, config)
+        """The point in a text, in the language of its path."""
+        return cls(parse(text, language_of(path)), path, offset, retriever, config)
 
 
 def context_at(encoder: FimEncoder, point: CompletionPoint) -> Context:

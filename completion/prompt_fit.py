@@ -60,4 +60,4 @@ class PromptFitCheck:
 
 def _key(prompt: PromptFile, request: CompletionRequest) -> tuple[str, str | None]:
     """By URI, because documents outside of all folders have only their name as a path."""
-    return request.uri or request.path, prompt.sha256
+    return request.document, prompt.sha256

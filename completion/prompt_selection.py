@@ -74,7 +74,8 @@ class PromptSelector:
     def _choose(
         self, request: CompletionRequest, misfit: Callable[[PromptFile], str | None]
     ) -> RoutingResult:
-        choice = self._prompts.choose(request.path, language_of(request.path), misfit)
+        language = language_of(request.path, request.language_id)
+        choice = self._prompts.choose(request.path, language, misfit)
         return self._unless_disabled(choice)
 
     def _unless_disabled(self, choice: RoutingResult) -> RoutingResult:

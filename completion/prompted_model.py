@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 
+from code_context.languages import language_of
 from code_context.retrieval import Retriever
 from code_context.syntax import TreeCache
 from code_model.language_model import LanguageModel
@@ -39,41 +40,56 @@ class PromptedModel(CompletionModel):
         disabled: str | None = None,
         retriever_for: Callable[[CompletionRequest], Retriever | None] = lambda request: None,
     ) -> None:
-        """Serve with the prompt `named`, else with those of the repository at `root`.
+        """Serve with the prompt `named`, else with those of the document's repository.
+
+        `root` is the repository of documents whose requests have no root, None if there is none.
 
         In a workspace that is not `trusted`, its own prompts need the user's consent. `disabled`:
         why no prompt serves at all, None if one may.
         """
         self._sessions = SessionPool(model)
-        prompts = PromptRouter(
-            root, named, accept=self._sessions.session, model=model.identity, trusted=trusted
-        )
+        self._root = root
         fit_check = PromptFitCheck(model) if named is None and disabled is None else None
-        self._selector = PromptSelector(prompts, fit_check, disabled)
+
+        def create_selector(root: Path | None) -> PromptSelector:
+            prompts = PromptRouter(
+                root, named, accept=self._sessions.session, model=model.identity, trusted=trusted
+            )
+            return PromptSelector(prompts, fit_check, disabled)
+
+        self._create_selector = create_selector
+        self._selectors: dict[Path | None, PromptSelector] = {root: create_selector(root)}
         self._retriever_for = retriever_for
         self._trees = TreeCache()
         self._report = report
         self._reported: Status | None = None
-        self._refreshed: RoutingResult | None = None
+        self._refreshed: dict[Path | None, RoutingResult] = {}
         self._lock = Lock()
         self.refresh()
 
     def refresh(self) -> None:
         """Read changed prompt files before a request needs them; any thread may call this."""
         with self._lock:
-            choice = self._selector.refresh()
-            self._sessions.session(choice.prompt)
-            if choice != self._refreshed:  # else the status of the last document still holds
-                self._refreshed = choice
-                self._report_choice(choice)
+            for root, selector in self._selectors.items():
+                choice = selector.refresh()
+                self._sessions.session(choice.prompt)
+                if choice != self._refreshed.get(root):  # else the last document's status holds
+                    self._refreshed[root] = choice
+                    self._report_choice(choice)
+
+    def add_root(self, root: Path) -> None:
+        """Follow the prompts of one more repository, before a request for it arrives."""
+        with self._lock:
+            self._selector(root)
 
     def folders(self) -> set[Path]:
-        """The folders in which a changed file may change the choice of a prompt."""
-        return self._selector.folders()
+        """The folders in which a changed file may change the choice of a prompt; thread-safe."""
+        selectors = tuple(self._selectors.values())
+        return {folder for selector in selectors for folder in selector.folders()}
 
     def version(self) -> Hashable:
         """See `CompletionModel`: changes with prompt files and with results of fit checks."""
-        return self._selector.version()
+        return tuple(selector.version() for selector in tuple(self._selectors.values()))
 
     def complete(self, request: CompletionRequest, computation: Computation) -> CompletionResult:
         """See `CompletionModel`. An explicit request gets the other condition's text as well."""
@@ -97,7 +113,8 @@ class PromptedModel(CompletionModel):
     def check_fit(self, request: CompletionRequest, computation: Computation) -> None:
         """See `CompletionModel`. If another prompt serves from now on, prefill its session."""
         with self._lock:
-            has_changed = self._selector.check_fit(request, computation.cancelled)
+            selector = self._selector(request.root)
+            has_changed = selector.check_fit(request, computation.cancelled)
             if has_changed:
                 self._prompt_for(request)
         if has_changed:
@@ -115,18 +132,24 @@ class PromptedModel(CompletionModel):
         )
 
     def _point(self, request: CompletionRequest) -> CompletionPoint:
-        return CompletionPoint.parse(
-            request.text,
-            request.path,
-            request.offset,
-            self._retriever_for(request),
-            trees=self._trees,
-        )
+        language = language_of(request.path, request.language_id)
+        tree = self._trees.parse(request.text, language, request.document)
+        retriever = self._retriever_for(request)
+        return CompletionPoint(tree, request.path, request.offset, retriever)
 
     def _prompt_for(self, request: CompletionRequest) -> PromptFile | None:
-        choice = self._selector.choose(request)
+        choice = self._selector(request.root).choose(request)
         self._report_choice(choice)
         return choice.prompt
+
+    def _selector(self, root: Path | None) -> PromptSelector:
+        """The selector of a repository, created for its first document."""
+        root = self._root if root is None else root
+        selector = self._selectors.get(root)
+        if selector is None:
+            selector = self._selectors[root] = self._create_selector(root)
+            self._refreshed[root] = selector.refresh()
+        return selector
 
     def _report_choice(self, choice: RoutingResult) -> None:
         status = _status(choice)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from completion.edit_range import replaced_length
@@ -18,9 +19,11 @@ Source = Literal["model", "cache", "adopted"]
 class CompletionRequest:
     """A document and a cursor as they were when the request arrived.
 
-    `path` is relative to the workspace folder, `offset` counts code points. `explicit`: the user
-    invoked it, and wants alternatives. `without_prompt`: serve with the bare model, for an A/B
-    comparison. `documents`: texts of the folder's open documents by path; None if unchanged.
+    `path` is relative to the document's repository, whose folder is `root`; None if it is in none.
+    `offset` counts code points. `explicit`: the user invoked it, and wants alternatives.
+    `without_prompt`: serve with the bare model, for an A/B comparison. `documents`: texts of the
+    repository's open documents by path; None if unchanged. `uri` identifies the document.
+    `language_id` is the editor's, which decides where the path does not.
     """
 
     text: str
@@ -30,6 +33,18 @@ class CompletionRequest:
     without_prompt: bool = False
     documents: Mapping[str, str] | None = field(default=None, compare=False)
     uri: str = ""
+    language_id: str = ""
+    root: Path | None = None
+
+    @property
+    def document(self) -> str:
+        """Identifies the document: two folders may have files of the same path."""
+        return self.uri or self.path
+
+    @property
+    def is_file(self) -> bool:
+        """See `is_file`; without a URI, the path names a file."""
+        return not self.uri or is_file(self.uri)
 
     def after_accepting(self, completion: str) -> "CompletionRequest":
         """The automatic request that an editor sends once `completion` is inserted."""
@@ -85,6 +100,11 @@ class CompletionResult:
             if text.startswith(typed) and text != typed
         )
         return replace(self, text=self.text[len(typed) :], alternatives=alternatives)
+
+
+def is_file(uri: str) -> bool:
+    """Whether a document is a file as it is now, not a draft or an old revision of one."""
+    return uri.lower().startswith("file:")
 
 
 def line_end(text: str, offset: int) -> int:

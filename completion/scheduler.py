@@ -66,23 +66,24 @@ class CompletionScheduler:
             self._policy.suggested(request, result)
         result = self._policy.numbered(request, result, deleted)
         if result.reason != "cancelled":
-            self._remember(request.path, result)
+            self._remember(request.document, result)
             if is_latest and self._worker.is_open:
                 self._prefetcher.schedule(request, result)
         return result
 
-    def warm(self, text: str, path: str, uri: str = "") -> None:
+    def warm(self, request: CompletionRequest) -> None:
         """A document was opened or focused: prefill the context of its first request.
 
-        That request is expected at the cursor of the file's last one. Requests take precedence.
+        That request is expected at the cursor of the document's last one, whatever the offset of
+        `request`. Requests that a user waits for take precedence.
         """
         if self._worker.is_open:
-            offset = min(self._policy.last_offset(path), len(text))
-            self._prefetcher.warm(CompletionRequest(text, path, offset, uri=uri))
+            offset = min(self._policy.last_offset(request.document), len(request.text))
+            self._prefetcher.warm(replace(request, offset=offset))
 
-    def latest(self, path: str) -> CompletionResult | None:
-        """The latest result in a file, None if there was none."""
-        return self._latest_results.get(path)
+    def latest(self, document: str) -> CompletionResult | None:
+        """The latest result in a document (`CompletionRequest.document`), None without one."""
+        return self._latest_results.get(document)
 
     def accepted(self, number: int) -> None:
         """All or a part of the result with this number was accepted."""
@@ -133,9 +134,9 @@ class CompletionScheduler:
                 job.cancel()
             raise
 
-    def _remember(self, path: str, result: CompletionResult) -> None:
-        self._latest_results[path] = result
-        self._latest_results.move_to_end(path)
+    def _remember(self, document: str, result: CompletionResult) -> None:
+        self._latest_results[document] = result
+        self._latest_results.move_to_end(document)
         while len(self._latest_results) > MAX_FILES:
             self._latest_results.popitem(last=False)
 
@@ -143,7 +144,9 @@ class CompletionScheduler:
 def _typed_on(job: Job, request: CompletionRequest) -> str | None:
     """What was typed since the job's request; None if its result is of no use for `request`."""
     before = job.request
-    if job.purpose == "fit check" or before.path != request.path or job.computation.cancelled():
+    if job.purpose == "fit check" or job.computation.cancelled():
+        return None
+    if before.document != request.document:
         return None
     if request.explicit and not before.explicit:
         return None

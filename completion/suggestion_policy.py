@@ -29,7 +29,7 @@ class _State:
 class _Rejection:
     """A rejected text and the line before the cursor where it was suggested."""
 
-    path: str
+    document: str
     left: str
     text: str
 
@@ -51,7 +51,7 @@ class SuggestionPolicy:
     def observe(self, request: CompletionRequest) -> str:
         """Learn from the edit since the last request in the file; return what was just deleted."""
         before, after = request.text[: request.offset], request.text[request.offset :]
-        now, last = self._clock(), self._states.get(request.path)
+        now, last = self._clock(), self._states.get(request.document)
         deleted, typed = "", None
         if last is not None and last.after == after:
             if before.startswith(last.before):
@@ -62,20 +62,20 @@ class SuggestionPolicy:
                 deleted = last.deleted
             elif last.before.startswith(before):
                 deleted = last.before[len(before) :] + last.deleted
-        self._backoff.typed(request.path, before[: len(before) - len(typed or "")], typed)
-        self._states[request.path] = _State(before, after, now, deleted)
+        self._backoff.typed(request.document, before[: len(before) - len(typed or "")], typed)
+        self._states[request.document] = _State(before, after, now, deleted)
         return deleted
 
-    def last_offset(self, path: str) -> int:
-        """Offset of the last request in a file, 0 if there was none."""
-        state = self._states.get(path)
+    def last_offset(self, document: str) -> int:
+        """Offset of the last request in a document, 0 if there was none."""
+        state = self._states.get(document)
         return 0 if state is None else len(state.before)
 
     def delay_s(self, request: CompletionRequest) -> float:
         """Seconds to wait for another keystroke before the model is run."""
         if request.explicit:
             return 0.0
-        return self._debouncer.delay_s(backoff=self._backoff.is_active(request.path))
+        return self._debouncer.delay_s(backoff=self._backoff.is_active(request.document))
 
     def computed(self, latency_s: float) -> None:
         """Record how long the model took for a request."""
@@ -83,7 +83,7 @@ class SuggestionPolicy:
 
     def suggested(self, request: CompletionRequest, result: CompletionResult) -> None:
         """Record the model's result for the latest request, shown or not."""
-        self._backoff.suggested(request.path, result.text or result.withheld)
+        self._backoff.suggested(request.document, result.text or result.withheld)
 
     def numbered(
         self, request: CompletionRequest, result: CompletionResult, deleted: str
@@ -111,7 +111,7 @@ class SuggestionPolicy:
         if suggestion is not None:
             request, result = suggestion
             self._rejections.append(
-                _Rejection(request.path, _line_before_cursor(request), result.text)
+                _Rejection(request.document, _line_before_cursor(request), result.text)
             )
             self._debouncer.rejected()
 
@@ -121,7 +121,7 @@ class SuggestionPolicy:
         left = _line_before_cursor(request)
         for rejection in self._rejections:
             if (
-                rejection.path == request.path
+                rejection.document == request.document
                 and left.startswith(rejection.left)
                 and left[len(rejection.left) :] + result.text == rejection.text
             ):

@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePath
+from pathlib import Path
 from urllib.parse import unquote
 
-from pygls.uris import to_fs_path
-from pygls.workspace import Workspace
-
+from completion.request import is_file
 from lsp_server.edits import Edit, whole_document_edit, without_surrogates
+from lsp_server.locations import Location, locate
 
 LARGE = 2_500_000
 """A document of more characters is large: the model gets an excerpt of it, at least so many
@@ -23,14 +22,13 @@ BLOCK = 250_000
 class Document:
     """One state of an open document.
 
-    `path` is relative to the workspace folder, with forward slashes; the file's name if it is in
-    none. `text` is the client's, with any halves of surrogate pairs. `is_in_sync`: no edit was
-    refused since the text was last sent as a whole.
+    `text` is the client's, with any halves of surrogate pairs. `is_in_sync`: no edit was refused
+    since the text was last sent as a whole.
     """
 
     uri: str
     language_id: str
-    path: str
+    location: Location
     text: str
     is_in_sync: bool = True
 
@@ -41,10 +39,10 @@ class Document:
 
 
 class Documents:
-    """The open documents by URI. The texts change in the order in which messages arrive.
+    """The open documents by URI, the most recently changed one last. For the event loop only.
 
-    Versions are not compared: some clients send null or repeat one, and the connection keeps the
-    order. For the event loop only.
+    The texts change in the order in which messages arrive. Versions are not compared: some clients
+    send null or repeat one, and the connection keeps the order.
     """
 
     def __init__(self) -> None:
@@ -55,12 +53,12 @@ class Documents:
         """Set the workspace folders."""
         self._folders = list(folders)
         for document in list(self._documents.values()):
-            self._put(replace(document, path=self._path(document.uri)))
+            self._put(replace(document, location=locate(document.uri, self._folders)))
 
     def open(self, uri: str, language_id: str, text: str) -> Document:
         """Add a document; a document that is already open is replaced."""
         text = whole_document_edit("", text).inserted
-        return self._put(Document(uri, language_id, self._path(uri), text))
+        return self._put(Document(uri, language_id, locate(uri, self._folders), text))
 
     def change(self, uri: str, edit: Edit) -> Document:
         """Apply an edit to an open document."""
@@ -84,27 +82,29 @@ class Documents:
         now = self.get(document.uri)
         return now is not None and now.is_in_sync and now.text == document.text
 
-    def texts(self) -> dict[str, str]:
-        """The texts of the documents in the first workspace folder, by their path relative to it.
+    def texts(self, root: Path | None) -> dict[str, str]:
+        """The texts of the open files of a repository, by their path relative to its root.
 
-        Large documents are left out, so they are never retrieved for other files.
+        Of two documents that are the same file, the one that was changed last counts. Documents
+        that are no files, such as old revisions, are left out, and so are large ones: they are
+        never retrieved for other files.
         """
-        folders = self._folders[:1]
-        texts = {}
-        for document in self._documents.values():
-            path = to_fs_path(document.uri)
-            if path is None or document.is_large or not document.is_in_sync:
-                continue
-            if folders and PurePath(path).is_relative_to(folders[0]):
-                texts[relative_path(path, folders)] = without_surrogates(document.text)
-        return texts
+        if root is None:
+            return {}
+        return {
+            document.location.path: without_surrogates(document.text)
+            for document in self._documents.values()
+            if document.location.root == root
+            and is_file(document.uri)
+            and document.is_in_sync
+            and not document.is_large
+        }
 
     def _put(self, document: Document) -> Document:
-        self._documents[unquote(document.uri)] = document
+        key = unquote(document.uri)
+        self._documents.pop(key, None)
+        self._documents[key] = document
         return document
-
-    def _path(self, uri: str) -> str:
-        return relative_path(to_fs_path(uri) or PurePath(unquote(uri)).name, self._folders)
 
 
 def excerpt(text: str, offset: int) -> tuple[str, int]:
@@ -121,23 +121,3 @@ def excerpt(text: str, offset: int) -> tuple[str, int]:
 def _omitted(length: int) -> int:
     """How many of `length` characters on one side of the cursor are left out."""
     return max(0, length - LARGE) // BLOCK * BLOCK
-
-
-def folders(workspace: Workspace) -> list[Path]:
-    """The workspace folders on this machine, in the client's order."""
-    uris = [folder.uri for folder in workspace.folders.values()]
-    if not uris and workspace.root_uri is not None:
-        uris = [workspace.root_uri]
-    return [Path(path) for path in map(to_fs_path, uris) if path]
-
-
-def relative_path(path: str, roots: Sequence[Path]) -> str:
-    """`path` relative to the innermost of `roots` that contains it, with forward slashes.
-
-    The file's name if none contains it.
-    """
-    file = PurePath(path)
-    parents = [root for root in roots if file.is_relative_to(root)]
-    if not parents:
-        return file.name
-    return file.relative_to(max(parents, key=lambda root: len(root.parts))).as_posix()

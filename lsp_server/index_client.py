@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -53,7 +53,7 @@ class WorkspaceIndexClient:
         self._progress: IndexProgress | None = None
         self._retriever: Retriever | None = None
         self._inode: int | None = None
-        self._documents: dict[str, str] = {}
+        self._documents: Mapping[str, str] = {}
         command = [sys.executable, "-I", "-m", "code_context.index_process", str(root)]
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
@@ -70,7 +70,9 @@ class WorkspaceIndexClient:
         if retriever is not None:
             line = LineIndex(request.text).line_of(request.offset)
             documents = self._documents if request.documents is None else request.documents
-            self._documents = {**documents, request.path: request.text}
+            if request.is_file:  # else the file of this path keeps its own text
+                documents = {**documents, request.path: request.text}
+            self._documents = documents
             retriever.update_open_documents(self._documents, request.path, line)
         return retriever
 

@@ -5,23 +5,26 @@ It imports torch, so only the worker thread imports this module.
 
 import threading
 import weakref
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from code_context.index_store import is_indexable
 from code_model.language_model import ModelLoadError
 from code_model.loading import load_model
 from completion.completion_model import CompletionModel
 from completion.errors import ModelUnavailableError
 from completion.prompted_model import PromptedModel
 from completion.status import Status, StatusListener
-from lsp_server.index_client import IndexProgress, WorkspaceIndexClient
+from lsp_server.index_client import IndexProgress
 from lsp_server.prompt_watch import PromptWatch
 from lsp_server.settings import Settings
+from lsp_server.workspace_indexes import WorkspaceIndexes
 
 
-def open_model(settings: Settings, root: Path | None, report: StatusListener) -> CompletionModel:
-    """Load the model, with the prompt of the settings or those of the folder `root`.
+def open_model(
+    settings: Settings, roots: Sequence[Path], report: StatusListener
+) -> CompletionModel:
+    """Load the model, with the prompt of the settings or those of the repositories at `roots`.
 
     Raises `ModelUnavailableError` if the model cannot be loaded; `report` receives problems with
     prompts.
@@ -32,20 +35,22 @@ def open_model(settings: Settings, root: Path | None, report: StatusListener) ->
         raise ModelUnavailableError(str(error)) from error
     model.prepare()
     status = StatusWithProgress(report)
-    index = None
-    if root is not None and is_indexable(root):
-        index = WorkspaceIndexClient(root, status.set_progress)
     prompted = PromptedModel(
         model,
-        root,
+        roots[0] if roots else None,
         status.set_status,
         named=None if settings.without_prompt else settings.prompt,
         trusted=settings.trusted,
         disabled="the settings say so" if settings.without_prompt else None,
-        retriever_for=(lambda request: None) if index is None else index.retriever,
+        retriever_for=WorkspaceIndexes(roots, status.set_progress).retriever,
     )
-    refresh = weakref.WeakMethod(prompted.refresh)  # the watch must not keep the model alive
-    watch = PromptWatch(prompted.folders(), lambda: (refresh_now := refresh()) and refresh_now())
+    for root in roots[1:]:
+        prompted.add_root(root)
+    followed = weakref.ref(prompted)  # the watch must not keep the model alive
+    watch = PromptWatch(
+        lambda: set() if (model := followed()) is None else model.folders(),
+        lambda: None if (model := followed()) is None else model.refresh(),
+    )
     weakref.finalize(prompted, watch.stop)
     watch.start()
     return prompted

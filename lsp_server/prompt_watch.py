@@ -44,12 +44,12 @@ CHANGES: list[type[FileSystemEvent]] = [
 
 
 class PromptWatch(FileSystemEventHandler):
-    """Calls `changed` on its own thread after changes in `folders`, which need not exist yet.
+    """Calls `changed` on its own thread after changes in `folders()`, which need not exist yet.
 
     Changes during a call lead to one more call.
     """
 
-    def __init__(self, folders: set[Path], changed: Callable[[], object]) -> None:
+    def __init__(self, folders: Callable[[], set[Path]], changed: Callable[[], object]) -> None:
         self._folders = folders
         self._changed = changed
         self._observer: BaseObserver = Observer()
@@ -98,7 +98,7 @@ class PromptWatch(FileSystemEventHandler):
         """
         wanted = {
             path
-            for folder in self._folders
+            for folder in self._folders()
             for path in (folder, _closest_existing(folder.parent))
             if path.is_dir()
         }

@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future
 from functools import partial
 from importlib import metadata
@@ -28,9 +28,10 @@ from completion.status import Status, StatusListener
 from lsp_server.ab_test import AbTest
 from lsp_server.connection import StreamReader, listen, receive_all
 from lsp_server.document_sync import DidChangeParams, DidCloseParams, DidOpenParams, change
-from lsp_server.documents import Documents, folders
-from lsp_server.edits import InvalidEditError, without_surrogates
+from lsp_server.documents import Documents
+from lsp_server.edits import InvalidEditError
 from lsp_server.json_rpc import LspProtocol
+from lsp_server.locations import workspace_folders, workspace_roots
 from lsp_server.log import log_to_stderr
 from lsp_server.notifications import Notifications
 from lsp_server.outcomes import Outcome, OutcomeTracker, Retention
@@ -54,13 +55,19 @@ from lsp_server.protocol import (
 from lsp_server.sequential_test import AbTestResult
 from lsp_server.settings import Settings, parse_settings
 from lsp_server.statistics import Statistics, Summary
-from lsp_server.suggestions import CompletionPosition, Suggestion, Suggestions, suggest
+from lsp_server.suggestions import (
+    CompletionPosition,
+    Suggestion,
+    Suggestions,
+    completion_request,
+    suggest,
+)
 from prompts.user import user_folder
 
 logger = logging.getLogger(__name__)
 
-OpenModel = Callable[[Settings, Path | None, StatusListener], CompletionModel]
-"""Loads the model for the settings and the workspace folder, on the worker thread.
+OpenModel = Callable[[Settings, Sequence[Path], StatusListener], CompletionModel]
+"""Loads the model for the settings and the roots of the workspace, on the worker thread.
 
 Raises `completion.errors.ModelUnavailableError` if it cannot.
 """
@@ -211,17 +218,19 @@ def _claim_stdout() -> BinaryIO:
     return os.fdopen(descriptor, "wb")
 
 
-def _open_model(settings: Settings, root: Path | None, report: StatusListener) -> CompletionModel:
+def _open_model(
+    settings: Settings, roots: Sequence[Path], report: StatusListener
+) -> CompletionModel:
     # Imported here because it imports torch, and `initialize` must not wait for that.
     from lsp_server.model import open_model
 
-    return open_model(settings, root, report)
+    return open_model(settings, roots, report)
 
 
 def _initialize(ls: AttuneServer, params: types.InitializeParams) -> None:
     settings, ls.notifications.settings_problem = parse_settings(params.initialization_options)
     ls.settings = settings
-    ls.documents.set_folders(folders(ls.workspace))
+    ls.documents.set_folders(workspace_folders(ls.workspace))
     if settings.statistics:
         ls.statistics = Statistics(user_folder() / STATISTICS_FILE)
         ls.ab_test = AbTest(settings.comparison_share, os.urandom(16), time.time)
@@ -241,9 +250,10 @@ def _initialized(ls: AttuneServer, params: types.InitializedParams) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: the client has left
             loop.call_soon_threadsafe(ls.notifications.status, status)
 
-    roots = folders(ls.workspace)
-    root = roots[0] if roots else None
-    ls.scheduler.open(partial(ls.open_model, ls.settings, root, report), report)
+    folders = workspace_folders(ls.workspace)
+    settings = ls.settings.relative_to(folders[0]) if folders else ls.settings
+    roots = workspace_roots(folders)
+    ls.scheduler.open(partial(ls.open_model, settings, roots, report), report)
 
 
 async def _inline_completion(
@@ -315,7 +325,7 @@ async def _statistics(ls: AttuneServer, params: Any) -> Summary:
 
 def _latest_result(ls: AttuneServer, params: DocumentParams) -> LatestResult | None:
     document = ls.documents.get(params.text_document.uri)
-    result = None if document is None else ls.scheduler.latest(document.path)
+    result = None if document is None else ls.scheduler.latest(document.uri)
     if result is None:
         return None
     return LatestResult(result.source, result.prefilled, result.reason, _describe_result(result))
@@ -381,8 +391,7 @@ def _did_focus(ls: AttuneServer, params: DocumentParams) -> None:
 def _warm(ls: AttuneServer, uri: str) -> None:
     document = ls.documents.get(uri)
     if document is not None and document.is_in_sync and not document.is_large:
-        text = without_surrogates(document.text)
-        ls.scheduler.warm(text, document.path, document.uri)
+        ls.scheduler.warm(completion_request(ls.documents, document, offset=0))
 
 
 def _did_close(ls: AttuneServer, params: DidCloseParams) -> None:
@@ -391,7 +400,7 @@ def _did_close(ls: AttuneServer, params: DidCloseParams) -> None:
 
 
 def _did_change_folders(ls: AttuneServer, params: types.DidChangeWorkspaceFoldersParams) -> None:
-    ls.documents.set_folders(folders(ls.workspace))
+    ls.documents.set_folders(workspace_folders(ls.workspace))
 
 
 def _shutdown(ls: AttuneServer, params: None) -> None:

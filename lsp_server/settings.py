@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -58,6 +58,12 @@ class Settings:
     def without_prompt(self) -> bool:
         """Whether the user wants the bare model."""
         return self.prompt == Path(NO_PROMPT)
+
+    def relative_to(self, folder: Path) -> "Settings":
+        """The settings with the absolute path of the prompt, which starts at `folder`."""
+        if self.prompt is None or self.without_prompt:
+            return self
+        return replace(self, prompt=folder / self.prompt)
 
 
 _ADAPTER = TypeAdapter(Settings)

@@ -1,7 +1,7 @@
 """From a position in a document to the suggestions there, for both kinds of completion request."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePath
 
 from lsprotocol import types
@@ -11,7 +11,7 @@ from completion.edit_range import replaced_length
 from completion.reasons import Reason
 from completion.request import CompletionRequest
 from completion.scheduler import CompletionScheduler
-from lsp_server.documents import Documents, excerpt
+from lsp_server.documents import Document, Documents, excerpt
 from lsp_server.edits import Edit, line_index, range_edit, without_surrogates
 from lsp_server.outcomes import OutcomeTracker, Source
 from lsp_server.protocol import DID_ACCEPT
@@ -76,14 +76,8 @@ async def suggest(
     edit = _edit_before(at, document.text, cursor)
     text, offset = excerpt(edit.applied_to(document.text), edit.start + len(edit.inserted))
     result = await scheduler.complete(
-        CompletionRequest(
-            without_surrogates(text),
-            document.path,
-            offset,
-            at.explicit,
-            without_prompt,
-            documents.texts(),
-            document.uri,
+        completion_request(
+            documents, replace(document, text=text), offset, at.explicit, without_prompt
         ),
         lambda: _current_text(documents, at.uri),
     )
@@ -94,7 +88,7 @@ async def suggest(
     completions = [result.text, *(result.alternatives or ())]
     texts = [edit.inserted + completion for completion in completions]
     compared = without_prompt and result.prompt is not None
-    source = Source(PurePath(document.path).suffix, result.number, result.prompt, compared)
+    source = Source(PurePath(document.location.path).suffix, result.number, result.prompt, compared)
     ids = outcomes.track(at.uri, edit.start, cursor, texts, document.text, source)
     ranges = [_range(lines, document.text, edit, completion) for completion in completions]
     return Suggestions(
@@ -104,6 +98,28 @@ async def suggest(
             )
             for id_, text, range_ in zip(ids, texts, ranges, strict=True)
         )
+    )
+
+
+def completion_request(
+    documents: Documents,
+    document: Document,
+    offset: int,
+    explicit: bool = False,
+    without_prompt: bool = False,
+) -> CompletionRequest:
+    """The request for a cursor at `offset` of a document's text."""
+    location = document.location
+    return CompletionRequest(
+        without_surrogates(document.text),
+        location.path,
+        offset,
+        explicit,
+        without_prompt,
+        documents.texts(location.root),
+        document.uri,
+        document.language_id,
+        location.root,
     )
 
 

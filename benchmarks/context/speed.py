@@ -22,6 +22,7 @@ from rich.table import Table
 from code_context.chunking import IDENTIFIER
 from code_context.index import RepositoryIndex
 from code_context.index_store import index_file
+from code_context.languages import language_of
 from code_context.retrieval import Retriever
 from code_context.syntax import TreeCache
 from code_model.language_model import LanguageModel
@@ -94,11 +95,11 @@ def _reparse(library: Path, amount: Amount) -> Row:
     times = []
     for _ in range(amount.places):
         at = sum(map(len, lines[: rng.randrange(len(lines))]))
-        _ = trees.parse(text, "a.py").root
+        _ = trees.parse(text, "python", "a.py").root
         for count in range(1, len(TYPED) + 1):
             changed = text[:at] + TYPED[:count] + text[at:]
             began = _now()
-            _ = trees.parse(changed, "a.py").root
+            _ = trees.parse(changed, "python", "a.py").root
             times.append(_since(began))
     return _times(f"parse again after one keystroke, {len(lines):,} lines", times)
 
@@ -135,11 +136,11 @@ def _assembly(model: LanguageModel, name: str, root: Path, amount: Amount) -> li
         text, trees = path.read_text("utf-8", "replace"), TreeCache()
         relative = path.relative_to(root).as_posix()
         offset = rng.choice([match.end() for match in IDENTIFIER.finditer(text)])
-        _ = trees.parse(text, relative).root
+        _ = trees.parse(text, language_of(relative), relative).root
         for n_typed in range(6):
             if n_typed:
                 text, offset = text[:offset] + "x" + text[offset:], offset + 1
-            tree = trees.parse(text, relative)
+            tree = trees.parse(text, language_of(relative), relative)
             _ = tree.root
             began = _now()
             point = CompletionPoint(tree, relative, offset, retriever, room=ROOM)

@@ -7,6 +7,7 @@ identifies the prompt that the status reports: its name, an @ and a hash.
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from completion.completion_model import CompletionModel, Computation
@@ -47,7 +48,7 @@ class Script(CompletionModel):
         return 0
 
 
-def open_model(settings: Settings, root: Path | None, report: StatusListener) -> Script:
+def open_model(settings: Settings, roots: Sequence[Path], report: StatusListener) -> Script:
     """Ready at once."""
     report(Status("Normal", False, "Ready with a script.", PROMPT))
     return Script(json.loads(Path(os.environ["SCRIPT"]).read_text(encoding="utf-8")))

@@ -50,9 +50,9 @@ class Session:
             await self._arrived.wait()
             self._arrived.clear()
 
-    def open(self, name: str, text: str) -> str:
+    def open(self, name: str, text: str, language: str = "plaintext") -> str:
         uri = (self.workspace / name).as_uri()
-        item = types.TextDocumentItem(uri, "python", 1, text)
+        item = types.TextDocumentItem(uri, language, 1, text)
         self.client.text_document_did_open(types.DidOpenTextDocumentParams(item))
         return uri
 

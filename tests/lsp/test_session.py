@@ -10,7 +10,8 @@ from pygls.exceptions import JsonRpcRequestCancelled
 
 from completion.model_input import CompletionPoint
 from completion.pipeline import complete
-from prompts.file import DEFAULT_PROMPT
+from prompts.file import DEFAULT_PROMPT, write_prompt
+from tests.unit.completion.prompt_files import prompt_of
 
 pytestmark = pytest.mark.slow
 
@@ -122,4 +123,28 @@ async def test_missing_model_is_reported_and_answers_are_empty(connect, tmp_path
     status = await session.settled()
     assert status.kind == "Error"
     assert "There is no model folder" in status.message
+    assert await session.end() == 0
+
+
+async def test_a_folder_in_a_repository_has_the_repositorys_prompt(connect, base, workspace: Path):
+    """By the rule of the command line; the path that the model sees starts at the repository."""
+    (workspace / "package").mkdir()
+    (workspace / DEFAULT_PROMPT).parent.mkdir()
+    write_prompt(workspace / DEFAULT_PROMPT, prompt_of(base))
+    session = await connect()
+    session.workspace = workspace / "package"
+    await session.start()
+    assert (await session.settled()).message.startswith("Ready with prompt space")
+    assert await session.end() == 0
+
+
+async def test_the_clients_language_decides_where_the_name_does_not(connect, workspace: Path):
+    """The cursor is in a comment of a Python file without a suffix."""
+    session = await connect()
+    await session.start()
+    uri = session.open("SConstruct", "import os\n# a comment about ", "python")
+    assert await session.complete(uri, 1, 18) == []
+    params = {"textDocument": {"uri": uri}}
+    result = await session.client.protocol.send_request_async("attune/latestResult", params)
+    assert result.reason == "in_comment"
     assert await session.end() == 0

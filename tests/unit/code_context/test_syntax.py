@@ -98,6 +98,12 @@ def test_languages_by_file_name() -> None:
     assert language_of("src/app.PY") == "python"
     assert language_of("stubs/app.pyi") == "python"
     assert language_of("README") is None
+    assert language_of("SConstruct", "python") == "python"
+    assert language_of("view", "typescriptreact") == "tsx"
+    assert language_of("view", "javascriptreact") == "javascript"
+    assert language_of("app.py", "plaintext") == "python", "a known suffix decides"
+    assert language_of("app.py", "go") == "python"
+    assert language_of("README", "klingon") is None
 
 
 @given(st.text(alphabet="def class(x):\n \t\"'#é😀=.,[]{}@\r\0\ud800", max_size=120), st.data())

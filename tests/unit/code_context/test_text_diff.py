@@ -54,14 +54,14 @@ def test_incremental_parsing_equals_parsing(text: str, data: st.DataObject) -> N
 
 def test_the_tree_cache_keeps_the_latest_documents() -> None:
     trees = TreeCache(max_documents=2)
-    first = trees.parse("x = 1\n", "a.py")
-    assert trees.parse("x = 1\n", "a.py") is first
-    second = trees.parse("x = 12\n", "a.py")
+    first = trees.parse("x = 1\n", "python", "a.py")
+    assert trees.parse("x = 1\n", "python", "a.py") is first
+    second = trees.parse("x = 12\n", "python", "a.py")
     assert second is not first
     assert list(nodes(second)) == list(nodes(parse("x = 12\n", "python")))
     assert list(nodes(first)) == list(nodes(parse("x = 1\n", "python"))), (
         "the previous tree is unchanged"
     )
-    trees.parse("", "b.py")
-    trees.parse("", "c.py")
-    assert trees.parse("x = 12\n", "a.py") is not second
+    trees.parse("", "python", "b.py")
+    trees.parse("", "python", "c.py")
+    assert trees.parse("x = 12\n", "python", "a.py") is not second

@@ -104,11 +104,11 @@ async def test_a_document_is_not_warmed_while_a_request_runs(model, scheduler) -
     model.gate.clear()
     first = asyncio.create_task(scheduler.complete(request("x$0")))
     await model.began()
-    scheduler.warm("other", "b.py")
+    scheduler.warm(CompletionRequest("other", "b.py", 0))
     model.gate.set()
     await first
     assert not model.warmed
-    scheduler.warm("y", "c.py")
+    scheduler.warm(CompletionRequest("y", "c.py", 0))
     assert (await scheduler.complete(request("y$0", "c.py"))).text == "answer"
     assert [computed.text for computed in model.requests] == ["x", "y"]
 
@@ -116,13 +116,13 @@ async def test_a_document_is_not_warmed_while_a_request_runs(model, scheduler) -
 async def test_a_document_is_warmed_at_its_last_cursor(model, scheduler) -> None:
     await scheduler.complete(request("abc$0d"))
     for text in ("abcd", "ab", ""):
-        scheduler.warm(text, "a.py")
+        scheduler.warm(CompletionRequest(text, "a.py", 0))
         await settled(scheduler)
     assert [warmed.offset for warmed in model.warmed] == [3, 2, 0]
 
 
 async def test_prompt_fit_is_checked_after_a_document_was_warmed(model, scheduler) -> None:
-    scheduler.warm("y", "c.py")
+    scheduler.warm(CompletionRequest("y", "c.py", 0))
     await model.fit_check_began()
     assert model.warmed == model.fit_checks == [CompletionRequest("y", "c.py", 0)]
 
@@ -142,7 +142,7 @@ async def test_a_prompt_fit_check_gives_way(model, scheduler) -> None:
     """To a request and to warming; neither waits for it."""
     for number, start in enumerate(("request", "warm")):
         model.fit_check_gate.clear()
-        scheduler.warm("y", f"{number}.py")
+        scheduler.warm(CompletionRequest("y", f"{number}.py", 0))
         await model.fit_check_began()
         if start == "request":
             waiting = asyncio.create_task(scheduler.complete(request("x = $0")))
@@ -150,7 +150,7 @@ async def test_a_prompt_fit_check_gives_way(model, scheduler) -> None:
             model.fit_check_gate.set()
             assert (await waiting).text == "answer"
         else:
-            scheduler.warm("z", "d.py")
+            scheduler.warm(CompletionRequest("z", "d.py", 0))
             model.fit_check_gate.set()
             await model.fit_check_began()
             assert model.warmed[-1].path == "d.py"

@@ -90,6 +90,38 @@ def test_the_repositorys_proven_prompt_serves(base, tmp_path, default, statuses)
     assert completed(model) == expected(base, prompt) != expected(base, None)
 
 
+def test_each_repository_has_its_own_prompt(base, tmp_path, default, statuses):
+    """A request names its repository; without one it belongs to the first."""
+    first, second = tmp_path, tmp_path / "second"
+    other = second / DEFAULT_PROMPT
+    other.parent.mkdir(parents=True)
+    write_prompt(default, prompt_of(base))
+    model = PromptedModel(base, first, statuses.append)
+    in_second = dataclasses.replace(REQUEST, root=second)
+    version = model.version()
+    assert served_by(model) == served_by(model, dataclasses.replace(REQUEST, root=first))
+    assert served_by(model).startswith("space@")
+    assert served_by(model, in_second) is None
+    assert model.version() != version
+    assert other.parent in model.folders()
+    write_prompt(other, prompt_of(base))
+    model.refresh()
+    assert served_by(model, in_second).startswith("space@")
+
+
+@pytest.mark.parametrize("path", ["manage", "SConstruct", "BUILD.unknown", "nb.ipynb"])
+def test_the_editors_language_decides_where_the_name_does_not(base, statuses, path):
+    """In a comment nothing is suggested automatically, and the syntax is known to the filters."""
+    model = PromptedModel(base, None, statuses.append)
+    text = "# a comment "
+    request = CompletionRequest(text, path, len(text), language_id="python")
+    assert model.complete(request, Computation()).reason == "in_comment"
+    unknown = dataclasses.replace(request, language_id="")
+    assert model.complete(unknown, Computation()).reason != "in_comment"
+    by_name = dataclasses.replace(unknown, path="a.py", language_id="plaintext")
+    assert model.complete(by_name, Computation()).reason == "in_comment"
+
+
 def test_gain_may_be_absent(base, tmp_path, default, statuses):
     write_prompt(default, prompt_of(base, measured={"proven": True}))
     PromptedModel(base, tmp_path, statuses.append)
@@ -286,7 +318,7 @@ def test_a_cancelled_fit_check_is_repeated(base, tmp_path, default, statuses):
     model = PromptedModel(base, tmp_path, statuses.append)
     request, cancelled = CompletionRequest(9 * TEXT, "a.txt", 0), Computation()
     cancelled.cancel()
-    check = model._selector._fit_check
+    check = model._selectors[tmp_path]._fit_check
     model.check_fit(request, cancelled)
     assert check.is_due(read_prompt(default), request)
     model.check_fit(request, Computation())

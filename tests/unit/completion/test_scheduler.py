@@ -30,7 +30,7 @@ async def test_an_empty_result_has_a_reason(model: FakeModel) -> None:
 
 async def test_without_open_no_thread_is_started() -> None:
     scheduler = CompletionScheduler()
-    scheduler.warm("x", "a.py")
+    scheduler.warm(CompletionRequest("x", "a.py", 0))
     await scheduler.complete(request("x = $0", explicit=True))
     assert not scheduler._worker._executor._threads
     scheduler.close()

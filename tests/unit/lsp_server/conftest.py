@@ -128,8 +128,8 @@ def model() -> FakeModel:
 
 
 @pytest.fixture
-def opened_with() -> list[tuple[Settings, Path | None]]:
-    """The settings and the folder that the model was opened with."""
+def opened_with() -> list[tuple[Settings, list[Path]]]:
+    """The settings and the roots that the model was opened with."""
     return []
 
 
@@ -137,8 +137,8 @@ def opened_with() -> list[tuple[Settings, Path | None]]:
 async def fresh(model: FakeModel, opened_with) -> AsyncIterator[Client]:
     """A client whose server waits for `initialize`."""
 
-    def open_model(settings, root, report):
-        opened_with.append((settings, root))
+    def open_model(settings, roots, report):
+        opened_with.append((settings, roots))
         report(READY)
         return model
 

@@ -1,31 +1,12 @@
-"""Paths and edits of open documents."""
+"""Edits and excerpts of open documents."""
 
-from pathlib import Path
-
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from code_context.positions import LineIndex
 from code_context.syntax import MAX_PARSED
-from lsp_server.documents import BLOCK, LARGE, excerpt, relative_path
+from lsp_server.documents import BLOCK, LARGE, excerpt
 from lsp_server.edits import range_edit, whole_document_edit
-
-
-@pytest.mark.parametrize(
-    ("path", "roots", "expected"),
-    [
-        ("/a/b/c.py", ["/a"], "b/c.py"),
-        ("/a/b/c.py", ["/a", "/a/b"], "c.py"),
-        ("/a/b/c.py", ["/a/b", "/a"], "c.py"),
-        ("/ab/c.py", ["/a"], "c.py"),
-        ("/a/b/c.py", [], "c.py"),
-        ("Untitled-1", ["/a"], "Untitled-1"),
-    ],
-)
-def test_relative_path(path, roots, expected):
-    assert relative_path(path, [Path(root) for root in roots]) == expected
-
 
 TEXTS = st.text(st.sampled_from("ab \t\n\r\f\v\u2028\u0085é😀"), max_size=30)
 

@@ -9,7 +9,8 @@ from queue import Queue
 
 import pytest
 
-from code_context.index_store import index_file, is_indexable
+from code_context.index_store import index_file
+from code_context.repository_root import is_indexable
 from code_context.syntax import parse
 from completion.request import CompletionRequest
 from lsp_server import index_client
@@ -56,6 +57,21 @@ def test_open_documents_replace_saved_files(client: WorkspaceIndexClient) -> Non
     assert "unsaved" in retrieved(client, unsaved)
     assert "unsaved" in retrieved(client), "None means that no document has changed"
     assert "on_disk" in retrieved(client, {})
+
+
+@pytest.mark.slow
+def test_a_revision_does_not_replace_the_file(client: WorkspaceIndexClient) -> None:
+    assert "on_disk" in retrieved(client)
+    now = "class Store:\n    def now(self):\n        pass\n"
+    old = CompletionRequest(
+        "class Store:\n    def old(self):\n        pass\n",
+        "store.py",
+        0,
+        documents={"store.py": now},
+        uri="git:/space/store.py?HEAD",
+    )
+    assert client.retriever(old) is not None
+    assert "now" in retrieved(client)
 
 
 @pytest.mark.slow

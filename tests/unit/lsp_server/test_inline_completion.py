@@ -176,9 +176,9 @@ async def test_request_while_loading_is_answered_when_ready(model, fresh):
     model.gate.clear()
     open_now = fresh.server.open_model
 
-    def open_late(settings, root, report):
+    def open_late(settings, roots, report):
         assert model.gate.wait(60)
-        return open_now(settings, root, report)
+        return open_now(settings, roots, report)
 
     fresh.server.open_model = open_late
     params = {"processId": None, "rootUri": None, "capabilities": {}}

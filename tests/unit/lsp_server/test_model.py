@@ -40,7 +40,7 @@ def _tiny_model(monkeypatch: pytest.MonkeyPatch, tiny_model: Path) -> None:
 
 def test_a_change_is_reported_without_a_request(base, tmp_path, default):
     reported: queue.SimpleQueue[Status] = queue.SimpleQueue()
-    model = open_model(Settings(), tmp_path, reported.put)
+    model = open_model(Settings(), [tmp_path], reported.put)
     assert reported.get(timeout=60).message == WITHOUT_PROMPT
     write_prompt(default, prompt_of(base))
     assert reported.get(timeout=60).message.startswith("Ready with prompt space")
@@ -54,7 +54,7 @@ def test_a_change_is_reported_without_a_request(base, tmp_path, default):
 def test_an_unusable_model_is_an_error(monkeypatch, tmp_path, statuses):
     monkeypatch.setenv(MODEL_VARIABLE, str(tmp_path / "none"))
     with pytest.raises(ModelUnavailableError, match="There is no model folder"):
-        open_model(Settings(), None, statuses.append)
+        open_model(Settings(), [], statuses.append)
     assert not statuses
 
 
@@ -62,7 +62,7 @@ def test_an_unusable_model_is_an_error(monkeypatch, tmp_path, statuses):
 def test_the_repositorys_prompt_does_not_serve(base, tmp_path, default, statuses, settings):
     """By the user's wish, or because an untrusted workspace needs the user's consent."""
     write_prompt(default, prompt_of(base))
-    model = open_model(settings, tmp_path, statuses.append)
+    model = open_model(settings, [tmp_path], statuses.append)
     assert statuses[-1].prompt is None
     assert "Ready without a prompt" in statuses[-1].message
     assert model.complete(REQUEST, Computation()).prompt is None
@@ -72,7 +72,7 @@ def test_a_named_prompt_serves_in_an_untrusted_workspace(base, tmp_path, statuse
     """Only the user can name one there."""
     named = tmp_path / "mine.attune.safetensors"
     write_prompt(named, prompt_of(base))
-    open_model(Settings(named, trusted=False), tmp_path, statuses.append)
+    open_model(Settings(named, trusted=False), [tmp_path], statuses.append)
     assert statuses[-1].prompt is not None
 
 

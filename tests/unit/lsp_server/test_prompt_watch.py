@@ -19,7 +19,7 @@ def states():
 def watch(tmp_path, states):
     folder = tmp_path / "root" / ".attune"
     folder.parent.mkdir()
-    watch = PromptWatch({folder}, lambda: states.put(state(folder)))
+    watch = PromptWatch(lambda: {folder}, lambda: states.put(state(folder)))
     watch.start()
     yield folder
     watch.stop()

@@ -86,7 +86,7 @@ class ProtocolMachine(RuleBasedStateMachine):
         self.loop.run_until_complete(self._connect())
 
     async def _connect(self) -> None:
-        def open_model(settings, root, report):
+        def open_model(settings, roots, report):
             report(Status("Normal", False, "Ready."))
             return self.model
 

@@ -19,7 +19,7 @@ async def test_loading_then_ready(client, opened_with):
     client.open("abc")
     await client.complete(0, 1)
     assert client.statuses == [LOADING, READY]
-    assert opened_with == [(Settings(), Path("/work/space"))]
+    assert opened_with == [(Settings(), [Path("/work/space")])]
 
 
 async def test_off_opens_no_model(fresh, opened_with):
@@ -33,7 +33,7 @@ async def test_off_opens_no_model(fresh, opened_with):
 async def test_wrong_settings_fall_back_and_are_reported(fresh, opened_with):
     """The warning stays in the status bar when the model is ready."""
     await fresh.start({"prompt": 5, "enable": True})
-    assert opened_with == [(Settings(), Path("/work/space"))]
+    assert opened_with == [(Settings(), [Path("/work/space")])]
     assert [status["kind"] for status in fresh.statuses] == ["Normal", "Warning"]
     assert '"prompt"' in fresh.statuses[-1]["message"]
 
@@ -49,7 +49,7 @@ async def test_wrong_settings_fall_back_and_are_reported(fresh, opened_with):
     ],
 )
 async def test_unusable_model_is_reported_and_answers_stay_empty(fresh, raised, message):
-    def fail(settings, root, report):
+    def fail(settings, roots, report):
         raise raised
 
     fresh.server.open_model = fail
