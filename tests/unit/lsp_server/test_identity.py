@@ -117,3 +117,28 @@ async def test_language_of_the_client_reaches_the_model(workspace, folders, mode
     workspace.open("x", uri, "python")
     await complete(workspace, uri)
     assert model.requests[-1].language_id == "python"
+
+
+async def test_a_relative_prompt_starts_at_the_first_folder(fresh, folders, opened_with):
+    """Not at the repository's root, which may be above it."""
+    folders[0].parent.joinpath(".git").mkdir()
+    params = {
+        "processId": None,
+        "capabilities": {},
+        "rootUri": folders[0].as_uri(),
+        "initializationOptions": {"prompt": "mine.attune.safetensors"},
+    }
+    await fresh.request("initialize", params)
+    fresh.notify("initialized", {})
+    await fresh.settled()
+    ((settings, roots),) = opened_with
+    assert settings.prompt == folders[0] / "mine.attune.safetensors"
+    assert roots == [folders[0].parent]
+
+
+async def test_no_prompt_is_not_a_path(fresh, folders, opened_with):
+    params = {"processId": None, "capabilities": {}, "rootUri": folders[0].as_uri()}
+    await fresh.request("initialize", params | {"initializationOptions": {"prompt": "none"}})
+    fresh.notify("initialized", {})
+    await fresh.settled()
+    assert opened_with[0][0].without_prompt
