@@ -4,6 +4,7 @@ from code_context import context_parameters
 from code_context.context import ContextConfig
 from code_context.context_parameters import ContextParametersError
 from code_model.language_model import LanguageModel
+from code_model.show_thresholds import ShowThresholds
 from prompts.errors import IncompatiblePrompt
 from prompts.file import PromptFile, check_compatible
 from prompts.manifest import Manifest
@@ -48,10 +49,8 @@ def context_of(manifest: Manifest | None) -> ContextConfig:
         ) from None
 
 
-def show_threshold_of(manifest: Manifest | None) -> float | None:
-    """The log-probability (nats) below which a first line is not shown, as calibrated; None shows
-    all."""
+def show_thresholds_of(manifest: Manifest | None, bare: ShowThresholds) -> ShowThresholds:
+    """Those that were calibrated with the prompt, else those of the `bare` model."""
     if manifest is None:
-        return None
-    calibrated = manifest.measured.get("show_threshold")
-    return float(calibrated) if isinstance(calibrated, (int, float)) else None
+        return bare
+    return ShowThresholds.from_dict(manifest.measured.get("show_thresholds")) or bare

@@ -5,6 +5,7 @@ gradients, `TunableModel`. `code_model.loading` chooses one. Everything else use
 only, so a new engine changes nothing above. This module imports nothing heavy.
 """
 
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from code_context.context import ContextConfig
 from code_model.fim import FimEncoder
+from code_model.show_thresholds import ShowThresholds
 from code_model.tokenizer import Tokenizer
 from prompts.file import PromptFile
 from prompts.form import Form
@@ -20,7 +22,7 @@ from prompts.manifest import ModelIdentity
 if TYPE_CHECKING:
     from torch import Tensor
 
-FinishReason = Literal["end", "stop", "length", "cancelled"]
+FinishReason = Literal["end", "stop", "length", "unlikely", "cancelled"]
 
 
 class ModelLoadError(Exception):
@@ -49,7 +51,8 @@ class Generation:
     """Generated ids (without the end token), their text and log-probabilities (nats, one per id).
 
     `prefilled` counts the input tokens that were computed, not cached. `steps` counts the forward
-    passes that gave new ids: fewer than ids where drafts were right.
+    passes that gave new ids: fewer than ids where drafts were right. If generation finished as
+    "unlikely", the last id is the one that took the joint probability below the threshold.
     """
 
     ids: tuple[int, ...]
@@ -96,8 +99,9 @@ class Session(Protocol):
         """The context that the prompt was tuned with; without one, the default."""
 
     @property
-    def show_threshold(self) -> float | None:
-        """Log-probability (nats) of a first line below which it is not shown; None shows all."""
+    def show_thresholds(self) -> ShowThresholds:
+        """Joint log-probabilities (nats) below which a text is not shown: the prompt's, else the
+        model's."""
 
     @property
     def num_virtual_tokens(self) -> int:
@@ -111,13 +115,15 @@ class Session(Protocol):
         ids: Sequence[int],
         *,
         max_new_tokens: int,
+        threshold: float = -math.inf,
         stop: Callable[[str], bool] = lambda text: False,
         cancelled: Callable[[], bool] = lambda: False,
     ) -> Generation:
         """The greedy continuation of `ids`.
 
         Ends at an end token of the FIM template, when `stop` accepts the text so far, after
-        `max_new_tokens`, or when `cancelled` returns true. `stop` sees the text after every token.
+        `max_new_tokens`, when the joint log-probability (nats) falls below `threshold`, or when
+        `cancelled` returns true. `stop` sees the text after every token.
 
         Raises `ContextTooLongError` if it does not fit, `ValueError` without ids.
         """
@@ -174,6 +180,10 @@ class LanguageModel(Protocol):
     @property
     def num_parameters(self) -> int:
         """How many weights it has."""
+
+    @property
+    def show_thresholds(self) -> ShowThresholds:
+        """Those of the bare model."""
 
     @property
     def forms(self) -> Collection[Form]:

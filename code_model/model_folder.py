@@ -10,6 +10,7 @@ from typing import Any
 
 from code_model.fim import ATTUNE, QWEN_CODER, TEMPLATES, FimEncoder, FimTemplate, TemplateError
 from code_model.language_model import ModelLoadError
+from code_model.show_thresholds import UNCALIBRATED, ShowThresholds
 from code_model.tokenizer import Tokenizer
 from file_access.regular_file import check_regular_file, open_regular_file, read_regular_file
 
@@ -31,6 +32,7 @@ class ModelFolder:
     weight_files: tuple[Path, ...]
     tokenizer: Tokenizer
     encoder: FimEncoder
+    show_thresholds: ShowThresholds
 
     @property
     def model_fingerprint(self) -> str:
@@ -58,12 +60,12 @@ def read_model_folder(path: Path) -> ModelFolder:
         raise ModelLoadError(
             f"{tokenizer_file} is missing or damaged; get the model's files again."
         ) from error
-    name, template = _name_and_template(path, config)
+    name, template, thresholds = _description(path, config)
     try:
         encoder = FimEncoder(tokenizer, template)
     except TemplateError as error:
         raise ModelLoadError(f"{path.name} cannot fill in the middle: {error}.") from error
-    return ModelFolder(path, name, config, _weight_files(path), tokenizer, encoder)
+    return ModelFolder(path, name, config, _weight_files(path), tokenizer, encoder, thresholds)
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -79,17 +81,20 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _name_and_template(folder: Path, config: dict[str, Any]) -> tuple[str, FimTemplate]:
-    """As `attune.json` says, else the folder's name and the template of the model's family."""
+def _description(folder: Path, config: dict[str, Any]) -> tuple[str, FimTemplate, ShowThresholds]:
+    """Name, FIM template and show thresholds: as `attune.json` says, else the folder's name, the
+    template of the model's family, and thresholds for any model."""
     file = folder / "attune.json"
     if not file.exists():
-        return folder.name, QWEN_CODER if config.get("model_type") == "qwen2" else ATTUNE
+        of_family = QWEN_CODER if config.get("model_type") == "qwen2" else ATTUNE
+        return folder.name, of_family, UNCALIBRATED
     description = read_json(file)
     template = TEMPLATES.get(str(description.get("layout")))
     if template is None:
         families = ", ".join(sorted(TEMPLATES))
         raise ModelLoadError(f"{file} names an unknown FIM template; known are: {families}.")
-    return str(description.get("name", folder.name)), template
+    thresholds = ShowThresholds.from_dict(description.get("show_thresholds"))
+    return str(description.get("name", folder.name)), template, thresholds or UNCALIBRATED
 
 
 def _weight_files(folder: Path) -> tuple[Path, ...]:

@@ -79,7 +79,7 @@ def explain(session: Session, point: CompletionPoint) -> Explanation:
     max_new_tokens = MAX_NEW_TOKENS.get(kind, max(MAX_NEW_TOKENS.values()))
     point = in_session(point, session, max_new_tokens)
     context = context_at(encoder, point)
-    result = complete(session, point)
+    result = complete(session, point, threshold=session.show_thresholds.at("balanced"))
     return Explanation(
         result=result,
         pieces=tuple(_pieces(encoder, context, point)),

@@ -33,6 +33,7 @@ class Candidate:
     tree: SyntaxTree
     offset: int
     text: str
+    is_cut: bool = False
 
     @property
     def left(self) -> str:
@@ -141,9 +142,12 @@ def repetition_loop(candidate: Candidate) -> str:
 
 
 def breaks_parse(candidate: Candidate) -> str:
-    """Remove lines from the end until the text adds no syntax error."""
+    """Remove lines from the end until the text adds no syntax error.
+
+    A line that was cut is no whole statement, so an error says nothing about it.
+    """
     tree, offset = candidate.tree, candidate.offset
-    if tree.language is None:
+    if tree.language is None or (candidate.is_cut and "\n" not in candidate.text):
         return candidate.text
     lines = candidate.text.split("\n")
     start = max(0, offset - ERROR_WINDOW)

@@ -1,14 +1,16 @@
 """One completion, from a cursor to the text to insert. Every front end uses this path."""
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
 from code_context.brackets import CLOSERS, scan
 from code_context.completion_kind import CompletionKind, decide
 from code_context.syntax import SyntaxTree
-from code_model.language_model import Generation, Session
+from code_model.language_model import FinishReason, Generation, Session
 from code_model.tokenizer import Tokenizer
 from completion import filters
+from completion.gate import cut_before, likely_tokens
 from completion.model_input import CompletionPoint, model_input
 from completion.reasons import Reason
 from completion.request import CompletionResult
@@ -21,13 +23,15 @@ def complete(
     point: CompletionPoint,
     *,
     explicit: bool = False,
+    threshold: float = -math.inf,
     cancelled: Callable[[], bool] = lambda: False,
     progress: Callable[[str], None] = lambda text: None,
 ) -> CompletionResult:
     """Complete at a point.
 
-    `explicit`: the user invoked it, so strings and comments are completed too, and the show
-    threshold does not apply. `progress` is called with the text so far after every token.
+    `explicit`: the user invoked it, so strings and comments are completed too. `threshold`: the
+    joint log-probability (nats) that the text must keep (`session.show_thresholds`). `progress` is
+    called with the text so far after every token.
     """
     tree, offset = point.tree, point.offset
     decision = decide(tree, offset, explicit=explicit)
@@ -42,28 +46,43 @@ def complete(
         return is_complete(text)
 
     generation = session.generate(
-        ids, max_new_tokens=max_new_tokens, stop=stop, cancelled=cancelled
+        ids, max_new_tokens=max_new_tokens, threshold=threshold, stop=stop, cancelled=cancelled
     )
     if generation.finish_reason == "cancelled":
         return CompletionResult("", "cancelled", decision.kind, generation)
-    unit = _cut_to_unit(decision.kind, generation, tree, offset)
-    logprob = _first_line_logprob(session.model.tokenizer, generation)
+    return present(session.model.tokenizer, point, decision.kind, generation, threshold)
+
+
+def present(
+    tokenizer: Tokenizer,
+    point: CompletionPoint,
+    kind: CompletionKind,
+    generation: Generation,
+    threshold: float,
+) -> CompletionResult:
+    """What is shown of a generation: the part above the threshold, cut to one syntax unit and
+    filtered. The threshold may be higher than the one that it was generated with."""
+    tree, offset = point.tree, point.offset
+    count = likely_tokens(generation.logprobs, threshold)
+    is_cut = count < len(generation.ids)
+    generated = generation.text
+    if is_cut:
+        generated = tokenizer.decode(generation.ids[:count])
+        generated = cut_before(generated, generation.text[len(generated) :])
+    unit = _cut_to_unit(kind, generated, generation.finish_reason, tree, offset)
     text: str
     reason: Reason | None
-    if not unit:
-        text, reason = "", "nothing_to_add"
-    elif not explicit and session.show_threshold is not None and logprob < session.show_threshold:
-        text, reason = "", "below_threshold"
+    if unit:
+        text, reason = filters.apply(filters.Candidate(tree, offset, unit, is_cut))
     else:
-        text, reason = filters.apply(filters.Candidate(tree, offset, unit))
+        text, reason = "", "below_threshold" if is_cut else "nothing_to_add"
     return CompletionResult(
         text.replace("\n", "\r\n") if "\r\n" in tree.text else text,
         reason,
-        decision.kind,
+        kind,
         generation,
-        logprob,
-        ends=text == unit and generation.finish_reason in ("end", "stop"),
-        withheld=unit if reason not in (None, "below_threshold") else "",
+        ends=text == unit and not is_cut and generation.finish_reason in ("end", "stop"),
+        withheld=unit if reason is not None else "",
     )
 
 
@@ -90,10 +109,10 @@ def _stop_condition(kind: CompletionKind, tree: SyntaxTree, offset: int) -> Call
 
 
 def _cut_to_unit(
-    kind: CompletionKind, generation: Generation, tree: SyntaxTree, offset: int
+    kind: CompletionKind, text: str, finish_reason: FinishReason, tree: SyntaxTree, offset: int
 ) -> str:
-    """The generated text up to the end of its syntax unit, without an unfinished last line."""
-    text = generation.text.replace("\r\n", "\n")
+    """A generated text up to the end of its syntax unit, without an unfinished last line."""
+    text = text.replace("\r\n", "\n")
     if kind is CompletionKind.LINE:
         line = text.partition("\n")[0]
         line = line[: _repeated_closer(line, tree.text[offset : offset + 1])]
@@ -101,7 +120,7 @@ def _cut_to_unit(
     end = _dedent(text, _header_width(tree.text, offset))
     if end is not None:
         text = text[:end]
-    elif generation.finish_reason == "length":
+    elif finish_reason == "length":
         text = text.rpartition("\n")[0]
     return _without_partial_character(text).rstrip()
 
@@ -112,16 +131,6 @@ def _repeated_closer(text: str, closer: str) -> int | None:
         return None
     unmatched, _ = scan(text)
     return unmatched[0] if unmatched and text[unmatched[0]] == closer else None
-
-
-def _first_line_logprob(tokenizer: Tokenizer, generation: Generation) -> float:
-    """Log-probability (nats) of the tokens up to the first one with a newline."""
-    total = 0.0
-    for token, logprob in zip(generation.ids, generation.logprobs, strict=True):
-        total += logprob
-        if "\n" in tokenizer.decode([token]):
-            break
-    return total
 
 
 def _dedent(text: str, header_width: int) -> int | None:

@@ -1,5 +1,6 @@
 """A language model that completes each document with the prompt chosen for it."""
 
+import math
 from collections.abc import Callable, Hashable
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from code_context.languages import language_of
 from code_context.retrieval import Retriever
 from code_context.syntax import TreeCache
 from code_model.language_model import LanguageModel
+from code_model.show_thresholds import Sureness
 from completion.completion_model import CompletionModel, Computation
 from completion.model_input import CompletionPoint
 from completion.pipeline import complete, prefill
@@ -27,6 +29,8 @@ class PromptedModel(CompletionModel):
 
     A prompt that was not named explicitly does not serve documents that it does not fit. A lock
     lets one thread at a time use the model.
+
+    Reason for its size: one lock guards the prompts, sessions and statuses of one model.
     """
 
     def __init__(
@@ -38,6 +42,7 @@ class PromptedModel(CompletionModel):
         named: Path | None = None,
         trusted: bool = True,
         disabled: str | None = None,
+        sureness: Sureness = "balanced",
         retriever_for: Callable[[CompletionRequest], Retriever | None] = lambda request: None,
     ) -> None:
         """Serve with the prompt `named`, else with those of the document's repository.
@@ -45,7 +50,8 @@ class PromptedModel(CompletionModel):
         `root` is the repository of documents whose requests have no root, None if there is none.
 
         In a workspace that is not `trusted`, its own prompts need the user's consent. `disabled`:
-        why no prompt serves at all, None if one may.
+        why no prompt serves at all, None if one may. `sureness`: how likely an automatic suggestion
+        must be.
         """
         self._sessions = SessionPool(model)
         self._root = root
@@ -59,6 +65,7 @@ class PromptedModel(CompletionModel):
 
         self._create_selector = create_selector
         self._selectors: dict[Path | None, PromptSelector] = {root: create_selector(root)}
+        self._sureness = sureness
         self._retriever_for = retriever_for
         self._trees = TreeCache()
         self._report = report
@@ -123,10 +130,12 @@ class PromptedModel(CompletionModel):
     def _complete(
         self, prompt: PromptFile | None, request: CompletionRequest, computation: Computation
     ) -> CompletionResult:
+        session = self._sessions.session(prompt)
         return complete(
-            self._sessions.session(prompt),
+            session,
             self._point(request),
             explicit=request.explicit,
+            threshold=-math.inf if request.explicit else session.show_thresholds.at(self._sureness),
             cancelled=computation.cancelled,
             progress=computation.update,
         )

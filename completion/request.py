@@ -59,8 +59,7 @@ class CompletionResult:
     """The text to insert at the cursor. If it is empty, `reason` says why.
 
     `kind` is None if the syntax was not examined, `generation` None if the model was not run.
-    `logprob`: log-probability (nats) of the first line, compared with the show threshold. `ends`:
-    nothing follows the text in its syntax unit. `withheld`: text that a filter removed entirely.
+    `ends`: nothing follows the text in its syntax unit. `withheld`: text that a filter removed.
     `alternatives`: further texts for an explicit request, None if none were requested.
     `prompt`: the document's prompt, used or left out for comparison.
     `source`: computed for this request, cached, or taken over from an earlier request's decode.
@@ -73,7 +72,6 @@ class CompletionResult:
     reason: Reason | None = None
     kind: "CompletionKind | None" = None
     generation: "Generation | None" = None
-    logprob: float = 0.0
     ends: bool = False
     withheld: str = ""
     alternatives: tuple[str, ...] | None = None

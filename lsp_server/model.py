@@ -42,6 +42,7 @@ def open_model(
         named=None if settings.without_prompt else settings.prompt,
         trusted=settings.trusted,
         disabled="the settings say so" if settings.without_prompt else None,
+        sureness=settings.sureness,
         retriever_for=WorkspaceIndexes(roots, status.set_progress).retriever,
     )
     for root in roots[1:]:

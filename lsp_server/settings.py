@@ -9,6 +9,8 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.alias_generators import to_camel
 
+from code_model.show_thresholds import Sureness
+
 NO_PROMPT = "none"
 """Value of the setting `prompt` for the bare model."""
 
@@ -27,6 +29,7 @@ PromptPath = Annotated[
     Path | None, BeforeValidator(_to_path), Field(description='a path, "none" or null')
 ]
 Flag = Annotated[bool, Field(strict=True, description="true or false")]
+Step = Annotated[Sureness, Field(description='"eager", "balanced" or "sure"')]
 Share = Annotated[
     float,
     Field(
@@ -49,6 +52,8 @@ class Settings:
     enable: Flag = True
     trusted: Flag = True
     """Whether the user trusts the workspace; if not, its prompts serve with consent only."""
+    sureness: Step = "balanced"
+    """How likely an automatic suggestion must be to be shown."""
     comparison_share: Share = 0.1
     """Share of suggestions that are made without the prompt, for the A/B test."""
     statistics: Flag = True

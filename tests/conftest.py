@@ -1,5 +1,6 @@
 """A tiny model for every test that needs one, and a clean environment."""
 
+import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from hypothesis import settings
 from code_model.decoder.llama import Llama, LlamaConfig
 from code_model.decoder.model import DecoderModel
 from code_model.loading import MODEL_VARIABLE, load_model
+from code_model.show_thresholds import ShowThresholds
 from pretraining import export, tokenizer
 from pretraining.corpus import Document
 from prompts.user import HOME_VARIABLE
@@ -85,6 +87,10 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for parameter in model.parameters():
             parameter.mul_(6.0)
     export.export(model, folder / "tokenizer.json", folder / "tiny", name="tiny")
+    description = folder / "tiny" / "attune.json"
+    shows_all = ShowThresholds(-1e6, -1e6, -1e6)  # random weights are never sure
+    content = json.loads(description.read_text()) | {"show_thresholds": shows_all.to_dict()}
+    description.write_text(json.dumps(content))
     return folder / "tiny"
 
 

@@ -59,8 +59,6 @@ class Decoded:
     left: str
     expected: str
     text: str
-    logprob: float = 0.0
-    """Of the first line, in nats."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +138,6 @@ def decoded_scores(
                 left=text[text.rfind("\n", 0, start) + 1 : start],
                 expected=_first_line(middle_of(hole.file, hole.hole)),
                 text=_first_line(completion.text),
-                logprob=completion.logprob,
             )
         )
     pairs = [(sample.text, sample.expected) for sample in samples]

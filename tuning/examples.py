@@ -139,7 +139,7 @@ class TrainingExamples:
             factor = (sum(self._weights) - changed_weight) / changed_weight
             for row, file in enumerate(files):
                 self._weights[row] *= factor if file.path in changed else 1.0
-        self._by_kind = cache(_by_kind)
+        self._by_kind = cache(holes_by_kind)
 
     def __getitem__(self, number: int) -> Example:
         """Example `number`, from 0 on without end."""
@@ -181,7 +181,7 @@ def held_out_holes(
     held_out: list[HeldOutHole] = []
     per_file = max(2, -(-count // max(1, len(files))))
     for file in files:
-        kinds = _by_kind(file, task)
+        kinds = holes_by_kind(file, task)
         in_newest = _beginning_in(kinds, file, (newest or {}).get(file.path, ()))
         kinds = in_newest or kinds
         for _ in range(per_file):
@@ -201,7 +201,8 @@ def held_out_holes(
     return held_out[: max(count, 2 * len(files))]
 
 
-def _by_kind(file: SourceFile, task: Task) -> dict[HoleKind, list[Hole]]:
+def holes_by_kind(file: SourceFile, task: Task) -> dict[HoleKind, list[Hole]]:
+    """All holes of a file that a task may hide, by kind."""
     kinds: dict[HoleKind, list[Hole]] = {}
     tree = parse(file.text, language_of(file.path))
     for hole in find_holes(tree) if task == "completion" else _docstrings(tree):

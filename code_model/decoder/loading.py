@@ -33,6 +33,7 @@ def load_decoder(folder: ModelFolder) -> DecoderModel:
         encoder=folder.encoder,
         model_fingerprint=folder.model_fingerprint,
         tokenizer_fingerprint=folder.tokenizer_fingerprint,
+        show_thresholds=folder.show_thresholds,
     )
 
 

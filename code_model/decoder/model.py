@@ -19,6 +19,7 @@ from code_model.decoder.queries import head_queries
 from code_model.decoder.session import DecoderSession
 from code_model.fim import FimEncoder
 from code_model.language_model import HeadQueries, Runtime, ScoredSequence
+from code_model.show_thresholds import UNCALIBRATED, ShowThresholds
 from code_model.tokenizer import Tokenizer
 from prompts.file import PromptFile
 from prompts.form import Form
@@ -41,6 +42,7 @@ class DecoderModel:
     encoder: FimEncoder
     model_fingerprint: str
     tokenizer_fingerprint: str
+    show_thresholds: ShowThresholds = UNCALIBRATED
 
     @cached_property
     def forward(self) -> BestForward:

@@ -1,5 +1,6 @@
 """Greedy decoding behind a resident prefix, reusing the KV of everything unchanged."""
 
+import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from code_model.cancel import Cancel, StepCancelledError
-from code_model.compatibility import context_of, show_threshold_of
+from code_model.compatibility import context_of, show_thresholds_of
 from code_model.decoder import loss
 from code_model.decoder.kv_cache import KVCache
 from code_model.decoder.prompt_lookup import PromptLookup
@@ -57,7 +58,7 @@ class DecoderSession:
         prefix = prefix_kv(model, prompt)
         manifest = None if prompt is None else prompt.manifest
         self.context = context_of(manifest)
-        self.show_threshold = show_threshold_of(manifest)
+        self.show_thresholds = show_thresholds_of(manifest, model.show_thresholds)
         self.num_virtual_tokens = prefix.tokens
         self._cache = KVCache(model.llama.config, model.max_positions)
         self._cache.load_prefix(prefix)
@@ -74,6 +75,7 @@ class DecoderSession:
         ids: Sequence[int],
         *,
         max_new_tokens: int,
+        threshold: float = -math.inf,
         stop: Callable[[str], bool] = lambda text: False,
         cancelled: Callable[[], bool] = lambda: False,
     ) -> Generation:
@@ -89,7 +91,7 @@ class DecoderSession:
         lookup = PromptLookup([*self._last_suggestion, *self.model.encoder.in_writing_order(ids)])
         new: list[int] = []
         logprobs: list[float] = []
-        text, steps = "", 0
+        text, steps, joint = "", 0, 0.0
         reason: FinishReason | None = None if max_new_tokens > 0 else "length"
         pending = [ids[-1]]
         while reason is None:
@@ -110,7 +112,11 @@ class DecoderSession:
                     break
                 new.append(token)
                 logprobs.append(score)
+                joint += score
                 text = self.model.tokenizer.decode(new)
+                if joint < threshold:
+                    reason = "unlikely"
+                    break
                 if stop(text):
                     reason = "stop"
                     break

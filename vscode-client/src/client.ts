@@ -80,6 +80,7 @@ function serverOptions(settings: Settings): Record<string, unknown> {
     prompt: settings.promptFile,
     enable: settings.enable,
     trusted: settings.trusted,
+    sureness: settings.sureness,
     comparisonShare: settings.comparisonShare,
     statistics: settings.statistics,
   };

@@ -14,6 +14,7 @@ export interface Settings {
   readonly model: string | null;
   /** An absolute path, or "none"; null: the server chooses. */
   readonly promptFile: string | null;
+  readonly sureness: "eager" | "balanced" | "sure";
   readonly comparisonShare: number;
   readonly statistics: boolean;
   readonly tuneMinutes: number;
@@ -38,6 +39,7 @@ export function readSettings(): Settings {
     wheelFolder: file("wheelFolder"),
     model: file("model"),
     promptFile: value<string>("promptFile").trim() === NO_PROMPT ? NO_PROMPT : file("promptFile"),
+    sureness: value<Settings["sureness"]>("sureness"),
     comparisonShare: value<number>("comparisonShare"),
     statistics: value<boolean>("statistics"),
     tuneMinutes: value<number>("tuneMinutes"),

@@ -1,5 +1,6 @@
 """From a cursor to the text to insert, with a scripted session in place of the model."""
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
@@ -12,6 +13,7 @@ from code_model.decoder.model import DecoderModel
 from code_model.decoder.session import DecoderSession
 from code_model.decoder.soft_prompt import kv_of_ids, kv_to_rows
 from code_model.language_model import Generation
+from code_model.show_thresholds import ShowThresholds
 from completion.model_input import CompletionPoint
 from completion.pipeline import complete
 from completion.request import CompletionResult
@@ -32,6 +34,7 @@ class ScriptedSession(DecoderSession):
         ids,
         *,
         max_new_tokens: int,
+        threshold: float = -math.inf,
         stop: Callable[[str], bool] = lambda text: False,
         cancelled: Callable[[], bool] = lambda: False,
     ) -> Generation:
@@ -43,6 +46,9 @@ class ScriptedSession(DecoderSession):
                 return Generation(tuple(new), "", (), "cancelled", 0)
             new.append(token)
             text = self.model.tokenizer.decode(new)
+            if len(new) * self.logprob < threshold:
+                reason = "unlikely"
+                break
             if stop(text):
                 reason = "stop"
                 break
@@ -105,28 +111,48 @@ def test_the_progress_is_the_text_after_every_token(base: DecoderModel) -> None:
     assert texts[-1] == "foo(1)"
 
 
-def test_below_the_show_threshold_only_an_explicit_request_has_a_text(base: DecoderModel) -> None:
-    """The log-probability is that of the first line."""
-    session = ScriptedSession(base, "foo(1)\ny = 2")
-    result = completed(session, "x = $0")
-    assert (result.text, result.logprob, result.withheld) == ("foo(1)", 0.0, "")
-    session.logprob = -0.5
-    logprob = completed(session, "x = $0").logprob
-    assert logprob == pytest.approx(-0.5 * len(base.tokenizer.encode("foo(1)\n")))
-    for threshold, is_shown in ((logprob - 0.01, True), (logprob + 0.01, False)):
-        session.show_threshold = threshold
-        result = completed(session, "x = $0")
-        assert (result.text == "foo(1)") == is_shown
-        assert result.reason == (None if is_shown else "below_threshold")
-        assert completed(session, "x = $0", explicit=True).text == "foo(1)"
+def tokens_up_to(base: DecoderModel, text: str, rest: str) -> int:
+    """How many tokens of the whole text `text` takes; a token must end there."""
+    ids = base.tokenizer.encode(text + rest)
+    return next(n for n in range(len(ids)) if base.tokenizer.decode(ids[:n]) == text)
 
 
-def test_the_show_threshold_is_the_prompts(base: DecoderModel) -> None:
+@pytest.mark.parametrize(
+    ("threshold", "shown", "reason"),
+    [
+        (-100.0, "value(first, second)", None),
+        (-0.51, "value(first", None),
+        (-0.15, "", "below_threshold"),
+    ],
+)
+def test_a_text_is_shown_as_far_as_it_is_likely(
+    base: DecoderModel, threshold: float, shown: str, reason: str | None
+) -> None:
+    session = ScriptedSession(base, "value(first, second)")
+    session.logprob = -0.5 / tokens_up_to(base, "value(first", ", second)")
+    result = completed(session, "x = $0", threshold=threshold)
+    assert (result.text, result.reason, result.withheld) == (shown, reason, "")
+    assert result.ends == (shown == "value(first, second)")
+
+
+def test_a_cut_line_is_not_asked_to_parse(base: DecoderModel) -> None:
+    """`value(first` alone would be a syntax error in front of the next line."""
+    session = ScriptedSession(base, "value(first, second)")
+    session.logprob = -0.5 / tokens_up_to(base, "value(first", ", second)")
+    assert completed(session, "x = $0\ny = 1\n", threshold=-0.51).text == "value(first"
+
+
+def test_the_show_thresholds_are_the_prompts_else_the_models(base: DecoderModel) -> None:
     prompt = prompt_of(base, "kv", kv_to_rows(kv_of_ids(base.llama, IDS)))
-    for measured, expected in (({}, None), ({"show_threshold": -1.5}, -1.5)):
+    own = ShowThresholds(-3.0, -2.0, -1.0)
+    for measured, expected in (
+        ({}, base.show_thresholds),
+        ({"show_thresholds": own.to_dict()}, own),
+        ({"show_thresholds": {"eager": "low"}}, base.show_thresholds),
+    ):
         manifest = replace(prompt.manifest, measured=measured)
-        assert base.open(replace(prompt, manifest=manifest)).show_threshold == expected
-    assert base.open().show_threshold is None
+        assert base.open(replace(prompt, manifest=manifest)).show_thresholds == expected
+    assert base.open().show_thresholds == base.show_thresholds
 
 
 def test_a_cancelled_request_has_no_text(base: DecoderModel) -> None:

@@ -1,0 +1,205 @@
+"""What people see: suggestions at places of unseen files, by how likely they must be to be shown.
+
+A suggestion is right if it is the beginning of what the file says. It then saves its characters; if
+it is wrong, all of its characters are wrong. One greedy decode of a place gives its suggestion at
+every threshold, because the threshold only cuts what was decoded (`completion.gate`).
+"""
+
+import math
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from code_context.context import ContextConfig
+from code_context.holes import Hole, HoleKind
+from code_context.retrieval import Retriever
+from code_model.language_model import Session
+from code_model.show_thresholds import TARGETS, ShowThresholds
+from completion.gate import likely_tokens
+from completion.model_input import CompletionPoint
+from completion.pipeline import complete, present
+from tuning.corpus import SourceFile
+from tuning.evaluate import RESAMPLES, Gain
+from tuning.examples import holes_by_kind, without_middle
+
+KIND_SHARES: dict[HoleKind, float] = {"line_end": 0.5, "line": 0.3, "block": 0.1, "body": 0.1}
+"""Where people are when a completion is triggered: mostly at the end of a line begun."""
+
+PROBABILITIES = (0.02, 0.05, *(round(0.1 + 0.05 * step, 2) for step in range(18)))
+THRESHOLDS: NDArray[np.float64] = np.log(PROBABILITIES)
+"""Joint log-probabilities (nats) that suggestions are measured at, from low to high."""
+
+MIN_SHOWN = 20  # suggestions at a threshold; of fewer the share of right ones says little
+
+
+@dataclass(frozen=True)
+class Place:
+    """A hole of an unseen file, at which an automatic completion is triggered."""
+
+    file: SourceFile
+    hole: Hole
+
+
+@dataclass(frozen=True)
+class AcceptanceScores:
+    """What is seen at one threshold. `shown` is a share of the places, `right` of those shown;
+    `saved` and `wrong` are characters per place."""
+
+    shown: float
+    right: float
+    saved: float
+    wrong: float
+
+    def to_json(self) -> dict[str, float]:
+        """The figures."""
+        return {name: round(value, 4) for name, value in asdict(self).items()}
+
+
+@dataclass(frozen=True)
+class Replay:
+    """One condition at N places and T thresholds: `saved` and `wrong` characters, (N, T) each.
+
+    `paths` are the places' files, `thresholds` (T) joint log-probabilities (nats) from low to high.
+    A place without a suggestion has zeros.
+    """
+
+    paths: tuple[str, ...]
+    thresholds: NDArray[np.float64]
+    saved: NDArray[np.float64]
+    wrong: NDArray[np.float64]
+
+    def at(self, threshold: float) -> AcceptanceScores:
+        """The scores at the measured threshold nearest to a log-probability (nats)."""
+        column = self.column(threshold)
+        saved, wrong = self.saved[:, column], self.wrong[:, column]
+        right, shown = int(np.count_nonzero(saved)), int(np.count_nonzero(saved + wrong))
+        return AcceptanceScores(
+            shown / len(saved), right / max(1, shown), float(saved.mean()), float(wrong.mean())
+        )
+
+    def column(self, threshold: float) -> int:
+        """Where the threshold nearest to a log-probability (nats) stands; 0 for minus infinity."""
+        return int(np.abs(self.thresholds - threshold).argmin()) if threshold > -math.inf else 0
+
+    def curve(self) -> list[AcceptanceScores]:
+        """The scores at every threshold."""
+        return [self.at(threshold) for threshold in self.thresholds]
+
+
+def sample_places(files: Sequence[SourceFile], count: int, seed: int) -> list[Place]:
+    """At most `count` places, spread evenly over the files; kinds are drawn by their shares."""
+    rng = random.Random(seed)
+    places: list[Place] = []
+    per_file = max(2, -(-count // max(1, len(files))))
+    for file in files:
+        kinds = {
+            kind: holes
+            for kind, holes in holes_by_kind(file, "completion").items()
+            if kind in KIND_SHARES
+        }
+        for _ in range(per_file):
+            remaining = [kind for kind in kinds if kinds[kind]]
+            if not remaining:
+                break
+            kind = rng.choices(remaining, [KIND_SHARES[kind] for kind in remaining])[0]
+            places.append(Place(file, kinds[kind].pop(rng.randrange(len(kinds[kind])))))
+    rng.shuffle(places)
+    return places[:count]
+
+
+def replay(
+    session: Session,
+    places: Sequence[Place],
+    retriever: Retriever | None = None,
+    context: ContextConfig | None = None,
+    on_place: Callable[[int], None] = lambda number: None,
+    thresholds: NDArray[np.float64] = THRESHOLDS,
+) -> Replay:
+    """Complete at every place by the path that serves: kind, context, decode, cut, filters.
+
+    `context` defaults to that of the session's prompt. `on_place` is called with the number of each
+    place that is done.
+    """
+    saved = np.zeros((len(places), len(thresholds)))
+    wrong = np.zeros_like(saved)
+    for row, place in enumerate(places):
+        text, start = without_middle(place.file, place.hole), place.hole.start
+        point = CompletionPoint.parse(text, place.file.path, start, retriever, context)
+        expected = place.file.text[start:]
+        for column, shown in enumerate(_shown_texts(session, point, thresholds)):
+            counts = saved if expected.startswith(shown) else wrong
+            counts[row, column] = len(shown)
+        on_place(row)
+    return Replay(tuple(place.file.path for place in places), thresholds, saved, wrong)
+
+
+def _shown_texts(
+    session: Session, point: CompletionPoint, thresholds: NDArray[np.float64]
+) -> list[str]:
+    """What is shown at each threshold."""
+    result = complete(session, point, threshold=float(thresholds[0]))
+    generation, kind = result.generation, result.kind
+    if generation is None or kind is None:
+        return []
+    texts: dict[int, str] = {}  # by the number of tokens that stay
+    shown = []
+    for threshold in thresholds:
+        count = likely_tokens(generation.logprobs, threshold)
+        if count not in texts:
+            texts[count] = present(session.model.tokenizer, point, kind, generation, threshold).text
+        shown.append(texts[count])
+    return shown
+
+
+def calibrate(replays: Sequence[Replay]) -> ShowThresholds:
+    """The lowest threshold of each step from which on its share of right suggestions is reached.
+
+    Where few are shown, the share says little and is not asked for; where no threshold reaches it,
+    the highest is taken.
+    """
+    thresholds = replays[0].thresholds
+    saved = np.concatenate([one.saved for one in replays])
+    wrong = np.concatenate([one.wrong for one in replays])
+    shown = np.count_nonzero(saved + wrong, axis=0)
+    right = np.count_nonzero(saved, axis=0) / np.maximum(1, shown)
+    steps = {}
+    for step, target in TARGETS.items():
+        missed = np.flatnonzero((right < target) & (shown >= MIN_SHOWN))
+        first = missed[-1] + 1 if len(missed) else 0
+        steps[step] = float(thresholds[min(first, len(thresholds) - 1)])
+    return ShowThresholds(**steps)
+
+
+def saved_at_equal_wrong(replay: Replay, baseline: Replay, threshold: float, seed: int) -> Gain:
+    """The share of characters saved more than by the baseline at its `threshold`, where as many
+    are wrong; with its 95 % interval over files (percentile bootstrap, paired).
+
+    Both were replayed at the same places. The curve of `replay` is interpolated between thresholds.
+    """
+    if replay.paths != baseline.paths:
+        raise ValueError("the replays are of different places")
+    column = baseline.column(threshold)
+    names = sorted(set(replay.paths))
+    of_file = np.array([names.index(path) for path in replay.paths])
+    sums = [
+        np.stack([values[of_file == number].sum(axis=0) for number in range(len(names))])
+        for values in (replay.saved, replay.wrong, baseline.saved, baseline.wrong)
+    ]
+
+    def gain(counts: NDArray[np.float64]) -> float:
+        saved, wrong, base_saved, base_wrong = (counts @ one for one in sums)
+        # wrong characters fall as the threshold rises
+        rising = np.maximum.accumulate(wrong[::-1])
+        same = np.interp(base_wrong[column], rising, saved[::-1])
+        return float(same / max(base_saved[column], 1.0) - 1.0)
+
+    mean = gain(np.ones(len(names)))
+    if len(names) < 2:
+        return Gain(mean, -math.inf, math.inf)
+    rng = np.random.default_rng(seed)
+    drawn = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=RESAMPLES)
+    low, high = np.percentile([gain(counts.astype(float)) for counts in drawn], (2.5, 97.5))
+    return Gain(mean, float(low), float(high))
