@@ -21,6 +21,8 @@ from code_context.syntax import parse
 VERSION = 4
 MAX_ROWS_PER_FILE = 1 << 20  # range of row ids per file and table; more than a file's bytes
 MAX_CACHED_QUERIES = 10_000
+WRITE_TIMEOUT = 30.0  # seconds to wait for another process that writes
+READ_TIMEOUT = 0.2  # seconds: a request gets no snippets rather than wait longer
 SCHEMA = """
 CREATE TABLE files (
     id INTEGER PRIMARY KEY, path TEXT UNIQUE NOT NULL, stem TEXT NOT NULL, stem_name TEXT NOT NULL,
@@ -82,23 +84,54 @@ class RepositoryIndex:
         absent; `IndexVersionError` if it has another version.
         """
         if file is None:
-            self._db = sqlite3.connect(":memory:", isolation_level=None)
+            # a copy is made on one thread and then owned by another
+            self._db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
         elif read_only:
-            self._db = sqlite3.connect(
-                f"{file.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None
-            )
+            uri = f"{file.absolute().as_uri()}?mode=ro"
+            self._db = sqlite3.connect(uri, READ_TIMEOUT, uri=True, isolation_level=None)
         else:
-            self._db = sqlite3.connect(file, isolation_level=None)
-        version = self._db.execute("PRAGMA user_version").fetchone()[0]
-        if version != VERSION:
-            if read_only or version != 0:
-                self._db.close()
-                raise IndexVersionError(f"its version is {version}, not {VERSION}")
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.executescript(SCHEMA % VERSION)
-        self._db.execute("PRAGMA synchronous = OFF")  # a cache: rebuilt if a crash damages it
+            self._db = sqlite3.connect(file, WRITE_TIMEOUT, isolation_level=None)
+        try:
+            self._prepare(read_only)
+            self._file = None if file is None else (file, file.stat().st_ino)
+        except BaseException:
+            self._db.close()
+            raise
         self._query_cache: dict[tuple[str, tuple[object, ...]], list[Any]] = {}
         self._cached_state: tuple[int, int] | None = None
+
+    def _prepare(self, read_only: bool) -> None:
+        version = self._version()
+        if version == 0 and not read_only:
+            self._db.execute("PRAGMA journal_mode = WAL")
+            with self.transaction():  # another process may be creating the same file
+                version = self._version()
+                if version == 0:
+                    for statement in (SCHEMA % VERSION).split(";"):
+                        self._db.execute(statement)
+                    version = VERSION
+        if version != VERSION:
+            raise IndexVersionError(f"its version is {version}, not {VERSION}")
+        self._db.execute("PRAGMA synchronous = OFF")  # a cache: rebuilt if a crash damages it
+
+    def _version(self) -> int:
+        return int(self._db.execute("PRAGMA user_version").fetchone()[0])
+
+    def copy(self) -> "RepositoryIndex":
+        """A copy in memory, which another thread may own."""
+        copy = RepositoryIndex()
+        self._db.backup(copy._db)
+        return copy
+
+    def is_replaced(self) -> bool:
+        """Whether another file, or none, is now where this index was opened."""
+        if self._file is None:
+            return False
+        file, inode = self._file
+        try:
+            return file.stat().st_ino != inode
+        except OSError:
+            return True
 
     def close(self) -> None:
         """Close the connection."""
@@ -120,13 +153,14 @@ class RepositoryIndex:
 
     def remove(self, path: str) -> None:
         """Remove a file."""
-        row = self._db.execute("SELECT id FROM files WHERE path = ?", (path,)).fetchone()
+        row = self._db.execute("SELECT id FROM files WHERE path = ?", (_stored(path),)).fetchone()
         if row is not None:
             self._remove_rows(row[0])
             self._db.execute("DELETE FROM files WHERE id = ?", row)
 
     def store(self, path: str, content: str | ExcludedFile, stamp: Stamp | None = None) -> None:
         """Replace what is indexed of a file. `stamp` is that of the file on disk, if it has one."""
+        path = _stored(path)
         self.remove(path)
         reason = content.reason if isinstance(content, ExcludedFile) else None
         stem = stem_of(path)
@@ -137,9 +171,7 @@ class RepositoryIndex:
             (path, stem, stem.rpartition("/")[2], size, mtime_ns, reason),
         ).lastrowid
         if not isinstance(content, ExcludedFile) and file is not None:
-            # SQLite cannot store lone surrogates
-            text = content.encode("utf-8", "replace").decode("utf-8")
-            self._insert_rows(file, text, language_of(path))
+            self._insert_rows(file, _stored(content), language_of(path))
 
     def _insert_rows(self, file: int, text: str, language: str | None) -> None:
         definitions, imports = extract_symbols(parse(text, language))
@@ -205,12 +237,13 @@ class RepositoryIndex:
 
     def exclusion_of(self, path: str) -> str | None:
         """Why a file is excluded; None if it is not, or is not in the index."""
-        row = self._db.execute("SELECT exclusion FROM files WHERE path = ?", (path,)).fetchone()
+        query = "SELECT exclusion FROM files WHERE path = ?"
+        row = self._db.execute(query, (_stored(path),)).fetchone()
         return row[0] if row else None
 
     def contains(self, path: str) -> bool:
         """Whether a file is in the index, excluded or not."""
-        row = self._db.execute("SELECT 1 FROM files WHERE path = ?", (path,)).fetchone()
+        row = self._db.execute("SELECT 1 FROM files WHERE path = ?", (_stored(path),)).fetchone()
         return row is not None
 
     def file_count(self) -> int:
@@ -303,11 +336,17 @@ class RepositoryIndex:
         return False
 
     def _cached_query(self, query: str, *values: object) -> list[Any]:
+        values = tuple(_stored(value) if isinstance(value, str) else value for value in values)
         key = (query, values)
         rows = self._query_cache.get(key)
         if rows is None:
             rows = self._query_cache[key] = self._db.execute(query, values).fetchall()
         return rows
+
+
+def _stored(text: str) -> str:
+    """The text without lone surrogates, which SQLite cannot store: names of files may have them."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
 def stem_of(path: str) -> str:

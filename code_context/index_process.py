@@ -3,7 +3,9 @@
 Started as `python -I -m code_context.index_process ROOT`, separate from the language server so that
 reading and parsing files never delays completions. It reports in lines of JSON on stdout:
 `{"done": 3, "total": 9}` while it indexes, `{"ready": true, "files": 9, "notices": []}` when the
-index is up to date, and problems as `{"notice": "..."}`. It ends when its stdin ends.
+index is up to date, problems that are over as `{"notice": "..."}`, lasting ones as
+`{"notices": ["..."]}`, and `{"failure": "..."}` before it ends because no index can be kept on
+disk. It ends when its stdin ends.
 """
 
 import contextlib
@@ -14,106 +16,96 @@ import sqlite3
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-from watchdog.events import FileSystemEvent, FileSystemEventHandler
-from watchdog.observers import Observer
-
+from code_context.file_watch import ChangeQueue, FileWatch
 from code_context.index import RepositoryIndex
-from code_context.index_refresh import RefreshResult, refresh, refresh_file
+from code_context.index_follower import IndexFollower
 from code_context.index_store import DAMAGED, index_file, open_or_rebuild
-from code_context.languages import language_of
 
-QUIET = 0.2  # seconds without a change before the repository is listed again
-POLL = 10.0  # seconds between listings where the system cannot report changes
 MAX_REBUILDS = 3
+RETRY_PERIOD = 5.0  # seconds, while another process holds a lock
+EXIT_GRACE = 0.4  # seconds for the current file, after stdin has ended
+BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 NO_WATCH = "Changed files cannot be watched here ({}); they are searched for every ten seconds."
-
-ChangeQueue = queue.Queue[str | None]
-"""Changed paths relative to the root; None: list the whole repository again; "": stop."""
+NO_EVENTS = "the system does not report all of them"
 
 
-class ChangeHandler(FileSystemEventHandler):
-    """Puts relevant file system events into a queue."""
-
-    def __init__(self, root: Path, changes: ChangeQueue) -> None:
-        self._root = root
-        self._changes = changes
-
-    def on_any_event(self, event: FileSystemEvent) -> None:
-        """Queue what changed, if it concerns the index."""
-        if event.event_type in ("opened", "closed_no_write"):
-            return
-        paths = [os.fsdecode(path) for path in (event.src_path, event.dest_path) if path]
-        for path in paths:
-            relative = Path(path).relative_to(self._root).as_posix()
-            is_in_git = relative.partition("/")[0] == ".git"
-            if event.is_directory:
-                # files in a folder have their own events, unless the folder is moved or deleted
-                if event.event_type in ("moved", "deleted") and not is_in_git:
-                    self._changes.put(None)
-            elif relative.endswith((".gitignore", ".attuneignore")) or relative == ".git/HEAD":
-                self._changes.put(None)
-            elif language_of(relative) is not None and not is_in_git:
-                self._changes.put(relative)
-
-
-def follow(root: Path, index: RepositoryIndex, changes: ChangeQueue) -> None:
-    """Keep the index up to date with the queued changes until the queue says stop."""
-    watch_problem = None
-    observer = Observer()
+def follow(root: Path, index: RepositoryIndex, changes: ChangeQueue) -> bool:
+    """Keep the index up to date until the queue says stop; True if its file was replaced."""
+    watch = FileWatch(root, changes)
+    problem = watch.start()
     try:
-        observer.schedule(ChangeHandler(root, changes), str(root), recursive=True)
-        observer.start()
-    except OSError as error:  # more folders than the system can watch
-        watch_problem = NO_WATCH.format(error.strerror)
-    result = refresh(index, root, _report_progress)
-    _report_ready(index, result, watch_problem)
-    refresh_all = False
+        follower = IndexFollower(root, index, is_polling=problem is not None)
+        result = follower.list_files(_report_progress)
+        notices = [] if problem is None else [NO_WATCH.format(problem)]
+        if result.notice is not None:
+            notices.append(result.notice)
+        _report(ready=True, files=index.file_count(), notices=notices)
+        while True:
+            try:
+                path = changes.get(timeout=follower.wait())
+                if path == "":
+                    return False
+                follower.changed(path)
+            except queue.Empty:
+                pass
+            if index.is_replaced():
+                return True
+            was_polling = follower.is_polling
+            follower.update()
+            if follower.is_polling and not was_polling:
+                _report(notices=[NO_WATCH.format(NO_EVENTS)])
+    finally:
+        watch.stop()
+
+
+def keep(root: Path, changes: ChangeQueue, pause: Callable[[float], object] = time.sleep) -> bool:
+    """Open the index of `root` and follow changes, again after problems that pass.
+
+    Returns False if no index can be kept on disk, which is reported.
+    """
+    rebuilds = 0
     while True:
+        index = None
         try:
-            path = changes.get(timeout=QUIET if refresh_all else POLL)
-        except queue.Empty:
-            if refresh_all or watch_problem is not None:
-                refresh_all = False
-                refresh(index, root)
-            continue
-        if path == "":
-            break
-        if path is not None and index.contains(path):
-            refresh_file(index, root, path)
-        else:  # a new file may be ignored, or the ignore rules changed: only a listing tells
-            refresh_all = True
-    observer.stop()
+            index, was_damaged = open_or_rebuild(index_file(root))
+            if was_damaged:
+                _report(notice=DAMAGED)
+            if not follow(root, index, changes):
+                return True
+        except (OSError, sqlite3.Error) as error:
+            code = getattr(error, "sqlite_errorcode", None)
+            is_damage = isinstance(error, sqlite3.DatabaseError) and not isinstance(
+                error, sqlite3.OperationalError
+            )
+            rebuilds += is_damage
+            if code not in BUSY and (not is_damage or rebuilds > MAX_REBUILDS):
+                _report(failure=getattr(error, "strerror", None) or str(error))
+                return False
+            if code in BUSY:
+                pause(RETRY_PERIOD)
+        finally:
+            if index is not None:
+                index.close()
 
 
-def main(root: Path) -> None:
-    """Index `root`, then follow its changes until stdin ends."""
+def main(root: Path) -> int:
+    """Index `root`, then follow its changes until stdin ends. Returns the exit status."""
     with contextlib.suppress(OSError, AttributeError):
         os.nice(10)
     changes: ChangeQueue = queue.Queue()
     threading.Thread(target=_stop_at_end_of_stdin, args=(changes,), daemon=True).start()
-    rebuilds = 0
-    while True:
-        index, was_damaged = open_or_rebuild(index_file(root))
-        if was_damaged:
-            _report(notice=DAMAGED)
-        try:
-            follow(root, index, changes)
-            return
-        except sqlite3.DatabaseError as error:
-            index.close()
-            rebuilds += 1
-            if rebuilds > MAX_REBUILDS or isinstance(error, sqlite3.OperationalError):
-                _report(notice=f"The repository index cannot be kept ({error}).")
-                return
-            time.sleep(QUIET)
+    return 0 if keep(root, changes) else 1
 
 
 def _stop_at_end_of_stdin(changes: ChangeQueue) -> None:
-    sys.stdin.buffer.read()
+    # not through sys.stdin: its lock would abort the interpreter's exit
+    while os.read(0, 4096):
+        pass
     changes.put("")
-    time.sleep(2 * QUIET)
+    time.sleep(EXIT_GRACE)
     os._exit(0)  # during the first indexing, which the next process continues
 
 
@@ -121,14 +113,9 @@ def _report_progress(done: int, total: int) -> None:
     _report(done=done, total=total)
 
 
-def _report_ready(index: RepositoryIndex, result: RefreshResult, problem: str | None) -> None:
-    notices = [notice for notice in (result.notice, problem) if notice is not None]
-    _report(ready=True, files=index.file_count(), notices=notices)
-
-
 def _report(**values: object) -> None:
     print(json.dumps(values), flush=True)  # noqa: T201
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    sys.exit(main(Path(sys.argv[1])))

@@ -16,10 +16,14 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class RefreshResult:
-    """Numbers of files: listed, indexed again, removed. `notice` is a sentence for the user."""
+    """Numbers of files: listed, indexed again (of these, changed ones), removed.
+
+    `notice` is a sentence for the user.
+    """
 
     files: int
     indexed: int
+    changed: int
     removed: int
     notice: str | None
 
@@ -53,7 +57,8 @@ def refresh(
         for path in removed:
             index.remove(path)
     progress(total, total)
-    return RefreshResult(len(files.paths), total, len(removed), _notice(files))
+    changed = sum(path in indexed for path, _ in stale)
+    return RefreshResult(len(files.paths), total, changed, len(removed), _notice(files))
 
 
 def refresh_file(index: RepositoryIndex, root: Path, path: str) -> None:

@@ -1,31 +1,28 @@
-"""Workspace index client: starts the index process of a folder and reads its index.
+"""Workspace index client: has the index of a folder built and kept, and reads it.
 
 The index process (`code_context.index_process`) writes the index file; this module only reads it.
 It imports tree-sitter, so only the worker thread imports it.
 """
 
-import json
 import logging
 import sqlite3
-import subprocess
-import sys
 import threading
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from code_context.index import RepositoryIndex
 from code_context.index_store import index_file
 from code_context.positions import LineIndex
 from code_context.retrieval import Retriever
 from completion.request import CompletionRequest
+from completion.status import StatusKind
+from lsp_server.index_supervisor import IndexSupervisor
+from lsp_server.memory_index import MemoryIndex
 
 logger = logging.getLogger(__name__)
-
-EXIT_TIMEOUT_S = 5.0
-"""The index process exits within half a second unless it hangs."""
 
 
 @dataclass(frozen=True)
@@ -40,33 +37,78 @@ ProgressListener = Callable[[IndexProgress | None], None]
 """Receives the progress when it changes, None once the index is complete; on any thread."""
 
 
+NoticeListener = Callable[[str, StatusKind], None]
+"""Receives a lasting problem, in a sentence for the user, and how bad it is; on any thread."""
+
+IN_MEMORY = "The repository index is kept in memory: its process cannot keep it on disk ({})."
+NO_INDEX = "There is no repository index ({}): other files are not used."
+
+
+class IndexReader:
+    """Opens the index file of a folder, or the index in memory that has taken its place."""
+
+    def __init__(self, file: Path) -> None:
+        self.memory: MemoryIndex | None = None
+        self._file = file
+        self._retriever: Retriever | None = None
+        self._source: object = None
+
+    def open(self) -> Retriever | None:
+        """The index, reopened if it was damaged or another one has taken its place."""
+        if self.memory is not None:
+            index = self.memory.latest()
+            if index is not None and index is not self._source:
+                self._retriever, self._source = Retriever(index), index
+            return self._retriever
+        try:
+            inode = self._file.stat().st_ino
+        except OSError:
+            return self._retriever
+        is_unusable = self._retriever is None or self._retriever.problem is not None
+        if is_unusable or inode != self._source:
+            try:
+                index = RepositoryIndex(self._file, read_only=True)
+            except (OSError, sqlite3.Error):  # the process is still creating it
+                return None
+            self._retriever, self._source = Retriever(index), inode
+        return self._retriever
+
+
 class WorkspaceIndexClient:
     """Retrieval from the index of a folder, with the open documents in place of saved files.
 
-    Its methods are called on the worker thread. The process ends with this object.
+    Its methods are called on the worker thread. The process ends with this object. If the process
+    cannot run, the index is kept in the memory of the server.
     """
 
-    def __init__(self, root: Path, on_progress: ProgressListener) -> None:
+    def __init__(
+        self,
+        root: Path,
+        on_progress: ProgressListener,
+        on_notice: NoticeListener = lambda notice, kind: None,
+    ) -> None:
         """Start the index process of the folder `root`."""
-        self._file = index_file(root)
+        self._root = root
         self._on_progress = on_progress
+        self._on_notice = on_notice
         self._progress: IndexProgress | None = None
-        self._retriever: Retriever | None = None
-        self._inode: int | None = None
+        self._reader = IndexReader(index_file(root))
         self._documents: Mapping[str, str] = {}
-        command = [sys.executable, "-I", "-m", "code_context.index_process", str(root)]
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        self._lock = threading.Lock()
+        self._is_closed = False
+        # the threads must not keep this object alive
+        receive, fall_back = weakref.WeakMethod(self._receive), weakref.WeakMethod(self._fall_back)
+        self._supervisor = IndexSupervisor(
+            root,
+            lambda message: (call := receive()) and call(message),
+            lambda reason: (call := fall_back()) and call(reason),
         )
-        weakref.finalize(self, _stop, self._process)
-        receiver = weakref.WeakMethod(self._receive)  # the thread must not keep this object alive
-        threading.Thread(
-            target=_listen, args=(self._process.stdout, receiver), name="attune-index", daemon=True
-        ).start()
+        weakref.finalize(self, self._supervisor.stop)
+        self._supervisor.start()
 
     def retriever(self, request: CompletionRequest) -> Retriever | None:
         """Retrieval at the time of a request; None while there is no index to read."""
-        retriever = self._open()
+        retriever = self._reader.open()
         if retriever is not None:
             line = LineIndex(request.text).line_of(request.offset)
             documents = self._documents if request.documents is None else request.documents
@@ -78,28 +120,33 @@ class WorkspaceIndexClient:
 
     def close(self) -> None:
         """End the index process."""
-        _stop(self._process)
+        with self._lock:
+            self._is_closed = True
+        self._supervisor.stop()
+        if self._reader.memory is not None:
+            self._reader.memory.stop()
 
-    def _open(self) -> Retriever | None:
-        """The index, reopened if it was damaged or the process has replaced its file."""
-        try:
-            inode = self._file.stat().st_ino
-        except OSError:
-            return self._retriever
-        is_unusable = self._retriever is None or self._retriever.problem is not None
-        if is_unusable or inode != self._inode:
-            try:
-                index = RepositoryIndex(self._file, read_only=True)
-            except sqlite3.Error:  # the process is still creating it
-                return None
-            self._retriever, self._inode = Retriever(index), inode
-        return self._retriever
+    def _fall_back(self, reason: str) -> None:
+        """Keep the index in memory, on the supervisor's thread."""
+        on_notice = self._on_notice
+        with self._lock:
+            if self._is_closed:
+                return
+            memory = MemoryIndex(
+                self._root, lambda error: on_notice(NO_INDEX.format(error), "Warning")
+            )
+            weakref.finalize(self, memory.stop)
+            memory.start()
+            self._reader.memory = memory
+        on_notice(IN_MEMORY.format(reason), "Warning")
 
     def _receive(self, message: dict[str, Any]) -> None:
-        """Handle a message of the index process, on the listening thread."""
-        for notice in (message.get("notice"), *(message.get("notices") or ())):
-            if notice:
-                logger.warning("%s", notice)
+        """Handle a message of the index process, on the supervisor's thread."""
+        if notice := message.get("notice"):
+            logger.warning("%s", notice)
+        for notice in message.get("notices") or ():
+            logger.warning("%s", notice)
+            self._on_notice(notice, "Normal")
         done, total = message.get("done"), message.get("total")
         progress = None
         if isinstance(done, int) and isinstance(total, int) and done != total:
@@ -107,27 +154,3 @@ class WorkspaceIndexClient:
         if progress != self._progress:
             self._progress = progress
             self._on_progress(progress)
-
-
-def _listen(
-    stdout: IO[bytes], receiver: Callable[[], Callable[[dict[str, Any]], None] | None]
-) -> None:
-    """Pass on messages until the process ends or the client is gone."""
-    with stdout:
-        for line in stdout:
-            receive = receiver()
-            if receive is None:
-                break
-            receive(json.loads(line))
-            del receive
-
-
-def _stop(process: "subprocess.Popen[bytes]") -> None:
-    """Close the process's stdin, which ends it; kill it if it hangs, which harms no index."""
-    if process.stdin is not None:
-        process.stdin.close()
-    try:
-        process.wait(EXIT_TIMEOUT_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()

@@ -14,7 +14,7 @@ from code_model.loading import load_model
 from completion.completion_model import CompletionModel
 from completion.errors import ModelUnavailableError
 from completion.prompted_model import PromptedModel
-from completion.status import Status, StatusListener
+from completion.status import Status, StatusKind, StatusListener
 from lsp_server.index_client import IndexProgress
 from lsp_server.prompt_watch import PromptWatch
 from lsp_server.settings import Settings
@@ -43,7 +43,7 @@ def open_model(
         trusted=settings.trusted,
         disabled="the settings say so" if settings.without_prompt else None,
         sureness=settings.sureness,
-        retriever_for=WorkspaceIndexes(roots, status.set_progress).retriever,
+        retriever_for=WorkspaceIndexes(roots, status.set_progress, status.add_notice).retriever,
     )
     for root in roots[1:]:
         prompted.add_root(root)
@@ -58,13 +58,17 @@ def open_model(
 
 
 class StatusWithProgress:
-    """Adds the progress of indexing to the status of the model. Any thread may call it."""
+    """Adds progress and problems of indexing to the status of the model.
+
+    Any thread may call it.
+    """
 
     def __init__(self, report: StatusListener) -> None:
         self._report = report
         self._lock = threading.Lock()
         self._status: Status | None = None
         self._progress: IndexProgress | None = None
+        self._notices: dict[str, StatusKind] = {}
 
     def set_status(self, status: Status) -> None:
         """Report a new status."""
@@ -78,6 +82,13 @@ class StatusWithProgress:
             self._progress = progress
             self._send()
 
+    def add_notice(self, notice: str, kind: StatusKind) -> None:
+        """Report the last status again, from now on with this sentence."""
+        with self._lock:
+            if notice not in self._notices:
+                self._notices[notice] = kind
+                self._send()
+
     def _send(self) -> None:
         status, progress = self._status, self._progress
         if status is None:
@@ -86,4 +97,8 @@ class StatusWithProgress:
             message = status.message.rstrip(".")
             message += f" (indexing {progress.done} of {progress.total} files)."
             status = replace(status, busy=True, message=message)
+        if self._notices:
+            status = replace(status, message=" ".join((status.message, *self._notices)))
+            if status.kind == "Normal" and "Warning" in self._notices.values():
+                status = replace(status, kind="Warning")
         self._report(status)

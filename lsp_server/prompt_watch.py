@@ -1,7 +1,7 @@
 """Watches folders for changed prompt files and routes, so that no request has to read them.
 
-An event is only a hint: the callback reads the files itself. A missed event therefore costs time,
-never correctness.
+An event is only a hint: the callback reads the files itself, and is called at times without an
+event. A missed event therefore costs time, never correctness.
 """
 
 import logging
@@ -30,6 +30,11 @@ from completion.errors import describe
 
 logger = logging.getLogger(__name__)
 
+CHECK_PERIOD = 60.0
+"""Seconds between calls without an event."""
+POLL_PERIOD = 10.0
+"""The same where the system cannot report all changes."""
+
 # Without the events of reading, because the callback reads.
 CHANGES: list[type[FileSystemEvent]] = [
     DirCreatedEvent,
@@ -52,7 +57,8 @@ class PromptWatch(FileSystemEventHandler):
     def __init__(self, folders: Callable[[], set[Path]], changed: Callable[[], object]) -> None:
         self._folders = folders
         self._changed = changed
-        self._observer: BaseObserver = Observer()
+        self._observer: BaseObserver | None = None
+        self._is_incomplete = False
         self._watches: dict[Path, ObservedWatch] = {}
         self._deleted: SimpleQueue[Path] = SimpleQueue()
         self._wake = threading.Event()
@@ -60,10 +66,21 @@ class PromptWatch(FileSystemEventHandler):
         self._thread = threading.Thread(target=self._run, name="attune-watch", daemon=True)
 
     def start(self) -> None:
-        """Start watching."""
-        self._observer.start()
-        self._update_watches()
-        self._thread.start()
+        """Start watching. Where the system cannot report changes, they are searched for."""
+        try:
+            observer = Observer()
+            observer.start()
+            self._observer = observer
+        except (OSError, RuntimeError) as error:  # a limit on inotify instances or threads
+            self._set_incomplete(error)
+        try:
+            self._update_watches()
+        except OSError as error:  # a folder that may not be read
+            self._set_incomplete(error)
+        try:
+            self._thread.start()
+        except RuntimeError as error:  # prompts are still checked at each request
+            logger.warning("Prompt folders are not watched (%s).", describe(error))
 
     def stop(self) -> None:
         """Stop watching. A running call of `changed` is not interrupted."""
@@ -79,23 +96,34 @@ class PromptWatch(FileSystemEventHandler):
 
     def _run(self) -> None:
         while True:
-            self._wake.wait()
+            self._wake.wait(POLL_PERIOD if self._is_incomplete else CHECK_PERIOD)
             self._wake.clear()
             if self._stopped:
-                self._observer.stop()  # on this thread, which alone changes the watches
+                if self._observer is not None:
+                    self._observer.stop()  # on this thread, which alone changes the watches
                 return
-            # Watch first, so that no change between reading and watching is missed.
-            self._update_watches()
             try:
+                # Watch first, so that no change between reading and watching is missed.
+                self._update_watches()
                 self._changed()
             except Exception as error:
                 logger.error("Changed files could not be processed (%s).", describe(error))
+
+    def _set_incomplete(self, error: Exception) -> None:
+        if not self._is_incomplete:
+            self._is_incomplete = True
+            logger.warning(
+                "Prompt folders cannot be watched (%s); they are searched every ten seconds.",
+                describe(error),
+            )
 
     def _update_watches(self) -> None:
         """Watch the folders that exist, and the closest existing parent of each.
 
         The parent reports that a folder was created.
         """
+        if self._observer is None:
+            return
         wanted = {
             path
             for folder in self._folders()
@@ -110,8 +138,9 @@ class PromptWatch(FileSystemEventHandler):
                 self._watches[folder] = self._observer.schedule(
                     self, str(folder), event_filter=CHANGES
                 )
-            except OSError as error:  # deleted meanwhile, or the system's limit on watches
-                logger.warning("A prompt folder is not watched (%s).", error.strerror)
+            except (OSError, RuntimeError) as error:  # a limit, or deleted meanwhile
+                if folder.is_dir():
+                    self._set_incomplete(error)
 
 
 def _closest_existing(folder: Path) -> Path:

@@ -12,7 +12,12 @@ from pathlib import Path
 from code_context.repository_root import is_indexable
 from code_context.retrieval import Retriever
 from completion.request import CompletionRequest
-from lsp_server.index_client import IndexProgress, ProgressListener, WorkspaceIndexClient
+from lsp_server.index_client import (
+    IndexProgress,
+    NoticeListener,
+    ProgressListener,
+    WorkspaceIndexClient,
+)
 
 MAX_INDEXES = 8
 """Index processes at a time; the least recently used one ends first."""
@@ -24,12 +29,18 @@ class WorkspaceIndexes:
     Its methods are called on the worker thread.
     """
 
-    def __init__(self, roots: Iterable[Path], on_progress: ProgressListener) -> None:
+    def __init__(
+        self,
+        roots: Iterable[Path],
+        on_progress: ProgressListener,
+        on_notice: NoticeListener = lambda notice, kind: None,
+    ) -> None:
         """Start indexing `roots`. Other roots are added when one of their documents is completed.
 
-        `on_progress` receives the progress of all indexes together.
+        `on_progress` receives the progress of all indexes together, `on_notice` their problems.
         """
         self._on_progress = on_progress
+        self._on_notice = on_notice
         self._lock = threading.Lock()
         self._progress: dict[Path, IndexProgress] = {}
         self._clients: OrderedDict[Path, WorkspaceIndexClient] = OrderedDict()
@@ -51,7 +62,7 @@ class WorkspaceIndexes:
         if client is None:
             if not is_indexable(root):
                 return None
-            client = WorkspaceIndexClient(root, partial(self._report, root))
+            client = WorkspaceIndexClient(root, partial(self._report, root), self._on_notice)
             self._clients[root] = client
         self._clients.move_to_end(root)
         while len(self._clients) > MAX_INDEXES:

@@ -1,6 +1,9 @@
 """The repository index: content, refreshing, damage, and chunks."""
 
 import sqlite3
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -91,7 +94,7 @@ def test_rare_terms_have_a_higher_idf(root: Path) -> None:
 
 
 def test_only_changed_files_are_indexed_again(root: Path) -> None:
-    assert refresh(open_index(root).index, root) == RefreshResult(2, 0, 0, None)
+    assert refresh(open_index(root).index, root) == RefreshResult(2, 0, 0, 0, None)
     (root / "package" / "names.py").write_text("def other():\n    pass\n")
     (root / "package" / "core.py").unlink()
     (root / "new.py").write_text("def fresh():\n    pass\n")
@@ -237,3 +240,62 @@ def test_any_text_can_be_indexed(text: str) -> None:
     assert not index.contains("a.py")
     assert index.file_count() == 0
     assert index.search(["def", "x"], 3) == []
+
+
+def test_indexes_that_are_created_at_once_work(tmp_path: Path) -> None:
+    """Two servers started on a fresh index: one died with "table files already exists"."""
+    for n in range(10):
+        file = tmp_path / f"{n}.sqlite"
+        barrier = threading.Barrier(4)
+
+        def create(file: Path = file, barrier: threading.Barrier = barrier) -> int:
+            barrier.wait()
+            with closing(RepositoryIndex(file)) as index:
+                return index.file_count()
+
+        with ThreadPoolExecutor(4) as executor:
+            created = [executor.submit(create) for _ in range(4)]
+        assert [future.result() for future in created] == [0, 0, 0, 0]
+
+
+def test_a_reader_does_not_wait_for_a_lock(tmp_path: Path) -> None:
+    file = tmp_path / "index.sqlite"
+    RepositoryIndex(file).close()
+    locker = sqlite3.connect(file, isolation_level=None)
+    locker.execute("PRAGMA locking_mode = EXCLUSIVE")
+    locker.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(sqlite3.OperationalError, match="locked"):
+        RepositoryIndex(file, read_only=True).file_count()
+    locker.close()
+
+
+@pytest.mark.parametrize("path", ["caf\udce9.py", "d\udce9r/a.py"])
+def test_a_path_that_is_not_utf_8_is_no_error(path: str) -> None:
+    index = RepositoryIndex()
+    index.put(path, "def first():\n    pass\n")
+    assert index.contains(path)
+    assert index.exclusion_of(path) is None
+    assert index.definitions_in(path, "first")
+    assert index.imports_of(path) == []
+    index.remove(path)
+    assert not index.contains(path)
+
+
+def test_a_copy_belongs_to_another_thread(tmp_path: Path) -> None:
+    index = RepositoryIndex(tmp_path / "index.sqlite")
+    index.put("a.py", "def first():\n    pass\n")
+    copy = index.copy()
+    index.put("b.py", "x = 1\n")
+    with ThreadPoolExecutor(1) as executor:
+        assert executor.submit(copy.file_count).result() == 1
+
+
+def test_a_replaced_or_deleted_file_is_noticed(tmp_path: Path) -> None:
+    file = tmp_path / "index.sqlite"
+    index = RepositoryIndex(file)
+    assert not index.is_replaced()
+    file.rename(tmp_path / "old")
+    assert index.is_replaced()
+    RepositoryIndex(file).close()
+    assert index.is_replaced()
+    assert not RepositoryIndex().is_replaced()

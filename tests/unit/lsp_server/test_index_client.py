@@ -1,8 +1,5 @@
 """Retrieval while serving: from the index that another process writes, with open documents."""
 
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from queue import Queue
@@ -13,8 +10,8 @@ from code_context.index_store import index_file
 from code_context.repository_root import is_indexable
 from code_context.syntax import parse
 from completion.request import CompletionRequest
-from lsp_server import index_client
-from lsp_server.index_client import IndexProgress, WorkspaceIndexClient
+from lsp_server import index_supervisor, memory_index
+from lsp_server.index_client import IN_MEMORY, IndexProgress, WorkspaceIndexClient
 
 TEXT = "from store import Store\n\nstore = Store("
 
@@ -93,7 +90,7 @@ def test_progress_is_reported_when_it_changes(
     script = "#!/bin/sh\n" + "".join(f"echo '{line}'\n" for line in lines) + "cat\n"
     process.write_text(script)
     process.chmod(0o755)
-    monkeypatch.setattr(index_client.sys, "executable", str(process))
+    monkeypatch.setattr(index_supervisor.sys, "executable", str(process))
     client = WorkspaceIndexClient(root, progress.put)
     reported = [progress.get(timeout=60) for _ in range(3)]
     assert reported == [IndexProgress(3, 9), IndexProgress(5, 9), None]
@@ -110,8 +107,72 @@ def test_a_home_or_a_disk_is_no_project(tmp_path: Path, monkeypatch: pytest.Monk
     assert is_indexable(tmp_path / "project")
 
 
-def test_a_process_that_hangs_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(index_client, "EXIT_TIMEOUT_S", 0.1)
-    process = subprocess.Popen([sys.executable, "-c", "while True: pass"], stdin=subprocess.PIPE)
-    index_client._stop(process)
-    assert process.returncode == -signal.SIGKILL
+@pytest.fixture
+def without_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No index can be kept on disk: the cache folder is below a regular file."""
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file" / "cache"))
+
+
+def test_without_a_disk_the_index_is_in_memory(
+    without_disk: None, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory_index, "POLL_PERIOD", 0.01)
+    notices: Queue[tuple[str, str]] = Queue()
+    client = WorkspaceIndexClient(
+        root, lambda progress: None, lambda notice, kind: notices.put((notice, kind))
+    )
+    notice = notices.get(timeout=60)
+    assert notice == (IN_MEMORY.format("Not a directory"), "Warning")
+    assert "on_disk" in retrieved(client)
+    (root / "store.py").write_text("class Store:\n    def changed_later(self):\n        pass\n")
+    while "changed_later" not in retrieved(client):
+        pass
+    client.close()
+    assert notices.empty(), "one notice"
+
+
+def test_without_any_index_there_is_no_context(
+    without_disk: None, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(memory_index, "refresh", fail)
+    notices: Queue[str] = Queue()
+    client = WorkspaceIndexClient(
+        root, lambda progress: None, lambda notice, kind: notices.put(notice)
+    )
+    texts = {notices.get(timeout=60), notices.get(timeout=60)}
+    assert any(text.startswith("There is no repository index (MemoryError") for text in texts)
+    assert client.retriever(CompletionRequest(TEXT, "main.py", len(TEXT))) is None
+    client.close()
+
+
+@pytest.mark.slow
+def test_a_killed_process_is_replaced_and_goes_on(
+    client: WorkspaceIndexClient, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "on_disk" in retrieved(client)
+    process = client._supervisor._process
+    assert process is not None
+    process.kill()
+    process.wait()
+    (root / "store.py").write_text("class Store:\n    def changed_later(self):\n        pass\n")
+    while "changed_later" not in retrieved(client):
+        pass
+
+
+def test_lasting_problems_are_notices(
+    tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = tmp_path / "index-process"
+    process.write_text('#!/bin/sh\necho \'{"ready": true, "notices": ["Not watched."]}\'\ncat\n')
+    process.chmod(0o755)
+    monkeypatch.setattr(index_supervisor.sys, "executable", str(process))
+    notices: Queue[tuple[str, str]] = Queue()
+    client = WorkspaceIndexClient(
+        root, lambda progress: None, lambda notice, kind: notices.put((notice, kind))
+    )
+    assert notices.get(timeout=60) == ("Not watched.", "Normal")
+    client.close()

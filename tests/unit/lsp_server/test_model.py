@@ -92,3 +92,17 @@ def test_progress_is_added_to_a_normal_status(statuses, status, shown):
     reporter.set_status(status)
     reporter.set_progress(None)
     assert statuses == [shown, status]
+
+
+def test_lasting_problems_of_indexing_stay_in_the_status(statuses):
+    reporter = StatusWithProgress(statuses.append)
+    reporter.add_notice("Not watched.", "Normal")
+    reporter.set_status(READY)
+    reporter.set_progress(IndexProgress(3, 9))
+    reporter.add_notice("In memory.", "Warning")
+    reporter.add_notice("In memory.", "Warning")
+    assert [(status.kind, status.message) for status in statuses] == [
+        ("Normal", "Ready. Not watched."),
+        ("Normal", "Ready (indexing 3 of 9 files). Not watched."),
+        ("Warning", "Ready (indexing 3 of 9 files). Not watched. In memory."),
+    ]

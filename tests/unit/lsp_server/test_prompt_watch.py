@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from lsp_server import prompt_watch
 from lsp_server.prompt_watch import PromptWatch
 
 
@@ -24,6 +25,7 @@ def watch(tmp_path, states):
     yield folder
     watch.stop()
     watch._thread.join(60)
+    assert watch._observer is not None
     watch._observer.join(60)
     assert not watch._thread.is_alive()
     assert not watch._observer.is_alive()
@@ -53,3 +55,54 @@ def test_files_are_written_replaced_and_removed(watch, states):
         until(states, {"a": "2"})
         shutil.rmtree(watch)
         until(states, {})
+
+
+class NoInstances:
+    """An observer as where the system has no inotify instance left."""
+
+    def start(self) -> None:
+        pass
+
+    def stop(self) -> None:
+        pass
+
+    def schedule(self, *arguments: object, **options: object) -> None:
+        raise OSError(24, "inotify instance limit reached")
+
+
+class NoThreads(NoInstances):
+    """An observer as where the system has no thread left."""
+
+    def start(self) -> None:
+        raise RuntimeError("can't start new thread")
+
+
+@pytest.mark.parametrize("observer", [NoInstances, NoThreads])
+def test_where_nothing_can_be_watched_changes_are_searched_for(
+    tmp_path, states, monkeypatch, caplog, observer
+):
+    """The server did not start: "The engine did not start (OSError)"."""
+    monkeypatch.setattr(prompt_watch, "Observer", observer)
+    monkeypatch.setattr(prompt_watch, "POLL_PERIOD", 0.01)
+    watch = PromptWatch(lambda: {tmp_path}, lambda: states.put(state(tmp_path)))
+    watch.start()
+    (tmp_path / "a").write_text("1")
+    until(states, {"a": "1"})
+    watch.stop()
+    watch._thread.join(60)
+    assert len(caplog.records) == 1
+
+
+def test_a_call_that_fails_is_not_the_last_one(tmp_path, states):
+    def changed() -> None:
+        states.put(state(tmp_path))
+        raise ValueError
+
+    watch = PromptWatch(lambda: {tmp_path}, changed)
+    watch.start()
+    (tmp_path / "a").write_text("1")
+    until(states, {"a": "1"})
+    (tmp_path / "b").write_text("2")
+    until(states, {"a": "1", "b": "2"})
+    watch.stop()
+    watch._thread.join(60)

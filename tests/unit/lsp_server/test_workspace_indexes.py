@@ -16,7 +16,7 @@ class FakeClient:
 
     running: list["FakeClient"]
 
-    def __init__(self, root, on_progress) -> None:
+    def __init__(self, root, on_progress, on_notice) -> None:
         self.root = root
         self.report = on_progress
         self.running.append(self)
