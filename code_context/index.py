@@ -18,7 +18,7 @@ from code_context.source_files import ExcludedFile, exclusion_reason
 from code_context.symbols import Definition, Import, extract_symbols
 from code_context.syntax import parse
 
-VERSION = 4
+VERSION = 5
 MAX_ROWS_PER_FILE = 1 << 20  # range of row ids per file and table; more than a file's bytes
 MAX_CACHED_QUERIES = 10_000
 WRITE_TIMEOUT = 30.0  # seconds to wait for another process that writes

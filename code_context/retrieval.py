@@ -16,6 +16,7 @@ from code_context.name_resolution import ImportedNames, NameResolver
 from code_context.query_context import QueryPart, query_parts
 from code_context.recent_edits import RecentRegions
 from code_context.snippets import Snippet
+from code_context.source_text import with_line_feeds
 from code_context.symbols import imported_names
 from code_context.syntax import SyntaxTree
 
@@ -53,6 +54,7 @@ class Retriever:
 
         Differences to the previous call and the cursor's line become recent regions.
         """
+        documents = {name: with_line_feeds(text) for name, text in documents.items()}
         for closed in self._open_texts.keys() - documents.keys():
             del self._open_texts[closed]
             self._open_index.remove(closed)

@@ -13,7 +13,7 @@ from pathlib import Path
 from code_context.file_listing import list_paths
 from code_context.generated_code import is_generated
 from code_context.secrets import detect_secret
-from code_context.source_text import UndecodableTextError, decode_source
+from code_context.source_text import UndecodableTextError, decode_source, with_line_feeds
 from file_access.regular_file import FileTooLargeError, RefusedFileError, read_regular_file
 
 MAX_FILES = 100_000
@@ -57,7 +57,10 @@ def list_files(
 
 
 def read_source(root: Path, path: str) -> str | ExcludedFile:
-    """The text of the source file at `path` below `root`, or why it is excluded."""
+    """The text of the source file at `path` below `root`, or why it is excluded.
+
+    Its lines end with `\\n`.
+    """
     try:
         content = read_regular_file(root / path, MAX_BYTES, within=root, follow_links=False)
     except FileTooLargeError:
@@ -71,7 +74,7 @@ def read_source(root: Path, path: str) -> str | ExcludedFile:
     except UndecodableTextError as error:
         return ExcludedFile(str(error))
     reason = exclusion_reason(text)
-    return text if reason is None else ExcludedFile(reason)
+    return with_line_feeds(text) if reason is None else ExcludedFile(reason)
 
 
 def exclusion_reason(text: str) -> str | None:

@@ -16,6 +16,11 @@ class UndecodableTextError(ValueError):
     """The bytes are no text that can be read; the message is the reason, in a few words."""
 
 
+def with_line_feeds(text: str) -> str:
+    """The text with `\\n` at the end of every line: the only line ending that models see."""
+    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
+
+
 def decode_source(content: bytes) -> str:
     """The text of a source file, without its byte order mark.
 

@@ -1,6 +1,6 @@
 """From text and cursor to the model's input: the same for serving, tuning and pretraining."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -8,6 +8,7 @@ from code_context.context import Context, ContextConfig, build_context
 from code_context.languages import language_of
 from code_context.retrieval import Retriever
 from code_context.snippets import Snippet
+from code_context.source_text import with_line_feeds
 from code_context.syntax import SyntaxTree, parse
 from code_model.fim import FimEncoder
 
@@ -23,6 +24,7 @@ class CompletionPoint:
     snippets in other files; None gives none. `config` None means the context that the session's
     prompt was tuned with; without a session, the default. `room` is the number of tokens for the
     whole input; where the budgets of `config` exceed it, all of them shrink in proportion.
+    `newline` is what ends the lines of the file; in `tree` it is always `\\n`, as models learnt it.
     """
 
     tree: SyntaxTree
@@ -31,6 +33,7 @@ class CompletionPoint:
     retriever: Retriever | None = None
     config: ContextConfig | None = None
     room: int | None = None
+    newline: str = "\n"
 
     @classmethod
     def parse(
@@ -40,9 +43,16 @@ class CompletionPoint:
         offset: int,
         retriever: Retriever | None = None,
         config: ContextConfig | None = None,
+        parser: Callable[[str], SyntaxTree] | None = None,
     ) -> Self:
-        """The point in a text, in the language of its path."""
-        return cls(parse(text, language_of(path)), path, offset, retriever, config)
+        """The point in a text. `parser` by default takes the language of the path."""
+        newline = "\r\n" if "\r\n" in text else "\n"
+        if text[offset - 1 : offset + 1] == "\r\n":
+            offset -= 1
+        offset = len(with_line_feeds(text[:offset]))
+        text = with_line_feeds(text)
+        tree = parse(text, language_of(path)) if parser is None else parser(text)
+        return cls(tree, path, offset, retriever, config, newline=newline)
 
 
 def context_at(encoder: FimEncoder, point: CompletionPoint) -> Context:

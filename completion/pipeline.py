@@ -77,7 +77,7 @@ def present(
     else:
         text, reason = "", "below_threshold" if is_cut else "nothing_to_add"
     return CompletionResult(
-        text.replace("\n", "\r\n") if "\r\n" in tree.text else text,
+        text.replace("\n", point.newline),
         reason,
         kind,
         generation,

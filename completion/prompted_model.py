@@ -8,7 +8,7 @@ from threading import Lock
 
 from code_context.languages import language_of
 from code_context.retrieval import Retriever
-from code_context.syntax import TreeCache
+from code_context.syntax import SyntaxTree, TreeCache
 from code_model.language_model import LanguageModel
 from code_model.show_thresholds import Sureness
 from completion.completion_model import CompletionModel, Computation
@@ -142,9 +142,14 @@ class PromptedModel(CompletionModel):
 
     def _point(self, request: CompletionRequest) -> CompletionPoint:
         language = language_of(request.path, request.language_id)
-        tree = self._trees.parse(request.text, language, request.document)
+
+        def parser(text: str) -> SyntaxTree:
+            return self._trees.parse(text, language, request.document)
+
         retriever = self._retriever_for(request)
-        return CompletionPoint(tree, request.path, request.offset, retriever)
+        return CompletionPoint.parse(
+            request.text, request.path, request.offset, retriever, parser=parser
+        )
 
     def _prompt_for(self, request: CompletionRequest) -> PromptFile | None:
         choice = self._selector(request.root).choose(request)
