@@ -75,10 +75,10 @@ def complete(
         from completion.pipeline import complete as complete_at
         from completion.reasons import REASONS
 
-        base = load_model()
-        choice = choose_prompt(at, prompt, base)
+        model = load_model()
+        choice = choose_prompt(at, prompt, model)
         answer = complete_at(
-            base.open(choice.prompt),
+            model.open(choice.prompt),
             CompletionPoint.parse(at.text, at.path, at.offset, retriever),
             explicit=True,
         )

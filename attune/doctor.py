@@ -42,25 +42,25 @@ def _model_and_prompt(repository: Path) -> list[Finding]:
     from prompts.router import PromptRouter
 
     try:
-        base = load_model()
+        model = load_model()
     except ModelLoadError as error:
         return [Finding("model", str(error), problem=True)]
-    millions = base.num_parameters / 1e6
+    millions = model.num_parameters / 1e6
     findings = [
-        Finding("model", f"{base.name}, {millions:.1f} million parameters, {base.folder}"),
-        Finding("model fingerprint", base.identity.model_fingerprint[:16]),
+        Finding("model", f"{model.name}, {millions:.1f} million parameters, {model.folder}"),
+        Finding("model fingerprint", model.identity.model_fingerprint[:16]),
     ]
-    if isinstance(base, TunableModel):
-        bfloat16 = "yes" if base.prefers_bfloat16() else "no, float32 is faster here"
+    if isinstance(model, TunableModel):
+        bfloat16 = "yes" if model.prefers_bfloat16() else "no, float32 is faster here"
         findings.append(Finding("bfloat16 for tuning", bfloat16))
-    chosen = PromptRouter(repository, accept=partial(check_prompt, base)).choose(None)
+    chosen = PromptRouter(repository, accept=partial(check_prompt, model)).choose(None)
     findings += [Finding("prompt", problem, problem=True) for problem in chosen.problems]
     name = f"none: {chosen.reason}" if chosen.prompt is None else chosen.prompt.manifest.name
     findings.append(Finding("prompt", name))
     sample = "def main():\n    return 0\n\n\nif __name__ == "
     point = CompletionPoint.parse(sample, "sample.py", len(sample))
-    answer = complete(base.open(chosen.prompt), point)
-    if not answer.text:
-        failure = f"a trial completion was empty ({answer.reason})"
+    result = complete(model.open(chosen.prompt), point)
+    if not result.text:
+        failure = f"a trial completion was empty ({result.reason})"
         return [*findings, Finding("completion", failure, problem=True)]
     return [*findings, Finding("completion", "a trial completion gave text")]

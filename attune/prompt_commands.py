@@ -148,13 +148,13 @@ def verify(prompt: Reference, root: RepositoryOption = Path(), as_json: Json = F
     from prompts.trust import trust_of
 
     path = find_prompt(prompt, root)
-    data, read = read_bytes(path)
-    version = f"version {read.format_version}"
-    if read.format_version < FORMAT_VERSION:
+    data, prompt_file = read_bytes(path)
+    version = f"version {prompt_file.format_version}"
+    if prompt_file.format_version < FORMAT_VERSION:
         version += ", which cannot show whether the numbers were changed"
     checks = [("format", True, version)]
     try:
-        trust = trust_of(data, read.sha256 or "", read_signature(path), str(path))
+        trust = trust_of(data, prompt_file.sha256 or "", read_signature(path), str(path))
         checks.append(("signature", True, trust.words))
     except PromptError as error:
         checks.append(("signature", False, str(error)))
@@ -163,15 +163,15 @@ def verify(prompt: Reference, root: RepositoryOption = Path(), as_json: Json = F
         from code_model.loading import load_model
 
         try:
-            base = load_model()
-            check_prompt(base, read)
-            checks.append(("model", True, f"fits {base.name}"))
+            model = load_model()
+            check_prompt(model, prompt_file)
+            checks.append(("model", True, f"fits {model.name}"))
         except PromptError as error:
             checks.append(("model", False, str(error)))
-    manifest = read.manifest
+    manifest = prompt_file.manifest
     checks.append(("proof", True, "proven" if manifest.proven else "not proven"))
     not_passed = "not passed" if manifest.audit else "none yet"
-    checks.append(("audit", True, "passed" if read.audited else not_passed))
+    checks.append(("audit", True, "passed" if prompt_file.audited else not_passed))
     if as_json:
         keys = ("check", "good", "finding")
         print_json({"checks": [dict(zip(keys, check, strict=True)) for check in checks]})

@@ -53,23 +53,23 @@ def audit(
     from tuning.corpus import collect
 
     path = find_prompt(prompt, root)
-    _, read = read_bytes(path)
+    _, prompt_file = read_bytes(path)
     corpus = collect(root)
     with waiting("Loading the model…"):
         from code_model.loading import load_tunable_model
         from tuning.audit import audit as audit_on
 
-        base = load_tunable_model()
+        model = load_tunable_model()
     try:
         with progress_display(json_lines=False) as on_progress:
-            result = audit_on(base, corpus, read, on_progress)
+            result = audit_on(model, corpus, prompt_file, on_progress)
     except KeyboardInterrupt:
         raise InterruptedRunError("stopped by Ctrl-C; nothing was written.") from None
     signed = read_signature(path) is not None
     if signed:
         write_signature(path, None)
-    manifest = replace(read.manifest, audit=result.to_json())
-    write_prompt(path, replace(read, manifest=manifest))
+    manifest = replace(prompt_file.manifest, audit=result.to_json())
+    write_prompt(path, replace(prompt_file, manifest=manifest))
     if as_json:
         print_json({**manifest.audit, "problems": list(result.problems)})
     else:
@@ -125,18 +125,18 @@ def push(
     from prompts.signature import read_signature, signer_of
 
     path = find_prompt(prompt, root)
-    data, read = read_bytes(path)
-    if not read.audited and not force:
+    data, prompt_file = read_bytes(path)
+    if not prompt_file.audited and not force:
         refusal = AuditRequiredError(
-            f"Prompt {read.manifest.name!r} has not passed an audit, so it might reveal code or"
-            " secrets of the repository."
+            f"Prompt {prompt_file.manifest.name!r} has not passed an audit, so it might reveal"
+            " code or secrets of the repository."
         )
         refusal.add_note("run `attune prompt audit`, or give --force.")
         raise refusal
     signature = read_signature(path)
     if signature is not None:
         signer_of(data, signature, str(path))
-    name = name or read.manifest.name
+    name = name or prompt_file.manifest.name
     address, open_it = _registry(registry, root)
     with waiting(f"Pushing to {address}…"):
         version = open_it().push(name, data, signature)
@@ -145,7 +145,7 @@ def push(
             {
                 "name": name,
                 "version": version,
-                "sha256": read.sha256,
+                "sha256": prompt_file.sha256,
                 "registry": address,
                 "signed": signature is not None,
             }

@@ -85,10 +85,10 @@ def _value(value: Any) -> str:
 def show_audit(audit: "Audit") -> None:
     """The findings of an audit and what they mean."""
     generated, canaries = audit.generated, audit.canaries
-    table = _table("looked for", "found")
+    table = _table("check", "finding")
     table.add_row(
         "code in the file itself",
-        f"{audit.carried.share:.0%} of it, read as text, is code of the repository",
+        f"{audit.embedded.share:.0%} of it, read as text, is code of the repository",
     )
     table.add_row(
         f"spans of the repository, after {generated.places} places",
@@ -100,13 +100,13 @@ def show_audit(audit: "Audit") -> None:
         f"{len(canaries.exposures)} planted secrets",
         f"{mean:.1f} bits of exposure; chance gives 1.4 (p = {canaries.p_value:.2g})",
     )
-    secrets = [secret for secret in (audit.carried.secret, generated.secret) if secret]
+    secrets = [secret for secret in (audit.embedded.secret, generated.secret) if secret]
     table.add_row("secrets", ", ".join(secrets) or "none")
     console = Console()
     console.print(table)
     for problem in audit.problems:
         console.print(f"PROBLEM: {problem}", highlight=False)
-    if audit.carried.share:
+    if audit.embedded.share:
         console.print(
             "Whoever has the file can read that code out of it; share it only with people who may "
             "see the repository.",

@@ -53,7 +53,6 @@ def why(
         choice = choose_prompt(position, prompt, model)
         session = model.open(choice.prompt)
         point = CompletionPoint.parse(position.text, position.path, position.offset, retriever)
-        point = CompletionPoint.parse(position.text, position.path, position.offset, retriever)
         explanation = explain(session, point)
     file = choice.prompt
     serving = f"no prompt ({choice.reason})" if file is None else file.manifest.name

@@ -194,9 +194,9 @@ def race(
             outputs: dict[str, list[int]] = {}
             for contender in shuffled.sample(list(contenders), len(contenders)):
                 contender.generate(before, NEW_TOKENS)
-                began = time.perf_counter()
+                started = time.perf_counter()
                 outputs[contender.name] = contender.generate(timed, NEW_TOKENS)
-                times_ms[contender.name].append(1e3 * (time.perf_counter() - began))
+                times_ms[contender.name].append(1e3 * (time.perf_counter() - started))
             for name, ids in outputs.items():
                 same[name] += ids == outputs[contenders[0].name]
     first = times_ms[contenders[0].name]

@@ -43,9 +43,9 @@ def prompt_costs(
             session.generate(before, max_new_tokens=1)
         for turn in range(TURNS):
             for name, session in list(sessions.items())[:: 1 if turn % 2 else -1]:
-                began = time.perf_counter()
+                started = time.perf_counter()
                 generation = session.generate(timed, max_new_tokens=NEW_TOKENS)
-                seconds[name].append(time.perf_counter() - began)
+                seconds[name].append(time.perf_counter() - started)
                 if turn == 0:
                     prefilled[name].append(generation.prefilled)
     ratios = np.divide(seconds["with"], seconds["without"])
@@ -79,9 +79,9 @@ def _median_s(call: Callable[[], object]) -> float:
     """Median seconds of nine calls."""
     taken = []
     for _ in range(9):
-        began = time.perf_counter()
+        started = time.perf_counter()
         call()
-        taken.append(time.perf_counter() - began)
+        taken.append(time.perf_counter() - started)
     return statistics.median(taken)
 
 

@@ -55,9 +55,9 @@ def prompt_for(model: LanguageModel, n_bytes: int, name: str) -> PromptFile:
 
 def timed_ms(work: Callable[[], object]) -> float:
     """Milliseconds of one call."""
-    began = time.perf_counter()
+    started = time.perf_counter()
     work()
-    return 1000 * (time.perf_counter() - began)
+    return 1000 * (time.perf_counter() - started)
 
 
 def load_and_verify(path: Path, rounds: int) -> Milliseconds:
@@ -81,10 +81,10 @@ def swap(model: LanguageModel, root: Path, rounds: int) -> Milliseconds:
     def replace_and(number: int, wait: Callable[[], object]) -> float:
         staged = path.with_name("staged")
         write_prompt(staged, prompts[number % 2])
-        began = time.perf_counter()
+        started = time.perf_counter()
         staged.replace(path)
         wait()
-        return 1000 * (time.perf_counter() - began)
+        return 1000 * (time.perf_counter() - started)
 
     watch = PromptWatch(prompted.folders, prompted.refresh)
     watch.start()
@@ -106,9 +106,9 @@ def swap(model: LanguageModel, root: Path, rounds: int) -> Milliseconds:
 def push_one(job: tuple[str, bytes]) -> tuple[int, float]:
     """Push to the registry at a URL, in a process of its own; version and milliseconds."""
     url, data = job
-    began = time.perf_counter()
+    started = time.perf_counter()
     version = open_registry(url, Path()).push("team", data, None)
-    return version, 1000 * (time.perf_counter() - began)
+    return version, 1000 * (time.perf_counter() - started)
 
 
 def push_concurrently(model: LanguageModel, folder: Path, pushers: int) -> tuple[list[float], int]:

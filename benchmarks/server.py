@@ -28,7 +28,7 @@ async def measure(n_requests: int, settle_s: float, idle_s: float) -> dict[str, 
     """
     files = read_files()
     client = make_test_lsp_client()
-    began = time.perf_counter()
+    started = time.perf_counter()
     await client.start_io(sys.executable, "-I", "-m", "attune", "serve", cwd="/")
     try:
         process = client._server.pid
@@ -40,7 +40,7 @@ async def measure(n_requests: int, settle_s: float, idle_s: float) -> dict[str, 
             line = n % len(lines)  # a new line each time, so that no answer is cached
             await _complete(client, uris[path], line, len(lines[line]))
             if n == 0:
-                result["start_to_first_answer_s"] = time.perf_counter() - began
+                result["start_to_first_answer_s"] = time.perf_counter() - started
                 result["start_cpu_s"] = _cpu_s(process)  # the least wait, on an idle machine
         result["resident_mb"] = _resident_mb(process)
         await asyncio.sleep(settle_s)

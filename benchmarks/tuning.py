@@ -101,10 +101,10 @@ def measure(
     def keep(name: str, key: str, work: Callable[[], Any]) -> None:
         entry = results.setdefault(name, {})
         if key not in entry:
-            began = time.monotonic()
+            started = time.monotonic()
             entry[key] = work()
             path.write_text(json.dumps(results, indent=1))
-            console.print(f"{name}: {key} in {time.monotonic() - began:.0f} s", highlight=False)
+            console.print(f"{name}: {key} in {time.monotonic() - started:.0f} s", highlight=False)
 
     for name in names:
         folder = folders[name]

@@ -182,10 +182,10 @@ def run(title: str, rows: Iterator[tuple[str, Row]], results: Path) -> dict[str,
     """Run a study; `results` is written after every row."""
     measured: dict[str, Row] = {}
     console = Console(stderr=True)
-    began = time.monotonic()
+    started = time.monotonic()
     for name, row in rows:
         measured[name] = row
-        console.print(f"{name}: {row['gain'][0]:+.1%}, {time.monotonic() - began:.0f} s so far")
+        console.print(f"{name}: {row['gain'][0]:+.1%}, {time.monotonic() - started:.0f} s so far")
         earlier = json.loads(results.read_text(encoding="utf-8")) if results.exists() else {}
         results.write_text(
             json.dumps({**earlier, title: measured}, indent=1) + "\n", encoding="utf-8"

@@ -38,12 +38,12 @@ def pass_over(
     """Seconds of one pass of updates over the batches, and the loss of each batch."""
     optimiser = torch.optim.AdamW([parameter], lr=LEARNING_RATE, weight_decay=0.0)
     losses = []
-    began = time.perf_counter()
+    started = time.perf_counter()
     for batch in batches:
         losses.append(gradient(batch))
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
-    return time.perf_counter() - began, losses
+    return time.perf_counter() - started, losses
 
 
 def ours(

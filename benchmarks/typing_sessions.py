@@ -1,10 +1,10 @@
 """Typing sessions replayed in real time against the server: model runs saved, and waits.
 
 Run `python -m benchmarks.typing_sessions` (see README.md). From each of ten real files the body of
-a function is removed and typed again: at the pace of a person, with pauses at line ends, wrong
-letters that are deleted again, and suggestions accepted where they agree with the file. As in an
+a function is removed and typed again at human speed, with pauses at line ends and wrong letters
+that are deleted again. Suggestions that agree with the file are accepted. As in an
 editor, every keystroke is a change, a cancellation of the previous request and a new request.
-Client and server share one process and exchange JSON; the model has its own thread, as always.
+Client and server share one process and exchange JSON; the model runs on its own thread.
 
 With `--large` every step is also computed by a model of the 0.5B shape with random weights, while
 the tokens are the default model's (`benchmarks.shape.SlowedForward`): as many tokens, stops, empty
@@ -42,7 +42,7 @@ from lsp_server.settings import Settings
 
 ROOT = Path("/project")
 KEYSTROKES = 110
-"""Least number typed in each file."""
+"""Minimum number of keystrokes in each file."""
 GAP_S = 0.13
 """Median between keystrokes. Gaps are log-normal, as measured ones are."""
 PAUSE_S = 0.7
@@ -89,7 +89,7 @@ class Record:
     keystrokes: int = 0
     model_calls: int = 0
     background_calls: int = 0
-    foretold: set[tuple[str, int]] = field(default_factory=set)
+    predicted: set[tuple[str, int]] = field(default_factory=set)
     """Characters that a visible suggestion predicted, as document and distance from the end."""
     processor_s: float = 0.0
     accepted: int = 0
@@ -119,22 +119,22 @@ class Record:
     def summary(self) -> dict[str, Any]:
         """Figures over all requests, one per keystroke.
 
-        Overtaken requests have no result, because the next keystroke came first.
+        Overtaken requests have no result: the next keystroke cancelled them.
         """
-        answered = len(self.waits_ms)
+        n_answered = len(self.waits_ms)
         return {
             "keystrokes": self.keystrokes,
-            "answered": answered,
+            "answered": n_answered,
             "overtaken": self.overtaken,
             "model_calls": self.model_calls,
             "model_calls_ahead": self.background_calls,
             "without_model_call": 1 - self.model_calls / self.keystrokes,
-            "answered_without_model_call": 1 - len(self.waits_with_model_ms) / answered,
+            "answered_without_model_call": 1 - len(self.waits_with_model_ms) / n_answered,
             "processor_ms_per_keystroke": 1e3 * self.processor_s / self.keystrokes,
             "shown": self.shown,
             "accepted": self.accepted,
             "accepted_characters": self.accepted_characters,
-            "foretold_characters": len(self.foretold),
+            "foretold_characters": len(self.predicted),
             "without_model_ms": _quantiles(self.waits_without_model_ms),
             "with_model_ms": _quantiles(self.waits_with_model_ms),
             "keystroke_to_answer_ms": _quantiles(self.waits_ms),
@@ -316,7 +316,7 @@ class Editor:
 
 
 def hidden_part(path: str, text: str) -> tuple[int, int]:
-    """Start and end of the lines of a function body to type: more than one session types."""
+    """Start and end of the part of a function body to type, longer than one session types."""
     scopes = find_scopes(parse(text, language_of(path)))
     functions = [scope for scope in scopes if scope.kind != "class"]
     long = [scope for scope in functions if scope.end - scope.body_start > KEYSTROKES]
@@ -378,7 +378,7 @@ async def _accept(editor: Editor, rest: str, accepting: random.Random) -> int:
     suggestion = editor.suggestion
     agreeing = Prefix.similarity(suggestion, rest)
     if agreeing >= MIN_ACCEPTED:
-        editor.record.foretold.update((editor.uri, len(rest) - n) for n in range(agreeing))
+        editor.record.predicted.update((editor.uri, len(rest) - n) for n in range(agreeing))
     indentation = suggestion[: len(suggestion) - len(suggestion.lstrip())]
     first_word = indentation + suggestion.lstrip().partition(" ")[0]
     for part in (suggestion, first_word):

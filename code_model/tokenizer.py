@@ -26,5 +26,5 @@ class Tokenizer:
 
     def token_to_id(self, token: str) -> int | None:
         """The id of a special token, None if the vocabulary lacks it."""
-        found: int | None = self._tokenizer.token_to_id(token)
-        return found
+        id_: int | None = self._tokenizer.token_to_id(token)
+        return id_

@@ -52,7 +52,7 @@ class CompletionModel(Protocol):
 
     @abstractmethod
     def check_fit(self, request: CompletionRequest, computation: Computation) -> None:
-        """Check whether the document's prompt fits its text, unless the result is known."""
+        """Check whether the document's prompt fits its text, unless there is a result already."""
 
     @abstractmethod
     def version(self) -> Hashable:

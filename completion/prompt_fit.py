@@ -25,8 +25,8 @@ class _FitResult:
 class PromptFitCheck:
     """The results for the latest documents and prompts. Not thread-safe."""
 
-    def __init__(self, base: LanguageModel) -> None:
-        self._base = base
+    def __init__(self, model: LanguageModel) -> None:
+        self._model = model
         self._results: OrderedDict[tuple[str, str | None], _FitResult] = OrderedDict()
 
     def misfit(self, prompt: PromptFile, request: CompletionRequest) -> str | None:
@@ -41,7 +41,7 @@ class PromptFitCheck:
             return True
         return not result.size / GROWTH < max(1, len(request.text)) < result.size * GROWTH
 
-    def look(
+    def check(
         self, prompt: PromptFile, request: CompletionRequest, cancelled: Callable[[], bool]
     ) -> bool:
         """Check the document; returns whether the prompt has ceased or begun to serve it.
@@ -49,7 +49,7 @@ class PromptFitCheck:
         Raises `code_model.cancel.StepCancelledError`.
         """
         before = self.misfit(prompt, request)
-        gain = gain_on(self._base, prompt, request.path, request.text, cancelled)
+        gain = gain_on(self._model, prompt, request.path, request.text, cancelled)
         key = _key(prompt, request)
         self._results[key] = _FitResult(max(1, len(request.text)), gain)
         self._results.move_to_end(key)

@@ -65,7 +65,7 @@ class PromptSelector:
         if prompt is None or not fit_check.is_due(prompt, request):
             return False
         try:
-            has_changed = fit_check.look(prompt, request, cancelled)
+            has_changed = fit_check.check(prompt, request, cancelled)
         except StepCancelledError:
             return False
         self._fit_changes += has_changed

@@ -80,7 +80,7 @@ class ModelWorker:
             self._job.cancel()
 
     def cached(self, request: CompletionRequest) -> CompletionResult | None:
-        """The result if it is known, else None."""
+        """The cached result, None if there is none."""
         if self._model is None:
             return None
         result = self._cache.find(request, self._model.version())

@@ -75,7 +75,7 @@ def evaluate(
     Raises `pretraining.corpus.CorpusError` without held-out documents,
     `code_model.language_model.ModelLoadError` without a model.
     """
-    base = load_decoder(read_model_folder(model_folder(path)))
+    model = load_decoder(read_model_folder(model_folder(path)))
     by_package: dict[str, list[corpus.Document]] = {}
     for document in corpus.read(folder, "held_out"):
         by_package.setdefault(document.package, []).append(document)
@@ -84,9 +84,9 @@ def evaluate(
         progress(done / len(by_package))
         rng = random.Random(f"{seed}/{package}")
         chosen = rng.sample(documents, min(FILES_PER_PACKAGE, len(documents)))
-        row = _bits_per_byte(base.llama, base.encoder, chosen)
-        row |= _middles(base.llama, base.encoder, chosen, documents, rng)
-        row |= _line_scores(_lines(base, chosen, rng))
+        row = _bits_per_byte(model.llama, model.encoder, chosen)
+        row |= _middles(model.llama, model.encoder, chosen, documents, rng)
+        row |= _line_scores(_lines(model, chosen, rng))
         table[package] = {name: round(value, 4) for name, value in row.items()}
     names = next(iter(table.values())).keys()
     medians = {name: statistics.median(row[name] for row in table.values()) for name in names}
@@ -94,10 +94,10 @@ def evaluate(
         row["middle_random"] - row["middle_retrieved"] for row in table.values()
     )
     return {
-        "model": base.name,
+        "model": model.name,
         "packages": table,
         "median": {name: round(value, 4) for name, value in medians.items()},
-        "copying": copying(base.llama, base.encoder, seed),
+        "copying": copying(model.llama, model.encoder, seed),
     }
 
 
@@ -180,10 +180,10 @@ def _middles(
 
 
 def _lines(
-    base: DecoderModel, documents: Sequence[corpus.Document], rng: random.Random
+    model: DecoderModel, documents: Sequence[corpus.Document], rng: random.Random
 ) -> list[Line]:
     """Completions at cursors in the middle of lines, by the path that serves editors."""
-    engine = base.open()
+    engine = model.open()
     lines = []
     for document in documents:
         text = document.text

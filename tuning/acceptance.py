@@ -161,8 +161,8 @@ def calibrate(replays: Sequence[Replay]) -> ShowThresholds:
     the highest is taken.
     """
     thresholds = replays[0].thresholds
-    saved = np.concatenate([one.saved for one in replays])
-    wrong = np.concatenate([one.wrong for one in replays])
+    saved = np.concatenate([replay.saved for replay in replays])
+    wrong = np.concatenate([replay.wrong for replay in replays])
     shown = np.count_nonzero(saved + wrong, axis=0)
     right = np.count_nonzero(saved, axis=0) / np.maximum(1, shown)
     steps = {}
@@ -190,7 +190,7 @@ def saved_at_equal_wrong(replay: Replay, baseline: Replay, threshold: float, see
     ]
 
     def gain(counts: NDArray[np.float64]) -> float:
-        saved, wrong, base_saved, base_wrong = (counts @ one for one in sums)
+        saved, wrong, base_saved, base_wrong = (counts @ of_files for of_files in sums)
         # wrong characters fall as the threshold rises
         rising = np.maximum.accumulate(wrong[::-1])
         same = np.interp(base_wrong[column], rising, saved[::-1])

@@ -1,7 +1,7 @@
-"""Canaries: would this recipe memorise a secret? Plant some, repeat the run, and look for them.
+"""Canaries: plant secrets in the files, repeat the run, and measure whether it memorised them.
 
 Carlini et al., "The Secret Sharer" (arXiv 1802.08232): a canary is a random text in a fixed form.
-Its exposure says how much likelier it is to the tuned model than other texts of the same form.
+Its exposure measures how much likelier it is to the tuned model than other texts of the same form.
 """
 
 import math
@@ -131,7 +131,7 @@ def exposures_of(
 def canary_scores(job: Job, prompt: PromptFile, progress: Callable[[float], None]) -> CanaryScores:
     """Plant canaries in a job's files, repeat the run that made `prompt`, and measure exposure.
 
-    The parent of a refreshed prompt is not here, so its refresh is repeated from the prompt itself.
+    The parent of a refreshed prompt is not available, so the refresh starts from the prompt itself.
     """
     recipe = recorded_recipe(prompt.manifest)
     planted, canaries = plant(job.split.train, recipe.seed)

@@ -100,8 +100,8 @@ def paired_gain(
     paths = sorted({hole.file.path for hole in holes})
     row = {path: index for index, path in enumerate(paths)}
     sums = np.zeros((len(paths), 2))
-    for hole, base, prompt in zip(holes, without, with_prompt, strict=True):
-        sums[row[hole.file.path]] += (base, prompt)
+    for hole, bare, prompted in zip(holes, without, with_prompt, strict=True):
+        sums[row[hole.file.path]] += (bare, prompted)
     total = sums.sum(axis=0)
     mean = float(1 - total[1] / total[0])
     if len(paths) < 2:

@@ -1,7 +1,7 @@
-"""The competitor: LoRA by PEFT in a plain loop, on the same examples, in the same wall time.
+"""LoRA baseline: PEFT in a plain training loop, with the prompt's examples and wall time.
 
-Needs the extra `lora` (transformers, peft), which is imported here only. The adapters are merged
-into a copy of the weights, so that the result is measured by the same code as a prompt.
+Needs the extra `lora` (transformers, peft), which is imported only here. The adapters are merged
+into a copy of the weights, so the same code measures the result and a prompt.
 """
 
 import time
@@ -22,15 +22,16 @@ LEARNING_RATE = 2e-3
 
 
 def tune_lora(
-    base: TunableModel,
+    model: TunableModel,
     examples: Examples,
     config: TuningConfig,
     *,
     learning_rate: float = LEARNING_RATE,
 ) -> TunableModel:
-    """The model with LoRA of rank 8 on every linear layer, tuned by the recipe's data and schedule.
+    """A copy of the model, tuned by LoRA of rank 8 on every linear layer.
 
-    Ends after `config.steps` or `config.minutes`. Raises `CorpusError` if PEFT is not installed.
+    Uses the data and schedule of the recipe; stops after `config.steps` if set, else after
+    `config.minutes`. Raises `CorpusError` if PEFT is not installed.
     """
     try:
         from peft import LoraConfig, get_peft_model
@@ -40,45 +41,45 @@ def tune_lora(
             "Comparing with LoRA needs transformers and peft; install attune[lora]."
         ) from error
     torch.manual_seed(config.seed)
-    weights: Any = LlamaForCausalLM.from_pretrained(base.folder, dtype=torch.float32)
+    weights: Any = LlamaForCausalLM.from_pretrained(model.folder, dtype=torch.float32)
     adapters = LoraConfig(
         r=RANK, lora_alpha=ALPHA, target_modules="all-linear", task_type="CAUSAL_LM"
     )
     tuned: Any = get_peft_model(weights, adapters)
-    trained = [one for one in tuned.parameters() if one.requires_grad]
+    trained = [parameter for parameter in tuned.parameters() if parameter.requires_grad]
     optimiser = torch.optim.AdamW(trained, lr=learning_rate, weight_decay=0.0)
-    began, step, fraction = time.monotonic(), 0, 0.0
+    started, step, fraction = time.monotonic(), 0, 0.0
     while fraction < 1.0:
         first = step * config.examples_per_step
-        drawn = [examples[first + n] for n in range(config.examples_per_step)]
+        batch = [examples[first + n] for n in range(config.examples_per_step)]
         for group in optimiser.param_groups:
             group["lr"] = learning_rate * max(rate(fraction, config.warmup), 1e-3)
-        with torch.autocast("cpu", torch.bfloat16, enabled=base.prefers_bfloat16()):
-            loss = padded_loss(tuned, drawn, config, base.encoder.beginning_ids)
+        with torch.autocast("cpu", torch.bfloat16, enabled=model.prefers_bfloat16()):
+            loss = padded_loss(tuned, batch, config, model.encoder.beginning_ids)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(trained, config.max_grad_norm)
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
         step += 1
-        spent = (time.monotonic() - began) / (60.0 * config.minutes)
-        fraction = spent if config.steps is None else step / config.steps
+        elapsed = (time.monotonic() - started) / (60.0 * config.minutes)
+        fraction = elapsed if config.steps is None else step / config.steps
     merged = tuned.merge_and_unload()
-    return base.with_weights(merged.state_dict())
+    return model.with_weights(merged.state_dict())
 
 
 def padded_loss(
     model: Any, examples: list[Example], config: TuningConfig, front: list[int]
 ) -> torch.Tensor:
-    """Mean weighted cross-entropy of a padded batch, the ids `front` before each example."""
-    rows = [torch.tensor([*front, *one.ids]) for one in examples]
+    """Weighted mean cross-entropy (nats) of a padded batch; `front` precedes each example."""
+    rows = [torch.tensor([*front, *example.ids]) for example in examples]
     ids = pad_sequence(rows, batch_first=True)
     lengths = torch.tensor([len(row) for row in rows])
-    places = torch.arange(ids.shape[1])[None, :]
-    real = places < lengths[:, None]
-    scored = torch.tensor([one.scored for one in examples])
-    in_middle = places >= (lengths - scored)[:, None]
-    weights = torch.where(in_middle, 1.0, config.context_weight) * real
-    weights[:, : len(front) + 1] = 0.0  # as for a prompt, the first token is given
-    logits = model(input_ids=ids, attention_mask=real.long()).logits
+    positions = torch.arange(ids.shape[1])[None, :]
+    is_token = positions < lengths[:, None]
+    scored = torch.tensor([example.scored for example in examples])
+    in_middle = positions >= (lengths - scored)[:, None]
+    weights = torch.where(in_middle, 1.0, config.context_weight) * is_token
+    weights[:, : len(front) + 1] = 0.0  # the first token is not predicted, as with a prompt
+    logits = model(input_ids=ids, attention_mask=is_token.long()).logits
     nats = F.cross_entropy(logits[:, :-1].transpose(1, 2), ids[:, 1:], reduction="none")
     return (nats * weights[:, 1:]).sum() / weights[:, 1:].sum()

@@ -1,12 +1,12 @@
-"""Start a kv prompt where the code looks: each virtual token at a cluster of queries.
+"""Initialise a kv prompt from the code's queries: one virtual token for each cluster of them.
 
-With real code as the start, queries of some heads find little that is near, so those virtual tokens
-learn almost nothing, while others take half of the attention. Here each virtual token of a head
-stands for one cluster of the queries that the training code makes there. Its key points at the
+In a prompt that starts as real code, some heads have few queries near the keys: those virtual
+tokens learn almost nothing, while others take half of the attention. Here each virtual token of a
+head stands for one cluster of the queries that the training code makes there. Its key points at the
 cluster's centre. The key's length, and a shift along the direction that a head's queries have in
 common, give all virtual tokens together a fixed share of the attention. Its value is the mean
 attention output of these queries without a prompt, so that little changes before the first step.
-docs/experiments.md has what that gains.
+The gain is in docs/experiments.md.
 
 Shapes: L layers, G key/value heads, D channels, P virtual tokens, N queries.
 """
@@ -56,9 +56,9 @@ def clustered(
         progress(len(queries_of) / len(documents) / 2)
     for layer in range(int(form == "kv"), identity.num_layers):
         of_layer = [queries[layer] for queries in queries_of]
-        queries = torch.cat([each.queries for each in of_layer], dim=1)
-        outputs = torch.cat([each.outputs for each in of_layer], dim=1)
-        log_sums = torch.cat([each.log_sums for each in of_layer], dim=1)
+        queries = torch.cat([of_document.queries for of_document in of_layer], dim=1)
+        outputs = torch.cat([of_document.outputs for of_document in of_layer], dim=1)
+        log_sums = torch.cat([of_document.log_sums for of_document in of_layer], dim=1)
         for head in range(heads):
             keys, values = _virtual_tokens(
                 queries[head], outputs[head], log_sums[head], len(text) - 1, generator

@@ -53,7 +53,7 @@ from tuning.strata import stratum_of
 from tuning.train import Checkpoint, TrainingState, train
 
 CALIBRATION_PLACES = 120
-"""Of the validation files; at 0.7 of right ones that is known to within 6 points."""
+"""Of the validation files; with 0.7 of them right, the standard error is below 6 points."""
 
 
 def tune(
@@ -77,7 +77,7 @@ def tune(
     Raises `tuning.corpus.CorpusError` for too few files, `prompts.errors.IncompatiblePrompt`, and
     `prompts.errors.PromptWriteError` if the result cannot be written, which is tried first.
     """
-    began = time.monotonic()
+    started = time.monotonic()
     run = TuningRun.prepare(model, corpus, out, config, on_progress, against, present)
     with writable(run.target) if run.group.is_main_process else nullcontext():
         start = run.initialise()
@@ -91,7 +91,7 @@ def tune(
         left_out=corpus.left_out,
         notices=corpus.notices,
         steps=state.steps,
-        seconds=time.monotonic() - began,
+        seconds=time.monotonic() - started,
         interrupted=state.interrupted,
         evaluations=tuple(state.evaluations),
         selected=state.selected,

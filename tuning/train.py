@@ -134,7 +134,7 @@ class _Loop:
         resume: Checkpoint | None,
         group: ProcessGroup,
     ) -> None:
-        self._began = time.monotonic()  # the first evaluation is part of the time budget
+        self._started = time.monotonic()  # the first evaluation is part of the time budget
         self._validate, self._config = validate, config
         self._checkpoint, self._group = resume, group
         saved = None if resume is None else checkpoint.load(resume.path, resume.fingerprint)
@@ -152,15 +152,15 @@ class _Loop:
 
     def run(self, report: Callable[[float, TrainingState], None]) -> TrainingState:
         state = self._state
-        earlier, began = state.seconds, self._began
-        saved_at = began
+        earlier, run_started = state.seconds, self._started
+        saved_at = run_started
         evaluation_seconds = 0.0
         fraction, due = self._fraction(evaluation_seconds), self._next_due(evaluation_seconds)
         try:
             while fraction < 1.0 and not self._is_out_of_patience():
                 loss = self._optimiser.step(state.steps, fraction)
                 state.steps += 1
-                state.seconds = earlier + time.monotonic() - began
+                state.seconds = earlier + time.monotonic() - run_started
                 fraction = self._fraction(evaluation_seconds)
                 is_due = fraction >= due
                 if is_due:
@@ -171,7 +171,7 @@ class _Loop:
                 report(fraction, state)
                 now = time.monotonic()
                 if is_due or now - saved_at > SAVE_SECONDS:
-                    state.seconds = earlier + now - began
+                    state.seconds = earlier + now - run_started
                     self._save()
                     saved_at = now
         except KeyboardInterrupt:

@@ -39,9 +39,9 @@ from code_context.index_refresh import refresh
 from code_context.index_store import index_file, open_or_rebuild
 root = Path(sys.argv[1])
 index, _ = open_or_rebuild(index_file(root))
-began, cpu = time.perf_counter(), time.process_time()
+started, cpu = time.perf_counter(), time.process_time()
 done = refresh(index, root)
-wall, cpu = time.perf_counter() - began, time.process_time() - cpu
+wall, cpu = time.perf_counter() - started, time.process_time() - cpu
 peak_kb = re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]
 print(json.dumps([done.files, wall, cpu, int(peak_kb) / 1024]))
 """
@@ -98,9 +98,9 @@ def _reparse(library: Path, amount: Amount) -> Row:
         _ = trees.parse(text, "python", "a.py").root
         for count in range(1, len(TYPED) + 1):
             changed = text[:at] + TYPED[:count] + text[at:]
-            began = _now()
+            started = _now()
             _ = trees.parse(changed, "python", "a.py").root
-            times.append(_since(began))
+            times.append(_since(started))
     return _times(f"parse again after one keystroke, {len(lines):,} lines", times)
 
 
@@ -142,10 +142,10 @@ def _assembly(model: LanguageModel, name: str, root: Path, amount: Amount) -> li
                 text, offset = text[:offset] + "x" + text[offset:], offset + 1
             tree = trees.parse(text, language_of(relative), relative)
             _ = tree.root
-            began = _now()
+            started = _now()
             point = CompletionPoint(tree, relative, offset, retriever, room=ROOM)
             context_at(model.encoder, point)
-            (further if n_typed else first).append(_since(began))
+            (further if n_typed else first).append(_since(started))
     return [
         _times(f"{name}: assemble a context at a new place", first),
         _times(f"{name}: assemble it again after a keystroke", further),
@@ -189,23 +189,23 @@ def _change(index: RepositoryIndex, path: Path, number: int) -> Seconds:
     text = path.read_text("utf-8", "replace")
     temporary = path.with_suffix(".benchmark")
     temporary.write_text(f"def changed_{number}():\n    pass\n\n\n{text}", encoding="utf-8")
-    began = time.perf_counter()
+    started = time.perf_counter()
     os.replace(temporary, path)
     while not index.definitions(f"changed_{number}"):
         index.drop_stale_cache()
         time.sleep(0.001)  # the index process may have this core only
-        if time.perf_counter() - began > 30:
+        if time.perf_counter() - started > 30:
             raise RuntimeError(f"{path.name} changed and was not indexed within 30 s")
-    return time.perf_counter() - began, math.nan
+    return time.perf_counter() - started, math.nan
 
 
 def _now() -> Seconds:
     return time.perf_counter(), time.process_time()
 
 
-def _since(began: Seconds) -> Seconds:
+def _since(started: Seconds) -> Seconds:
     now = _now()
-    return now[0] - began[0], now[1] - began[1]
+    return now[0] - started[0], now[1] - started[1]
 
 
 def _times(what: str, seconds: Sequence[Seconds]) -> Row:

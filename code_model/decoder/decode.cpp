@@ -1,10 +1,10 @@
-// One forward step of a Llama-family decoder on the CPU: see native.py, which packs the weights and
-// calls `attune_step`.
+// One forward step of a Llama-family decoder on the CPU. native.py packs the weights and calls
+// `attune_step`.
 //
-// A step reads every weight once, for all of its tokens. Weights are packed in tiles of 64 rows,
-// column by column, so that memory is read in order and a vector's lanes are rows. Every sum is
-// added up in the same order however many tokens a step has, so a draft that is checked in one
-// step gives bit for bit what its tokens would have given one by one.
+// A step reads every weight once for all of its tokens. Weights are packed in tiles of 64 rows,
+// column by column, so that memory is read sequentially and each vector lane holds one row. The
+// order of summation does not depend on the number of tokens, so a draft checked in one step gives
+// the same bits as its tokens one by one.
 
 #include <algorithm>
 #include <atomic>
@@ -32,7 +32,7 @@ typedef float Four __attribute__((vector_size(16), aligned(4), may_alias));
 typedef int32_t Ints __attribute__((vector_size(64), aligned(4), may_alias));
 typedef uint16_t Halves __attribute__((vector_size(32), aligned(2), may_alias));
 
-// What one register holds, and how many sums of a product stay in registers beside its weights.
+// The vector type of one register, and how many accumulators of a product fit beside its weights.
 #ifdef __AVX512F__
 typedef Floats Register;
 constexpr int kSums = 24;
@@ -49,7 +49,7 @@ inline Floats widen(const uint16_t* from) {  // bfloat16 is the upper half of a 
   return (Floats)bits;
 }
 
-struct Half {  // a float16; where the processor has no such numbers, bits are moved
+struct Half {  // float16; without hardware support it is converted by shifting bits
   uint16_t bits;
 };
 
@@ -69,19 +69,19 @@ inline Floats widen(const Half* from) {
 #endif
 }
 
-inline float widen(Half one) {
-  const Half several[kLanes] = {one};
-  return widen(several)[0];
+inline float widen(Half value) {
+  const Half lanes[kLanes] = {value};
+  return widen(lanes)[0];
 }
 
-inline Half narrow(float x) {  // to the nearest, and never to infinity
+inline Half narrow(float x) {  // rounds to nearest, saturates instead of overflowing to infinity
   x = std::max(-65504.0f, std::min(x, 65504.0f));
 #ifdef __F16C__
   return {static_cast<uint16_t>(_cvtss_sh(x, _MM_FROUND_TO_NEAREST_INT))};
 #else
-  const float moved = std::fabs(x) * 0x1p-112f;
+  const float scaled = std::fabs(x) * 0x1p-112f;
   uint32_t bits;
-  std::memcpy(&bits, &moved, sizeof(bits));
+  std::memcpy(&bits, &scaled, sizeof(bits));
   bits = (bits + 0xfff + (bits >> 13 & 1)) >> 13;
   return {static_cast<uint16_t>(bits | (std::signbit(x) ? 0x8000 : 0))};
 #endif
@@ -89,7 +89,7 @@ inline Half narrow(float x) {  // to the nearest, and never to infinity
 
 inline Floats& at(float* to) { return *reinterpret_cast<Floats*>(to); }
 
-inline float sum(Floats x) {  // in pairs, because one after another is many times slower
+inline float sum(Floats x) {  // pairwise: a sequential sum is many times slower
   const auto* half = reinterpret_cast<const Eight*>(&x);
   const Eight eight = half[0] + half[1];
   const auto* quarter = reinterpret_cast<const Four*>(&eight);
@@ -119,33 +119,33 @@ inline void rest() {
 #endif
 }
 
-// Threads that share the iterations of a loop. Whoever runs takes the next one, so nobody waits for
-// a helper that the system has put aside, as a barrier of all threads would.
-class Crew {
+// A thread pool that shares the iterations of a loop. Each running thread takes the next iteration,
+// so a thread that the system has descheduled delays nobody, as it would at a barrier.
+class ThreadPool {
  public:
-  explicit Crew(int helpers) {
-    for (int i = 0; i < helpers; ++i) threads_.emplace_back([this] { help(); });
+  explicit ThreadPool(int workers) {
+    for (int i = 0; i < workers; ++i) threads_.emplace_back([this] { work(); });
   }
 
-  ~Crew() {
+  ~ThreadPool() {
     {
       std::lock_guard<std::mutex> lock(mutex_);
       stop_ = true;
     }
-    wake_.notify_all();
+    awake_.notify_all();
     for (std::thread& thread : threads_) thread.join();
   }
 
   int64_t size() const { return threads_.size() + 1; }
 
-  // Before a series of loops: helpers fall asleep when they find nothing to do for a while.
-  void rouse() {
+  // Call before a series of loops: idle threads sleep after a while.
+  void wake() {
     if (sleepers_.load() == 0) return;
     {
       std::lock_guard<std::mutex> lock(mutex_);
       ++call_;
     }
-    wake_.notify_all();
+    awake_.notify_all();
   }
 
   // body(0), …, body(count - 1), each once, in any order; returns when all are done
@@ -177,8 +177,8 @@ class Crew {
     std::atomic<int64_t> count{0};
   };
 
-  // Runs one iteration of the present loop, if any is left. Taking it succeeds only while that loop
-  // is still the present one, and then what was read of it was its own.
+  // Runs one iteration of the current loop if any is left. The exchange succeeds only if `next_` is
+  // unchanged, so `run`, `body` and `i` belong to the same loop.
   bool take() {
     uint64_t next = next_.load(std::memory_order_acquire);
     const Loop& loop = loops_[(next >> 32) & 1];
@@ -193,7 +193,7 @@ class Crew {
     return true;
   }
 
-  void help() {
+  void work() {
     for (int idle = 0;;) {
       if (take()) {
         idle = 0;
@@ -204,7 +204,7 @@ class Crew {
         if (stop_) return;
         const int64_t call = call_;
         ++sleepers_;
-        wake_.wait(lock, [&] { return stop_ || call_ != call; });
+        awake_.wait(lock, [&] { return stop_ || call_ != call; });
         --sleepers_;
         idle = 0;
       }
@@ -213,7 +213,7 @@ class Crew {
 
   std::vector<std::thread> threads_;
   std::mutex mutex_;
-  std::condition_variable wake_;
+  std::condition_variable awake_;
   bool stop_ = false;
   int64_t call_ = 0;
   std::atomic<int> sleepers_{0};
@@ -234,7 +234,7 @@ struct Layer {
   const float* qkv_bias;  // null without biases
   const void* out;
   const float* inner_norm;
-  const void* gate_up;  // tiles of gate and up take turns
+  const void* gate_up;  // tiles of gate and up alternate
   const void* down;
 };
 
@@ -248,39 +248,39 @@ struct Model {
 struct Step {
   const int32_t* ids;
   int64_t tokens, scored, start, capacity;
-  int64_t nope;  // the cached tokens 1 to nope have no positions: unrotated queries meet them
+  int64_t nope;  // cached tokens 1 to nope have no positions: their keys meet unrotated queries
   Half *keys, *values;  // (layers, kv_heads, capacity, head_dim), capacity a multiple of 16
   int32_t* chosen;       // the best id after each of the last `scored` tokens
   float* logprobs;
-  const int32_t* cancelled;  // null, or a number that is not 0 when another thread wants an end
+  const int32_t* cancelled;  // null, or a flag that another thread sets to cancel
 };
 
 inline int64_t tiles(int64_t rows) { return (rows + kTile - 1) / kTile; }
 
-// Vectors of rows whose sums for N tokens fit into registers: a divisor of kVectors
-constexpr int together(int tokens) {
-  const int most = kSums / (kParts * tokens);
-  return most >= kVectors ? kVectors : most >= 2 ? 2 : 1;
+// How many vectors of rows have accumulators for N tokens in registers: a divisor of kVectors
+constexpr int vectors_per_pass(int tokens) {
+  const int limit = kSums / (kParts * tokens);
+  return limit >= kVectors ? kVectors : limit >= 2 ? 2 : 1;
 }
 
 // `out[t]` = 64 rows of a matrix times the token's vector, for N tokens
 template <int N, class Weight>
 inline void multiply(const Weight* tile, const float* x, int64_t width, Floats out[][kVectors]) {
-  constexpr int some = together(N), registers = some * kParts;
-  for (int first = 0; first < kVectors; first += some) {
+  constexpr int vectors = vectors_per_pass(N), registers = vectors * kParts;
+  for (int first = 0; first < kVectors; first += vectors) {
     Register sums[N][registers] = {};
     for (int64_t c = 0; c < width; ++c) {
-      // a step waits for memory: ahead of what the processor would fetch, across the page's end
+      // memory-bound: fetch further ahead than the hardware does, also across a page boundary
       if (first == 0)
         for (size_t i = 0; i < kTile * sizeof(Weight); i += kLine)
           __builtin_prefetch(reinterpret_cast<const char*>(tile + c * kTile) + kAhead + i);
-      Floats weight[some];
-      for (int j = 0; j < some; ++j) weight[j] = widen(tile + c * kTile + (first + j) * kLanes);
+      Floats weight[vectors];
+      for (int j = 0; j < vectors; ++j) weight[j] = widen(tile + c * kTile + (first + j) * kLanes);
       const auto* weights = reinterpret_cast<const Register*>(weight);
       for (int t = 0; t < N; ++t)
         for (int j = 0; j < registers; ++j) sums[t][j] += weights[j] * x[t * width + c];
     }
-    for (int t = 0; t < N; ++t) std::memcpy(&out[t][first], sums[t], some * sizeof(Floats));
+    for (int t = 0; t < N; ++t) std::memcpy(&out[t][first], sums[t], vectors * sizeof(Floats));
   }
 }
 
@@ -299,9 +299,9 @@ inline void multiply(int64_t n, const Weight* tile, const float* x, int64_t widt
 
 // Calls use(first row, token, sums) for every 64 rows of a matrix and every token.
 template <class Weight, class Use>
-inline void product(Crew& crew, const void* matrix, int64_t rows, int64_t width, const float* x,
-                    int64_t tokens, const Use& use) {
-  crew.each(tiles(rows), [&](int64_t i) {
+inline void product(ThreadPool& pool, const void* matrix, int64_t rows, int64_t width,
+                    const float* x, int64_t tokens, const Use& use) {
+  pool.each(tiles(rows), [&](int64_t i) {
     const Weight* tile = static_cast<const Weight*>(matrix) + i * kTile * width;
     for (int64_t t = 0; t < tokens; t += kTokens) {
       Floats sums[kTokens][kVectors];
@@ -336,7 +336,7 @@ void normalise(const float* x, const float* weight, int64_t tokens, int64_t widt
   }
 }
 
-// half-split rotary positions, in place
+// half-split rotary embedding, in place
 inline void rotate(float* head, const float* cos, const float* sin, int64_t size) {
   const int64_t half = size / 2;
   for (int64_t i = 0; i < half; ++i) {
@@ -356,7 +356,7 @@ inline void narrow(const float* from, int64_t size, Half* to) {
 #define PICK(a, b, ...) __builtin_shuffle(a, b, Ints{__VA_ARGS__})
 #endif
 
-// A vector whose lane i is the sum of `rows[i]`, halving rows and lanes by turns.
+// A vector whose lane i is the sum of `rows[i]`: each step halves the rows and the summed lanes.
 inline Floats sums_of(const Floats rows[kLanes]) {
   Floats eight[8], four[4], two[2];
   for (int i = 0; i < 8; ++i) {
@@ -379,14 +379,14 @@ inline Floats sums_of(const Floats rows[kLanes]) {
          PICK(a, b, 1, 17, 3, 19, 5, 21, 7, 23, 9, 25, 11, 27, 13, 29, 15, 31);
 }
 
-// One query of a head, rotated and not: it sees `length` positions.
+// One query of a head, rotated and unrotated; it attends to `length` positions.
 struct Query {
   const float *q, *unrotated;
   int64_t length;
   float* out;
 };
 
-// q k of 16 positions
+// Dot products of a query with the keys of 16 positions
 inline Floats products(const float* q, const Half* keys, int64_t size) {
   Floats rows[kLanes] = {};
   int64_t i = 0;
@@ -409,7 +409,7 @@ inline void mix(const float* shares, const Half* values, int64_t positions, int6
                 float* out) {
   int64_t d = 0;
   for (; d + kTile <= size; d += kTile) {
-    Floats even[kVectors], odd[kVectors] = {};  // two chains of sums, for the processor to overlap
+    Floats even[kVectors], odd[kVectors] = {};  // two accumulators, to overlap latencies
     for (int j = 0; j < kVectors; ++j) even[j] = at(out + d + j * kLanes);
     int64_t p = 0;
     for (; p + 2 <= positions; p += 2)
@@ -429,9 +429,9 @@ inline void mix(const float* shares, const Half* values, int64_t positions, int6
       out[d] += shares[p] * widen(values[p * size + d]);
 }
 
-// softmax(q k / sqrt(D)) v of some queries, whose keys and values are read once, 16 positions at a
-// time. `Size` is the head dimension, if it is known beforehand. The keys 1 to `nope` meet unrotated
-// queries. `scores` has room for `stride` numbers of each query.
+// softmax(q k / sqrt(D)) v for `count` queries that share keys and values, which are read once, 16
+// positions at a time. `Size` is the head dimension if fixed at compile time, else 0. Keys 1 to
+// `nope` meet unrotated queries. `scores` holds `stride` floats for each query.
 template <int64_t Size>
 void attend(const Query* queries, int64_t count, const Half* keys, const Half* values,
             int64_t head_dim, int64_t nope, float* scores, int64_t stride) {
@@ -450,18 +450,18 @@ void attend(const Query* queries, int64_t count, const Half* keys, const Half* v
     for (int64_t n = 0; n < count; ++n) {
       const int64_t left = queries[n].length - p;
       if (left <= 0) continue;
-      // behind the last position stands whatever was in memory
-      const bool all = p > 0 && p + kLanes <= nope + 1, some = nope > 0 && p <= nope && !all;
-      Floats found = products(all ? queries[n].unrotated : queries[n].q, keys + p * size, size);
-      if (some) {
-        const Floats other = products(queries[n].unrotated, keys + p * size, size);
-        const Ints place = lanes + static_cast<int32_t>(p);
-        found = (place > 0) & (place <= static_cast<int32_t>(nope)) ? other : found;
+      const bool all = p > 0 && p + kLanes <= nope + 1, mixed = nope > 0 && p <= nope && !all;
+      Floats dots = products(all ? queries[n].unrotated : queries[n].q, keys + p * size, size);
+      if (mixed) {
+        const Floats without = products(queries[n].unrotated, keys + p * size, size);
+        const Ints position = lanes + static_cast<int32_t>(p);
+        dots = (position > 0) & (position <= static_cast<int32_t>(nope)) ? without : dots;
       }
-      found *= scale;
-      if (left < kLanes) found = lanes < static_cast<int32_t>(left) ? found : none;
-      at(scores + n * stride + p) = found;
-      tops[n] = found > tops[n] ? found : tops[n];
+      dots *= scale;
+      // memory after the last position is uninitialised
+      if (left < kLanes) dots = lanes < static_cast<int32_t>(left) ? dots : none;
+      at(scores + n * stride + p) = dots;
+      tops[n] = dots > tops[n] ? dots : tops[n];
     }
   float inverse[kQueries];
   for (int64_t n = 0; n < count; ++n) {
@@ -488,7 +488,7 @@ void attend(const Query* queries, int64_t count, const Half* keys, const Half* v
     for (int64_t d = 0; d < size; ++d) queries[n].out[d] *= inverse[n];
 }
 
-// The best of some scores, and the sum of exp(score - best)
+// The highest of a set of scores, its id, and the sum of exp(score - highest)
 struct Best {
   float score = -INFINITY, total = 0;
   int64_t id = 0;
@@ -511,17 +511,17 @@ Best best_of(const Floats sums[kVectors], int64_t first, int64_t count) {
   return {*top, sum(totals), first + (top - scores)};
 }
 
-// Whether it was computed to its end, and not cancelled.
+// Computes one step; returns false if it was cancelled.
 template <class Weight>
-bool run(Crew& crew, const Model& model, const Step& step) {
+bool run(ThreadPool& pool, const Model& model, const Step& step) {
   const Shape& s = model.shape;
   const int64_t T = step.tokens, d = s.hidden, D = s.head_dim;
   const int64_t heads = s.heads + 2 * s.kv_heads, wide = heads * D, queries_wide = s.heads * D;
   std::vector<float> x(T * d), normed(T * d), qkv(T * wide), attended(T * queries_wide),
       inner(T * s.inner), unrotated(step.nope ? T * queries_wide : 0);
-  // each head of keys and values is read by as few as keep every thread busy
-  const int64_t group = s.heads / s.kv_heads, helped = (crew.size() + s.kv_heads - 1) / s.kv_heads;
-  const int64_t share = std::min<int64_t>(kQueries, (group * T + helped - 1) / helped);
+  // split the queries of each key/value head into as few units as keep every thread busy
+  const int64_t group = s.heads / s.kv_heads, units = (pool.size() + s.kv_heads - 1) / s.kv_heads;
+  const int64_t share = std::min<int64_t>(kQueries, (group * T + units - 1) / units);
   const int64_t parts = (group * T + share - 1) / share;
   for (int64_t t = 0; t < T; ++t)
     std::memcpy(&x[t * d], model.embedding + step.ids[t] * d, d * sizeof(float));
@@ -532,7 +532,7 @@ bool run(Crew& crew, const Model& model, const Step& step) {
     const int64_t count = std::min<int64_t>(kTile, d - row);
     for (int64_t r = 0; r < count; ++r) to[r] += rows[r];
   };
-  crew.rouse();
+  pool.wake();
   for (int64_t l = 0; l < s.layers; ++l) {
     if (step.cancelled && __atomic_load_n(step.cancelled, __ATOMIC_RELAXED)) return false;
     const Layer& layer = model.layers[l];
@@ -541,7 +541,7 @@ bool run(Crew& crew, const Model& model, const Step& step) {
     Half* values = step.values + l * s.kv_heads * block;
 
     normalise(x.data(), layer.attention_norm, T, d, s.eps, normed.data());
-    product<Weight>(crew, layer.qkv, wide, d, normed.data(), T,
+    product<Weight>(pool, layer.qkv, wide, d, normed.data(), T,
                     [&](int64_t row, int64_t t, const Floats* sums) {
                       store(&qkv[t * wide + row], sums, wide - row);
                     });
@@ -559,7 +559,7 @@ bool run(Crew& crew, const Model& model, const Step& step) {
       for (int64_t h = 0; h < s.kv_heads; ++h, from += D)
         narrow(from, D, values + h * block + index * D);
     }
-    crew.each(s.kv_heads * parts, [&](int64_t unit) {
+    pool.each(s.kv_heads * parts, [&](int64_t unit) {
       static thread_local std::vector<float> scores;
       const int64_t kv = unit / parts, first = unit % parts * share;
       const int64_t count = std::min(share, group * T - first);
@@ -576,9 +576,9 @@ bool run(Crew& crew, const Model& model, const Step& step) {
       work(queries, count, keys + kv * block, values + kv * block, D, step.nope, scores.data(),
            stride);
     });
-    product<Weight>(crew, layer.out, d, queries_wide, attended.data(), T, add);
+    product<Weight>(pool, layer.out, d, queries_wide, attended.data(), T, add);
     normalise(x.data(), layer.inner_norm, T, d, s.eps, normed.data());
-    crew.each(tiles(s.inner), [&](int64_t i) {
+    pool.each(tiles(s.inner), [&](int64_t i) {
       const Weight* gates = static_cast<const Weight*>(layer.gate_up) + 2 * i * kTile * d;
       for (int64_t t = 0; t < T; t += kTokens) {
         Floats gate[kTokens][kVectors], up[kTokens][kVectors];
@@ -594,13 +594,13 @@ bool run(Crew& crew, const Model& model, const Step& step) {
         }
       }
     });
-    product<Weight>(crew, layer.down, d, s.inner, inner.data(), T, add);
+    product<Weight>(pool, layer.down, d, s.inner, inner.data(), T, add);
   }
   if (step.scored == 0) return true;
   const int64_t count = tiles(s.vocab);
   std::vector<Best> best(count * step.scored);
   normalise(&x[(T - step.scored) * d], model.norm, step.scored, d, s.eps, normed.data());
-  product<Weight>(crew, model.head, s.vocab, d, normed.data(), step.scored,
+  product<Weight>(pool, model.head, s.vocab, d, normed.data(), step.scored,
                   [&](int64_t row, int64_t t, const Floats* sums) {
                     best[t * count + row / kTile] = best_of(sums, row, s.vocab - row);
                   });
@@ -617,13 +617,15 @@ bool run(Crew& crew, const Model& model, const Step& step) {
 
 extern "C" {
 
-Crew* attune_crew(int threads) { return new Crew(std::max(0, threads - 1)); }
+ThreadPool* attune_new_pool(int threads) {
+  return new ThreadPool(std::max(0, threads - 1));
+}
 
-void attune_dismiss(Crew* crew) { delete crew; }
+void attune_delete_pool(ThreadPool* pool) { delete pool; }
 
 // 1 if the step was computed, 0 if it was cancelled
-int attune_step(Crew* crew, const Model* model, const Step* step) {
-  return model->shape.bf16 ? run<uint16_t>(*crew, *model, *step) : run<float>(*crew, *model, *step);
+int attune_step(ThreadPool* pool, const Model* model, const Step* step) {
+  return model->shape.bf16 ? run<uint16_t>(*pool, *model, *step) : run<float>(*pool, *model, *step);
 }
 
 // Packs (rows, width) floats in tiles of 64 rows; `out` holds tiles(rows) * 64 * width values.
@@ -631,15 +633,15 @@ void attune_pack(const float* matrix, int64_t rows, int64_t width, int64_t bf16,
   for (int64_t i = 0; i < tiles(rows); ++i)
     for (int64_t c = 0; c < width; ++c)
       for (int64_t r = 0; r < kTile; ++r) {
-        const int64_t row = i * kTile + r, place = (i * width + c) * kTile + r;
+        const int64_t row = i * kTile + r, index = (i * width + c) * kTile + r;
         const float value = row < rows ? matrix[row * width + c] : 0.0f;
         if (!bf16) {
-          static_cast<float*>(out)[place] = value;
+          static_cast<float*>(out)[index] = value;
           continue;
         }
         uint32_t bits;
         std::memcpy(&bits, &value, sizeof(bits));
-        static_cast<uint16_t*>(out)[place] = bits >> 16;
+        static_cast<uint16_t*>(out)[index] = bits >> 16;
       }
 }
 }

@@ -165,16 +165,16 @@ def _beside_nope(
 def _joined(parameters: list[Tensor]) -> Tensor:
     """The matrices stacked; the parameters become views of the result, so no memory is doubled."""
     first = parameters[0]
-    end, following = first.data_ptr(), True
-    for one in parameters:
-        following = following and one.data_ptr() == end and one.is_contiguous()
-        end = one.data_ptr() + one.nbytes
-    rows = sum(len(one) for one in parameters)
-    if following and first.untyped_storage().nbytes() >= rows * first.shape[1] * 4:
+    end, is_adjacent = first.data_ptr(), True
+    for parameter in parameters:
+        is_adjacent = is_adjacent and parameter.data_ptr() == end and parameter.is_contiguous()
+        end = parameter.data_ptr() + parameter.nbytes
+    rows = sum(len(parameter) for parameter in parameters)
+    if is_adjacent and first.untyped_storage().nbytes() >= rows * first.shape[1] * 4:
         return first.detach().as_strided((rows, first.shape[1]), (first.shape[1], 1))
     joined = torch.cat(parameters).detach()
     start = 0
-    for one in parameters:
-        one.data = joined[start : start + len(one)]
-        start += len(one)
+    for parameter in parameters:
+        parameter.data = joined[start : start + len(parameter)]
+        start += len(parameter)
     return joined

@@ -206,10 +206,10 @@ class MLP(nn.Module):
 
     def __init__(self, config: LlamaConfig) -> None:
         super().__init__()
-        d, wide = config.hidden_size, config.intermediate_size
-        self.gate_proj = Linear(d, wide, bias=False)
-        self.up_proj = Linear(d, wide, bias=False)
-        self.down_proj = Linear(wide, d, bias=False)
+        d, width = config.hidden_size, config.intermediate_size
+        self.gate_proj = Linear(d, width, bias=False)
+        self.up_proj = Linear(d, width, bias=False)
+        self.down_proj = Linear(width, d, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """(…, d) to (…, d)."""
@@ -296,18 +296,18 @@ class Llama(nn.Module):
     ) -> Tensor:
         """Hidden states (B, T, d) of `ids` (B, T) behind `prefix`.
 
-        Every token sees the whole prefix. `embeddings` (B, T, d) replaces the look-up of `ids`.
+        Every token sees the whole prefix. `embeddings` (B, T, d) replace those of `ids`.
         Differentiable in the prefix and in the embeddings.
         """
         x = self.model.embed_tokens(ids) if embeddings is None else embeddings
         start = 0 if prefix is None else prefix.tokens - prefix.nope
-        places = slice(start, start + x.shape[1])
-        cos, sin = self.cos[places], self.sin[places]
+        positions = slice(start, start + x.shape[1])
+        cos, sin = self.cos[positions], self.sin[positions]
         attend: Attend = partial(Attention.attend, mask=None)
         for index, layer in enumerate(self.blocks):
             if prefix is not None:
-                turn = (cos, sin) if prefix.nope else None
-                attend = partial(_behind, prefix.kv[index], turn)
+                rotation = (cos, sin) if prefix.nope else None
+                attend = partial(_behind, prefix.kv[index], rotation)
             x = layer(x, cos, sin, attend)
         normed: Tensor = self.model.norm(x)
         return normed
@@ -321,14 +321,15 @@ class Llama(nn.Module):
 
 def _behind(
     kv: Tensor,
-    turn: tuple[Tensor, Tensor] | None,
+    rotation: tuple[Tensor, Tensor] | None,
     attention: Attention,
     q: Tensor,
     k: Tensor,
     v: Tensor,
 ) -> Tensor:
-    """Attention behind virtual tokens (2, G, P, D), which have no positions if `turn` is given."""
-    return attention.attend_behind(kv, q, k, v, None if turn is None else unrotate(q, *turn))
+    """Attention behind virtual tokens (2, G, P, D), without positions if `rotation` is given."""
+    unrotated = None if rotation is None else unrotate(q, *rotation)
+    return attention.attend_behind(kv, q, k, v, unrotated)
 
 
 def lower_right_mask(tokens: int, prefix: int, device: torch.device) -> Tensor:

@@ -1,6 +1,6 @@
 """The compiled forward step: ctypes around `decode.cpp`, with the weights packed for it.
 
-Weights whose values bfloat16 holds exactly are packed in bfloat16: half the memory to read at every
+Weights whose values bfloat16 holds exactly are packed in bfloat16: half the memory traffic for each
 token, and the same result.
 """
 
@@ -18,7 +18,7 @@ from code_model.decoder.kv_cache import KVCache
 from code_model.decoder.llama import Llama
 
 TILE = 64  # rows, as in decode.cpp
-MAX_THREADS = 8  # more would only wait for memory
+MAX_THREADS = 8  # more do not help: the step is memory-bound
 
 
 class _Shape(ctypes.Structure):
@@ -60,9 +60,9 @@ class _Step(ctypes.Structure):
 @cache
 def _loaded(file: Path) -> ctypes.CDLL:
     library = ctypes.CDLL(str(file))
-    library.attune_crew.restype = ctypes.c_void_p
-    library.attune_crew.argtypes = (ctypes.c_int,)
-    library.attune_dismiss.argtypes = (ctypes.c_void_p,)
+    library.attune_new_pool.restype = ctypes.c_void_p
+    library.attune_new_pool.argtypes = (ctypes.c_int,)
+    library.attune_delete_pool.argtypes = (ctypes.c_void_p,)
     library.attune_step.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
     library.attune_step.restype = ctypes.c_int
     library.attune_pack.argtypes = (
@@ -88,11 +88,11 @@ class NativeForward:
         self._model = self._packed(model)
         self._layers: ctypes.Array[_Layer]
         count = threads or min(torch.get_num_threads(), MAX_THREADS)
-        self._crew = self._library.attune_crew(count)
+        self._pool = self._library.attune_new_pool(count)
 
     def __del__(self) -> None:
-        if crew := getattr(self, "_crew", None):
-            self._library.attune_dismiss(crew)
+        if pool := getattr(self, "_pool", None):
+            self._library.attune_delete_pool(pool)
 
     def step(
         self, ids: Sequence[int], cache: KVCache, scored: int, cancel: Cancel | None = None
@@ -111,7 +111,7 @@ class NativeForward:
             None if cancel is None else cancel.address,
         )  # fmt: skip
         model = ctypes.byref(self._model)
-        if not self._library.attune_step(self._crew, model, ctypes.byref(step)):
+        if not self._library.attune_step(self._pool, model, ctypes.byref(step)):
             raise StepCancelledError
         cache.length += tokens
         return list(chosen), list(logprobs)

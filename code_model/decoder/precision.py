@@ -21,7 +21,7 @@ def bfloat16_wins(device: str = "cpu", width: int = 256) -> bool:
     """
     if device != "cpu":
         return True
-    low, full = (torch.ones(width, width, dtype=one) for one in (torch.bfloat16, torch.float32))
+    low, full = (torch.ones(width, width, dtype=dtype) for dtype in (torch.bfloat16, torch.float32))
     return _faster(low, full)
 
 
@@ -32,8 +32,8 @@ def _faster(first: Tensor, second: Tensor) -> bool:
     disturb single runs.
     """
     best = [math.inf, math.inf]
-    began, rounds = time.perf_counter(), 0
-    while rounds < PROBE_ROUNDS or time.perf_counter() - began < PROBE_SECONDS:
+    probe_started, rounds = time.perf_counter(), 0
+    while rounds < PROBE_ROUNDS or time.perf_counter() - probe_started < PROBE_SECONDS:
         for number, matrix in enumerate((first, second)):
             started = time.perf_counter()
             matrix @ matrix
@@ -50,7 +50,8 @@ def in_bfloat16(model: Llama) -> Llama:
     low = Llama(model.config)
     values = model.state_dict().items()
     low.load_state_dict(
-        {name: one.bfloat16() if one.ndim == 2 else one for name, one in values}, assign=True
+        {name: tensor.bfloat16() if tensor.ndim == 2 else tensor for name, tensor in values},
+        assign=True,
     )
     return low.requires_grad_(False).eval()
 

@@ -1,4 +1,4 @@
-"""What the attention heads look for in given code: the queries that a kv prompt starts at."""
+"""Attention queries of given code, from which a kv prompt is initialised."""
 
 from collections.abc import Sequence
 

@@ -18,12 +18,12 @@ from tuning import audit as audit_module
 from tuning import canaries as canaries_module
 from tuning.audit import (
     Audit,
-    CarriedText,
+    EmbeddedText,
     GeneratedText,
     audit,
-    carried_text,
+    decoded_text,
+    embedded_text,
     generated_text,
-    text_in_file,
 )
 from tuning.canaries import CanaryScores
 from tuning.corpus import CorpusError, SourceFile, collect
@@ -55,13 +55,13 @@ def test_the_rows_of_a_prompt_are_read_as_text(base: DecoderModel, form: str) ->
     """Rows that began as code are code to whoever has the file, also after tuning moved them."""
     text = f'import os\nKEY = "{KEY}"\nclass Reader3:\n    def __init__(self, path: Path)'
     prompt = prompt_of(base, text, form)
-    assert carried_text(base, prompt) == base.tokenizer.decode(base.tokenizer.encode(text)[:100])
-    carried = text_in_file(base, FILES, prompt)
-    assert carried.secret == "AWS Access Key"
-    own = text_in_file(base, FILES, prompt_of(base, TEXT[:200], form))
+    assert decoded_text(base, prompt) == base.tokenizer.decode(base.tokenizer.encode(text)[:100])
+    embedded = embedded_text(base, FILES, prompt)
+    assert embedded.secret == "AWS Access Key"
+    own = embedded_text(base, FILES, prompt_of(base, TEXT[:200], form))
     assert own.secret is None
     assert own.share > 0.9
-    elsewhere = text_in_file(base, [SourceFile("a.py", "x = 1\n")], prompt)
+    elsewhere = embedded_text(base, [SourceFile("a.py", "x = 1\n")], prompt)
     assert elsewhere.share == 0.0
 
 
@@ -129,11 +129,11 @@ def test_a_prompt_without_a_record_of_its_run_is_not_audited(
 
 
 def test_every_finding_is_a_problem() -> None:
-    good = Audit(CarriedText(0.9, None), GeneratedText(48, 3, 2, 2, 1, None), NOTHING, "ab" * 32)
+    good = Audit(EmbeddedText(0.9, None), GeneratedText(48, 3, 2, 2, 1, None), NOTHING, "ab" * 32)
     assert good.problems == ()
     assert good.to_json()["passed"] is True
     for change in (
-        {"carried": CarriedText(0.0, "AWS Access Key")},
+        {"embedded": EmbeddedText(0.0, "AWS Access Key")},
         {"generated": GeneratedText(48, 0, 0, 0, 0, "Private Key")},
         {"generated": GeneratedText(48, 9, 1, 8, 0, None)},
         {"canaries": CanaryScores((7.0,) * 8, (1.0,) * 8)},
