@@ -13,8 +13,10 @@ from code_model.model_folder import read_json
 from file_access import regular_file
 from file_access.regular_file import RefusedFileError, read_regular_file
 from prompts.configuration import add_route, read_configuration
-from prompts.errors import PromptError
+from prompts.errors import NotAPromptFile, PromptError
 from prompts.file import read_manifest, read_prompt, sha256_of
+from prompts.manifest import ModelIdentity
+from prompts.peft import CONFIG_NAME, WEIGHTS_NAME, import_adapter
 from prompts.registry.files import FolderFiles
 from prompts.signature import read_signature
 from prompts.store import used_digests
@@ -121,6 +123,16 @@ def test_a_null_character_is_an_error_as_any_other(tmp_path: Path) -> None:
         read_regular_file(tmp_path / "a\0b", 9)
 
 
+IDENTITY = ModelIdentity(
+    name="m",
+    model_fingerprint="1" * 64,
+    tokenizer_fingerprint="2" * 64,
+    layout_fingerprint="3" * 64,
+    num_layers=1,
+    num_key_value_heads=1,
+    head_dim=1,
+    hidden_size=2,
+)
 READERS: dict[str, Callable[[Path], object]] = {
     "attune.toml": read_configuration,
     "attune.toml that is changed": lambda path: add_route(path.parent, ("**",), "p"),
@@ -130,10 +142,12 @@ READERS: dict[str, Callable[[Path], object]] = {
     "signature": lambda path: read_signature(path.with_suffix("")),
     "registry": lambda path: FolderFiles(path.parent).read(path.name, 1000),
     "config.json": read_json,
+    "adapter": lambda path: import_adapter(path.parent, IDENTITY, "p"),
 }
 NAMES = {
     "attune.toml that is changed": "attune.toml",
     "signature": "x.sig",
+    "adapter": CONFIG_NAME,
 }
 
 
@@ -175,3 +189,8 @@ def test_a_byte_order_mark_is_no_part_of_the_content(tmp_path: Path) -> None:
     assert [route.prompt for route in read_configuration(tmp_path / "attune.toml").routes] == ["p"]
     (tmp_path / "config.json").write_bytes(mark + b'{"a": 1}')
     assert read_json(tmp_path / "config.json") == {"a": 1}
+    (tmp_path / CONFIG_NAME).write_bytes(
+        mark + b'{"peft_type": "PROMPT_TUNING", "num_virtual_tokens": 1}'
+    )
+    with pytest.raises(NotAPromptFile, match=WEIGHTS_NAME):  # the configuration was read
+        import_adapter(tmp_path, IDENTITY, "p")
