@@ -1,13 +1,13 @@
-"""What people see: suggestions that are shown and right, and the characters that they save.
+"""Acceptance: suggestions that are shown and right, and the characters that they save.
 
     python -m benchmarks.acceptance [--packages click,httpx] [--places 400] [--prompts]
     python -m benchmarks.acceptance --infilling FILE [--every 4]
     python -m benchmarks.acceptance --calibrate
 
-At places of each held-out package's unseen files (line ends, lines, first lines of blocks) the path
-that serves completes, triggered automatically, without and with code of the package's other files
-in front, and with `--prompts` also behind the prompt that `benchmarks.tuning` left there. All
-suggestions shown, as before there was a threshold, stand beside. `--infilling` completes the lines
+Runs the serving pipeline with the automatic trigger at places of each held-out package's unseen
+files (line ends, lines, first lines of blocks): without and with retrieved code, and with
+`--prompts` also with the prompt that `benchmarks.tuning` wrote there. The table also gives the
+figures without a threshold. `--infilling` completes the lines
 of HumanEval-Infilling (single line, a .jsonl.gz of MIT licence) with the bare model, the cursor at
 column 0 and behind the indentation; `--every 4` takes every fourth. Results go to
 `benchmarks/results/acceptance.json`. `--calibrate` writes the shipped model's show thresholds, from
@@ -27,7 +27,7 @@ from rich.table import Table
 
 from benchmarks.repositories import CACHE, repositories
 from code_model.language_model import LanguageModel, Session
-from code_model.loading import DEFAULT, load_model
+from code_model.loading import load_model
 from completion.model_input import CompletionPoint
 from completion.pipeline import complete
 from pretraining.corpus import packages
@@ -49,7 +49,7 @@ from tuning.split import split
 RESULTS = Path("benchmarks/results/acceptance.json")
 SEED = 1
 WITH_EVERYTHING = np.concatenate(([-np.inf], THRESHOLDS))
-"""The first of these thresholds lets everything through."""
+"""The first of these thresholds shows every suggestion."""
 
 
 def measure(
@@ -179,9 +179,12 @@ def main() -> None:
         results["packages"][name] = summary(replays, model)
         _write(results, options.results)
     if options.calibrate:
-        file = DEFAULT / "attune.json"
+        file = model.folder / "attune.json"
         description = json.loads(file.read_text(encoding="utf-8"))
-        description["show_thresholds"] = calibrate(with_retrieval).to_dict()
+        thresholds = calibrate(with_retrieval)
+        if thresholds is None:
+            raise SystemExit("too few suggestions were shown to calibrate by")
+        description["show_thresholds"] = thresholds.to_dict()
         file.write_text(json.dumps(description, indent=2, sort_keys=True) + "\n", encoding="utf-8")
         Console().print(description["show_thresholds"])
     show(results)

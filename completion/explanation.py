@@ -73,7 +73,7 @@ class Explanation:
 
 
 def explain(session: Session, point: CompletionPoint) -> Explanation:
-    """Explain the automatic completion at a point."""
+    """Explain the automatic completion at a point, at the balanced show threshold."""
     encoder = session.model.encoder
     kind = decide(point.tree, point.offset).kind
     max_new_tokens = MAX_NEW_TOKENS.get(kind, max(MAX_NEW_TOKENS.values()))

@@ -28,7 +28,10 @@ CONTINUED = ("(", "[", "{", ",", "\\")
 
 @dataclass(frozen=True)
 class Candidate:
-    """`text`, of one or more lines, is to be inserted at `offset` of the tree's text."""
+    """`text`, of one or more lines, is to be inserted at `offset` of the tree's text.
+
+    `is_cut`: the show threshold removed text behind it.
+    """
 
     tree: SyntaxTree
     offset: int

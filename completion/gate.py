@@ -2,7 +2,8 @@
 
 A suggestion is the longest run of tokens whose joint probability stays above the threshold. Tokens
 of a long suggestion are each likely, but all of them together are not: cutting by the product of
-their probabilities leaves few wrong characters and most of the right ones (docs/results.md).
+their probabilities leaves few wrong characters and most of the right ones.
+`benchmarks.acceptance` measures both.
 """
 
 import re
@@ -24,7 +25,8 @@ def likely_tokens(logprobs: Sequence[float], threshold: float) -> int:
 def cut_before(text: str, rest: str) -> str:
     """`text` without what a cut in front of `rest` leaves incomplete.
 
-    A half identifier goes; after the first line of code, so does a half line.
+    Removes a partial character, a partial identifier and, after the first line of code, a partial
+    line.
     """
     if rest[:1].isalnum() or rest[:1] == "_":
         text = _IDENTIFIER_AT_END.sub("", text)

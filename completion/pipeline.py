@@ -68,6 +68,7 @@ def present(
     generated = generation.text
     if is_cut:
         generated = tokenizer.decode(generation.ids[:count])
+        generated = _without_partial_character(generated)
         generated = cut_before(generated, generation.text[len(generated) :])
     unit = _cut_to_unit(kind, generated, generation.finish_reason, tree, offset)
     text: str

@@ -66,7 +66,7 @@ class Prefetcher:
             return
         interruptions = self._interruptions
 
-        def resume() -> None:
+        def resume(prefetched: CompletionResult) -> None:
             if interruptions == self._interruptions:
                 self._prefetch(request, result)
 

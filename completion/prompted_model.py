@@ -106,9 +106,17 @@ class PromptedModel(CompletionModel):
             result = self._complete(first, request, computation)
             alternatives: tuple[str, ...] | None = None
             if request.explicit and result.reason != "cancelled":
-                other = "" if prompt is None else self._complete(second, request, computation).text
+                other = "" if prompt is None else self._alternative(second, request, computation)
                 alternatives = (other,) if other not in ("", result.text) else ()
         return replace(result, prompt=_identity(prompt), alternatives=alternatives)
+
+    def _alternative(
+        self, prompt: PromptFile | None, request: CompletionRequest, computation: Computation
+    ) -> str:
+        """The text of another condition. What is typed is compared with the main text only."""
+        own = Computation()
+        own.cancelled = computation.cancelled
+        return self._complete(prompt, request, own).text
 
     def warm(self, request: CompletionRequest, computation: Computation) -> None:
         """See `CompletionModel`."""

@@ -117,10 +117,13 @@ class CompletionScheduler:
             await asyncio.sleep(delay)
             if arrival != self._latest_request:
                 return CompletionResult("", "cancelled")
-        started = self._clock()
-        job = self._worker.start(
-            request, "request", lambda: self._policy.computed(self._clock() - started)
-        )
+        started, was_loaded = self._clock(), self._worker.is_loaded
+
+        def learn(result: CompletionResult) -> None:
+            if was_loaded and result.generation is not None:
+                self._policy.computed(self._clock() - started)
+
+        job = self._worker.start(request, "request", learn)
         return await self._wait_for(job, current_text)
 
     async def _wait_for(self, job: Job, current_text: Callable[[], str]) -> CompletionResult:

@@ -90,7 +90,7 @@ class ModelWorker:
         self,
         request: CompletionRequest,
         purpose: Purpose,
-        on_result: Callable[[], None] = lambda: None,
+        on_result: Callable[[CompletionResult], None] = lambda result: None,
     ) -> Job:
         """Cancel the current job and start another one.
 
@@ -113,7 +113,7 @@ class ModelWorker:
                 return
             if future.result().reason not in ("cancelled", "no_engine"):
                 self._cache.add(request, future.result(), version)
-                on_result()
+                on_result(future.result())
 
         job.result.add_done_callback(done)
         return job

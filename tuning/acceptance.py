@@ -1,8 +1,8 @@
-"""What people see: suggestions at places of unseen files, by how likely they must be to be shown.
+"""Acceptance: replay completions at places of unseen files, and count right and wrong characters.
 
-A suggestion is right if it is the beginning of what the file says. It then saves its characters; if
-it is wrong, all of its characters are wrong. One greedy decode of a place gives its suggestion at
-every threshold, because the threshold only cuts what was decoded (`completion.gate`).
+A suggestion is right if the file's text from the cursor on begins with it. It then saves its
+characters; if it is wrong, all of its characters are wrong. One greedy decode of a place gives its
+suggestion at every threshold, because the threshold only cuts what was decoded (`completion.gate`).
 """
 
 import math
@@ -26,7 +26,7 @@ from tuning.evaluate import RESAMPLES, Gain
 from tuning.examples import holes_by_kind, without_middle
 
 KIND_SHARES: dict[HoleKind, float] = {"line_end": 0.5, "line": 0.3, "block": 0.1, "body": 0.1}
-"""Where people are when a completion is triggered: mostly at the end of a line begun."""
+"""Where people are when a completion is triggered: mostly at the end of a partly typed line."""
 
 PROBABILITIES = (0.02, 0.05, *(round(0.1 + 0.05 * step, 2) for step in range(18)))
 THRESHOLDS: NDArray[np.float64] = np.log(PROBABILITIES)
@@ -83,10 +83,6 @@ class Replay:
     def column(self, threshold: float) -> int:
         """Where the threshold nearest to a log-probability (nats) stands; 0 for minus infinity."""
         return int(np.abs(self.thresholds - threshold).argmin()) if threshold > -math.inf else 0
-
-    def curve(self) -> list[AcceptanceScores]:
-        """The scores at every threshold."""
-        return [self.at(threshold) for threshold in self.thresholds]
 
 
 def sample_places(files: Sequence[SourceFile], count: int, seed: int) -> list[Place]:
@@ -154,43 +150,46 @@ def _shown_texts(
     return shown
 
 
-def calibrate(replays: Sequence[Replay]) -> ShowThresholds:
-    """The lowest threshold of each step from which on its share of right suggestions is reached.
+def calibrate(replays: Sequence[Replay]) -> ShowThresholds | None:
+    """For each step, the lowest threshold such that, at it and above, the share of right
+    suggestions reaches the step's target.
 
-    Where few are shown, the share says little and is not asked for; where no threshold reaches it,
-    the highest is taken.
+    Thresholds with fewer than `MIN_SHOWN` suggestions are ignored; if that is all of them, nothing
+    can be calibrated. A target that is never reached gives the highest threshold.
     """
-    thresholds = replays[0].thresholds
-    saved = np.concatenate([replay.saved for replay in replays])
-    wrong = np.concatenate([replay.wrong for replay in replays])
+    finite = np.isfinite(replays[0].thresholds)
+    thresholds = replays[0].thresholds[finite]
+    saved = np.concatenate([replayed.saved[:, finite] for replayed in replays])
+    wrong = np.concatenate([replayed.wrong[:, finite] for replayed in replays])
     shown = np.count_nonzero(saved + wrong, axis=0)
     right = np.count_nonzero(saved, axis=0) / np.maximum(1, shown)
+    if not np.any(shown >= MIN_SHOWN):
+        return None
     steps = {}
     for step, target in TARGETS.items():
-        missed = np.flatnonzero((right < target) & (shown >= MIN_SHOWN))
-        first = missed[-1] + 1 if len(missed) else 0
+        below_target = np.flatnonzero((right < target) & (shown >= MIN_SHOWN))
+        first = below_target[-1] + 1 if len(below_target) else 0
         steps[step] = float(thresholds[min(first, len(thresholds) - 1)])
     return ShowThresholds(**steps)
 
 
 def saved_at_equal_wrong(replay: Replay, baseline: Replay, threshold: float, seed: int) -> Gain:
-    """The share of characters saved more than by the baseline at its `threshold`, where as many
-    are wrong; with its 95 % interval over files (percentile bootstrap, paired).
+    """Relative increase in characters saved over the baseline at its `threshold`, where both have
+    equally many wrong characters; with a 95 % interval over files (percentile bootstrap, paired).
 
     Both were replayed at the same places. The curve of `replay` is interpolated between thresholds.
     """
     if replay.paths != baseline.paths:
         raise ValueError("the replays are of different places")
     column = baseline.column(threshold)
-    names = sorted(set(replay.paths))
-    of_file = np.array([names.index(path) for path in replay.paths])
+    names, of_file = np.unique(replay.paths, return_inverse=True)
     sums = [
         np.stack([values[of_file == number].sum(axis=0) for number in range(len(names))])
         for values in (replay.saved, replay.wrong, baseline.saved, baseline.wrong)
     ]
 
     def gain(counts: NDArray[np.float64]) -> float:
-        saved, wrong, base_saved, base_wrong = (counts @ of_files for of_files in sums)
+        saved, wrong, base_saved, base_wrong = (counts @ values for values in sums)
         # wrong characters fall as the threshold rises
         rising = np.maximum.accumulate(wrong[::-1])
         same = np.interp(base_wrong[column], rising, saved[::-1])

@@ -23,7 +23,7 @@ IDENTIFIER = re.compile(r"[^\W\d]\w*")
 
 @dataclass(frozen=True)
 class Gain:
-    """Share of the bits saved against no prompt, with its 95 % interval over files."""
+    """Relative improvement over a baseline, with its 95 % interval over files."""
 
     mean: float
     low: float

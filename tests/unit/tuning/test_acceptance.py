@@ -83,17 +83,28 @@ def test_a_step_shows_as_much_as_its_share_of_right_ones_allows() -> None:
     saved = right + [[0.0, 0.0]] * 5 + [[5.0, 0.0]] * later + [[0.0, 0.0]] * 35
     bad = [[0.0, 0.0]] * 45 + wrong + [[0.0, 0.0]] * later + [[5.0, 0.0]] * 35
     thresholds = calibrate([replay_of(saved, bad)])
+    assert thresholds is not None
     assert 0.5 <= 0.6 < TARGETS["balanced"] < TARGETS["sure"] < 0.9
     assert thresholds.eager == THRESHOLDS[0]
     middle = THRESHOLDS[-(-len(THRESHOLDS) // 2)]
     assert thresholds.balanced == thresholds.sure == middle
 
 
-def test_few_suggestions_do_not_move_a_step() -> None:
-    saved = [[5.0, 5.0]] * MIN_SHOWN + [[0.0, 0.0]]
-    wrong = [[0.0, 0.0]] * MIN_SHOWN + [[0.0, 5.0]]
-    few = calibrate([replay_of(saved[-2:], wrong[-2:])])
-    assert few.sure == THRESHOLDS[0]
+def test_few_suggestions_calibrate_nothing() -> None:
+    shown = [[5.0, 5.0]] * MIN_SHOWN
+    nothing = [[0.0, 0.0]] * MIN_SHOWN
+    assert calibrate([replay_of(shown, nothing)]) is not None
+    assert calibrate([replay_of(shown[1:], nothing[1:])]) is None
+
+
+def test_a_threshold_that_shows_everything_is_none_to_calibrate_by() -> None:
+    """Minus infinity is no number in JSON."""
+    shown = np.full((MIN_SHOWN, len(THRESHOLDS) + 1), 5.0)
+    with_everything = np.concatenate(([-np.inf], THRESHOLDS))
+    paths = ("a.py",) * MIN_SHOWN
+    thresholds = calibrate([Replay(paths, with_everything, shown, np.zeros_like(shown))])
+    assert thresholds is not None
+    assert thresholds.eager == THRESHOLDS[0]
 
 
 def test_saved_is_compared_where_as_many_characters_are_wrong() -> None:
