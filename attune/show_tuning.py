@@ -114,7 +114,7 @@ def _curve(gains: list[float]) -> str:
 
 
 def show_report(report: "TuningReport") -> None:
-    """The table of a tuning run, and some completions beside what the files say."""
+    """The table of a tuning run, and some completions beside the files' own text."""
     console = Console()
     if report.left_out:
         parts = ", ".join(f"{count} {why}" for why, count in sorted(report.left_out.items()))

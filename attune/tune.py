@@ -27,7 +27,7 @@ Against = Annotated[
 Out = Annotated[
     Path | None, typer.Option(help="Prompt file to write. Default: in REPOSITORY/.attune.")
 ]
-Minutes = Annotated[float, typer.Option(min=0.05, max=10_000, help="Time to tune.")]
+Minutes = Annotated[float, typer.Option(min=0.05, max=10_000, help="Training time.")]
 Steps = Annotated[
     int | None, typer.Option(min=1, help="Steps instead of minutes: the same bytes each time.")
 ]
@@ -43,7 +43,7 @@ Refresh = Annotated[
     bool, typer.Option("--refresh", help="Tune the present prompt on what changed.")
 ]
 Seed = Annotated[
-    int, typer.Option(min=0, max=2**32 - 1, help="Of the split and everything random.")
+    int, typer.Option(min=0, max=2**32 - 1, help="Random seed; it also decides the split.")
 ]
 JsonLines = Annotated[
     bool, typer.Option("--progress-json", help="Show progress as JSON lines on stderr.")
@@ -61,7 +61,9 @@ def tune(
     include: Include = None,
     task: Annotated[Task, typer.Option(help="completion, or docstring.")] = "completion",
     refresh: Refresh = False,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Do not take up a killed run.")] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Start anew; do not resume a killed run.")
+    ] = False,
     against: Against = None,
     seed: Seed = 1,
     json_lines: JsonLines = False,
@@ -142,7 +144,7 @@ def _tuned(
 
 
 def _say_outcome(report: "TuningReport") -> None:
-    """What came of the prompt, on stderr; ends the command if no prompt serves."""
+    """Report the outcome on stderr; ends the command with an error if no prompt serves."""
     if report.interrupted:
         kept = f"the prompt so far had proved itself: {report.written}"
         say(f"stopped by Ctrl-C; {kept if report.written else 'nothing was written'}.")
@@ -238,7 +240,7 @@ def status(
 
 
 def _present(named: Path | None, root: Path) -> Path:
-    """The prompt that was named, or the repository's own; a sentence at once if there is none."""
+    """The named prompt or the repository's own; raises early, with a clear message, if missing."""
     from prompts.errors import StoreError
     from prompts.file import DEFAULT_PROMPT, read_prompt
 
@@ -252,7 +254,7 @@ def _present(named: Path | None, root: Path) -> Path:
 
 
 def _serving(document: Path, root: Path) -> "PromptFile":
-    """The prompt that is for a file, fitting or not; `StoreError` if there is none."""
+    """The prompt routed to a file, whether it fits or not; `StoreError` if there is none."""
     from code_context.languages import language_of
     from prompts.errors import StoreError
     from prompts.router import PromptRouter

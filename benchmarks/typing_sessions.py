@@ -48,7 +48,7 @@ GAP_S = 0.13
 PAUSE_S = 0.7
 """Median at the end of a line."""
 NOTICE_S = 0.05
-"""Until a person sees what is suggested after a keystroke."""
+"""Until a person notices a suggestion after a keystroke."""
 READ_S = 0.45
 """Median from there until the suggestion is accepted."""
 SLIP_RATE = 0.04

@@ -43,5 +43,5 @@ class ShowThresholds:
 _ADAPTER = TypeAdapter(ShowThresholds)
 
 UNCALIBRATED = ShowThresholds(math.log(0.3), math.log(0.5), math.log(0.75))
-"""For a model that nobody has calibrated. With the shipped model 0.3, 0.5 and 0.75 gave 54, 71 and
-86 % of right suggestions in three repositories."""
+"""For a model without calibrated thresholds. With the shipped model 0.3, 0.5 and 0.75 gave 54, 71
+and 86 % of right suggestions in three repositories."""

@@ -13,7 +13,7 @@ MODULES = """
     random sched selectors shelve shlex shutil smtplib socket statistics string subprocess
     tarfile tempfile textwrap threading timeit tokenize trace traceback turtle types uuid
     warnings weakref zipfile
-""".split()  # noqa: SIM905 (a list of sixty lines says no more)
+""".split()  # noqa: SIM905 (a list would take sixty lines)
 MAX_CHARACTERS = 60_000
 
 

@@ -153,7 +153,7 @@ def _assembly(model: LanguageModel, name: str, root: Path, amount: Amount) -> li
 
 
 def _one_change(name: str, root: Path, amount: Amount) -> Row:
-    """From a change of a file on disk until a request sees it, through the index process."""
+    """Time from a change of a file on disk until a request uses it, through the index process."""
     command = [sys.executable, "-I", "-m", "code_context.index_process", str(root)]
     times = []
     with subprocess.Popen(

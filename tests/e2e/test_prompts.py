@@ -257,8 +257,8 @@ def test_audited_before_it_is_published(play, workspace, make_prompt, tmp_path):
         {"click": "Publish Anyway"},
         {"notice": "prompt version 1 is in"},
     )
-    [said] = result["pages"]
-    assert "The file carries a secret" in said
+    [page] = result["pages"]
+    assert "The file carries a secret" in page
     [pushed] = (registry / "objects").iterdir()
     assert pushed.read_bytes() == (workspace.folder / DEFAULT_PROMPT).read_bytes()
     assert result["errors"] == []
@@ -283,7 +283,7 @@ def test_drifted(play, workspace, make_prompt):
     )
     assert result["status"]["text"] == "Attune: own (drifted)"
     assert result["status"]["kind"] == "normal"
-    said = result["status"]["label"]
-    assert said.startswith("Attune: Ready with prompt own (+90.0 % on held-out files")
-    assert said.endswith("and 90.0 % when it was; run “Attune: Refresh the Prompt”.")
+    label = result["status"]["label"]
+    assert label.startswith("Attune: Ready with prompt own (+90.0 % on held-out files")
+    assert label.endswith("and 90.0 % when it was; run “Attune: Refresh the Prompt”.")
     assert result["popUps"] == []

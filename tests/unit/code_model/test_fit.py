@@ -26,9 +26,11 @@ def test_the_nats_are_those_that_tuning_measures(base):
     ids, text = base.encoder.encode_file("a.py", TEXT), base.tokenizer.encode(TEXT)
     assert ids[-len(text) :] == text
     assert loss.CHUNK < len(text) < TOKENS  # so that pieces are put together
-    one = Example(ids, len(text))
-    without, behind = (total_nats(base.open(way).score([one]))[0] for way in (None, prompt))
-    assert gain_on(base, prompt, "a.py", TEXT) == pytest.approx(1 - behind / without, abs=1e-5)
+    example = Example(ids, len(text))
+    bare, prompted = (
+        total_nats(base.open(served).score([example]))[0] for served in (None, prompt)
+    )
+    assert gain_on(base, prompt, "a.py", TEXT) == pytest.approx(1 - prompted / bare, abs=1e-5)
     assert gain_on(base, prompt, "a.py", TEXT.replace("\n", "\r\n")) == gain_on(
         base, prompt, "a.py", TEXT
     )
@@ -83,7 +85,7 @@ def test_it_ends_at_the_next_layer_when_cancelled(base):
 
 
 def test_a_prompt_fits_its_own_repository_and_little_else_wherever_the_file_lies():
-    """A prompt knows its repository's paths too, which must not speak for the text."""
+    """A prompt makes its repository's paths likelier too; that must not count for the text."""
     base = load_model()
     own, other = (
         read_prompt(controls.FOLDER / f"{name}.attune.safetensors") for name in ("rich", "networkx")
@@ -94,6 +96,8 @@ def test_a_prompt_fits_its_own_repository_and_little_else_wherever_the_file_lies
         assert sum(misfit(other, gain) is not None for gain in gains) >= 0.6 * len(gains)
         assert max(gains) < 0.02, "where it serves another's file, it says little there"
     modules = sorted(Path(rich.__file__).parent.glob("[a-c]*.py"))
-    gains = [gain_on(base, own, f"rich/{one.name}", one.read_text("utf-8")) for one in modules]
+    gains = [
+        gain_on(base, own, f"rich/{module.name}", module.read_text("utf-8")) for module in modules
+    ]
     assert sum(misfit(own, gain) is None for gain in gains) > 0.8 * len(modules)
     assert statistics.median(gains) > 0.02

@@ -39,4 +39,4 @@ def test_only_what_the_completion_writes_again(completion, right):
     """Every replaced character is a closer that the completion holds too."""
     replaced = right[: replaced_length(completion, right)]
     assert set(replaced) <= set(")]}\"'")
-    assert all(completion.count(one) >= replaced.count(one) for one in replaced)
+    assert all(completion.count(bracket) >= replaced.count(bracket) for bracket in replaced)

@@ -35,11 +35,11 @@ def replay_of(saved: list[list[float]], wrong: list[list[float]], files: int = 1
         for values in (saved, wrong)
     ]
     paths = tuple(f"{number % files}.py" for number in range(len(saved)))
-    return Replay(paths, THRESHOLDS, *(one[:, : len(THRESHOLDS)] for one in rows))
+    return Replay(paths, THRESHOLDS, *(counts[:, : len(THRESHOLDS)] for counts in rows))
 
 
 def test_a_text_that_the_file_begins_with_is_right(base: DecoderModel) -> None:
-    """Each place is asked as an editor asks it; the file's own text decides."""
+    """Each place is completed as for an editor; the file's own text decides."""
     files = [SourceFile(f"{n}.py", FILE) for n in range(2)]
     places = sample_places(files, 12, seed=0)
     everything = np.array([-math.inf])

@@ -1,4 +1,4 @@
-"""Canaries: planted once each, found if memorised, and learnt by the prompt's own recipe."""
+"""Canaries: each is planted once, detected if memorised, and learnt by the prompt's own recipe."""
 
 import math
 from dataclasses import replace
@@ -88,7 +88,7 @@ def _no_proof(job: Job, conditions: object, progress: object) -> None:
 
 
 def test_a_memorised_secret_is_noticed(base: DecoderModel) -> None:
-    """A recipe that sees nothing but one canary learns it, and the exposure says so."""
+    """A recipe that trains on nothing but one canary learns it, and the exposure shows it."""
     canary = Canary("a.py", 'TOKEN = "', "q7x0k2m9v4b1n8z3")
     file = SourceFile("a.py", f'{canary.before}{canary.secret}"\n' * 4)
     config = replace(

@@ -24,7 +24,7 @@ def prompt(base: DecoderModel) -> PromptFile:
 
 def test_the_default_model_has_its_controls() -> None:
     """Tuned anew whenever the weights change; they are of this very model."""
-    names = [one.manifest.name for one in shipped(load_model().identity)]
+    names = [control.manifest.name for control in shipped(load_model().identity)]
     assert len(names) == 3
     assert GENERIC_NAME in names
 

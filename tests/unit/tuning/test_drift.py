@@ -45,17 +45,19 @@ def test_drift_is_measured_on_changed_lines(base: DecoderModel, git_repository: 
     assert drift.to_json()["gain"] == round(drift.gain.mean, 5)
 
 
-def test_what_cannot_be_measured_is_said(base: DecoderModel, git_repository: Path) -> None:
+def test_what_cannot_be_measured_is_refused_with_the_reason(
+    base: DecoderModel, git_repository: Path
+) -> None:
     prompt = prompt_of(base, git_repository)
-    read = collect(git_repository)
+    corpus = collect(git_repository)
     for commit, sentence in ((None, "outside of git"), ("0" * 40, "is not known")):
         other = replace(prompt, manifest=replace(prompt.manifest, commit=commit))
         with pytest.raises(CorpusError, match=sentence):
-            drift_of(base, read, other, ignore)
+            drift_of(base, corpus, other, ignore)
     foreign = replace(prompt.manifest.model, model_fingerprint="0" * 64)
     with pytest.raises(IncompatiblePrompt):
         drift_of(
-            base, read, replace(prompt, manifest=replace(prompt.manifest, model=foreign)), ignore
+            base, corpus, replace(prompt, manifest=replace(prompt.manifest, model=foreign)), ignore
         )
 
 

@@ -27,21 +27,21 @@ WIDE = 1500  # room for whole chunks of other files
 
 
 def test_an_example_is_servings_input_and_the_middle(base: DecoderModel) -> None:
-    for one in held_out_holes(base, FILES, config=ContextConfig(), room=ROOM, count=12, seed=1):
-        text = without_middle(one.file, one.hole)
-        point = CompletionPoint.parse(text, one.file.path, one.hole.start, config=ContextConfig())
-        served = model_input(base.encoder, replace(point, room=ROOM - one.example.scored))
-        middle = base.encoder.encode_middle(middle_of(one.file, one.hole))
-        assert one.example.ids == served + middle[: one.example.scored]
-        assert len(one.example.ids) <= ROOM
+    for hole in held_out_holes(base, FILES, config=ContextConfig(), room=ROOM, count=12, seed=1):
+        text = without_middle(hole.file, hole.hole)
+        point = CompletionPoint.parse(text, hole.file.path, hole.hole.start, config=ContextConfig())
+        served = model_input(base.encoder, replace(point, room=ROOM - hole.example.scored))
+        middle = base.encoder.encode_middle(middle_of(hole.file, hole.hole))
+        assert hole.example.ids == served + middle[: hole.example.scored]
+        assert len(hole.example.ids) <= ROOM
 
 
 def test_the_hidden_middle_is_not_in_the_context(base: DecoderModel) -> None:
     file = SourceFile("a.py", "first = 1\nhidden_value = 4242\nlast = 3\n")
     hole = next(
-        one.hole
-        for one in held_out_holes(base, [file], config=ContextConfig(), room=300, count=20, seed=0)
-        if one.hole.kind == "line" and "hidden" in middle_of(file, one.hole)
+        hole.hole
+        for hole in held_out_holes(base, [file], config=ContextConfig(), room=300, count=20, seed=0)
+        if hole.hole.kind == "line" and "hidden" in middle_of(file, hole.hole)
     )
     example = fim_example(base, file, hole, ContextConfig(), 300)
     context = base.tokenizer.decode(example.ids[: -example.scored])
@@ -80,7 +80,7 @@ def test_docstrings_are_hidden_for_their_task(base: DecoderModel) -> None:
         '"""About a module."""\n\n\ndef run(a):\n    """Run it once."""\n'
         "    return 'no docstring'\n"
     )
-    found = held_out_holes(
+    holes = held_out_holes(
         base,
         [SourceFile("a.py", text)],
         config=ContextConfig(),
@@ -89,12 +89,12 @@ def test_docstrings_are_hidden_for_their_task(base: DecoderModel) -> None:
         seed=1,
         task="docstring",
     )
-    hidden = {middle_of(one.file, one.hole) for one in found}
+    hidden = {middle_of(hole.file, hole.hole) for hole in holes}
     assert hidden == {"About a module.", "Run it once."}
 
 
 def test_holes_begin_in_the_newest_lines(base: DecoderModel) -> None:
-    found = held_out_holes(
+    holes = held_out_holes(
         base,
         FILES,
         config=ContextConfig(),
@@ -103,36 +103,36 @@ def test_holes_begin_in_the_newest_lines(base: DecoderModel) -> None:
         seed=1,
         newest={"package/1.py": {7, 8}},
     )
-    for one in found:
-        line = one.file.text.count("\n", 0, one.hole.start)
-        assert one.newest == (one.file.path == "package/1.py")
-        assert not one.newest or line in (7, 8)
-    assert {one.newest for one in found} == {True, False}
+    for hole in holes:
+        line = hole.file.text.count("\n", 0, hole.hole.start)
+        assert hole.newest == (hole.file.path == "package/1.py")
+        assert not hole.newest or line in (7, 8)
+    assert {hole.newest for hole in holes} == {True, False}
 
 
 @pytest.mark.parametrize("count", [3, 30])
 def test_held_out_holes_cover_every_file(base: DecoderModel, count: int) -> None:
-    found = held_out_holes(base, FILES, config=ContextConfig(), room=ROOM, count=count, seed=1)
-    assert {one.file.path for one in found} == {file.path for file in FILES}
-    assert all(one.size > 0 for one in found)
+    holes = held_out_holes(base, FILES, config=ContextConfig(), room=ROOM, count=count, seed=1)
+    assert {hole.file.path for hole in holes} == {file.path for file in FILES}
+    assert all(hole.size > 0 for hole in holes)
 
 
 def test_retrieved_code_comes_on_top_of_what_the_file_says(base: DecoderModel) -> None:
     """The same middle behind the same tail; what is retrieved is never the file itself."""
     others = indexed(PAIRS)
-    found = held_out_holes(
+    holes = held_out_holes(
         base, PAIRS, config=ContextConfig(), room=WIDE, count=12, seed=1, others=others
     )
     longer = 0
-    for one in found:
-        assert one.retrieved is not None
-        plain, shown = one.example.ids, one.retrieved.ids
-        assert shown[-one.retrieved.scored :] == plain[-one.example.scored :]
+    for hole in holes:
+        assert hole.retrieved is not None
+        plain, shown = hole.example.ids, hole.retrieved.ids
+        assert shown[-hole.retrieved.scored :] == plain[-hole.example.scored :]
         if len(shown) > len(plain):
             longer += 1
             extra = base.tokenizer.decode(shown[: len(shown) - len(plain)])
-            assert one.file.path not in extra.splitlines()[0]
-    assert longer > len(found) / 2
+            assert hole.file.path not in extra.splitlines()[0]
+    assert longer > len(holes) / 2
 
 
 def test_a_share_of_the_holes_has_retrieved_code_in_front(base: DecoderModel) -> None:

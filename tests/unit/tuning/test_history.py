@@ -1,4 +1,4 @@
-"""What git knows: the newest lines are held out, and what changed is found again."""
+"""History in git: the newest lines are held out, and changed lines are listed."""
 
 import subprocess
 from pathlib import Path

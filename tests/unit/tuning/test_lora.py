@@ -18,7 +18,7 @@ def test_lora_learns_and_the_base_stays(base: DecoderModel) -> None:
     assert base.weights_hash() == before
     assert tuned.weights_hash() != before
     prefix = base.prefix_of(base.prompt_embeddings_of(START[:1], "kv"), "kv")
-    losses = [total_nats(one.score(prefix, EXAMPLES)).sum() for one in (base, tuned)]
+    losses = [total_nats(each_model.score(prefix, EXAMPLES)).sum() for each_model in (base, tuned)]
     assert losses[1] < 0.9 * losses[0]
 
 

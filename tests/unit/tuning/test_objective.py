@@ -1,4 +1,4 @@
-"""The loss of a step: what each token weighs, and examples that add up."""
+"""The loss of a step: the weight of each token, and sums over examples."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ from tuning.objective import step_gradient, weights_of
 from tuning.soft_prompt import SoftPrompt
 
 
-def test_scored_ids_weigh_one_and_the_rest_less() -> None:
+def test_scored_ids_have_weight_one_and_the_rest_less() -> None:
     assert weights_of(Example([9, 30, 31, 32, 33], 2), 0.3) == [0.3, 0.3, 1.0, 1.0]
 
 

@@ -25,7 +25,7 @@ VIRTUAL = 12
 
 
 def ignored(share: float) -> None:
-    """Nobody looks."""
+    """Progress that the test does not check."""
 
 
 @pytest.fixture(scope="module")
@@ -76,14 +76,14 @@ def test_the_virtual_tokens_of_a_head_get_their_share_of_attention() -> None:
     documents = [ids[start : start + 200] for start in range(0, len(ids), 200)]
     text = base.prompt_embeddings_of(ids[:VIRTUAL], "kv-nope")
     clusters = clustered(base, text, documents, "kv-nope", seed=1, progress=ignored)
-    found = base.prefix_of(clusters, "kv-nope").kv
+    kv = base.prefix_of(clusters, "kv-nope").kv
     shares = []
-    # without the first layer's virtual tokens, which the queries were asked without
-    alone = found[0, :, :, :1]
+    # the first layer's queries were collected without its virtual tokens
+    sink_only = kv[0, :, :, :1]
 
     for ids in documents:
-        places = torch.arange(len(ids)) + 1
-        turn = base.llama.cos[places], base.llama.sin[places]
+        positions = torch.arange(len(ids)) + 1
+        rotation = base.llama.cos[positions], base.llama.sin[positions]
         layer = 0
 
         def attend(
@@ -91,28 +91,32 @@ def test_the_virtual_tokens_of_a_head_get_their_share_of_attention() -> None:
             q: Tensor,
             k: Tensor,
             v: Tensor,
-            turn: tuple[Tensor, Tensor] = turn,
+            rotation: tuple[Tensor, Tensor] = rotation,
         ) -> Tensor:
             nonlocal layer
-            front = alone if layer == 0 else found[1]
+            prefix = sink_only if layer == 0 else kv[1]
             layer += 1
-            unrotated = unrotate(q, *turn)
+            unrotated = unrotate(q, *rotation)
             if layer == 2:
                 group = attention.heads // attention.kv_heads
                 sink, virtual, own = (
-                    asked @ keys.repeat_interleave(group, -3).mT * attention.head_dim**-0.5
-                    for asked, keys in ((q, front[0, :, :1]), (unrotated, front[0, :, 1:]), (q, k))
+                    head_queries @ keys.repeat_interleave(group, -3).mT * attention.head_dim**-0.5
+                    for head_queries, keys in (
+                        (q, prefix[0, :, :1]),
+                        (unrotated, prefix[0, :, 1:]),
+                        (q, k),
+                    )
                 )
                 own = own.masked_fill(torch.ones_like(own, dtype=torch.bool).triu(1), -torch.inf)
                 weights = torch.cat((virtual, sink, own), -1).softmax(-1)
                 shares.append(weights[0, :, :, : VIRTUAL - 1].sum(-1))
-            return attention.attend_behind(front, q, k, v, unrotated)
+            return attention.attend_behind(prefix, q, k, v, unrotated)
 
         x = base.llama.model.embed_tokens(torch.tensor(ids))[None]
         for block in list(base.llama.blocks)[:2]:
-            x = block(x, *turn, attend)
+            x = block(x, *rotation, attend)
     by_head = torch.cat(shares, dim=1)
-    by_kv_head = by_head.reshape(found.shape[2], -1).mean(1)
+    by_kv_head = by_head.reshape(kv.shape[2], -1).mean(1)
     assert by_kv_head.tolist() == pytest.approx([MASS] * len(by_kv_head), abs=0.01)
 
 

@@ -384,7 +384,7 @@ def test_one_file_proves_nothing() -> None:
 
 
 def test_holes_of_a_file_are_drawn_together() -> None:
-    """Many holes of one lucky file must not look like much evidence."""
+    """Many holes of one lucky file are not strong evidence."""
     without = np.full(40, 10.0)
     lucky = np.array([1.0] * 38 + [10.5, 10.5])
     assert not paired_gain(without, lucky, holes_of([0] * 38 + [1, 2]), 1).low > 0.0

@@ -127,7 +127,7 @@ def test_rows_and_kv_are_inverse(base: DecoderModel) -> None:
 @settings(deadline=None, max_examples=25)
 def test_cached_forward_equals_one_forward(base: DecoderModel, cuts: list[int], seed: int) -> None:
     rng = np.random.default_rng(seed)
-    ids = [int(one) for one in rng.integers(5, 300, size=sum(cuts))]
+    ids = [int(id_) for id_ in rng.integers(5, 300, size=sum(cuts))]
     cache = KVCache(base.llama.config, 64, torch.float32)
     forward = TorchForward(base.llama)
     pieces, start = [], 0

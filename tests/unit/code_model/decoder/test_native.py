@@ -54,16 +54,22 @@ def test_native_equals_torch(library, virtual, heads, kv_heads, bias, tied, bf16
     for size, scored in ((9, 0), (1, 1), (7, 7), (6, 2)):
         ids = IDS[start - virtual : start - virtual + size]
         start += size
-        (expected, logprobs), (chosen, found) = (
+        (expected, logprobs), (chosen, chosen_logprobs) = (
             forward.step(ids, cache, scored)
             for forward, cache in zip(forwards, caches, strict=True)
         )
         assert chosen == expected
         assert len(chosen) == scored
-        assert found == pytest.approx(logprobs, abs=2e-4)
-        for one, other in ((caches[0].keys, caches[1].keys), (caches[0].values, caches[1].values)):
-            # two float16 that are neighbours may be the same number, rounded
-            torch.testing.assert_close(one[:, :, :start], other[:, :, :start], atol=2e-4, rtol=2e-3)
+        assert chosen_logprobs == pytest.approx(logprobs, abs=2e-4)
+        torch_cache, native_cache = caches
+        for reference, actual in (
+            (torch_cache.keys, native_cache.keys),
+            (torch_cache.values, native_cache.values),
+        ):
+            # rounding may give adjacent float16 values
+            torch.testing.assert_close(
+                reference[:, :, :start], actual[:, :, :start], atol=2e-4, rtol=2e-3
+            )
 
 
 @pytest.mark.parametrize("threads", [1, 3])
@@ -161,7 +167,7 @@ sys.stdin.read()
 
 
 def test_what_a_compiler_has_started_ends_with_who_wanted_it(tmp_path) -> None:
-    """A compiler's driver has others do its work; they would go on for a minute, for nobody."""
+    """A compiler's driver starts other processes, which would run on for a minute."""
     held, driver = tmp_path / "held", tmp_path / "c++"
     os.mkfifo(held)
     driver.write_text(f"#!/bin/sh\n(echo begun; exec sleep 100000) > {held} &\nwait\n")
@@ -180,13 +186,13 @@ def test_what_a_compiler_has_started_ends_with_who_wanted_it(tmp_path) -> None:
 
 
 def test_joined_weights_stay_the_models_own() -> None:
-    """Nothing is held twice, and joining again finds what is there."""
+    """No weight is stored twice; joining again reuses the joined matrix."""
     model = random_model(heads=4, kv_heads=2, bias=True, tied=True, bf16=False)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     first, second = TorchForward(model), TorchForward(model)
-    for one, other in zip(first._qkv, second._qkv, strict=True):
-        assert one.data_ptr() == other.data_ptr()
-        assert one.data_ptr() in {
+    for weights, again in zip(first._qkv, second._qkv, strict=True):
+        assert weights.data_ptr() == again.data_ptr()
+        assert weights.data_ptr() in {
             block.self_attn.q_proj.weight.data_ptr() for block in model.blocks
         }
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())

@@ -9,7 +9,7 @@ from code_model.decoder.precision import _faster, autocast_of, in_bfloat16
 from code_model.decoder.soft_prompt import kv_of_ids
 
 
-def test_the_copy_says_what_autocast_says(base: DecoderModel) -> None:
+def test_the_copy_has_the_logits_of_autocast(base: DecoderModel) -> None:
     before = base.weights_hash()
     low = in_bfloat16(base.llama)
     prefix = PrefixKV(kv_of_ids(base.llama, [0, 5, 6]))
@@ -18,8 +18,8 @@ def test_the_copy_says_what_autocast_says(base: DecoderModel) -> None:
         assert not torch.is_autocast_enabled("cpu")
     with torch.no_grad(), autocast_of(low):
         expected = base.llama.logits(base.llama(ids, prefix))
-        said = low.logits(low(ids, prefix, embeddings=base.llama.model.embed_tokens(ids)))
-    torch.testing.assert_close(said, expected)
+        logits = low.logits(low(ids, prefix, embeddings=base.llama.model.embed_tokens(ids)))
+    torch.testing.assert_close(logits, expected)
     assert base.weights_hash() == before
     assert low.model.norm.weight.dtype == torch.float32
 

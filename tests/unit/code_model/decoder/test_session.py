@@ -193,8 +193,8 @@ def test_swapped_out_documents_stay_within_their_bound(
     documents = [[5 + (n * step) % 290 for n in range(2 * MIN_SWAP_TOKENS)] for step in range(1, 9)]
     engine.generate(documents[0], max_new_tokens=1)
     engine.generate(documents[1], max_new_tokens=1)
-    (parked,) = engine._swapped_out
-    monkeypatch.setattr(engine_module, "MAX_SWAPPED_BYTES", 3 * parked.nbytes + 1)
+    (swapped_out,) = engine._swapped_out
+    monkeypatch.setattr(engine_module, "MAX_SWAPPED_BYTES", 3 * swapped_out.nbytes + 1)
     for ids in documents[2:]:
         engine.generate(ids, max_new_tokens=1)
     assert len(engine._swapped_out) == 3
