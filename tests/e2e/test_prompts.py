@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,11 @@ from prompts.file import DEFAULT_PROMPT, SUFFIX, PromptFile, write_prompt
 from prompts.manifest import Manifest
 from prompts.registry import open_registry
 from prompts.router import unproven_path
+from prompts.strict_json import JSON
+from tuning.config import TuningConfig
+from tuning.corpus import collect
+from tuning.recorded import record
+from tuning.split import Split
 
 pytestmark = pytest.mark.e2e
 
@@ -35,6 +40,7 @@ class WalletStore:
     def load_wallet(self, key, value):
         with self.ledger.transaction("load", retries=3) as txn:$0
 '''
+AUDIT_TIMEOUT_S = 540  # it samples text at many places, and tunes again
 SECRET = "AKIA" + "QYLPMN5HFIQR7XYA"  # as a cloud's keys look
 OTHER = "def size_of(path):\n    with path.open() as opened:\n        return len(opened.read())\n"
 
@@ -73,7 +79,7 @@ def make_prompt() -> Callable[..., None]:
         *,
         gain: float = 0.0421,
         commit: str | None = None,
-        steps: int | None = None,
+        recipe: Mapping[str, JSON] | None = None,
     ) -> None:
         ids = base.tokenizer.encode("\n\n".join(list(stores(call).values())[:5]))
         rows = kv_to_rows(kv_of_ids(base.llama, ids)).numpy()
@@ -84,7 +90,7 @@ def make_prompt() -> Callable[..., None]:
             model=base.identity,
             attune_version="0.1.0",
             commit=commit,
-            recipe={} if steps is None else {"steps": steps},
+            recipe=recipe or {},
             measured={"proven": True, "gain": gain},
         )
         path.parent.mkdir(exist_ok=True, parents=True)
@@ -236,11 +242,16 @@ def test_used_though_unproven(play, workspace):
     assert result["errors"] == []
 
 
+@pytest.mark.timeout(AUDIT_TIMEOUT_S + 60)
 def test_audited_before_it_is_published(play, workspace, make_prompt, tmp_path):
     """The audit finds a secret in the file; the user reads that, and decides once more."""
-    for name, text in stores("record_event").items():
+    for name, text in list(stores("record_event").items())[:6]:
         (workspace.folder / name).write_text(text)
-    make_prompt(workspace.folder / DEFAULT_PROMPT, SECRET, steps=1)
+    files = collect(workspace.folder).files
+    split = Split(files[2:], files[:1], files[1:2])
+    config = TuningConfig(max_tokens=64, examples_per_step=2, validation_holes=4)
+    recipe = record(config, split, steps=1, total_steps=1, bfloat16=False)
+    make_prompt(workspace.folder / DEFAULT_PROMPT, SECRET, recipe=recipe)
     registry = tmp_path / "registry"
     registry.mkdir()
     publish = (
@@ -256,9 +267,10 @@ def test_audited_before_it_is_published(play, workspace, make_prompt, tmp_path):
         *publish,
         {"click": "Publish Anyway"},
         {"notice": "prompt version 1 is in"},
+        timeout_s=AUDIT_TIMEOUT_S,
     )
-    [page] = result["pages"]
-    assert "The file carries a secret" in page
+    [dialog] = result["pages"]
+    assert "The file carries a secret" in dialog
     [pushed] = (registry / "objects").iterdir()
     assert pushed.read_bytes() == (workspace.folder / DEFAULT_PROMPT).read_bytes()
     assert result["errors"] == []
