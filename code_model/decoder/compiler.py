@@ -20,13 +20,15 @@ from file_access.user_folders import cache_folder
 logger = logging.getLogger(__name__)
 
 SOURCE = Path(__file__).with_name("decode.cpp")
+HEADERS = (Path(__file__).with_name("thread_pool.h"), Path(__file__).with_name("vectors.h"))
 FLAGS = ("-O3", "-march=native", "-std=c++17", "-fno-math-errno", "-fPIC", "-shared", "-pthread")
 COMPILE_SECONDS = 600.0  # takes a few seconds, but runs at low priority
 
 
 def library_file(compiler: str) -> Path:
-    """The library's path: its name depends on source, flags, compiler and processor."""
-    key = (SOURCE.read_text("utf-8"), *FLAGS, compiler, platform.machine(), _processor())
+    """The library's path: its name depends on sources, flags, compiler and processor."""
+    sources = (file.read_text("utf-8") for file in (SOURCE, *HEADERS))
+    key = (*sources, *FLAGS, compiler, platform.machine(), _processor())
     digest = hashlib.sha256("\0".join(key).encode()).hexdigest()
     return cache_folder() / f"decode-{digest[:16]}.so"
 

@@ -7,221 +7,15 @@
 // the same bits as its tokens one by one.
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
-#include <condition_variable>
 #include <cstdint>
 #include <cstring>
-#include <mutex>
-#include <thread>
 #include <vector>
-#if defined(__AVX512F__) || defined(__F16C__)
-#include <immintrin.h>
-#endif
+
+#include "thread_pool.h"
+#include "vectors.h"
 
 namespace {
-
-constexpr int kLanes = 16, kTile = 64, kVectors = kTile / kLanes;
-constexpr int kTokens = 6;  // tokens that share one load of a weight; limited by the registers
-constexpr int kLine = 64, kAhead = 4096;  // bytes: of a cache line, and of weights fetched ahead
-constexpr int kQueries = 8;  // queries that share one pass over keys and values
-
-typedef float Floats __attribute__((vector_size(64), aligned(4), may_alias));
-typedef float Eight __attribute__((vector_size(32), aligned(4), may_alias));
-typedef float Four __attribute__((vector_size(16), aligned(4), may_alias));
-typedef int32_t Ints __attribute__((vector_size(64), aligned(4), may_alias));
-typedef uint16_t Halves __attribute__((vector_size(32), aligned(2), may_alias));
-
-// The vector type of one register, and how many accumulators of a product fit beside its weights.
-#ifdef __AVX512F__
-typedef Floats Register;
-constexpr int kSums = 24;
-#else
-typedef Eight Register;
-constexpr int kSums = 12;
-#endif
-constexpr int kParts = sizeof(Floats) / sizeof(Register);
-
-inline Floats widen(const float* from) { return *reinterpret_cast<const Floats*>(from); }
-
-inline Floats widen(const uint16_t* from) {  // bfloat16 is the upper half of a float
-  const Ints bits = __builtin_convertvector(*reinterpret_cast<const Halves*>(from), Ints) << 16;
-  return (Floats)bits;
-}
-
-struct Half {  // float16; without hardware support it is converted by shifting bits
-  uint16_t bits;
-};
-
-inline Floats widen(const Half* from) {
-#if defined(__AVX512F__)
-  return (Floats)_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
-#elif defined(__F16C__)
-  Floats wide;
-  const auto* halves = reinterpret_cast<const __m128i*>(from);
-  reinterpret_cast<Eight*>(&wide)[0] = (Eight)_mm256_cvtph_ps(_mm_loadu_si128(halves));
-  reinterpret_cast<Eight*>(&wide)[1] = (Eight)_mm256_cvtph_ps(_mm_loadu_si128(halves + 1));
-  return wide;
-#else
-  const Ints bits = __builtin_convertvector(*reinterpret_cast<const Halves*>(from), Ints);
-  const Floats size = (Floats)((bits & 0x7fff) << 13) * 0x1p112f;
-  return (Floats)((Ints)size | (bits & 0x8000) << 16);
-#endif
-}
-
-inline float widen(Half value) {
-  const Half lanes[kLanes] = {value};
-  return widen(lanes)[0];
-}
-
-inline Half narrow(float x) {  // rounds to nearest, saturates instead of overflowing to infinity
-  x = std::max(-65504.0f, std::min(x, 65504.0f));
-#ifdef __F16C__
-  return {static_cast<uint16_t>(_cvtss_sh(x, _MM_FROUND_TO_NEAREST_INT))};
-#else
-  const float scaled = std::fabs(x) * 0x1p-112f;
-  uint32_t bits;
-  std::memcpy(&bits, &scaled, sizeof(bits));
-  bits = (bits + 0xfff + (bits >> 13 & 1)) >> 13;
-  return {static_cast<uint16_t>(bits | (std::signbit(x) ? 0x8000 : 0))};
-#endif
-}
-
-inline Floats& at(float* to) { return *reinterpret_cast<Floats*>(to); }
-
-inline float sum(Floats x) {  // pairwise: a sequential sum is many times slower
-  const auto* half = reinterpret_cast<const Eight*>(&x);
-  const Eight eight = half[0] + half[1];
-  const auto* quarter = reinterpret_cast<const Four*>(&eight);
-  const Four four = quarter[0] + quarter[1];
-  return (four[0] + four[2]) + (four[1] + four[3]);
-}
-
-// exp for x <= 0, as in Cephes: 2^n times a polynomial; relative error below 2e-7
-inline Floats exponential(Floats x) {
-  x = x < -87.0f ? Floats{} - 87.0f : x;
-  const Ints n = __builtin_convertvector(x * 1.44269504f - 0.5f, Ints);
-  const Floats whole = __builtin_convertvector(n, Floats);
-  const Floats r = x - whole * 0.693359375f + whole * 2.12194440e-4f;
-  Floats y = Floats{} + 1.9875691500e-4f;
-  for (float next : {1.3981999507e-3f, 8.3334519073e-3f, 4.1665795894e-2f, 1.6666665459e-1f,
-                     5.0000001201e-1f})
-    y = y * r + next;
-  y = y * r * r + r + 1.0f;
-  return y * (Floats)((n + 127) << 23);
-}
-
-inline void rest() {
-#if defined(__x86_64__) || defined(__i386__)
-  __builtin_ia32_pause();
-#elif defined(__aarch64__)
-  asm volatile("yield");
-#endif
-}
-
-// A thread pool that shares the iterations of a loop. Each running thread takes the next iteration,
-// so a thread that the system has descheduled delays nobody, as it would at a barrier.
-class ThreadPool {
- public:
-  explicit ThreadPool(int workers) {
-    for (int i = 0; i < workers; ++i) threads_.emplace_back([this] { work(); });
-  }
-
-  ~ThreadPool() {
-    {
-      std::lock_guard<std::mutex> lock(mutex_);
-      stop_ = true;
-    }
-    awake_.notify_all();
-    for (std::thread& thread : threads_) thread.join();
-  }
-
-  int64_t size() const { return threads_.size() + 1; }
-
-  // Call before a series of loops: idle threads sleep after a while.
-  void wake() {
-    if (sleepers_.load() == 0) return;
-    {
-      std::lock_guard<std::mutex> lock(mutex_);
-      ++call_;
-    }
-    awake_.notify_all();
-  }
-
-  // body(0), …, body(count - 1), each once, in any order; returns when all are done
-  template <class Body>
-  void each(int64_t count, const Body& body) {
-    if (threads_.empty() || count == 1) {
-      for (int64_t i = 0; i < count; ++i) body(i);
-      return;
-    }
-    ++loop_;
-    Loop& loop = loops_[loop_ & 1];
-    loop.run = [](const void* own, int64_t i) { (*static_cast<const Body*>(own))(i); };
-    loop.body = &body;
-    loop.count = count;
-    done_.store(0, std::memory_order_relaxed);
-    next_.store(loop_ << 32, std::memory_order_release);
-    while (take()) {
-    }
-    for (int spins = 0; done_.load(std::memory_order_acquire) < count; ++spins) {
-      rest();
-      if (spins > 2000) std::this_thread::yield();
-    }
-  }
-
- private:
-  struct Loop {
-    std::atomic<void (*)(const void*, int64_t)> run{nullptr};
-    std::atomic<const void*> body{nullptr};
-    std::atomic<int64_t> count{0};
-  };
-
-  // Runs one iteration of the current loop if any is left. The exchange succeeds only if `next_` is
-  // unchanged, so `run`, `body` and `i` belong to the same loop.
-  bool take() {
-    uint64_t next = next_.load(std::memory_order_acquire);
-    const Loop& loop = loops_[(next >> 32) & 1];
-    const auto run = loop.run.load();
-    const void* body = loop.body.load();
-    const int64_t i = next & 0xffffffff;
-    if (i >= loop.count.load()) return false;
-    if (next_.compare_exchange_strong(next, next + 1, std::memory_order_acq_rel)) {
-      run(body, i);
-      done_.fetch_add(1, std::memory_order_release);
-    }
-    return true;
-  }
-
-  void work() {
-    for (int idle = 0;;) {
-      if (take()) {
-        idle = 0;
-      } else if (++idle < 4000) {
-        rest();
-      } else {
-        std::unique_lock<std::mutex> lock(mutex_);
-        if (stop_) return;
-        const int64_t call = call_;
-        ++sleepers_;
-        awake_.wait(lock, [&] { return stop_ || call_ != call; });
-        --sleepers_;
-        idle = 0;
-      }
-    }
-  }
-
-  std::vector<std::thread> threads_;
-  std::mutex mutex_;
-  std::condition_variable awake_;
-  bool stop_ = false;
-  int64_t call_ = 0;
-  std::atomic<int> sleepers_{0};
-  uint64_t loop_ = 0;
-  Loop loops_[2];
-  alignas(64) std::atomic<uint64_t> next_{0};  // which loop, and its next iteration
-  alignas(64) std::atomic<int64_t> done_{0};
-};
 
 struct Shape {
   int64_t vocab, hidden, inner, layers, heads, kv_heads, head_dim, bf16;
@@ -511,107 +305,145 @@ Best best_of(const Floats sums[kVectors], int64_t first, int64_t count) {
   return {*top, sum(totals), first + (top - scores)};
 }
 
-// Computes one step; returns false if it was cancelled.
+// One step of `tokens` tokens. Its methods are the parts of the model, in their order.
 template <class Weight>
-bool run(ThreadPool& pool, const Model& model, const Step& step) {
-  const Shape& s = model.shape;
-  const int64_t T = step.tokens, d = s.hidden, D = s.head_dim;
-  const int64_t heads = s.heads + 2 * s.kv_heads, wide = heads * D, queries_wide = s.heads * D;
-  std::vector<float> x(T * d), normed(T * d), qkv(T * wide), attended(T * queries_wide),
-      inner(T * s.inner), unrotated(step.nope ? T * queries_wide : 0);
-  // split the queries of each key/value head into as few units as keep every thread busy
-  const int64_t group = s.heads / s.kv_heads, units = (pool.size() + s.kv_heads - 1) / s.kv_heads;
-  const int64_t share = std::min<int64_t>(kQueries, (group * T + units - 1) / units);
-  const int64_t parts = (group * T + share - 1) / share;
-  for (int64_t t = 0; t < T; ++t)
-    std::memcpy(&x[t * d], model.embedding + step.ids[t] * d, d * sizeof(float));
-  const auto add = [&](int64_t row, int64_t t, const Floats* sums) {
-    float rows[kTile];
-    store(rows, sums, kTile);
-    float* to = &x[t * d + row];
-    const int64_t count = std::min<int64_t>(kTile, d - row);
-    for (int64_t r = 0; r < count; ++r) to[r] += rows[r];
-  };
-  pool.wake();
-  for (int64_t l = 0; l < s.layers; ++l) {
-    if (step.cancelled && __atomic_load_n(step.cancelled, __ATOMIC_RELAXED)) return false;
-    const Layer& layer = model.layers[l];
-    const int64_t block = step.capacity * D;
-    Half* keys = step.keys + l * s.kv_heads * block;
-    Half* values = step.values + l * s.kv_heads * block;
+class Computation {
+ public:
+  Computation(ThreadPool& pool, const Model& model, const Step& step)
+      : pool_(pool), model_(model), step_(step), s_(model.shape), T_(step.tokens), d_(s_.hidden),
+        D_(s_.head_dim), wide_((s_.heads + 2 * s_.kv_heads) * D_), queries_wide_(s_.heads * D_),
+        x_(T_ * d_), normed_(T_ * d_), qkv_(T_ * wide_), attended_(T_ * queries_wide_),
+        inner_(T_ * s_.inner), unrotated_(step.nope ? T_ * queries_wide_ : 0) {}
 
-    normalise(x.data(), layer.attention_norm, T, d, s.eps, normed.data());
-    product<Weight>(pool, layer.qkv, wide, d, normed.data(), T,
-                    [&](int64_t row, int64_t t, const Floats* sums) {
-                      store(&qkv[t * wide + row], sums, wide - row);
-                    });
-    for (int64_t t = 0; t < T; ++t) {
-      const int64_t index = step.start + t, position = index - step.nope;
-      const float *cos = model.cos + position * D, *sin = model.sin + position * D;
-      float* from = &qkv[t * wide];
-      if (layer.qkv_bias)
-        for (int64_t i = 0; i < wide; ++i) from[i] += layer.qkv_bias[i];
-      if (step.nope) std::copy_n(from, queries_wide, &unrotated[t * queries_wide]);
-      for (int64_t h = 0; h < s.heads + s.kv_heads; ++h) rotate(from + h * D, cos, sin, D);
-      from += s.heads * D;
-      for (int64_t h = 0; h < s.kv_heads; ++h, from += D)
-        narrow(from, D, keys + h * block + index * D);
-      for (int64_t h = 0; h < s.kv_heads; ++h, from += D)
-        narrow(from, D, values + h * block + index * D);
+  // Returns false if the step was cancelled.
+  bool run() {
+    for (int64_t t = 0; t < T_; ++t)
+      std::memcpy(&x_[t * d_], model_.embedding + step_.ids[t] * d_, d_ * sizeof(float));
+    pool_.wake();
+    const int64_t block = step_.capacity * D_;
+    for (int64_t l = 0; l < s_.layers; ++l) {
+      if (step_.cancelled && __atomic_load_n(step_.cancelled, __ATOMIC_RELAXED)) return false;
+      Half* keys = step_.keys + l * s_.kv_heads * block;
+      Half* values = step_.values + l * s_.kv_heads * block;
+      project(model_.layers[l], keys, values);
+      attend_all(keys, values);
+      add_product(model_.layers[l].out, queries_wide_, attended_);
+      feed_forward(model_.layers[l]);
     }
-    pool.each(s.kv_heads * parts, [&](int64_t unit) {
+    if (step_.scored) choose();
+    return true;
+  }
+
+ private:
+  // x += matrix * from
+  void add_product(const void* matrix, int64_t width, const std::vector<float>& from) {
+    product<Weight>(pool_, matrix, d_, width, from.data(), T_,
+                    [&](int64_t row, int64_t t, const Floats* sums) {
+                      float rows[kTile];
+                      store(rows, sums, kTile);
+                      float* to = &x_[t * d_ + row];
+                      const int64_t count = std::min<int64_t>(kTile, d_ - row);
+                      for (int64_t r = 0; r < count; ++r) to[r] += rows[r];
+                    });
+  }
+
+  // Queries of the layer, rotated and unrotated; its keys and values go to the cache.
+  void project(const Layer& layer, Half* keys, Half* values) {
+    normalise(x_.data(), layer.attention_norm, T_, d_, s_.eps, normed_.data());
+    product<Weight>(pool_, layer.qkv, wide_, d_, normed_.data(), T_,
+                    [&](int64_t row, int64_t t, const Floats* sums) {
+                      store(&qkv_[t * wide_ + row], sums, wide_ - row);
+                    });
+    const int64_t block = step_.capacity * D_;
+    for (int64_t t = 0; t < T_; ++t) {
+      const int64_t index = step_.start + t, position = index - step_.nope;
+      const float *cos = model_.cos + position * D_, *sin = model_.sin + position * D_;
+      float* from = &qkv_[t * wide_];
+      if (layer.qkv_bias)
+        for (int64_t i = 0; i < wide_; ++i) from[i] += layer.qkv_bias[i];
+      if (step_.nope) std::copy_n(from, queries_wide_, &unrotated_[t * queries_wide_]);
+      for (int64_t h = 0; h < s_.heads + s_.kv_heads; ++h) rotate(from + h * D_, cos, sin, D_);
+      from += s_.heads * D_;
+      for (int64_t h = 0; h < s_.kv_heads; ++h, from += D_)
+        narrow(from, D_, keys + h * block + index * D_);
+      for (int64_t h = 0; h < s_.kv_heads; ++h, from += D_)
+        narrow(from, D_, values + h * block + index * D_);
+    }
+  }
+
+  // The queries of each key/value head are split into as few units as keep every thread busy.
+  void attend_all(const Half* keys, const Half* values) {
+    const int64_t group = s_.heads / s_.kv_heads, block = step_.capacity * D_;
+    const int64_t units = (pool_.size() + s_.kv_heads - 1) / s_.kv_heads;
+    const int64_t share = std::min<int64_t>(kQueries, (group * T_ + units - 1) / units);
+    const int64_t parts = (group * T_ + share - 1) / share;
+    pool_.each(s_.kv_heads * parts, [&](int64_t unit) {
       static thread_local std::vector<float> scores;
       const int64_t kv = unit / parts, first = unit % parts * share;
-      const int64_t count = std::min(share, group * T - first);
+      const int64_t count = std::min(share, group * T_ - first);
       Query queries[kQueries];
       for (int64_t n = 0; n < count; ++n) {
         const int64_t t = (first + n) / group, head = kv * group + (first + n) % group;
-        queries[n] = {&qkv[t * wide + head * D],
-                      step.nope ? &unrotated[t * queries_wide + head * D] : nullptr,
-                      step.start + t + 1, &attended[t * queries_wide + head * D]};
+        queries[n] = {&qkv_[t * wide_ + head * D_],
+                      step_.nope ? &unrotated_[t * queries_wide_ + head * D_] : nullptr,
+                      step_.start + t + 1, &attended_[t * queries_wide_ + head * D_]};
       }
-      const int64_t stride = tiles(step.start + T) * kTile;
+      const int64_t stride = tiles(step_.start + T_) * kTile;
       if (scores.size() < static_cast<size_t>(count * stride)) scores.resize(count * stride);
-      const auto work = D == 64 ? attend<64> : D == 128 ? attend<128> : attend<0>;
-      work(queries, count, keys + kv * block, values + kv * block, D, step.nope, scores.data(),
+      const auto work = D_ == 64 ? attend<64> : D_ == 128 ? attend<128> : attend<0>;
+      work(queries, count, keys + kv * block, values + kv * block, D_, step_.nope, scores.data(),
            stride);
     });
-    product<Weight>(pool, layer.out, d, queries_wide, attended.data(), T, add);
-    normalise(x.data(), layer.inner_norm, T, d, s.eps, normed.data());
-    pool.each(tiles(s.inner), [&](int64_t i) {
-      const Weight* gates = static_cast<const Weight*>(layer.gate_up) + 2 * i * kTile * d;
-      for (int64_t t = 0; t < T; t += kTokens) {
+  }
+
+  // SwiGLU
+  void feed_forward(const Layer& layer) {
+    normalise(x_.data(), layer.inner_norm, T_, d_, s_.eps, normed_.data());
+    pool_.each(tiles(s_.inner), [&](int64_t i) {
+      const Weight* gates = static_cast<const Weight*>(layer.gate_up) + 2 * i * kTile * d_;
+      for (int64_t t = 0; t < T_; t += kTokens) {
         Floats gate[kTokens][kVectors], up[kTokens][kVectors];
-        const int64_t n = std::min<int64_t>(kTokens, T - t);
-        multiply(n, gates, &normed[t * d], d, gate);
-        multiply(n, gates + kTile * d, &normed[t * d], d, up);
+        const int64_t n = std::min<int64_t>(kTokens, T_ - t);
+        multiply(n, gates, &normed_[t * d_], d_, gate);
+        multiply(n, gates + kTile * d_, &normed_[t * d_], d_, up);
         for (int64_t k = 0; k < n; ++k) {
           for (int j = 0; j < kVectors; ++j) {  // silu, with an exponential of x <= 0 only
             const Floats g = gate[k][j], e = exponential(g < 0.0f ? g : -g);
             up[k][j] *= g * (g < 0.0f ? e : Floats{} + 1.0f) / (1.0f + e);
           }
-          store(&inner[(t + k) * s.inner + i * kTile], up[k], s.inner - i * kTile);
+          store(&inner_[(t + k) * s_.inner + i * kTile], up[k], s_.inner - i * kTile);
         }
       }
     });
-    product<Weight>(pool, layer.down, d, s.inner, inner.data(), T, add);
+    add_product(layer.down, s_.inner, inner_);
   }
-  if (step.scored == 0) return true;
-  const int64_t count = tiles(s.vocab);
-  std::vector<Best> best(count * step.scored);
-  normalise(&x[(T - step.scored) * d], model.norm, step.scored, d, s.eps, normed.data());
-  product<Weight>(pool, model.head, s.vocab, d, normed.data(), step.scored,
-                  [&](int64_t row, int64_t t, const Floats* sums) {
-                    best[t * count + row / kTile] = best_of(sums, row, s.vocab - row);
-                  });
-  for (int64_t t = 0; t < step.scored; ++t) {
-    Best top;
-    for (int64_t i = 0; i < count; ++i) top.merge(best[t * count + i]);
-    step.chosen[t] = top.id;
-    step.logprobs[t] = -std::log(top.total);
+
+  // The best id after each of the last `scored` tokens, and its log-probability.
+  void choose() {
+    const int64_t count = tiles(s_.vocab);
+    std::vector<Best> best(count * step_.scored);
+    normalise(&x_[(T_ - step_.scored) * d_], model_.norm, step_.scored, d_, s_.eps,
+              normed_.data());
+    product<Weight>(pool_, model_.head, s_.vocab, d_, normed_.data(), step_.scored,
+                    [&](int64_t row, int64_t t, const Floats* sums) {
+                      best[t * count + row / kTile] = best_of(sums, row, s_.vocab - row);
+                    });
+    for (int64_t t = 0; t < step_.scored; ++t) {
+      Best top;
+      for (int64_t i = 0; i < count; ++i) top.merge(best[t * count + i]);
+      step_.chosen[t] = top.id;
+      step_.logprobs[t] = -std::log(top.total);
+    }
   }
-  return true;
-}
+
+  ThreadPool& pool_;
+  const Model& model_;
+  const Step& step_;
+  const Shape& s_;
+  const int64_t T_, d_, D_;  // tokens, hidden size, head dimension
+  const int64_t wide_, queries_wide_;  // numbers per token in qkv_ and in attended_
+  std::vector<float> x_, normed_, qkv_, attended_, inner_, unrotated_;
+};
 
 }  // namespace
 
@@ -625,7 +457,8 @@ void attune_delete_pool(ThreadPool* pool) { delete pool; }
 
 // 1 if the step was computed, 0 if it was cancelled
 int attune_step(ThreadPool* pool, const Model* model, const Step* step) {
-  return model->shape.bf16 ? run<uint16_t>(*pool, *model, *step) : run<float>(*pool, *model, *step);
+  return model->shape.bf16 ? Computation<uint16_t>(*pool, *model, *step).run()
+                           : Computation<float>(*pool, *model, *step).run();
 }
 
 // Packs (rows, width) floats in tiles of 64 rows; `out` holds tiles(rows) * 64 * width values.

@@ -7,7 +7,19 @@ from hatchling.builders.wheel import WheelBuilder
 from tests.structure.source import PACKAGES, ROOT
 
 NOT_SHIPPED = {"benchmarks", "pretraining"}
-SUFFIXES = {".py", ".scm", ".cpp", ".toml", ".json", ".safetensors", ".md", ".html", ".css", ".js"}
+SUFFIXES = {
+    ".py",
+    ".scm",
+    ".cpp",
+    ".h",
+    ".toml",
+    ".json",
+    ".safetensors",
+    ".md",
+    ".html",
+    ".css",
+    ".js",
+}
 
 
 def shipped_paths() -> list[PurePosixPath]:
@@ -31,6 +43,8 @@ def test_the_default_model_the_grammar_queries_and_the_page_templates_are_shippe
         "code_model/default/model.safetensors",
         "code_model/default/tokenizer.json",
         "code_model/decoder/decode.cpp",
+        "code_model/decoder/thread_pool.h",
+        "code_model/decoder/vectors.h",
         "attune/pages/templates/report.html",
         "attune/pages/templates/why.html",
     ):
