@@ -62,8 +62,9 @@ def unproven_path(path: Path) -> Path:
 class PromptRouter:
     """Chooses among the prompts of one repository, as they are on disk; not thread-safe.
 
-    `named` is a file that serves every document; without it, the routes of `.attune/attune.toml`
-    decide, then the repository's own prompt if it is proven, then the user's own routes. A prompt
+    `named` is a file that is the only candidate, proven or not; its own languages and patterns
+    still apply. Without it, the routes of `.attune/attune.toml` decide, then the repository's own
+    prompt if it is proven, then the user's own routes. A prompt
     of another model than `model` is refused by its header; `accept` raises `PromptError` for a
     prompt that cannot serve for another reason. Unless the workspace is `trusted`, a file in it
     that is not `named` serves only if the user trusts it (`prompts.trust`).

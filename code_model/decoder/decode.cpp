@@ -305,7 +305,8 @@ Best best_of(const Floats sums[kVectors], int64_t first, int64_t count) {
   return {*top, sum(totals), first + (top - scores)};
 }
 
-// One step of `tokens` tokens. Its methods are the parts of the model, in their order.
+// One step of `tokens` tokens. Its methods are the parts of the model, in their order. Reason for
+// its size: sizes and buffers that every part of the model uses.
 template <class Weight>
 class Computation {
  public:
