@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from attune.prompt_commands import app
 from prompts.configuration import FILE_NAME, FOLDER, read_configuration
-from prompts.errors import PromptError, StoreError, UntrustedPrompt
+from prompts.errors import CorruptPrompt, PromptError, StoreError, UntrustedPrompt
 from prompts.file import SUFFIX, read_prompt, write_prompt
 from prompts.signature import sign, write_signature
 from prompts.store import Store
@@ -85,8 +85,11 @@ def test_consent_to_a_signer_covers_the_next_prompt(root: Path, tmp_path: Path) 
     ran("use", str(tmp_path / f"one{SUFFIX}"), "--trust")
     ran("import", str(tmp_path / f"two{SUFFIX}"))
     path = tmp_path / f"two{SUFFIX}"
-    path.write_bytes(path.read_bytes()[:-4] + b"\0\0\0\0")
+    manifest = dataclasses.replace(prompt.manifest, name="another prompt")
+    write_prompt(path, dataclasses.replace(prompt, manifest=manifest))
     refused(UntrustedPrompt, "changed after it was signed", "import", str(path), "--trust")
+    path.write_bytes(path.read_bytes()[:-4] + b"\0\0\0\0")
+    refused(CorruptPrompt, "was changed", "import", str(path), "--trust")
 
 
 def test_store_list_use_remove_gc(root: Path) -> None:

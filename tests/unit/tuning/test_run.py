@@ -207,13 +207,17 @@ def test_a_prompt_of_another_model_is_not_measured(base: DecoderModel, repositor
         evaluate(base, collect(repository), read_prompt(report.written), ignore)
 
 
-def test_a_refresh_starts_from_the_present_prompt(base: DecoderModel, git_repository: Path) -> None:
+def test_a_refresh_starts_from_the_present_prompt(
+    base: DecoderModel, git_repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     written = run(base, git_repository).written
     assert written is not None
     first = read_prompt(written)
     changed = git_repository / "package" / "file_2.py"
     changed.write_text(changed.read_text() + "\n\ndef quite_new(one):\n    return one\n")
     out = git_repository / "again.attune.safetensors"
+    gains = (Gain(0.01 * step, 0.0, 1.0) for step in range(1, 10))  # every evaluation is better
+    monkeypatch.setattr("tuning.run.paired_gain", lambda *arguments: next(gains))
     report = tune(base, collect(git_repository), out, CONFIG, ignore, present=written)
     assert report.written is not None
     second = read_prompt(report.written)
