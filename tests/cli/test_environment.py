@@ -13,6 +13,10 @@ RUN = "import sys; from attune.__main__ import main; sys.argv[0] = 'attune'; mai
 NO_USER = f"import pwd\ndef unknown(uid): raise KeyError(uid)\npwd.getpwuid = unknown\n{RUN}"
 
 
+# what an empty suggestion ends with, which `why` explains too; an internal error ends with 70
+GOOD = {"complete": (0,), "why": (0, 1)}
+
+
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     root = tmp_path / "root"
@@ -39,7 +43,8 @@ def run(code: str, *arguments: str, **variables: str) -> subprocess.CompletedPro
 @pytest.mark.parametrize("command", ["complete", "why"])
 def test_a_user_without_a_home_folder(root: Path, command: str) -> None:
     done = run(NO_USER, command, f"{root}/a.py:4:7")
-    assert done.returncode == 0, done.stderr
+    assert done.returncode in GOOD[command], done.stderr
+    assert done.stdout
     assert b"cannot be kept on disk" in done.stderr
     assert b"no-home-folder-is-known" in done.stderr
 
@@ -49,8 +54,10 @@ def test_the_c_locale(root: Path, tmp_path: Path, command: str) -> None:
     locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     cursor = f"{root}/a.py:4:7"
     done = run(RUN, command, cursor, HOME=str(tmp_path), **locale)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode in GOOD[command], done.stderr
+    assert done.stdout
     assert done.stdout == run(RUN, command, cursor, HOME=str(tmp_path)).stdout
     (root / "a.py").rename(root / "caf\xe9.py")
     done = run(RUN, command, f"{root}/caf\xe9.py:4:7", HOME=str(tmp_path), **locale)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode in GOOD[command], done.stderr
+    assert done.stdout
