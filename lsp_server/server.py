@@ -137,6 +137,7 @@ class AttuneServer(LanguageServer):
         protocol = cast(LspProtocol, self.protocol)
         protocol.set_writer(StdoutWriter(stdout or sys.stdout.buffer))
         reader = StreamReader(stdin or sys.stdin.buffer, self.thread_pool)
+        logger.info("Serving on standard input and output")
         self._run(receive_all(reader, protocol.receive))
 
     def start_tcp(self, host: str, port: int) -> None:

@@ -265,7 +265,7 @@ def test_staying_in_charge(play, workspace, scripted, attune_home):
         {"ghostIs": "second"},
         {"killServer": True},
         # only the new server's sentence counts: the status bar is drawn after the log is written
-        {"logSays": r"it starts again in 0\.5 s[\s\S]*Starting async IO server"},
+        {"logSays": r"it starts again in 0\.5 s[\s\S]*Serving on standard input"},
         {"statusSays": "Ready with a script"},
         TAB,
         {"press": "Enter"},
