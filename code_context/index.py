@@ -17,6 +17,7 @@ from code_context.languages import language_of, languages
 from code_context.source_files import ExcludedFile, exclusion_reason
 from code_context.symbols import Definition, Import, extract_symbols
 from code_context.syntax import parse
+from file_access.write_ahead_log import use_write_ahead_log
 
 VERSION = 5
 MAX_ROWS_PER_FILE = 1 << 20  # range of row ids per file and table; more than a file's bytes
@@ -103,7 +104,7 @@ class RepositoryIndex:
     def _prepare(self, read_only: bool) -> None:
         version = self._version()
         if version == 0 and not read_only:
-            self._db.execute("PRAGMA journal_mode = WAL")
+            use_write_ahead_log(self._db, WRITE_TIMEOUT)
             with self.transaction():  # another process may be creating the same file
                 version = self._version()
                 if version == 0:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from file_access.write_ahead_log import use_write_ahead_log
 from lsp_server.ab_test import PERIOD_S, period
 from lsp_server.outcomes import RETENTION_S, Outcome, OutcomeKind, Retention
 from lsp_server.sequential_test import AbTestResult, ClusteredMean, ab_test_result
@@ -20,6 +21,8 @@ from lsp_server.sequential_test import AbTestResult, ClusteredMean, ab_test_resu
 logger = logging.getLogger(__name__)
 
 MAX_ROWS = 200_000
+
+LOCK_TIMEOUT = 5.0  # seconds to wait for another server that opens the file
 
 COMPARED_AFTER_S = 120
 """The A/B test compares the characters that are retained after so many seconds."""
@@ -274,7 +277,7 @@ def _opened(path: Path) -> sqlite3.Connection | None:
 def _connected(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None)  # None: autocommit
     try:
-        connection.execute("PRAGMA journal_mode = WAL")
+        use_write_ahead_log(connection, LOCK_TIMEOUT)
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute(SCHEMA)
     except sqlite3.Error:

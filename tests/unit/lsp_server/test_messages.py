@@ -205,7 +205,7 @@ async def test_statistics_file_is_never_read_on_the_event_loop(fresh, model, mon
 
     monkeypatch.setattr(sqlite3, "connect", traced)
     model.prompt = "team@12"
-    await fresh.start()
+    await fresh.start({"comparisonShare": 0})  # the prompt always serves
     fresh.server.notifications.prompt = "team@12"
     fresh.open("x = ")
     (item,) = (await fresh.complete(0, 4))["result"]["items"]
