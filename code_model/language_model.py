@@ -118,8 +118,12 @@ class Session(Protocol):
         threshold: float = -math.inf,
         stop: Callable[[str], bool] = lambda text: False,
         cancelled: Callable[[], bool] = lambda: False,
+        must_spell: str = "",
     ) -> Generation:
         """The greedy continuation of `ids`.
+
+        The generated ids begin with `must_spell` (token healing: what the user has typed of a
+        token), which neither the text of the result nor the one that `stop` sees includes.
 
         Ends at an end token of the FIM template, when `stop` accepts the text so far, after
         `max_new_tokens`, when the joint log-probability (nats) falls below `threshold`, or when

@@ -4,7 +4,7 @@ torch always works; the compiled step (`code_model.decoder.native`) takes over w
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 import torch
@@ -29,7 +29,11 @@ class Forward(Protocol):
     """Computes tokens behind a cache."""
 
     def step(
-        self, ids: Sequence[int], cache: KVCache, scored: int, cancel: Cancel | None = None
+        self,
+        ids: Sequence[int],
+        cache: KVCache,
+        scored: int,
+        cancel: Cancel | None = None,
     ) -> tuple[list[int], list[float]]:
         """Compute `ids` behind the cache, which grows by them.
 
@@ -61,14 +65,24 @@ class TorchForward:
 
     @torch.inference_mode()
     def step(
-        self, ids: Sequence[int], cache: KVCache, scored: int, cancel: Cancel | None = None
+        self,
+        ids: Sequence[int],
+        cache: KVCache,
+        scored: int,
+        cancel: Cancel | None = None,
+        allowed: Collection[int] | None = None,
     ) -> tuple[list[int], list[float]]:
-        """See `Forward.step`."""
+        """See `Forward.step`. With `allowed`, only these ids are considered."""
         embedded = self.model.model.embed_tokens.weight[torch.tensor(ids)]
         hidden = self.hidden(embedded, cache, cancel)
         if not scored:
             return [], []
         scores = self.model.logits(hidden[-scored:])
+        if allowed is not None:
+            permitted = torch.full_like(scores, -torch.inf)
+            columns = torch.tensor(sorted(allowed))
+            permitted[:, columns] = scores[:, columns]
+            scores = permitted
         best, chosen = scores.max(-1)
         return chosen.tolist(), (best - scores.logsumexp(-1)).tolist()
 
@@ -129,9 +143,16 @@ class BestForward:
             threading.Thread(target=self._compile, name="attune-compile", daemon=True).start()
 
     def step(
-        self, ids: Sequence[int], cache: KVCache, scored: int, cancel: Cancel | None = None
+        self,
+        ids: Sequence[int],
+        cache: KVCache,
+        scored: int,
+        cancel: Cancel | None = None,
+        allowed: Collection[int] | None = None,
     ) -> tuple[list[int], list[float]]:
-        """See `Forward.step`."""
+        """See `TorchForward.step`."""
+        if allowed is not None:
+            return self.torch.step(ids, cache, scored, cancel, allowed)
         native = self.native
         chosen: Forward = self.torch if native is None or len(ids) > NATIVE_TOKENS else native
         return chosen.step(ids, cache, scored, cancel)

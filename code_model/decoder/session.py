@@ -2,7 +2,7 @@
 
 import math
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,14 +12,10 @@ from code_model.cancel import Cancel, StepCancelledError
 from code_model.compatibility import context_of, show_thresholds_of
 from code_model.decoder import loss
 from code_model.decoder.kv_cache import KVCache
-from code_model.decoder.prompt_lookup import PromptLookup
 from code_model.decoder.soft_prompt import prefix_kv
-from code_model.language_model import (
-    ContextTooLongError,
-    FinishReason,
-    Generation,
-    ScoredSequence,
-)
+from code_model.greedy import GreedyEnd, decode_greedily
+from code_model.language_model import ContextTooLongError, Generation, ScoredSequence
+from code_model.prompt_lookup import PromptLookup
 from prompts.file import PromptFile
 
 if TYPE_CHECKING:
@@ -78,6 +74,7 @@ class DecoderSession:
         threshold: float = -math.inf,
         stop: Callable[[str], bool] = lambda text: False,
         cancelled: Callable[[], bool] = lambda: False,
+        must_spell: str = "",
     ) -> Generation:
         """See `Session`.
 
@@ -88,45 +85,30 @@ class DecoderSession:
         prefilled = self._prefill(ids, cancelled)
         if prefilled < len(ids) - 1:
             return Generation((), "", (), "cancelled", prefilled - reused)
-        lookup = PromptLookup([*self._last_suggestion, *self.model.encoder.in_writing_order(ids)])
-        new: list[int] = []
-        logprobs: list[float] = []
-        text, steps, joint = "", 0, 0.0
-        reason: FinishReason | None = None if max_new_tokens > 0 else "length"
-        pending = [ids[-1]]
-        while reason is None:
-            if cancelled():
-                reason = "cancelled"
-                break
-            left = max_new_tokens - len(new) - 1
-            draft = lookup.draft(left) if self.speculate and left else []
-            try:
-                chosen, scores = self._step(pending, draft, cancelled)
-            except StepCancelledError:
-                reason = "cancelled"
-                break
-            steps += 1
-            for token, score in zip(chosen, scores, strict=True):
-                if token in self.model.encoder.end_ids:
-                    reason = "end"
-                    break
-                new.append(token)
-                logprobs.append(score)
-                joint += score
-                text = self.model.tokenizer.decode(new)
-                if joint < threshold:
-                    reason = "unlikely"
-                    break
-                if stop(text):
-                    reason = "stop"
-                    break
-            if reason is None and len(new) == max_new_tokens:
-                reason = "length"
-            lookup.add(chosen)
-            pending = chosen[-1:]
+        ordered = self.model.encoder.in_writing_order(ids)
+        lookup = PromptLookup([*self._last_suggestion, *ordered]) if self.speculate else None
+        end = GreedyEnd(self.model.encoder.end_ids, max_new_tokens, threshold, stop, cancelled)
+
+        def step(
+            pending: Sequence[int], draft: Sequence[int], allowed: Collection[int] | None
+        ) -> tuple[list[int], list[float]]:
+            return self._step(pending, draft, allowed, _flag(cancelled))
+
+        tokenizer = self.model.tokenizer
+        decoded = decode_greedily(
+            step, ids[-1], tokenizer, end, lookup=lookup, must_spell=must_spell
+        )
+        reason = decoded.finish_reason or "length"
         if reason != "cancelled":
-            self._last_suggestion = [*ids[-3:-1], *new]
-        return Generation(tuple(new), text, tuple(logprobs), reason, len(ids) - reused, steps)
+            self._last_suggestion = [*ordered[-2:], *decoded.ids]
+        return Generation(
+            tuple(decoded.ids),
+            decoded.text,
+            tuple(decoded.logprobs),
+            reason,
+            len(ids) - reused,
+            decoded.steps,
+        )
 
     def prefill(self, ids: Sequence[int], cancelled: Callable[[], bool] = lambda: False) -> None:
         """See `Session`."""
@@ -155,14 +137,18 @@ class DecoderSession:
         return len(self._cached_ids)
 
     def _step(
-        self, pending: list[int], draft: list[int], cancelled: Callable[[], bool]
+        self,
+        pending: Sequence[int],
+        draft: Sequence[int],
+        allowed: Collection[int] | None,
+        cancel: Cancel | None,
     ) -> tuple[list[int], list[float]]:
-        """The ids after `pending` with their log-probabilities: the accepted draft and one more."""
+        """See `code_model.greedy.Step`."""
         chosen, logprobs = self.model.forward.step(
-            pending + draft, self._cache, scored=len(draft) + 1, cancel=_flag(cancelled)
+            [*pending, *draft], self._cache, len(draft) + 1, cancel, allowed
         )
         accepted = _common_length(draft, chosen)
-        self._cached_ids += pending + draft[:accepted]
+        self._cached_ids += [*pending, *draft[:accepted]]
         self._cache.rewind(self.num_virtual_tokens + len(self._cached_ids))
         return chosen[: accepted + 1], logprobs[: accepted + 1]
 
@@ -222,7 +208,7 @@ def _flag(cancelled: Callable[[], bool]) -> Cancel | None:
     return cancelled if isinstance(cancelled, Cancel) else None
 
 
-def _common_length(left: list[int], right: list[int]) -> int:
+def _common_length(left: Sequence[int], right: Sequence[int]) -> int:
     """Length of the common beginning."""
     pairs = enumerate(zip(left, right, strict=False))
     return next((n for n, (a, b) in pairs if a != b), min(len(left), len(right)))

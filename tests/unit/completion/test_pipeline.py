@@ -37,6 +37,7 @@ class ScriptedSession(DecoderSession):
         threshold: float = -math.inf,
         stop: Callable[[str], bool] = lambda text: False,
         cancelled: Callable[[], bool] = lambda: False,
+        must_spell: str = "",
     ) -> Generation:
         tokens = self.model.tokenizer.encode(self._text)
         new: list[int] = []

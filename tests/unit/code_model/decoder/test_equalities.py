@@ -14,6 +14,7 @@ from code_model.decoder.kv_cache import KVCache, PrefixKV
 from code_model.decoder.llama import rotate, unrotate
 from code_model.decoder.model import DecoderModel
 from code_model.decoder.soft_prompt import kv_of_ids, kv_to_rows, prefix_kv, rows_to_kv
+from code_model.language_model import ScoredIds
 from prompts.errors import IncompatiblePrompt
 from prompts.file import PromptFile
 from prompts.manifest import Manifest
@@ -143,13 +144,20 @@ def test_cached_forward_equals_one_forward(base: DecoderModel, cuts: list[int], 
 )
 @settings(deadline=None, max_examples=25)
 def test_reused_kv_gives_the_same_completion(base: DecoderModel, requests: list[list[int]]) -> None:
-    """Whatever was asked before, an answer is that of a fresh engine."""
+    """Whatever was asked before, an answer is that of a fresh engine.
+
+    Torch rounds a token differently beside others, so of two ids that are equally likely either one
+    may be chosen; what follows them is not compared.
+    """
     engine = base.open()
     for ids in requests:
         kept = engine.generate(ids, max_new_tokens=6)
         fresh = base.open().generate(ids, max_new_tokens=6)
-        assert kept.ids == fresh.ids
-        assert kept.logprobs == pytest.approx(fresh.logprobs, abs=5e-3)
+        pairs = enumerate(zip(kept.ids, fresh.ids, strict=True))
+        compared = next((n + 1 for n, (left, right) in pairs if left != right), len(fresh.ids))
+        assert kept.logprobs[:compared] == pytest.approx(fresh.logprobs[:compared], abs=5e-3)
+        [nats] = base.open().score([ScoredIds([*ids, *kept.ids], len(kept.ids))])
+        assert kept.logprobs == pytest.approx([-value for value in nats], abs=0.1)  # float16 KV
 
 
 def test_serving_leaves_the_weights_alone(base: DecoderModel) -> None:

@@ -11,12 +11,12 @@ from code_model.decoder import compiler
 from code_model.decoder import session as engine_module
 from code_model.decoder.model import DecoderModel
 from code_model.decoder.native import NativeForward
-from code_model.decoder.prompt_lookup import PromptLookup
 from code_model.decoder.session import (
     MIN_SWAP_TOKENS,
     PREFILL_CHUNK,
     ContextTooLongError,
 )
+from code_model.prompt_lookup import PromptLookup
 
 IDS = [7, 3, 250, 14, 9, 9, 31, 102]
 

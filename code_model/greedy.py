@@ -1,0 +1,105 @@
+"""Greedy decoding, the same for every engine: drafts, constraints, and where a text ends."""
+
+import math
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from code_model.cancel import StepCancelledError
+from code_model.language_model import FinishReason
+from code_model.prompt_lookup import PromptLookup
+from code_model.tokenizer import Tokenizer
+
+
+class Step(Protocol):
+    """One forward pass of an engine behind its cache."""
+
+    def __call__(
+        self, pending: Sequence[int], draft: Sequence[int], allowed: Collection[int] | None
+    ) -> tuple[list[int], list[float]]:
+        """Compute `pending` and the ids of `draft` that are right; the cache then holds them.
+
+        Returns the most likely id after the last of `pending` and after each right id of the draft,
+        with their log-probabilities (nats): the right part of the draft and one more. With
+        `allowed`, which comes without a draft, only these ids are considered, and the
+        log-probability is that among them. An engine may ignore the draft. Raises
+        `StepCancelledError`.
+        """
+
+
+@dataclass(frozen=True)
+class GreedyEnd:
+    """Where a text ends. See `Session.generate`."""
+
+    end_ids: Collection[int]
+    max_new_tokens: int
+    threshold: float = -math.inf
+    stop: Callable[[str], bool] = lambda text: False
+    cancelled: Callable[[], bool] = lambda: False
+
+
+@dataclass
+class Continuation:
+    """Generated ids with their log-probabilities (nats), their text, and how it ended.
+
+    `steps` counts forward passes. The text excludes what the ids had to spell.
+    """
+
+    ids: list[int]
+    logprobs: list[float]
+    text: str = ""
+    finish_reason: FinishReason | None = None
+    steps: int = 0
+
+
+def decode_greedily(
+    step: Step,
+    last_id: int,
+    tokenizer: Tokenizer,
+    end: GreedyEnd,
+    *,
+    lookup: PromptLookup | None = None,
+    must_spell: str = "",
+    allowed: Callable[[Sequence[int]], Collection[int] | None] = lambda ids: None,
+) -> Continuation:
+    """Continue behind `last_id`, the last id of the input, which is not in the cache yet.
+
+    `lookup` gives drafts. The first ids spell `must_spell`: `allowed` returns the ids that may
+    follow those generated so far, None for all.
+    """
+    result = Continuation([], [], finish_reason=None if end.max_new_tokens > 0 else "length")
+    pending = [last_id]
+    joint = 0.0
+    while result.finish_reason is None:
+        if end.cancelled():
+            result.finish_reason = "cancelled"
+            break
+        permitted = allowed(result.ids)
+        left = end.max_new_tokens - len(result.ids) - 1
+        draft = lookup.draft(left) if lookup and left and permitted is None else []
+        try:
+            chosen, logprobs = step(pending, draft, permitted)
+        except StepCancelledError:
+            result.finish_reason = "cancelled"
+            break
+        result.steps += 1
+        for token, logprob in zip(chosen, logprobs, strict=True):
+            if token in end.end_ids:
+                result.finish_reason = "end"
+                break
+            result.ids.append(token)
+            result.logprobs.append(logprob)
+            joint += logprob
+            result.text = tokenizer.decode(result.ids)[len(must_spell) :]
+            if joint < end.threshold:
+                result.finish_reason = "unlikely"
+                break
+            if end.stop(result.text):
+                result.finish_reason = "stop"
+                break
+        if result.finish_reason is None and len(result.ids) == end.max_new_tokens:
+            result.finish_reason = "length"
+        if lookup:
+            lookup.add(chosen)
+        pending = chosen[-1:]
+    return result
