@@ -1,46 +1,85 @@
-"""The registry of engines: load the model of a folder with the engine that can compute it.
+"""The registry of engines: load a model with the engine that can compute it.
 
-This is the only module outside of an engine's own folder that imports it (import-linter checks).
-A new engine is one more branch in `load_model`.
+This is the only module outside of an engine's own folder that imports it (import-linter checks),
+and only when it loads a model with it. A new engine is one more function in `_LOADERS`, and one
+more case in `best_engine`.
 """
 
-import os
+from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Final
 
-from code_model.decoder.loading import load_decoder
 from code_model.language_model import LanguageModel, ModelLoadError, TunableModel
-from code_model.model_folder import read_model_folder
+from code_model.model_choice import DEFAULT, MODEL_VARIABLE, Engine, ModelChoice, chosen_model
+from code_model.model_folder import ModelFolder, read_model_folder
 
-DEFAULT = Path(__file__).parent / "default"
-MODEL_VARIABLE = "ATTUNE_MODEL"
-
-
-def model_folder(path: Path | None = None) -> Path:
-    """The folder to load: `path`, else the one that ATTUNE_MODEL names, else the shipped model."""
-    named = os.environ.get(MODEL_VARIABLE)
-    return path or (Path(named) if named else DEFAULT)
+__all__ = ["DEFAULT", "MODEL_VARIABLE", "load_model", "load_tunable_model"]
 
 
-def load_model(path: Path | None = None) -> LanguageModel:
-    """The model of a folder (see `model_folder`), frozen.
+def load_model(choice: ModelChoice | Path | None = None) -> LanguageModel:
+    """The model of a choice, frozen. A path alone is a choice; None is `chosen_model()`.
 
-    Raises `ModelLoadError` if a file is missing, damaged or not what an engine computes.
+    Raises `ModelLoadError` if a file is missing, damaged or not what the engine computes, or if the
+    engine is not installed.
     """
-    folder = model_folder(path)
-    if not folder.is_dir():
+    if choice is None:
+        choice = chosen_model()
+    elif isinstance(choice, Path):
+        choice = ModelChoice(choice)
+    if not choice.path.is_dir():
         raise ModelLoadError(
-            f"There is no model folder {folder}; point {MODEL_VARIABLE} to a folder with "
+            f"There is no model folder {choice.path}; point {MODEL_VARIABLE} to a folder with "
             "config.json, tokenizer.json and model.safetensors, or unset it."
         )
-    return load_decoder(read_model_folder(folder))
+    folder = read_model_folder(choice.path)
+    engine = choice.engine or best_engine(folder, choice)
+    load = _LOADERS.get(engine)
+    if load is None:
+        raise ModelLoadError(
+            f"This Attune has no engine {engine}; choose one of {', '.join(_LOADERS)}."
+        )
+    return load(folder, choice)
 
 
-def load_tunable_model(path: Path | None = None) -> TunableModel:
+def load_tunable_model(choice: ModelChoice | Path | None = None) -> TunableModel:
     """As `load_model`, for tuning. Raises `ModelLoadError` if the engine gives no gradients too."""
-    model = load_model(path)
+    model = load_model(choice)
     if not isinstance(model, TunableModel):
         raise ModelLoadError(
-            f"{model.name} runs on the engine {model.runtime.engine}, which cannot tune; point "
-            f"{MODEL_VARIABLE} to a model in Hugging Face format."
+            f"{model.name} runs on the engine {model.runtime.engine}, which cannot tune; choose "
+            "the same model in Hugging Face format."
         )
     return model
+
+
+def best_engine(folder: ModelFolder, choice: ModelChoice) -> Engine:
+    """The engine for a choice that names none. Raises `ModelLoadError`."""
+    return "decoder"
+
+
+def require_packages(engine: Engine, extra: str, *modules: str) -> None:
+    """Raise `ModelLoadError` if a package of the engine is not installed; it names the extra."""
+    if any(find_spec(module) is None for module in modules):
+        raise ModelLoadError(
+            f"The engine {engine} is not installed; install it with "
+            f"`pip install 'attune[{extra}]'`."
+        )
+
+
+def _load_decoder(folder: ModelFolder, choice: ModelChoice) -> LanguageModel:
+    from code_model.decoder.loading import load_decoder
+
+    computed = {"device": (choice.device, "cpu"), "precision": (choice.precision, "float32")}
+    for name, (wanted, only) in {**computed, "quantisation": (choice.quantisation, None)}.items():
+        if wanted not in (None, only):
+            raise ModelLoadError(
+                f"The engine decoder has no {name} {wanted}, it computes in float32 on the CPU; "
+                "choose the engine transformers."
+            )
+    return load_decoder(folder)
+
+
+_LOADERS: Final[Mapping[Engine, Callable[[ModelFolder, ModelChoice], LanguageModel]]] = {
+    "decoder": _load_decoder,
+}

@@ -27,7 +27,7 @@ from code_model.decoder.llama import Llama
 from code_model.decoder.loading import load_decoder
 from code_model.decoder.model import DecoderModel
 from code_model.fim import FimEncoder
-from code_model.loading import model_folder
+from code_model.model_choice import chosen_model
 from code_model.model_folder import read_model_folder
 from completion.model_input import CompletionPoint
 from completion.pipeline import complete
@@ -75,7 +75,7 @@ def evaluate(
     Raises `pretraining.corpus.CorpusError` without held-out documents,
     `code_model.language_model.ModelLoadError` without a model.
     """
-    model = load_decoder(read_model_folder(model_folder(path)))
+    model = load_decoder(read_model_folder(path or chosen_model().path))
     by_package: dict[str, list[corpus.Document]] = {}
     for document in corpus.read(folder, "held_out"):
         by_package.setdefault(document.package, []).append(document)

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from code_model.language_model import ModelLoadError
-from code_model.loading import MODEL_VARIABLE, load_model
+from code_model.loading import MODEL_VARIABLE, load_model, require_packages
+from code_model.model_choice import ModelChoice
 
 
 def edit(file: Path, change: Callable[[dict[str, object]], object]) -> None:
@@ -82,3 +83,16 @@ def test_fingerprints_follow_the_files(tiny_model: Path, tmp_path: Path) -> None
     after = load_model(folder)
     assert before.model_fingerprint != after.model_fingerprint
     assert before.tokenizer_fingerprint == after.tokenizer_fingerprint
+
+
+def test_the_decoder_refuses_what_it_does_not_compute(tiny_model: Path) -> None:
+    with pytest.raises(ModelLoadError, match="no precision bfloat16"):
+        load_model(ModelChoice(tiny_model, precision="bfloat16"))
+    choice = ModelChoice(tiny_model, engine="decoder", device="cpu", precision="float32")
+    assert load_model(choice).name == "tiny"
+
+
+def test_an_engine_that_is_not_installed_names_its_extra() -> None:
+    with pytest.raises(ModelLoadError, match=r"pip install 'attune\[hub\]'"):
+        require_packages("transformers", "hub", "torch", "no_such_package")
+    require_packages("transformers", "hub", "torch")
