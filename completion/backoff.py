@@ -49,6 +49,10 @@ class Backoff:
         """Record the model's text at the cursor, shown or withheld."""
         self._words.setdefault(document, _Word()).suggestion = text
 
+    def forget(self, document: str) -> None:
+        """Free what is kept of a file."""
+        self._words.pop(document, None)
+
     def is_active(self, document: str) -> bool:
         """Whether a request should wait until the user pauses."""
         word = self._words.get(document)

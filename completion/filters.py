@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from code_context.brackets import CLOSERS, OPENERS, QUOTES, scan
+from code_context.indentation import indentation_unit
 from code_context.syntax import Span, SyntaxTree, parse
 from completion.reasons import Reason
 
@@ -21,7 +22,6 @@ BRACKET_WINDOW = 4_000
 ERROR_WINDOW = 2_000
 """Characters on both sides of the cursor in which syntax errors are counted."""
 LOOPS = re.compile(r"(.{3,40}?)\1{4}|(.{10,200}?)\2{2}", re.DOTALL)
-INDENTED_LINE = re.compile(r"^([ \t]+)\S", re.MULTILINE)
 CONTINUED = ("(", "[", "{", ",", "\\")
 """Ends of a line that is continued on the next one."""
 
@@ -109,21 +109,18 @@ def unbalanced_brackets(candidate: Candidate) -> str:
 
 def wrong_indentation(candidate: Candidate) -> str:
     """Cut at the first line that is not indented in the file's unit of tabs or spaces."""
-    indents = INDENTED_LINE.findall(candidate.tree.text[: candidate.offset + BRACKET_WINDOW])
-    if indent := candidate.left[: len(candidate.left) - len(candidate.left.lstrip(" \t"))]:
-        indents.append(indent)
-    if not indents:
+    text, offset = candidate.tree.text, candidate.offset
+    # the letter makes a blank line at the cursor count
+    unit = indentation_unit(text[:offset] + "x" + text[offset : offset + BRACKET_WINDOW])
+    if unit is None:
         return candidate.text
-    tabs = sum(indent.startswith("\t") for indent in indents) * 2 > len(indents)
-    widths = [len(indent) for indent in indents if "\t" not in indent]
-    unit = 1 if tabs else min(widths, default=1)
     kept: list[str] = []
     in_brackets = False
     for n, line in enumerate(candidate.text.split("\n")):
         indent = line[: len(line) - len(line.lstrip(" \t"))]
-        foreign = indent.replace("\t" if tabs else " ", "")
+        foreign = indent.replace(unit[0], "")
         # inside brackets, lines may be aligned to any column
-        if n and line.strip() and not in_brackets and (foreign or len(indent) % unit):
+        if n and line.strip() and not in_brackets and (foreign or len(indent) % len(unit)):
             break
         kept.append(line)
         in_brackets = bool(scan(candidate.left[-BRACKET_WINDOW:] + "\n".join(kept))[1])

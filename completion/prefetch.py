@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import replace
 
+from code_context.indentation import indentation_unit
 from completion.request import CompletionRequest, CompletionResult, line_end
 from completion.worker import ModelWorker
 
@@ -10,6 +11,9 @@ IDLE_S = 0.15
 """Time without a request before prefetching begins."""
 FIT_CHECK_IDLE_S = 1.0
 """Further time without a request before the prompt-fit check."""
+
+DEFAULT_UNIT = "    "
+"""Indentation where no line of the file is indented."""
 
 
 class Prefetcher:
@@ -100,14 +104,14 @@ def next_requests(request: CompletionRequest, result: CompletionResult) -> list[
     line = before[before.rfind("\n") + 1 :]
     if line.strip() and not after[: line_end(after, 0)].strip():
         newline = "\r\n" if "\r\n" in request.text else "\n"
-        before += newline + _indentation_after(line)
+        before += newline + _indentation_after(line, request.text)
         requests.append(replace(accepted, text=before + after, offset=len(before)))
     return requests
 
 
-def _indentation_after(line: str) -> str:
+def _indentation_after(line: str, text: str) -> str:
     """Indentation that an editor gives the next line: deeper behind a colon or open bracket."""
     own = line[: len(line) - len(line.lstrip())]
     if not line.rstrip().endswith((":", "(", "[", "{")):
         return own
-    return own + ("\t" if "\t" in own else "    ")
+    return own + (indentation_unit(text) or DEFAULT_UNIT)

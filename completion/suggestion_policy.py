@@ -11,6 +11,8 @@ from completion.request import CompletionRequest, CompletionResult
 
 MAX_SUGGESTIONS = 256
 """Suggestions whose acceptance or rejection can still be reported, and rejections that count."""
+MAX_DOCUMENTS = 256
+"""Documents whose last request is compared with the next one."""
 MIN_ECHO = 3
 """Characters; a shorter agreement with what was deleted is chance."""
 
@@ -41,7 +43,7 @@ class SuggestionPolicy:
         self._clock = clock
         self._debouncer = Debouncer(clock)
         self._backoff = Backoff()
-        self._states: dict[str, _State] = {}
+        self._states: OrderedDict[str, _State] = OrderedDict()
         self._numbers = count(1)
         self._suggestions: OrderedDict[int, tuple[CompletionRequest, CompletionResult]] = (
             OrderedDict()
@@ -64,6 +66,9 @@ class SuggestionPolicy:
                 deleted = last.before[len(before) :] + last.deleted
         self._backoff.typed(request.document, before[: len(before) - len(typed or "")], typed)
         self._states[request.document] = _State(before, after, now, deleted)
+        self._states.move_to_end(request.document)
+        while len(self._states) > MAX_DOCUMENTS:
+            self._backoff.forget(self._states.popitem(last=False)[0])
         return deleted
 
     def last_offset(self, document: str) -> int:

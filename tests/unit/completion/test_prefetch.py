@@ -33,6 +33,7 @@ def idle_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         ("x = $0", "1", ["x = 1$0", "x = 1\n$0"]),
         ("if a$0", ":", ["if a:$0", "if a:\n    $0"]),
         ("\tif a$0", ":", ["\tif a:$0", "\tif a:\n\t\t$0"]),
+        ("if a:\n  b()\nif c$0", ":", ["if a:\n  b()\nif c:$0", "if a:\n  b()\nif c:\n  $0"]),
         ("x = 1\r\ny = $0\r\n", "2", ["x = 1\r\ny = 2$0\r\n", "x = 1\r\ny = 2\r\n$0\r\n"]),
         ("f($0)\ny", "a)", ["f(a)$0\ny", "f(a)\n$0\ny"]),  # the editor's bracket is replaced
         ("f($0, b)", "a", ["f(a$0, b)"]),  # Enter does not follow within a line

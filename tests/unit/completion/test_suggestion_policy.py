@@ -3,7 +3,7 @@
 import pytest
 
 from completion.request import CompletionRequest, CompletionResult
-from completion.suggestion_policy import SuggestionPolicy
+from completion.suggestion_policy import MAX_DOCUMENTS, SuggestionPolicy
 from tests.conftest import cursor
 
 
@@ -88,3 +88,10 @@ def test_the_cursor_of_the_last_request_is_kept(policy) -> None:
     assert policy.last_offset("a.py") == 0
     policy.observe(request("abc$0d"))
     assert policy.last_offset("a.py") == 3
+
+
+def test_only_the_latest_documents_are_remembered(policy) -> None:
+    for number in range(MAX_DOCUMENTS + 1):
+        policy.observe(CompletionRequest("x = ", f"{number}.py", 4))
+    assert policy.last_offset("0.py") == 0
+    assert policy.last_offset("1.py") == policy.last_offset(f"{MAX_DOCUMENTS}.py") == 4
