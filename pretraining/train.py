@@ -15,9 +15,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
+from code_model.bfloat16 import bfloat16_wins
 from code_model.decoder.llama import Llama, LlamaConfig
 from code_model.decoder.loading import load_decoder
-from code_model.decoder.precision import bfloat16_wins
 from code_model.fim import ATTUNE, FimEncoder
 from code_model.language_model import ModelLoadError
 from code_model.model_folder import read_model_folder

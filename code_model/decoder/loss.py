@@ -7,22 +7,25 @@ each, whatever the vocabulary. Shapes as in `code_model.decoder.packed`.
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from code_model.cancel import StepCancelledError
 from code_model.decoder.kv_cache import PrefixKV
 from code_model.decoder.llama import Llama
-from code_model.decoder.packed import Packed, hidden_states, pack
+from code_model.decoder.packed import hidden_states, pack
 from code_model.decoder.precision import autocast_of
 from code_model.decoder.worker_threads import map_in_threads, partition
 from code_model.language_model import ScoredSequence
+from code_model.logit_loss import (
+    CHUNK,
+    loss_over_logits,
+    weighted_cross_entropy,
+    with_gradient,
+)
 
-CHUNK = 64  # scored tokens whose logits exist at the same time in a worker thread
 BATCH = 8  # sequences scored in one row
 
 
@@ -89,7 +92,8 @@ def weighted_nats(
         with torch.set_grad_enabled(learning), autocast_of(model):
             behind = replace(prefix, kv=kv)
             hidden = hidden_states(model, packed, behind, recompute=recompute)[packed.scored]
-            loss = loss_over_logits(model, hidden, partial(_cross_entropy, packed))
+            nats_of = partial(weighted_cross_entropy, packed.targets, packed.weights)
+            loss = loss_over_logits(model.logits, hidden, nats_of)
         if not learning:
             return loss, None
         (gradient,) = torch.autograd.grad(loss, kv)
@@ -102,53 +106,4 @@ def weighted_nats(
         loss = loss + part_loss
         if part_gradient is not None:
             gradient += part_gradient
-    return _with_gradient(prefix.kv, loss, gradient) if learning else loss
-
-
-class _WithGradient(torch.autograd.Function):
-    """A number whose gradient in `tensor` was computed together with it."""
-
-    @staticmethod
-    def forward(ctx: Any, tensor: Tensor, number: Tensor, gradient: Tensor) -> Tensor:
-        ctx.save_for_backward(gradient)
-        return number
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, outer: Tensor) -> tuple[Tensor, None, None]:
-        (gradient,) = ctx.saved_tensors
-        return outer * gradient, None, None
-
-
-_with_gradient = cast(Callable[[Tensor, Tensor, Tensor], Tensor], _WithGradient.apply)
-
-
-def loss_over_logits(
-    model: Llama, hidden: Tensor, loss_of: Callable[[Tensor, slice], tuple[Tensor, Tensor]]
-) -> Tensor:
-    """Sum of the losses over chunks of `hidden` (M, d), differentiable in it.
-
-    `loss_of(logits (m, V), rows)` returns a chunk's loss and its gradient in the logits.
-    """
-    total, gradients = torch.zeros((), device=hidden.device), list[Tensor]()
-    learning = torch.is_grad_enabled() and hidden.requires_grad
-    for start in range(0, len(hidden), CHUNK):
-        rows = slice(start, min(start + CHUNK, len(hidden)))
-        chunk = hidden[rows].detach().requires_grad_(learning)
-        logits = model.logits(chunk)
-        loss, gradient = loss_of(logits.detach().float(), rows)
-        total = total + loss
-        if learning:
-            gradients += torch.autograd.grad(logits, chunk, gradient.to(logits.dtype))
-    if not learning:
-        return total
-    return _with_gradient(hidden, total, torch.cat(gradients) if gradients else hidden.detach())
-
-
-def _cross_entropy(packed: Packed, logits: Tensor, rows: slice) -> tuple[Tensor, Tensor]:
-    """The loss and its gradient, weight · (softmax - one-hot): torch's own takes twice as long."""
-    logs = logits.log_softmax(-1)
-    targets, weights = packed.targets[rows, None], packed.weights[rows, None]
-    loss = -(logs.gather(-1, targets) * weights).sum()
-    gradient = logs.exp_().scatter_add_(-1, targets, -torch.ones_like(weights)).mul_(weights)
-    return loss, gradient
+    return with_gradient(prefix.kv, loss, gradient) if learning else loss

@@ -1,6 +1,5 @@
 """`DecoderModel`: our own decoder as a `LanguageModel` and `TunableModel`."""
 
-import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -10,17 +9,19 @@ from typing import get_args
 import torch
 from torch import Tensor
 
+from code_model.bfloat16 import bfloat16_wins
 from code_model.decoder import loss, soft_prompt
 from code_model.decoder.forward import BestForward
 from code_model.decoder.kv_cache import PrefixKV
 from code_model.decoder.llama import Llama
-from code_model.decoder.precision import autocast_of, bfloat16_wins, in_bfloat16
+from code_model.decoder.precision import autocast_of, in_bfloat16
 from code_model.decoder.queries import head_queries
 from code_model.decoder.session import DecoderSession
 from code_model.fim import FimEncoder
 from code_model.language_model import HeadQueries, Runtime, ScoredSequence
 from code_model.show_thresholds import UNCALIBRATED, ShowThresholds
 from code_model.tokenizer import Tokenizer
+from code_model.weights_hash import weights_hash
 from prompts.file import PromptFile
 from prompts.form import Form
 from prompts.manifest import ModelIdentity
@@ -152,12 +153,3 @@ class DecoderModel:
     def weights_hash(self) -> str:
         """See `TunableModel`."""
         return weights_hash(self.llama)
-
-
-def weights_hash(llama: Llama) -> str:
-    """SHA-256 of all parameters, in float32."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(llama.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().float().contiguous().numpy().tobytes())
-    return digest.hexdigest()

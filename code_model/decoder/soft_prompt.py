@@ -1,7 +1,6 @@
 """From the prompt embeddings of a file to the key/value prefix of the decoder, in all forms.
 
-Prompt embeddings have PEFT's layout (PREFIX_TUNING, CARTRIDGE): (P, 2·L·G·D), of each virtual token
-layer 0's keys of all heads, layer 0's values, layer 1's keys, … In the form kv, keys are already
+Prompt embeddings have PEFT's layout (`code_model.prompt_layout`). In the form kv, keys are already
 rotated for the positions 0..P-1, as in PEFT; in the form kv-nope they have no positions
 (`code_model.decoder.kv_cache.PrefixKV`). In the form embedding they are input embeddings (P, d).
 The decoder's layout is (L, 2, G, P, D).
@@ -13,9 +12,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from code_model import prompt_layout
 from code_model.compatibility import check_prompt
 from code_model.decoder.kv_cache import PrefixKV
 from code_model.decoder.llama import Attention, Llama, LlamaConfig
+from code_model.prompt_layout import kv_to_rows as kv_to_rows
 from prompts.file import PromptFile
 from prompts.form import Form
 
@@ -25,13 +26,9 @@ if TYPE_CHECKING:
 
 def rows_to_kv(rows: Tensor, config: LlamaConfig) -> Tensor:
     """(P, 2·L·G·D) to (L, 2, G, P, D)."""
-    shape = (-1, config.num_hidden_layers, 2, config.num_key_value_heads, config.head_dim)
-    return rows.view(shape).permute(1, 2, 3, 0, 4)
-
-
-def kv_to_rows(kv: Tensor) -> Tensor:
-    """(L, 2, G, P, D) to (P, 2·L·G·D)."""
-    return kv.permute(3, 0, 1, 2, 4).reshape(kv.shape[3], -1)
+    return prompt_layout.rows_to_kv(
+        rows, config.num_hidden_layers, config.num_key_value_heads, config.head_dim
+    )
 
 
 def kv_from_embeddings(model: Llama, embeddings: Tensor) -> Tensor:

@@ -8,11 +8,12 @@ from hypothesis import strategies as st
 
 from code_model.cancel import StepCancelledError
 from code_model.decoder.kv_cache import PrefixKV
-from code_model.decoder.loss import loss_over_logits, nats, weighted_nats
+from code_model.decoder.loss import nats, weighted_nats
 from code_model.decoder.model import DecoderModel
 from code_model.decoder.packed import hidden_states, pack
 from code_model.decoder.soft_prompt import kv_of_ids
 from code_model.language_model import ScoredIds
+from code_model.logit_loss import loss_over_logits
 
 SEQUENCES = [[9, 30, 31, 32], [9, 40, 41, 42, 43, 44, 45], [7, 8]]
 QUICK = settings(
@@ -109,5 +110,5 @@ def test_nothing_is_computed_for_tokens_that_do_not_count(base: DecoderModel) ->
         return logits.sum(), torch.ones_like(logits)
 
     hidden = hidden_states(base.llama, packed, PrefixKV(kv_of_ids(base.llama, [0])))
-    loss_over_logits(base.llama, hidden[packed.scored], loss_of)
+    loss_over_logits(base.llama.logits, hidden[packed.scored], loss_of)
     assert sizes == [2]

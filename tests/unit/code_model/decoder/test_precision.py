@@ -2,10 +2,11 @@
 
 import torch
 
+from code_model.bfloat16 import _faster
 from code_model.decoder.kv_cache import PrefixKV
 from code_model.decoder.llama import Llama, LlamaConfig
 from code_model.decoder.model import DecoderModel
-from code_model.decoder.precision import _faster, autocast_of, in_bfloat16
+from code_model.decoder.precision import autocast_of, in_bfloat16
 from code_model.decoder.soft_prompt import kv_of_ids
 
 
