@@ -3,9 +3,10 @@
 import hashlib
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from code_model.fim import ATTUNE, QWEN_CODER, TEMPLATES, FimEncoder, FimTemplate, TemplateError
@@ -33,20 +34,37 @@ class ModelFolder:
     tokenizer: Tokenizer
     encoder: FimEncoder
     show_thresholds: ShowThresholds
+    sha256s: Mapping[Path, str]
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that decide what the model computes and how it is asked."""
+        names = ("config.json", "tokenizer.json", "attune.json", "model.safetensors.index.json")
+        own = [self.path / name for name in names]
+        return (*(file for file in own if file.exists()), *self.weight_files)
 
     @property
     def model_fingerprint(self) -> str:
         """Of the config and the weights."""
-        return _sha256([self.path / "config.json", *self.weight_files])
+        return self._sha256(self.path / "config.json", *self.weight_files)
 
     @property
     def tokenizer_fingerprint(self) -> str:
         """Of the tokenizer's file."""
-        return _sha256([self.path / "tokenizer.json"])
+        return self._sha256(self.path / "tokenizer.json")
+
+    def _sha256(self, *files: Path) -> str:
+        """Over the files' own SHA-256, so that recorded ones need not be computed again."""
+        digest = hashlib.sha256()
+        for file in files:
+            digest.update(bytes.fromhex(self.sha256s.get(file) or sha256_of(file)))
+        return digest.hexdigest()
 
 
-def read_model_folder(path: Path) -> ModelFolder:
-    """Read everything but the weights.
+def read_model_folder(
+    path: Path, sha256s: Mapping[Path, str] = MappingProxyType({})
+) -> ModelFolder:
+    """Read everything but the weights. `sha256s` (hex) are of files whose hash is known.
 
     Raises `ModelLoadError` if a file is missing or damaged, or the tokenizer lacks a token of the
     FIM template.
@@ -65,7 +83,8 @@ def read_model_folder(path: Path) -> ModelFolder:
         encoder = FimEncoder(tokenizer, template)
     except TemplateError as error:
         raise ModelLoadError(f"{path.name} cannot fill in the middle: {error}.") from error
-    return ModelFolder(path, name, config, _weight_files(path), tokenizer, encoder, thresholds)
+    files = _weight_files(path)
+    return ModelFolder(path, name, config, files, tokenizer, encoder, thresholds, sha256s)
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -110,9 +129,7 @@ def _weight_files(folder: Path) -> tuple[Path, ...]:
     return tuple(folder / name for name in names)
 
 
-def _sha256(files: Sequence[Path]) -> str:
-    digest = hashlib.sha256()
-    for file in files:
-        with open_regular_file(file, sys.maxsize) as opened:
-            digest.update(hashlib.file_digest(opened, "sha256").digest())
-    return digest.hexdigest()
+def sha256_of(file: Path) -> str:
+    """SHA-256 of a file, in hex. Raises `OSError`."""
+    with open_regular_file(file, sys.maxsize) as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
