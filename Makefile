@@ -19,8 +19,9 @@ $(VENV)/installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 	touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed
-	@echo "Installing what checks and tests need"
-	$(PIP) --editable '.[dev]'
+	@echo "Installing what checks and tests need, llama.cpp built from its source included"
+	CMAKE_ARGS="-DCMAKE_PROJECT_llama_cpp_INCLUDE=$(CURDIR)/.ci/llama-cpp.cmake" \
+	CMAKE_BUILD_PARALLEL_LEVEL=2 $(PIP) --editable '.[dev]'
 	touch $@
 
 # Tune a prompt on a repository and show what it gained: make try [REPO=path] [MINUTES=4]

@@ -9,9 +9,8 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from attune import __version__, model_commands, prompt_commands, sharing_commands
+from attune import __version__, prompt_commands, sharing_commands
 from attune.errors import InterruptedRunError, report_error
-from attune.model_option import ModelOption, choose_model
 from attune.output import INTERRUPTED, PROBLEM, Json, print_json, say
 from attune.repository_options import RepositoryArgument
 from attune.tune import evaluate, report, status, tune
@@ -27,7 +26,6 @@ app = typer.Typer(
 )
 sharing_commands.add_to(prompt_commands.app)
 app.add_typer(prompt_commands.app, name="prompt")
-app.add_typer(model_commands.app, name="model")
 
 
 def _version(wanted: bool) -> None:
@@ -56,7 +54,6 @@ def complete(
     prompt: Annotated[
         str | None, typer.Option(help="Prompt file, or none. Default: the repository's.")
     ] = None,
-    model: ModelOption = None,
     as_json: Json = False,
 ) -> None:
     """Print the completion at a position in a file.
@@ -78,10 +75,10 @@ def complete(
         from completion.pipeline import complete as complete_at
         from completion.reasons import REASONS
 
-        loaded = load_model(choose_model(model, at.root))
-        choice = choose_prompt(at, prompt, loaded)
+        model = load_model()
+        choice = choose_prompt(at, prompt, model)
         answer = complete_at(
-            loaded.open(choice.prompt),
+            model.open(choice.prompt),
             CompletionPoint.parse(at.text, at.path, at.offset, retriever),
             explicit=True,
         )
@@ -140,9 +137,7 @@ def serve(
 
 
 @app.command()
-def doctor(
-    repository: RepositoryArgument = Path(), model: ModelOption = None, as_json: Json = False
-) -> None:
+def doctor(repository: RepositoryArgument = Path(), as_json: Json = False) -> None:
     """Check installation, model and prompt.
 
     Use it when no completions appear.
@@ -153,7 +148,7 @@ def doctor(
     if not repository.is_dir():
         raise typer.BadParameter(f"there is no folder {repository}")
     with waiting("Loading the model and trying it…"):
-        findings = examine(repository, model)
+        findings = examine(repository)
     if as_json:
         print_json({"findings": [finding.to_json() for finding in findings]})
     else:

@@ -10,9 +10,13 @@ from torch import Tensor
 from code_model.decoder.llama import Llama
 
 
-def export_gguf(model: Llama, path: Path) -> None:
-    """Write weights as float16 and norms and biases as float32, as llama.cpp's converter does."""
+def export_gguf(model: Llama, path: Path, *, full: bool = False) -> None:
+    """Write weights as float16 and norms and biases as float32, as llama.cpp's converter does.
+
+    With `full`, weights are float32 too.
+    """
     config = model.config
+    number = _single if full else _half
     # llama.cpp's qwen2 architecture has biases and Hugging Face's rotary order
     qwen = config.attention_bias
     writer = gguf.GGUFWriter(str(path), "qwen2" if qwen else "llama")
@@ -26,12 +30,12 @@ def export_gguf(model: Llama, path: Path) -> None:
     writer.add_rope_freq_base(config.rope_theta)
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
     writer.add_vocab_size(config.vocab_size)
-    writer.add_file_type(gguf.LlamaFileType.MOSTLY_F16)
+    writer.add_file_type(gguf.LlamaFileType.ALL_F32 if full else gguf.LlamaFileType.MOSTLY_F16)
     writer.add_tokenizer_model("none")
-    writer.add_tensor("token_embd.weight", _half(model.model.embed_tokens.weight))
+    writer.add_tensor("token_embd.weight", number(model.model.embed_tokens.weight))
     writer.add_tensor("output_norm.weight", _single(model.model.norm.weight))
     if not config.tie_word_embeddings:
-        writer.add_tensor("output.weight", _half(model.lm_head.weight))
+        writer.add_tensor("output.weight", number(model.lm_head.weight))
     for index, block in enumerate(model.blocks):
         attention, mlp, name = block.self_attn, block.mlp, f"blk.{index}"
         q, k = attention.q_proj.weight, attention.k_proj.weight
@@ -47,7 +51,7 @@ def export_gguf(model: Llama, path: Path) -> None:
             ("ffn_up", mlp.up_proj.weight),
             ("ffn_down", mlp.down_proj.weight),
         ):
-            writer.add_tensor(f"{name}.{suffix}.weight", _half(weight))
+            writer.add_tensor(f"{name}.{suffix}.weight", number(weight))
         writer.add_tensor(f"{name}.attn_norm.weight", _single(block.input_layernorm.weight))
         writer.add_tensor(f"{name}.ffn_norm.weight", _single(block.post_attention_layernorm.weight))
         if qwen:

@@ -11,30 +11,28 @@ from pathlib import Path
 from typing import Final
 
 from code_model.language_model import LanguageModel, ModelLoadError, TunableModel
-from code_model.memory import check_fits, weights_in
-from code_model.model_choice import DEFAULT, Engine, ModelChoice
+from code_model.model_choice import DEFAULT, MODEL_VARIABLE, Engine, ModelChoice, chosen_model
 from code_model.model_folder import ModelFolder, read_model_folder
-from code_model.model_resolution import MODEL_VARIABLE, resolve_model
 
 __all__ = ["DEFAULT", "MODEL_VARIABLE", "load_model", "load_tunable_model"]
 
 
 def load_model(choice: ModelChoice | Path | None = None) -> LanguageModel:
-    """The model of a choice, frozen. A path alone is a choice; None is that of `resolve_model()`.
+    """The model of a choice, frozen. A path alone is a choice; None is `chosen_model()`.
 
-    Raises `ModelLoadError` if a file is missing, damaged, changed or not what the engine computes,
-    or if the engine is not installed.
+    Raises `ModelLoadError` if a file is missing, damaged or not what the engine computes, or if the
+    engine is not installed.
     """
     if choice is None:
-        choice = resolve_model().choice
+        choice = chosen_model()
     elif isinstance(choice, Path):
         choice = ModelChoice(choice)
     if not choice.path.is_dir():
         raise ModelLoadError(
-            f"There is no model folder {choice.path}; name a folder with config.json, "
-            "tokenizer.json and model.safetensors."
+            f"There is no model folder {choice.path}; point {MODEL_VARIABLE} to a folder with "
+            "config.json, tokenizer.json and model.safetensors, or unset it."
         )
-    folder = read_model_folder(choice.path, _recorded_hashes(choice))
+    folder = read_model_folder(choice.path)
     engine = choice.engine or best_engine(folder, choice)
     load = _LOADERS.get(engine)
     if load is None:
@@ -57,6 +55,8 @@ def load_tunable_model(choice: ModelChoice | Path | None = None) -> TunableModel
 
 def best_engine(folder: ModelFolder, choice: ModelChoice) -> Engine:
     """The engine for a choice that names none. Raises `ModelLoadError`."""
+    if folder.gguf is not None and not any(file.exists() for file in folder.weight_files):
+        return "llama.cpp"
     return "decoder"
 
 
@@ -69,27 +69,6 @@ def require_packages(engine: Engine, extra: str, *modules: str) -> None:
         )
 
 
-def _recorded_hashes(choice: ModelChoice) -> dict[Path, str]:
-    """The SHA-256 of the recorded files. Raises `ModelLoadError` if a file seems to have changed.
-
-    Only size and time are compared here; `attune model check` compares the hashes.
-    """
-    for file in choice.files:
-        try:
-            unchanged = file.is_unchanged()
-        except OSError as error:
-            raise ModelLoadError(
-                f"{file.path} is gone ({error.strerror}); add the model again, or remove it with "
-                "`attune model remove`."
-            ) from error
-        if not unchanged:
-            raise ModelLoadError(
-                f"{file.path} has changed since the model was added; run `attune model check`, "
-                "which compares its hash, or add the model again."
-            )
-    return {file.path: file.sha256 for file in choice.files}
-
-
 def _load_decoder(folder: ModelFolder, choice: ModelChoice) -> LanguageModel:
     from code_model.decoder.loading import load_decoder
 
@@ -100,14 +79,22 @@ def _load_decoder(folder: ModelFolder, choice: ModelChoice) -> LanguageModel:
                 f"The engine decoder has no {name} {wanted}, it computes in float32 on the CPU; "
                 "choose the engine transformers."
             )
-    weights = weights_in(folder.weight_files)
-    # float32, and once more packed for the compiled step: in bfloat16 where that is exact
-    per_number = 6 if weights.stored_bytes < 4 * weights.numbers else 8
-    advice = "choose a smaller model, or the engine transformers with --precision bfloat16"
-    check_fits(folder.name, weights.numbers * per_number, advice)
     return load_decoder(folder)
+
+
+def _load_llama_cpp(folder: ModelFolder, choice: ModelChoice) -> LanguageModel:
+    require_packages("llama.cpp", "llamacpp", "llama_cpp", "psutil")
+    from code_model.llama_cpp.loading import load_llama_cpp
+
+    if choice.device or choice.precision or choice.quantisation:
+        raise ModelLoadError(
+            "The engine llama.cpp has the precision of the GGUF file and the device that its "
+            "package was built for; choose no --device, --precision or --quantisation."
+        )
+    return load_llama_cpp(folder)
 
 
 _LOADERS: Final[Mapping[Engine, Callable[[ModelFolder, ModelChoice], LanguageModel]]] = {
     "decoder": _load_decoder,
+    "llama.cpp": _load_llama_cpp,
 }

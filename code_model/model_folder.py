@@ -3,13 +3,14 @@
 import hashlib
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from code_model.fim import ATTUNE, QWEN_CODER, TEMPLATES, FimEncoder, FimTemplate, TemplateError
+from code_model.gguf_source import KEY as GGUF_KEY
+from code_model.gguf_source import GgufSource
 from code_model.language_model import ModelLoadError
 from code_model.show_thresholds import UNCALIBRATED, ShowThresholds
 from code_model.tokenizer import Tokenizer
@@ -34,37 +35,37 @@ class ModelFolder:
     tokenizer: Tokenizer
     encoder: FimEncoder
     show_thresholds: ShowThresholds
-    sha256s: Mapping[Path, str]
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """The files that decide what the model computes and how it is asked."""
-        names = ("config.json", "tokenizer.json", "attune.json", "model.safetensors.index.json")
-        own = [self.path / name for name in names]
-        return (*(file for file in own if file.exists()), *self.weight_files)
+    gguf: GgufSource | None = None
 
     @property
     def model_fingerprint(self) -> str:
-        """Of the config and the weights."""
-        return self._sha256(self.path / "config.json", *self.weight_files)
+        """Of the config and the weights; of weights made from a GGUF file, that file's.
+
+        Raises `ModelLoadError` if the weights are not those that were made from it.
+        """
+        own = self.weights_sha256
+        if self.gguf is None:
+            return own
+        if own != self.gguf.weights_sha256:
+            raise ModelLoadError(
+                f"The weights in {self.path} are not those of {self.gguf.path.name}; the folder "
+                "mixes two models: add the model again."
+            )
+        return self.gguf.sha256
+
+    @property
+    def weights_sha256(self) -> str:
+        """Of the config and the weights in this folder."""
+        return _sha256([self.path / "config.json", *self.weight_files])
 
     @property
     def tokenizer_fingerprint(self) -> str:
         """Of the tokenizer's file."""
-        return self._sha256(self.path / "tokenizer.json")
-
-    def _sha256(self, *files: Path) -> str:
-        """Over the files' own SHA-256, so that recorded ones need not be computed again."""
-        digest = hashlib.sha256()
-        for file in files:
-            digest.update(bytes.fromhex(self.sha256s.get(file) or sha256_of(file)))
-        return digest.hexdigest()
+        return _sha256([self.path / "tokenizer.json"])
 
 
-def read_model_folder(
-    path: Path, sha256s: Mapping[Path, str] = MappingProxyType({})
-) -> ModelFolder:
-    """Read everything but the weights. `sha256s` (hex) are of files whose hash is known.
+def read_model_folder(path: Path) -> ModelFolder:
+    """Read everything but the weights.
 
     Raises `ModelLoadError` if a file is missing or damaged, or the tokenizer lacks a token of the
     FIM template.
@@ -83,8 +84,16 @@ def read_model_folder(
         encoder = FimEncoder(tokenizer, template)
     except TemplateError as error:
         raise ModelLoadError(f"{path.name} cannot fill in the middle: {error}.") from error
-    files = _weight_files(path)
-    return ModelFolder(path, name, config, files, tokenizer, encoder, thresholds, sha256s)
+    return ModelFolder(
+        path,
+        name,
+        config,
+        _weight_files(path),
+        tokenizer,
+        encoder,
+        thresholds,
+        _gguf_source(path),
+    )
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -116,6 +125,12 @@ def _description(folder: Path, config: dict[str, Any]) -> tuple[str, FimTemplate
     return str(description.get("name", folder.name)), template, thresholds or UNCALIBRATED
 
 
+def _gguf_source(folder: Path) -> GgufSource | None:
+    file = folder / "attune.json"
+    entry = read_json(file).get(GGUF_KEY) if file.exists() else None
+    return GgufSource.from_json(folder, entry) if isinstance(entry, dict) else None
+
+
 def _weight_files(folder: Path) -> tuple[Path, ...]:
     index = folder / "model.safetensors.index.json"
     if not index.exists():
@@ -129,7 +144,9 @@ def _weight_files(folder: Path) -> tuple[Path, ...]:
     return tuple(folder / name for name in names)
 
 
-def sha256_of(file: Path) -> str:
-    """SHA-256 of a file, in hex. Raises `OSError`."""
-    with open_regular_file(file, sys.maxsize) as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
+def _sha256(files: Sequence[Path]) -> str:
+    digest = hashlib.sha256()
+    for file in files:
+        with open_regular_file(file, sys.maxsize) as opened:
+            digest.update(hashlib.file_digest(opened, "sha256").digest())
+    return digest.hexdigest()
