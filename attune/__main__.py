@@ -9,8 +9,9 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from attune import __version__, prompt_commands, sharing_commands
+from attune import __version__, model_commands, prompt_commands, sharing_commands
 from attune.errors import InterruptedRunError, report_error
+from attune.model_option import ModelOption, choose_model
 from attune.output import INTERRUPTED, PROBLEM, Json, print_json, say
 from attune.repository_options import RepositoryArgument
 from attune.tune import evaluate, report, status, tune
@@ -26,6 +27,7 @@ app = typer.Typer(
 )
 sharing_commands.add_to(prompt_commands.app)
 app.add_typer(prompt_commands.app, name="prompt")
+app.add_typer(model_commands.app, name="model")
 
 
 def _version(wanted: bool) -> None:
@@ -54,6 +56,7 @@ def complete(
     prompt: Annotated[
         str | None, typer.Option(help="Prompt file, or none. Default: the repository's.")
     ] = None,
+    model: ModelOption = None,
     as_json: Json = False,
 ) -> None:
     """Print the completion at a position in a file.
@@ -75,10 +78,10 @@ def complete(
         from completion.pipeline import complete as complete_at
         from completion.reasons import REASONS
 
-        model = load_model()
-        choice = choose_prompt(at, prompt, model)
+        loaded = load_model(choose_model(model, at.root))
+        choice = choose_prompt(at, prompt, loaded)
         answer = complete_at(
-            model.open(choice.prompt),
+            loaded.open(choice.prompt),
             CompletionPoint.parse(at.text, at.path, at.offset, retriever),
             explicit=True,
         )
@@ -137,7 +140,9 @@ def serve(
 
 
 @app.command()
-def doctor(repository: RepositoryArgument = Path(), as_json: Json = False) -> None:
+def doctor(
+    repository: RepositoryArgument = Path(), model: ModelOption = None, as_json: Json = False
+) -> None:
     """Check installation, model and prompt.
 
     Use it when no completions appear.
@@ -148,7 +153,7 @@ def doctor(repository: RepositoryArgument = Path(), as_json: Json = False) -> No
     if not repository.is_dir():
         raise typer.BadParameter(f"there is no folder {repository}")
     with waiting("Loading the model and trying it…"):
-        findings = examine(repository)
+        findings = examine(repository, model)
     if as_json:
         print_json({"findings": [finding.to_json() for finding in findings]})
     else:

@@ -22,31 +22,38 @@ class Finding:
         return asdict(self)
 
 
-def examine(repository: Path) -> list[Finding]:
-    """Check the installation, the model and the repository's prompt. Changes nothing."""
+def examine(repository: Path, model: str | None = None) -> list[Finding]:
+    """Check the installation, the model and the repository's prompt. Changes nothing.
+
+    `model` is a name or a path; without it, the repository's model is checked.
+    """
     findings = [Finding("python", platform.python_version())]
     for package in ("attune", *PACKAGES):
         try:
             findings.append(Finding(package, version(package)))
         except PackageNotFoundError:
             findings.append(Finding(package, "not installed; install Attune again", problem=True))
-    return [*findings, *_model_and_prompt(repository)]
+    return [*findings, *_model_and_prompt(repository, model)]
 
 
-def _model_and_prompt(repository: Path) -> list[Finding]:
+def _model_and_prompt(repository: Path, named: str | None) -> list[Finding]:
     from code_model.compatibility import check_prompt
     from code_model.language_model import ModelLoadError, TunableModel
     from code_model.loading import load_model
+    from code_model.model_resolution import resolve_model
     from completion.model_input import CompletionPoint
     from completion.pipeline import complete
+    from prompts.errors import ConfigurationError
     from prompts.router import PromptRouter
 
     try:
-        model = load_model()
-    except ModelLoadError as error:
+        resolved = resolve_model(named, repository)
+        model = load_model(resolved.choice)
+    except (ConfigurationError, ModelLoadError) as error:
         return [Finding("model", str(error), problem=True)]
     millions = model.num_parameters / 1e6
     findings = [
+        *(Finding("model", notice, problem=True) for notice in resolved.notices),
         Finding("model", f"{model.name}, {millions:.1f} million parameters, {model.folder}"),
         Finding("model fingerprint", model.identity.model_fingerprint[:16]),
     ]

@@ -19,6 +19,8 @@ class ErrorCode(StrEnum):
     USAGE = "usage"
     POSITION_INVALID = "position_invalid"
     MODEL_UNUSABLE = "model_unusable"
+    MODEL_UNKNOWN = "model_unknown"
+    MODEL_NAME_INVALID = "model_name_invalid"
     FILES_UNUSABLE = "files_unusable"
     NOT_A_PROMPT_FILE = "not_a_prompt_file"
     PROMPT_VERSION_UNSUPPORTED = "prompt_version_unsupported"
@@ -50,6 +52,8 @@ EXPECTED: Final[dict[str, tuple[ErrorCode, int]]] = {
     "attune.sharing_commands.AuditRequiredError": (ErrorCode.AUDIT_REQUIRED, BAD_INPUT),
     "code_context.positions.PositionError": (ErrorCode.POSITION_INVALID, BAD_INPUT),
     "code_model.language_model.ModelLoadError": (ErrorCode.MODEL_UNUSABLE, BAD_INPUT),
+    "code_model.model_addition.ModelNameError": (ErrorCode.MODEL_NAME_INVALID, BAD_INPUT),
+    "code_model.model_resolution.UnknownModelError": (ErrorCode.MODEL_UNKNOWN, BAD_INPUT),
     "prompts.errors.ConfigurationError": (ErrorCode.CONFIGURATION_INVALID, BAD_INPUT),
     "prompts.errors.CorruptPrompt": (ErrorCode.PROMPT_CORRUPT, BAD_INPUT),
     "prompts.errors.IncompatiblePrompt": (ErrorCode.PROMPT_INCOMPATIBLE, BAD_INPUT),

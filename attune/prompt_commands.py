@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from attune.model_option import ModelOption, choose_model
 from attune.output import PROBLEM, Json, print_json, say
 from attune.repository_options import RepositoryOption
 
@@ -163,7 +164,7 @@ def verify(prompt: Reference, root: RepositoryOption = Path(), as_json: Json = F
         from code_model.loading import load_model
 
         try:
-            model = load_model()
+            model = load_model(choose_model(None, root))
             check_prompt(model, prompt_file)
             checks.append(("model", True, f"fits {model.name}"))
         except PromptError as error:
@@ -190,13 +191,14 @@ def import_prompt(
         bool, typer.Option("--peft", help="Import an adapter that was tuned with PEFT.")
     ] = False,
     name: Annotated[str, typer.Option(help="Name of the imported adapter.")] = "imported",
+    model: ModelOption = None,
     trust: Trust = False,
 ) -> None:
     """Add a prompt to your store and print its digest."""
     from prompts.store import Store
 
     if peft:
-        data, signature = _from_peft(source, name), None
+        data, signature = _from_peft(source, name, model), None
     else:
         data, signature, _ = read_trusted(source, trust=trust)
     stored = Store().add(data, signature, str(source))
@@ -315,7 +317,7 @@ def read_trusted(path: Path, *, trust: bool) -> tuple[bytes, bytes | None, Any]:
     return data, signature, prompt
 
 
-def _from_peft(folder: Path, name: str) -> bytes:
+def _from_peft(folder: Path, name: str, model: str | None) -> bytes:
     from attune.show import waiting
     from prompts.file import encode_prompt
     from prompts.peft import import_adapter
@@ -323,5 +325,5 @@ def _from_peft(folder: Path, name: str) -> bytes:
     with waiting("Loading the model…"):
         from code_model.loading import load_model
 
-        identity = load_model().identity
+        identity = load_model(choose_model(model, None)).identity
     return encode_prompt(import_adapter(folder, identity, name))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from attune.errors import InterruptedRunError
+from attune.model_option import choose_model
 from attune.output import PROBLEM, Json, print_json, say
 from attune.prompt_commands import Reference, Trust, read_bytes, read_trusted
 from attune.repository_options import RepositoryOption
@@ -59,7 +60,7 @@ def audit(
         from code_model.loading import load_tunable_model
         from tuning.audit import audit as audit_on
 
-        model = load_tunable_model()
+        model = load_tunable_model(choose_model(None, root))
     try:
         with progress_display(json_lines=False) as on_progress:
             result = audit_on(model, corpus, prompt_file, on_progress)
@@ -178,7 +179,7 @@ def pull(
     with waiting("Loading the model…"):
         from code_model.loading import load_model
 
-        identity = load_model().identity
+        identity = load_model(choose_model(None, root)).identity
     name = name or _own_name(root)
     with waiting(f"Pulling from {address}…"):
         pulled = open_it().pull(name, identity)

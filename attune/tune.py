@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from attune.errors import InterruptedRunError
+from attune.model_option import ModelOption, choose_model
 from attune.output import PROBLEM, Json, print_json, say
 from attune.repository_options import RepositoryArgument, is_given
 from prompts.form import Form
@@ -66,6 +67,7 @@ def tune(
     ] = False,
     against: Against = None,
     seed: Seed = 1,
+    model: ModelOption = None,
     json_lines: JsonLines = False,
     as_json: Json = False,
 ) -> None:
@@ -92,7 +94,9 @@ def tune(
     )
     is_main_process = os.environ.get("RANK", "0") == "0"  # of those that torchrun starts
     progress = progress_display(json_lines, visible=is_main_process)
-    report = _tuned(repository, out, config, progress, against or [], refresh=refresh, fresh=fresh)
+    report = _tuned(
+        repository, out, config, progress, against or [], model, refresh=refresh, fresh=fresh
+    )
     if not is_main_process:
         return
     if as_json:
@@ -108,6 +112,7 @@ def _tuned(
     config: "TuningConfig",
     progress: "AbstractContextManager[OnProgress]",
     against: list[Path],
+    model_name: str | None,
     *,
     refresh: bool,
     fresh: bool,
@@ -125,7 +130,7 @@ def _tuned(
             from code_model.loading import load_tunable_model
             from tuning.run import tune as run
 
-            model = load_tunable_model()
+            model = load_tunable_model(choose_model(model_name, corpus.root))
         with progress as on_progress:
             return run(
                 model,
@@ -173,6 +178,7 @@ def evaluate(
             help="Compare with LoRA tuned so long (attune[lora]).",
         ),
     ] = None,
+    model: ModelOption = None,
     json_lines: JsonLines = False,
     as_json: Json = False,
 ) -> None:
@@ -191,9 +197,9 @@ def evaluate(
         from code_model.loading import load_tunable_model
         from tuning.run import evaluate as run
 
-        model = load_tunable_model()
+        loaded = load_tunable_model(choose_model(model, corpus.root))
     with progress_display(json_lines) as on_progress:
-        proof = run(model, corpus, prompt_file, on_progress, against=others, lora_minutes=lora)
+        proof = run(loaded, corpus, prompt_file, on_progress, against=others, lora_minutes=lora)
     if as_json:
         print_json(proof.to_json())
     else:
@@ -211,6 +217,7 @@ def status(
         Path | None,
         typer.Option("--for", help="Take the prompt that serves this file of the repository."),
     ] = None,
+    model: ModelOption = None,
     as_json: Json = False,
 ) -> None:
     """Measure what a prompt still gains on changed code.
@@ -232,7 +239,8 @@ def status(
         from code_model.loading import load_model
         from tuning.drift import drift_of
 
-        drift = drift_of(load_model(), corpus, prompt_file, lambda done: None)
+        loaded = load_model(choose_model(model, corpus.root))
+        drift = drift_of(loaded, corpus, prompt_file, lambda done: None)
     if as_json:
         print_json({"sha256": prompt_file.sha256, **drift.to_json()})
     else:

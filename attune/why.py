@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from attune.model_option import ModelOption, choose_model
 from attune.output import PROBLEM, Json, print_json, say
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ def why(
             help="What the editor's server reports about its last completion.",
         ),
     ] = None,
+    model: ModelOption = None,
     as_json: Json = False,
 ) -> None:
     """Explain a completion, or why there is none.
@@ -49,9 +51,9 @@ def why(
         from completion.model_input import CompletionPoint
         from completion.reasons import REASONS
 
-        model = load_model()
-        choice = choose_prompt(position, prompt, model)
-        session = model.open(choice.prompt)
+        loaded = load_model(choose_model(model, position.root))
+        choice = choose_prompt(position, prompt, loaded)
+        session = loaded.open(choice.prompt)
         point = CompletionPoint.parse(position.text, position.path, position.offset, retriever)
         explanation = explain(session, point)
     file = choice.prompt

@@ -39,8 +39,8 @@ from code_model.decoder.loading import load_decoder
 from code_model.decoder.model import DecoderModel
 from code_model.decoder.native import NativeForward
 from code_model.decoder.session import DecoderSession
-from code_model.model_choice import chosen_model
 from code_model.model_folder import read_model_folder
+from code_model.model_resolution import resolve_model
 from completion.model_input import CompletionPoint, model_input
 
 NEW_TOKENS = 16
@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     library = compiler.compile_library()
     if library is None:
         raise SystemExit("This benchmark compares the compiled step, which needs a C++ compiler.")
-    model = without_end_tokens(load_decoder(read_model_folder(chosen_model().path)))
+    model = without_end_tokens(load_decoder(read_model_folder(resolve_model().choice.path)))
     model.forward.native = NativeForward(model.llama, library, options.threads)
     cases = cases_for(model, options.cases, options.room)
     result: dict[str, Any] = {"threads": options.threads, "new_tokens": NEW_TOKENS}

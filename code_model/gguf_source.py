@@ -61,8 +61,11 @@ class GgufSource:
         entry = {"path": str(self.path), "size": self.size, "sha256": self.sha256}
         return entry | ({"weights_sha256": self.weights_sha256} if self.weights_sha256 else {})
 
-    def check(self) -> None:
-        """Raise `ModelLoadError` unless the file is there, whole and unchanged."""
+    def check(self, sha256: str | None = None) -> None:
+        """Raise `ModelLoadError` unless the file is there, whole and unchanged.
+
+        `sha256` is the file's if it is known already; else all of the file is read.
+        """
         if not self.path.is_file():
             raise ModelLoadError(
                 f"The GGUF file {self.path} is gone; add the model again from where it is now."
@@ -72,7 +75,7 @@ class GgufSource:
                 f"The GGUF file {self.path} is cut short ({size} of {self.size} bytes); get it "
                 "again."
             )
-        if GgufSource.of(self.path).sha256 != self.sha256:
+        if (sha256 or GgufSource.of(self.path).sha256) != self.sha256:
             raise ModelLoadError(
                 f"The GGUF file {self.path} is another one than was added (its SHA-256 differs); "
                 "add the model again, and tune its prompts again."

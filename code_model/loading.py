@@ -11,28 +11,30 @@ from pathlib import Path
 from typing import Final
 
 from code_model.language_model import LanguageModel, ModelLoadError, TunableModel
-from code_model.model_choice import DEFAULT, MODEL_VARIABLE, Engine, ModelChoice, chosen_model
+from code_model.memory import check_fits, weights_in
+from code_model.model_choice import DEFAULT, Engine, ModelChoice
 from code_model.model_folder import ModelFolder, read_model_folder
+from code_model.model_resolution import MODEL_VARIABLE, resolve_model
 
 __all__ = ["DEFAULT", "MODEL_VARIABLE", "load_model", "load_tunable_model"]
 
 
 def load_model(choice: ModelChoice | Path | None = None) -> LanguageModel:
-    """The model of a choice, frozen. A path alone is a choice; None is `chosen_model()`.
+    """The model of a choice, frozen. A path alone is a choice; None is that of `resolve_model()`.
 
-    Raises `ModelLoadError` if a file is missing, damaged or not what the engine computes, or if the
-    engine is not installed.
+    Raises `ModelLoadError` if a file is missing, damaged, changed or not what the engine computes,
+    or if the engine is not installed.
     """
     if choice is None:
-        choice = chosen_model()
+        choice = resolve_model().choice
     elif isinstance(choice, Path):
         choice = ModelChoice(choice)
     if not choice.path.is_dir():
         raise ModelLoadError(
-            f"There is no model folder {choice.path}; point {MODEL_VARIABLE} to a folder with "
-            "config.json, tokenizer.json and model.safetensors, or unset it."
+            f"There is no model folder {choice.path}; name a folder with config.json, "
+            "tokenizer.json and model.safetensors."
         )
-    folder = read_model_folder(choice.path)
+    folder = read_model_folder(choice.path, _recorded_hashes(choice))
     engine = choice.engine or best_engine(folder, choice)
     load = _LOADERS.get(engine)
     if load is None:
@@ -69,6 +71,27 @@ def require_packages(engine: Engine, extra: str, *modules: str) -> None:
         )
 
 
+def _recorded_hashes(choice: ModelChoice) -> dict[Path, str]:
+    """The SHA-256 of the recorded files. Raises `ModelLoadError` if a file seems to have changed.
+
+    Only size and time are compared here; `attune model check` compares the hashes.
+    """
+    for file in choice.files:
+        try:
+            unchanged = file.is_unchanged()
+        except OSError as error:
+            raise ModelLoadError(
+                f"{file.path} is gone ({error.strerror}); add the model again, or remove it with "
+                "`attune model remove`."
+            ) from error
+        if not unchanged:
+            raise ModelLoadError(
+                f"{file.path} has changed since the model was added; run `attune model check`, "
+                "which compares its hash, or add the model again."
+            )
+    return {file.path: file.sha256 for file in choice.files}
+
+
 def _load_decoder(folder: ModelFolder, choice: ModelChoice) -> LanguageModel:
     from code_model.decoder.loading import load_decoder
 
@@ -79,6 +102,11 @@ def _load_decoder(folder: ModelFolder, choice: ModelChoice) -> LanguageModel:
                 f"The engine decoder has no {name} {wanted}, it computes in float32 on the CPU; "
                 "choose the engine transformers."
             )
+    weights = weights_in(folder.weight_files)
+    # float32, and once more packed for the compiled step: in bfloat16 where that is exact
+    per_number = 6 if weights.stored_bytes < 4 * weights.numbers else 8
+    advice = "choose a smaller model, or the engine transformers with --precision bfloat16"
+    check_fits(folder.name, weights.numbers * per_number, advice)
     return load_decoder(folder)
 
 

@@ -1,16 +1,31 @@
 """The choice of a model: its files, and the engine, device and precision that compute it."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 DEFAULT = Path(__file__).parent / "default"
 """The folder of the model that is shipped."""
-MODEL_VARIABLE = "ATTUNE_MODEL"
-"""Environment variable that overrides the model for one run."""
 
 Engine = Literal["decoder", "transformers", "llama.cpp"]
+
+
+@dataclass(frozen=True)
+class RecordedFile:
+    """A file of a model as it was when the user added the model.
+
+    `sha256` is in hex, `mtime_ns` the time of its last change.
+    """
+
+    path: Path
+    size: int
+    mtime_ns: int
+    sha256: str
+
+    def is_unchanged(self) -> bool:
+        """Whether size and time of the file are as recorded. Raises `OSError` without a file."""
+        status = self.path.stat()
+        return (status.st_size, status.st_mtime_ns) == (self.size, self.mtime_ns)
 
 
 @dataclass(frozen=True)
@@ -19,6 +34,8 @@ class ModelChoice:
 
     `device` and `precision` are torch's names ("cpu", "cuda:1"; "float32", "bfloat16");
     `quantisation` names a scheme of the engine for weights that are quantised while they load.
+    `files` are those that were recorded when the user added the model; without them, the files are
+    taken as they are.
     """
 
     path: Path = DEFAULT
@@ -26,9 +43,4 @@ class ModelChoice:
     device: str | None = None
     precision: str | None = None
     quantisation: str | None = None
-
-
-def chosen_model() -> ModelChoice:
-    """The model that ATTUNE_MODEL names, else the shipped one."""
-    named = os.environ.get(MODEL_VARIABLE)
-    return ModelChoice(Path(named)) if named else ModelChoice()
+    files: tuple[RecordedFile, ...] = ()

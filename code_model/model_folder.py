@@ -3,9 +3,10 @@
 import hashlib
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from code_model.fim import ATTUNE, QWEN_CODER, TEMPLATES, FimEncoder, FimTemplate, TemplateError
@@ -36,6 +37,16 @@ class ModelFolder:
     encoder: FimEncoder
     show_thresholds: ShowThresholds
     gguf: GgufSource | None = None
+    sha256s: Mapping[Path, str] = MappingProxyType({})
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that decide what the model computes and how it is asked."""
+        names = ("config.json", "tokenizer.json", "attune.json", "model.safetensors.index.json")
+        weights = [file for file in self.weight_files if self.gguf is None or file.exists()]
+        source = [] if self.gguf is None else [self.gguf.path]
+        own = [self.path / name for name in names]
+        return (*(file for file in own if file.exists()), *weights, *source)
 
     @property
     def model_fingerprint(self) -> str:
@@ -56,16 +67,25 @@ class ModelFolder:
     @property
     def weights_sha256(self) -> str:
         """Of the config and the weights in this folder."""
-        return _sha256([self.path / "config.json", *self.weight_files])
+        return self._sha256(self.path / "config.json", *self.weight_files)
 
     @property
     def tokenizer_fingerprint(self) -> str:
         """Of the tokenizer's file."""
-        return _sha256([self.path / "tokenizer.json"])
+        return self._sha256(self.path / "tokenizer.json")
+
+    def _sha256(self, *files: Path) -> str:
+        """Over the files' own SHA-256, so that recorded ones need not be computed again."""
+        digest = hashlib.sha256()
+        for file in files:
+            digest.update(bytes.fromhex(self.sha256s.get(file) or sha256_of(file)))
+        return digest.hexdigest()
 
 
-def read_model_folder(path: Path) -> ModelFolder:
-    """Read everything but the weights.
+def read_model_folder(
+    path: Path, sha256s: Mapping[Path, str] = MappingProxyType({})
+) -> ModelFolder:
+    """Read everything but the weights. `sha256s` (hex) are of files whose hash is known.
 
     Raises `ModelLoadError` if a file is missing or damaged, or the tokenizer lacks a token of the
     FIM template.
@@ -93,6 +113,7 @@ def read_model_folder(path: Path) -> ModelFolder:
         encoder,
         thresholds,
         _gguf_source(path),
+        sha256s,
     )
 
 
@@ -144,9 +165,7 @@ def _weight_files(folder: Path) -> tuple[Path, ...]:
     return tuple(folder / name for name in names)
 
 
-def _sha256(files: Sequence[Path]) -> str:
-    digest = hashlib.sha256()
-    for file in files:
-        with open_regular_file(file, sys.maxsize) as opened:
-            digest.update(hashlib.file_digest(opened, "sha256").digest())
-    return digest.hexdigest()
+def sha256_of(file: Path) -> str:
+    """SHA-256 of a file, in hex. Raises `OSError`."""
+    with open_regular_file(file, sys.maxsize) as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()

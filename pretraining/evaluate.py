@@ -27,8 +27,8 @@ from code_model.decoder.llama import Llama
 from code_model.decoder.loading import load_decoder
 from code_model.decoder.model import DecoderModel
 from code_model.fim import FimEncoder
-from code_model.model_choice import chosen_model
 from code_model.model_folder import read_model_folder
+from code_model.model_resolution import resolve_model
 from completion.model_input import CompletionPoint
 from completion.pipeline import complete
 from pretraining import corpus
@@ -75,7 +75,7 @@ def evaluate(
     Raises `pretraining.corpus.CorpusError` without held-out documents,
     `code_model.language_model.ModelLoadError` without a model.
     """
-    model = load_decoder(read_model_folder(path or chosen_model().path))
+    model = load_decoder(read_model_folder(path or resolve_model().choice.path))
     by_package: dict[str, list[corpus.Document]] = {}
     for document in corpus.read(folder, "held_out"):
         by_package.setdefault(document.package, []).append(document)

@@ -1,4 +1,4 @@
-"""`attune.toml`: which prompt serves which files of a repository, read and edited."""
+"""`attune.toml`: which prompt serves which files of a repository, and with which model."""
 
 import re
 import tomllib
@@ -16,7 +16,7 @@ from prompts import globs
 from prompts.atomic_write import replace_file
 from prompts.errors import ConfigurationError
 from prompts.file import SUFFIX
-from prompts.validation import InvalidDataError, is_label, text_rule, validate
+from prompts.validation import InvalidDataError, Label, is_label, text_rule, validate
 
 FOLDER = ".attune"
 FILE_NAME = "attune.toml"
@@ -58,6 +58,15 @@ class Route:
 
 
 @dataclass(frozen=True)
+class ModelTable:
+    """The table `[model]`: the name of a model that the user has added. Never a path."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = {"extra": "forbid"}
+
+    name: Label
+
+
+@dataclass(frozen=True)
 class Configuration:
     """The content of an `attune.toml`; empty without a file."""
 
@@ -68,6 +77,12 @@ class Configuration:
     ] = ()
     registry: Annotated[StrictStr, text_rule(str.isprintable, "one printable line")] | None = None
     """URL of the registry that `attune prompt pull` and `push` use."""
+    model: ModelTable | None = None
+
+    @property
+    def model_name(self) -> str | None:
+        """The name of the model that this repository is completed with."""
+        return None if self.model is None else self.model.name
 
 
 _CONFIGURATION = TypeAdapter(Configuration)
@@ -141,6 +156,21 @@ def remove_routes(folder: Path, prompt: str) -> None:
     if not routes:
         del document["route"]
     _write(path, document)
+
+
+def set_model(folder: Path, name: str | None) -> None:
+    """Name the repository's model in the `attune.toml` of `folder`; None removes the name.
+
+    Comments stay. Raises `ConfigurationError`.
+    """
+    document = _document(folder / FILE_NAME)
+    if name is not None:
+        document.setdefault("model", tomlkit.table())["name"] = name
+    elif "model" in document:
+        del document["model"]
+    else:
+        return
+    _write(folder / FILE_NAME, document)
 
 
 def _error(path: Path, what: str) -> ConfigurationError:

@@ -23,7 +23,7 @@ def load_llama_cpp(folder: ModelFolder) -> LlamaCppModel:
             "engine, or add the model's GGUF file."
         )
     library()  # first, because the file takes longer to read
-    folder.gguf.check()
+    folder.gguf.check(folder.sha256s.get(folder.gguf.path))
     _check_memory(folder)
     weights = Weights(folder.gguf.path)
     _check_cache(folder.name, weights)

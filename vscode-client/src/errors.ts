@@ -7,6 +7,8 @@ const ERROR_CODES = [
   "files_unusable",
   "internal",
   "interrupted",
+  "model_name_invalid",
+  "model_unknown",
   "model_unusable",
   "not_a_prompt_file",
   "position_invalid",

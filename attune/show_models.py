@@ -1,0 +1,75 @@
+"""Tables about models: the user's models, and what `attune model check` found out."""
+
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from code_model.model_resolution import ResolvedModel
+
+NAMED_BY = {
+    "option": "as requested",
+    "environment": "by ATTUNE_MODEL",
+    "repository": "by this repository",
+    "user": "by your default",
+    "shipped": "because no other is chosen",
+}
+
+
+def show_models(rows: list[dict[str, Any]], resolved: "ResolvedModel") -> None:
+    """The user's models; words mark the ones that serve, not colour alone."""
+    table = Table()
+    for column in ("name", "serves", "engine", "files"):
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        marks = ["here" if row["serving"] else "", "your default" if row["default"] else ""]
+        computing = (row["engine"], row["device"], row["precision"], row["quantisation"])
+        files = row["path"] if row["problem"] is None else f"PROBLEM: {row['problem']}"
+        table.add_row(
+            Text(row["name"]),
+            ", ".join(filter(None, marks)),
+            Text(" ".join(part for part in computing if part) or "best"),
+            Text(files),
+        )
+    console = Console()
+    console.print(table)
+    console.print(Text(f"Here {resolved.name} serves, {NAMED_BY[resolved.named_by]}."))
+
+
+def show_check(report: dict[str, Any]) -> None:
+    """The result of a check."""
+    from code_model.memory import gigabytes
+
+    facts, here = report["facts"], report["here"]
+    rows = [("model", f"{report['name']} ({report['path']})")]
+    if facts is not None:
+        rows += [
+            ("family", f"{facts['family']}, {facts['order']}: {' '.join(facts['fim_tokens'])}"),
+            ("attention", facts["attention"]),
+            ("parameters", f"{facts['parameters'] / 1e6:.1f} million"),
+            ("weights", f"{gigabytes(facts['weight_bytes'])} as they are stored"),
+        ]
+    rows.append(("free memory", gigabytes(report["free_bytes"])))
+    if here is not None:
+        computing = (here["engine"], here["precision"], here["quantisation"])
+        decode = here["speed"]["decode"]
+        written = "it wrote nothing here" if decode is None else f"{decode:,.0f} written"
+        per_1000, prompt = here["kv_bytes_per_1000_tokens"], here["prompt_bytes"]
+        rows += [
+            ("1,000 tokens of KV", "not known" if per_1000 is None else gigabytes(per_1000)),
+            ("a prompt of 256 tokens", "not known" if prompt is None else gigabytes(prompt)),
+            ("engine", " ".join(part for part in computing if part)),
+            ("positions", f"{here['max_positions']:,}"),
+            ("prompts served", ", ".join(here["serves"]) or "none"),
+            ("prompts tuned", ", ".join(here["tunes"]) or "none"),
+            ("tokens per second", f"{here['speed']['prefill']:,.0f} read, {written}"),
+        ]
+    rows += [("PROBLEM", refusal) for refusal in report["refusals"]]
+    table = Table(show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in rows:
+        table.add_row(Text(name), Text(value))
+    Console().print(table)

@@ -1,0 +1,123 @@
+"""Add a model to the user's models, and compare it later with what was recorded then."""
+
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from code_model.language_model import ModelLoadError
+from code_model.model_check import facts_of
+from code_model.model_choice import Engine
+from code_model.model_folder import ModelFolder, read_model_folder, sha256_of
+from code_model.user_models import (
+    NAME,
+    NAME_RULE,
+    SHIPPED,
+    FileEntry,
+    UserModel,
+    read_user_models,
+    record_model,
+)
+
+
+class ModelNameError(ModelLoadError):
+    """A model cannot have this name."""
+
+
+@dataclass(frozen=True)
+class Computing:
+    """What is to compute a model, as in `ModelChoice`; None stands for the best available."""
+
+    engine: Engine | None = None
+    device: str | None = None
+    precision: str | None = None
+    quantisation: str | None = None
+
+
+def free_name(wanted: str | None, path: Path, source: str) -> str:
+    """The name for a new model: the one that is wanted, else made of the file's or folder's name.
+
+    Raises `ModelNameError` if it cannot be a name, or if it belongs to another model.
+    """
+    name = wanted or re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem if path.is_file() else path.name)
+    name = name if wanted else name.lstrip("._-")[:64]
+    if NAME.fullmatch(name) is None:
+        raise ModelNameError(f"{name!r} cannot be a model's name; give --name, {NAME_RULE}.")
+    present = read_user_models().model.get(name)
+    if name == SHIPPED or (present is not None and present.source != source):
+        raise ModelNameError(
+            f"There is another model {name!r}; choose another --name, or remove that one with "
+            f"`attune model remove {name}`."
+        )
+    return name
+
+
+def add_model(
+    name: str,
+    path: Path,
+    source: str,
+    revision: str | None = None,
+    computing: Computing = Computing(),
+) -> UserModel:
+    """Record a model folder under a name, with the hashes of its files.
+
+    Raises `ModelLoadError` if a file is missing, if the model's family is unknown or if no prompt
+    can serve with its attention; then nothing is recorded.
+    """
+    folder = read_model_folder(path)
+    facts = facts_of(folder)
+    if facts.refusals:
+        raise ModelLoadError(facts.refusals[0])
+    model = UserModel(
+        path=str(path),
+        source=source,
+        revision=revision,
+        engine=computing.engine,
+        device=computing.device,
+        precision=computing.precision,
+        quantisation=computing.quantisation,
+        file=recorded(folder),
+    )
+    record_model(name, model)
+    return model
+
+
+def recorded(folder: ModelFolder) -> tuple[FileEntry, ...]:
+    """The files of a model as they are now. Raises `ModelLoadError` if one cannot be read."""
+    entries = []
+    for file in folder.files:
+        try:
+            status = file.stat()
+            sha256 = sha256_of(file)
+        except OSError as error:
+            raise ModelLoadError(
+                f"{file} is missing or cannot be read ({error.strerror or error}); get the model's "
+                "files again."
+            ) from error
+        path = file.relative_to(folder.path) if file.is_relative_to(folder.path) else file
+        entries.append(FileEntry(str(path), status.st_size, status.st_mtime_ns, sha256))
+    return tuple(entries)
+
+
+def verify_files(name: str, model: UserModel) -> tuple[str, ...]:
+    """Compare the hashes of a model's files with the recorded ones; sentences about differences.
+
+    If only the times of files differ, the new times are recorded, so that the model loads again.
+    """
+    folder = Path(model.path)
+    problems, entries = [], []
+    for entry in model.file:
+        file = folder / entry.path
+        try:
+            status, sha256 = file.stat(), sha256_of(file)
+        except OSError as error:
+            problems.append(f"{file} cannot be read ({error.strerror or error}); add it again.")
+            continue
+        if sha256 != entry.sha256:
+            problems.append(
+                f"{file} is not the file that was added (its SHA-256 is {sha256[:16]}…, not "
+                f"{entry.sha256[:16]}…); get it again, or add the model again if you changed it."
+            )
+        entries.append(replace(entry, size=status.st_size, mtime_ns=status.st_mtime_ns))
+    if not problems and tuple(entries) != model.file:
+        record_model(name, replace(model, file=tuple(entries)))
+    return tuple(problems)

@@ -1,0 +1,171 @@
+"""The user's models: `models.toml` in the user's data folder gives each one a name."""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+import tomlkit
+from pydantic import ConfigDict, Field, StrictInt, StrictStr, TypeAdapter
+
+from code_model.model_choice import DEFAULT, Engine, ModelChoice, RecordedFile
+from file_access.regular_file import read_regular_file
+from prompts.atomic_write import replace_file
+from prompts.errors import ConfigurationError
+from prompts.user import user_folder
+from prompts.validation import InvalidDataError, Line, Sha256, text_rule, validate
+
+FILE_NAME = "models.toml"
+MAX_BYTES = 4 << 20
+MAX_MODELS = 1000
+SHIPPED = "shipped"
+"""The name of the model that comes with Attune; it needs no entry."""
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+"""A model's name: it can stand in an `attune.toml`, on a command line, and as a folder's name."""
+
+NAME_RULE = "1 to 64 letters, digits, '.', '_' or '-', beginning with a letter or digit"
+ModelName = Annotated[StrictStr, text_rule(NAME.fullmatch, NAME_RULE)]
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """A recorded file; `path` is absolute, or relative to the model's folder."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = {"extra": "forbid"}
+
+    path: Line
+    size: Annotated[StrictInt, Field(ge=0)]
+    mtime_ns: StrictInt
+    sha256: Sha256
+
+
+@dataclass(frozen=True)
+class UserModel:
+    """A model that the user has added.
+
+    `path` is its folder, `source` what the user gave to `attune model add`, and `revision` the
+    commit that was downloaded. The others are those of `ModelChoice`.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = {"extra": "forbid"}
+
+    path: Line
+    source: Line | None = None
+    revision: (
+        Annotated[
+            StrictStr, text_rule(re.compile("[0-9a-f]{40}").fullmatch, "a commit's 40 hex digits")
+        ]
+        | None
+    ) = None
+    engine: Engine | None = None
+    device: Line | None = None
+    precision: Line | None = None
+    quantisation: Line | None = None
+    file: tuple[FileEntry, ...] = ()
+
+    @property
+    def choice(self) -> ModelChoice:
+        """What to load."""
+        folder = Path(self.path)
+        files = tuple(
+            RecordedFile(folder / entry.path, entry.size, entry.mtime_ns, entry.sha256)
+            for entry in self.file
+        )
+        return ModelChoice(
+            folder, self.engine, self.device, self.precision, self.quantisation, files
+        )
+
+
+@dataclass(frozen=True)
+class UserModels:
+    """The content of `models.toml`: the models by name, and the name of the user's default."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = {"extra": "forbid"}
+
+    default: ModelName | None = None
+    model: Annotated[Mapping[ModelName, UserModel], Field(max_length=MAX_MODELS)] = field(
+        default_factory=dict
+    )
+
+    def choice(self, name: str) -> ModelChoice | None:
+        """What to load for a name, None if the user has no such model."""
+        if name == SHIPPED:
+            return ModelChoice(DEFAULT)
+        entry = self.model.get(name)
+        return None if entry is None else entry.choice
+
+    @property
+    def names(self) -> list[str]:
+        """All names, the shipped model's first."""
+        return [SHIPPED, *self.model]
+
+
+_MODELS = TypeAdapter(UserModels)
+
+
+def models_file() -> Path:
+    """The `models.toml` of the user."""
+    return user_folder() / FILE_NAME
+
+
+def downloads_folder() -> Path:
+    """The folder of models that Attune downloaded or converted; it may delete them again."""
+    return user_folder() / "models"
+
+
+def read_user_models() -> UserModels:
+    """The user's models; empty without a file.
+
+    Raises `prompts.errors.ConfigurationError`, naming the first broken rule.
+    """
+    path = models_file()
+    try:
+        data = read_regular_file(path, MAX_BYTES)
+    except (FileNotFoundError, NotADirectoryError):
+        return UserModels()
+    except OSError as error:
+        raise _error(path, f"cannot be read ({error.strerror or error})") from error
+    try:
+        return validate(_MODELS, tomllib.loads(data.decode("utf-8-sig")))
+    except InvalidDataError as error:
+        raise _error(path, f"breaks a rule: {error}") from None
+    except (ValueError, RecursionError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else error
+        raise _error(path, f"is not TOML ({reason})") from None
+
+
+def record_model(name: str, model: UserModel) -> None:
+    """Write a model under a name, replacing the one that had it. Raises `ConfigurationError`."""
+    models = read_user_models()
+    _write(replace(models, model={**models.model, name: model}))
+
+
+def forget_model(name: str) -> None:
+    """Remove a name; the user's default too if it was this one. Raises `ConfigurationError`."""
+    models = read_user_models()
+    rest = {other: model for other, model in models.model.items() if other != name}
+    _write(UserModels(None if models.default == name else models.default, rest))
+
+
+def set_default(name: str) -> None:
+    """Let a model serve wherever no repository names another. Raises `ConfigurationError`."""
+    _write(replace(read_user_models(), default=None if name == SHIPPED else name))
+
+
+def _write(models: UserModels) -> None:
+    path = models_file()
+    content = _MODELS.dump_python(models, mode="json", exclude_defaults=True)
+    document: dict[str, Any] = tomlkit.document()
+    document.update(content)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(path, tomlkit.dumps(document).encode())
+    except OSError as error:
+        raise ConfigurationError(f"{path} could not be written ({error.strerror}).") from error
+
+
+def _error(path: Path, what: str) -> ConfigurationError:
+    return ConfigurationError(f"{path} {what}; correct it or remove it.")

@@ -1,0 +1,159 @@
+"""The user's models on disk, and which one serves."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from code_model.language_model import ModelLoadError
+from code_model.loading import load_model
+from code_model.model_addition import ModelNameError, add_model, free_name, verify_files
+from code_model.model_choice import DEFAULT
+from code_model.model_resolution import MODEL_VARIABLE, UnknownModelError, resolve_model
+from code_model.user_models import (
+    forget_model,
+    models_file,
+    read_user_models,
+    set_default,
+)
+from prompts.configuration import FILE_NAME, FOLDER, add_route, read_configuration, set_model
+from prompts.errors import ConfigurationError
+
+
+@pytest.fixture
+def folder(tiny_model: Path, tmp_path: Path) -> Path:
+    """A model of the user's own, which a test may change."""
+    return Path(shutil.copytree(tiny_model, tmp_path / "mine"))
+
+
+def test_the_order_of_what_names_a_model(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    for name in ("a", "b", "c", "d"):
+        add_model(name, folder, str(folder))
+
+    def serving(named: str | None = None) -> tuple[str, str]:
+        resolved = resolve_model(named, root)
+        assert resolved.notices == ()
+        return resolved.name, resolved.named_by
+
+    assert serving() == ("shipped", "shipped")
+    assert resolve_model().choice.path == DEFAULT
+    set_default("a")
+    assert serving() == ("a", "user")
+    set_model(root / FOLDER, "b")
+    assert serving() == ("b", "repository")
+    assert resolve_model(None, tmp_path).name == "a"
+    monkeypatch.setenv(MODEL_VARIABLE, "c")
+    assert serving() == ("c", "environment")
+    assert serving("d") == ("d", "option")
+    assert serving(str(folder)) == (str(folder), "option")
+    assert load_model(resolve_model("d").choice).name == "tiny"
+
+
+def test_a_repository_can_name_no_path(folder: Path, tmp_path: Path) -> None:
+    """Neither a model's folder nor anything else that the user has not added is loaded."""
+    (tmp_path / FOLDER).mkdir()
+    file = tmp_path / FOLDER / FILE_NAME
+    file.write_text(f'[model]\nname = "{folder}"\n')
+    resolved = resolve_model(None, tmp_path)
+    assert resolved.name == "shipped"
+    assert "printable characters without /" in resolved.notices[0]
+    file.write_text('[model]\nname = "theirs"\n')
+    resolved = resolve_model(None, tmp_path)
+    assert resolved.choice.path == DEFAULT
+    assert "`attune model add PATH --name theirs`" in resolved.notices[0]
+
+
+def test_an_unknown_name_is_an_error_where_the_user_gave_it() -> None:
+    with pytest.raises(UnknownModelError, match="choose one of shipped, or add it"):
+        resolve_model("other")
+
+
+def test_a_repositorys_choice_keeps_its_routes_and_comments(tmp_path: Path) -> None:
+    add_route(tmp_path, ("*.py",), "p")
+    file = tmp_path / FILE_NAME
+    file.write_text("# ours\n" + file.read_text())
+    set_model(tmp_path, "a")
+    set_model(tmp_path, "b")
+    configuration = read_configuration(file)
+    assert (configuration.model_name, configuration.routes[0].prompt) == ("b", "p")
+    assert file.read_text().startswith("# ours\n")
+    set_model(tmp_path, None)
+    assert read_configuration(file).model_name is None
+
+
+def test_a_removed_model_is_no_default_any_more(folder: Path) -> None:
+    add_model("a", folder, str(folder))
+    set_default("a")
+    forget_model("a")
+    assert read_user_models().default is None
+    assert resolve_model().name == "shipped"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("default = '../a'", "default must be 1 to 64 letters"),
+        ("[model.a]\npath = '/x'\nrun = 'y'", "model.a.run is not a known key"),
+        ("[model.a]\npath = '/x'\nengine = 'vllm'", "model.a.engine must be"),
+        ("[model.a]\npath = '/x'\nrevision = 'main'", "a commit's 40 hex digits"),
+        ("[model.'../a']\npath = '/x'", "letters"),
+        ("[model", "is not TOML"),
+    ],
+)
+def test_a_broken_list_is_refused_in_one_sentence(content: str, words: str) -> None:
+    models_file().write_text(content)
+    with pytest.raises(ConfigurationError, match=words) as caught:
+        resolve_model()
+    assert str(models_file()) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_names(folder: Path) -> None:
+    assert free_name(None, folder, "s") == "mine"
+    assert free_name(None, Path("/x/Qwen 2.5 (new)"), "s") == "Qwen-2.5-new-"
+    for bad in ("../a", "a/b", "", "shipped", "-a"):
+        with pytest.raises(ModelNameError):
+            free_name(bad or "!", folder, "s")
+    add_model("mine", folder, "s")
+    assert free_name(None, folder, "s") == "mine"  # the same source may be added again
+    with pytest.raises(ModelNameError, match="another model 'mine'"):
+        free_name(None, folder, "t")
+
+
+def test_changed_files_are_found(folder: Path) -> None:
+    model = add_model("a", folder, str(folder))
+    choice = model.choice
+    fingerprint = load_model(folder).identity.model_fingerprint
+    assert load_model(choice).identity.model_fingerprint == fingerprint  # by the recorded hashes
+    assert verify_files("a", model) == ()
+    weights = folder / "model.safetensors"
+
+    os.utime(weights, ns=(1, 1))
+    with pytest.raises(ModelLoadError, match=r"has changed since .*`attune model check`"):
+        load_model(choice)
+    assert verify_files("a", model) == ()  # the same bytes: the new time is recorded
+    assert load_model(resolve_model("a").choice).name == "tiny"
+
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(data)
+    [problem] = verify_files("a", model)
+    assert "is not the file that was added" in problem
+    weights.unlink()
+    with pytest.raises(ModelLoadError, match="is gone"):
+        load_model(choice)
+
+
+def test_a_model_without_a_visible_prefix_is_not_added(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"model_type": "mistral", "sliding_window": 64}
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelLoadError, match="sliding-window layers see 64 tokens only"):
+        add_model("a", folder, str(folder))
+    assert read_user_models().names == ["shipped"]
