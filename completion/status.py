@@ -13,12 +13,14 @@ class Status:
 
     `message` tells the user the state and, where it helps, what to do. `prompt` identifies the
     prompt in use: its name, an @ and the first digits of its hash; None without a prompt.
+    `model` is the name or path of the model that answers, None while there is none.
     """
 
     kind: StatusKind
     busy: bool
     message: str
     prompt: str | None = None
+    model: str | None = None
 
 
 StatusListener = Callable[[Status], None]

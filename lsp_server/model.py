@@ -1,4 +1,4 @@
-"""Open the completion model that the settings ask for, and follow its files.
+"""Open the models that settings and repositories ask for, and follow their files.
 
 It imports torch, so only the worker thread imports this module.
 """
@@ -7,54 +7,62 @@ import threading
 import weakref
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-from code_model.language_model import ModelLoadError
 from code_model.loading import load_model
-from completion.completion_model import CompletionModel
-from completion.errors import ModelUnavailableError
+from code_model.model_choice import ModelChoice
+from code_model.model_resolution import choice_stamp, resolve_model
+from completion.model_pool import ModelPool, ModelResolution
 from completion.prompted_model import PromptedModel
 from completion.status import Status, StatusKind, StatusListener
 from lsp_server.index_client import IndexProgress
 from lsp_server.prompt_watch import PromptWatch
 from lsp_server.settings import Settings
 from lsp_server.workspace_indexes import WorkspaceIndexes
+from prompts.configuration import FOLDER
+from prompts.user import user_folder
 
 
-def open_model(
-    settings: Settings, roots: Sequence[Path], report: StatusListener
-) -> CompletionModel:
-    """Load the model, with the prompt of the settings or those of the repositories at `roots`.
+def open_model(settings: Settings, roots: Sequence[Path], report: StatusListener) -> ModelPool:
+    """The models of the repositories at `roots`, with the prompt of the settings or their own.
 
-    Raises `ModelUnavailableError` if the model cannot be loaded; `report` receives problems with
-    prompts.
+    `report` receives problems with models and prompts; none of them is raised.
     """
-    try:
-        model = load_model()
-    except ModelLoadError as error:
-        raise ModelUnavailableError(str(error)) from error
-    model.prepare()
     status = StatusWithProgress(report)
-    prompted = PromptedModel(
-        model,
-        roots[0] if roots else None,
-        status.set_status,
-        named=None if settings.without_prompt else settings.prompt,
-        trusted=settings.trusted,
-        disabled="the settings say so" if settings.without_prompt else None,
-        sureness=settings.sureness,
-        retriever_for=WorkspaceIndexes(roots, status.set_progress, status.add_notice).retriever,
-    )
-    for root in roots[1:]:
-        prompted.add_root(root)
-    followed = weakref.ref(prompted)  # the watch must not keep the model alive
+    indexes = WorkspaceIndexes(roots, status.set_progress, status.add_notice)
+
+    def open_prompted(
+        choice: ModelChoice, root: Path | None, report: StatusListener
+    ) -> PromptedModel:
+        model = load_model(choice)
+        model.prepare()
+        return PromptedModel(
+            model,
+            root,
+            report,
+            named=None if settings.without_prompt else settings.prompt,
+            trusted=settings.trusted,
+            disabled="the settings say so" if settings.without_prompt else None,
+            sureness=settings.sureness,
+            retriever_for=indexes.retriever,
+        )
+
+    resolution = ModelResolution(partial(resolve_model, settings.model), choice_stamp, _folders)
+    pool = ModelPool(resolution, open_prompted, roots, status.set_status)
+    followed = weakref.ref(pool)  # the watch must not keep the models alive
     watch = PromptWatch(
-        lambda: set() if (model := followed()) is None else model.folders(),
-        lambda: None if (model := followed()) is None else model.refresh(),
+        lambda: set() if (pool := followed()) is None else pool.folders(),
+        lambda: None if (pool := followed()) is None else pool.refresh(),
     )
-    weakref.finalize(prompted, watch.stop)
+    weakref.finalize(pool, watch.stop)
     watch.start()
-    return prompted
+    return pool
+
+
+def _folders(root: Path | None) -> set[Path]:
+    """The folders whose files name the model of a repository."""
+    return {user_folder()} if root is None else {user_folder(), root / FOLDER}
 
 
 class StatusWithProgress:

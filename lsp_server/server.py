@@ -67,7 +67,7 @@ from prompts.user import user_folder
 logger = logging.getLogger(__name__)
 
 OpenModel = Callable[[Settings, Sequence[Path], StatusListener], CompletionModel]
-"""Loads the model for the settings and the roots of the workspace, on the worker thread.
+"""Loads the models for the settings and the roots of the workspace, on the worker thread.
 
 Raises `completion.errors.ModelUnavailableError` if it cannot.
 """

@@ -25,6 +25,15 @@ def _to_path(value: Any) -> Path | None:
     raise ValueError
 
 
+def _to_name(value: Any) -> str | None:
+    if value is None or (isinstance(value, str) and value and "\0" not in value):
+        return value
+    raise ValueError
+
+
+ModelName = Annotated[
+    str | None, BeforeValidator(_to_name), Field(description="a model's name, a path or null")
+]
 PromptPath = Annotated[
     Path | None, BeforeValidator(_to_path), Field(description='a path, "none" or null')
 ]
@@ -49,6 +58,9 @@ class Settings:
 
     prompt: PromptPath = None
     """Prompt file; a relative path starts at the workspace folder. None: the repository's own."""
+    model: ModelName = None
+    """Name of one of the user's models, or an absolute path. None: what the repository names, else
+    the user's default."""
     enable: Flag = True
     trusted: Flag = True
     """Whether the user trusts the workspace; if not, its prompts serve with consent only."""

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # before torch loads, as the c
 import pytest
 import torch
 from hypothesis import settings
+from safetensors.torch import load_file, save_file
 
 from code_model.decoder.llama import Llama, LlamaConfig
 from code_model.decoder.model import DecoderModel
@@ -92,6 +94,15 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     content = json.loads(description.read_text()) | {"show_thresholds": shows_all.to_dict()}
     description.write_text(json.dumps(content))
     return folder / "tiny"
+
+
+@pytest.fixture(scope="session")
+def other_model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with another random model of the same shape and tokenizer."""
+    folder = Path(shutil.copytree(tiny_model, tmp_path_factory.mktemp("other") / "other"))
+    weights = load_file(folder / "model.safetensors")
+    save_file({name: -tensor for name, tensor in weights.items()}, folder / "model.safetensors")
+    return folder
 
 
 @dataclass(frozen=True)

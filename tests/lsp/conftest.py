@@ -47,8 +47,12 @@ class Session:
             for status in self.statuses:
                 if not status.busy:
                     return status
-            await self._arrived.wait()
-            self._arrived.clear()
+            await self.arrived()
+
+    async def arrived(self) -> None:
+        """Wait for one more status."""
+        await self._arrived.wait()
+        self._arrived.clear()
 
     def open(self, name: str, text: str, language: str = "plaintext") -> str:
         uri = (self.workspace / name).as_uri()

@@ -2,12 +2,16 @@
 
 import { type InlineCompletionItem, NotificationType, RequestType } from "vscode-languageclient/node";
 
-/** What the status bar shows; `message` is one or two sentences for people, `prompt` the prompt in use. */
+/**
+ * What the status bar shows; `message` is one or two sentences for people, `prompt` the prompt in use, `model` the
+ * model that answers.
+ */
 export interface Status {
   readonly kind: "Normal" | "Warning" | "Error" | "Inactive";
   readonly busy: boolean;
   readonly message: string;
   readonly prompt?: string | null;
+  readonly model?: string | null;
 }
 
 /** The name of a prompt, which the protocol writes as name, @ and the first digits of the hash. */

@@ -5,14 +5,16 @@ from pathlib import Path
 
 import pytest
 
+from code_model.decoder.model import DecoderModel
 from code_model.loading import MODEL_VARIABLE
+from code_model.model_addition import add_model
 from completion.completion_model import Computation
-from completion.errors import ModelUnavailableError
 from completion.request import CompletionRequest
 from completion.status import Status
 from lsp_server.index_client import IndexProgress
 from lsp_server.model import StatusWithProgress, open_model
 from lsp_server.settings import Settings
+from prompts.configuration import FOLDER, set_model
 from prompts.file import DEFAULT_PROMPT, write_prompt
 from tests.unit.completion.prompt_files import WITHOUT_PROMPT, prompt_of
 
@@ -36,6 +38,7 @@ def statuses() -> list[Status]:
 @pytest.fixture(autouse=True)
 def _tiny_model(monkeypatch: pytest.MonkeyPatch, tiny_model: Path) -> None:
     monkeypatch.setenv(MODEL_VARIABLE, str(tiny_model))
+    monkeypatch.setattr(DecoderModel, "prepare", lambda model: None)  # no compiler at exit
 
 
 def test_a_change_is_reported_without_a_request(base, tmp_path, default):
@@ -51,11 +54,26 @@ def test_a_change_is_reported_without_a_request(base, tmp_path, default):
     assert model is not None  # it must live until here
 
 
-def test_an_unusable_model_is_an_error(monkeypatch, tmp_path, statuses):
-    monkeypatch.setenv(MODEL_VARIABLE, str(tmp_path / "none"))
-    with pytest.raises(ModelUnavailableError, match="There is no model folder"):
-        open_model(Settings(), [], statuses.append)
-    assert not statuses
+def test_an_unusable_model_is_an_error(tmp_path, statuses):
+    model = open_model(Settings(model=str(tmp_path / "none")), [], statuses.append)
+    [status] = statuses
+    assert status.kind == "Error"
+    assert status.message.startswith("There is no model folder")
+    assert model.complete(REQUEST, Computation()).reason == "no_engine"
+    assert statuses == [status]  # no further notice
+
+
+def test_another_model_serves_as_soon_as_it_is_chosen(monkeypatch, tmp_path, tiny_model):
+    """`attune model use` writes a file, and the running server follows it without a request."""
+    monkeypatch.delenv(MODEL_VARIABLE)
+    add_model("mine", tiny_model, str(tiny_model))
+    reported: queue.SimpleQueue[Status] = queue.SimpleQueue()
+    model = open_model(Settings(), [tmp_path], reported.put)
+    assert reported.get(timeout=60).model == "shipped"
+    set_model(tmp_path / FOLDER, "mine")
+    assert reported.get(timeout=60).busy
+    assert reported.get(timeout=60).model == "mine"
+    assert model is not None  # it must live until here
 
 
 @pytest.mark.parametrize("settings", [Settings(Path("none")), Settings(trusted=False)])

@@ -10,8 +10,9 @@ from pydantic.alias_generators import to_camel
 from completion.errors import ModelUnavailableError
 from lsp_server.settings import MAX_COMPARISON_SHARE, Settings, parse_settings
 
-LOADING = {"kind": "Normal", "busy": True, "message": "Loading the model…", "prompt": None}
-READY = {"kind": "Normal", "busy": False, "message": "Ready.", "prompt": None}
+NONE = {"prompt": None, "model": None}
+LOADING = {"kind": "Normal", "busy": True, "message": "Loading the model…", **NONE}
+READY = {"kind": "Normal", "busy": False, "message": "Ready.", **NONE}
 
 
 async def test_loading_then_ready(client, opened_with):
@@ -69,6 +70,7 @@ def test_defaults(options):
 def test_settings_are_read():
     given = {
         "prompt": "team.attune.safetensors",
+        "model": "qwen",
         "enable": False,
         "trusted": False,
         "comparisonShare": 0.25,
@@ -76,6 +78,7 @@ def test_settings_are_read():
     }
     wanted = Settings(
         Path("team.attune.safetensors"),
+        model="qwen",
         enable=False,
         trusted=False,
         comparison_share=0.25,
@@ -93,8 +96,9 @@ def test_the_extension_has_the_same_defaults():
     defaults = {key: schema["default"] for key, schema in contributed["properties"].items()}
     assert len(defaults) < 15
     assert (defaults["attune.promptFile"], Settings.prompt) == ("", None)  # the client's null
+    assert (defaults["attune.model"], Settings.model) == ("", None)
     for field in fields(Settings):
-        if field.name not in ("prompt", "trusted"):
+        if field.name not in ("prompt", "model", "trusted"):
             assert defaults[f"attune.{to_camel(field.name)}"] == field.default
     share = contributed["properties"]["attune.comparisonShare"]
     assert (share["minimum"], share["maximum"]) == (0, MAX_COMPARISON_SHARE)
@@ -108,6 +112,8 @@ def test_the_extension_has_the_same_defaults():
         ({"prompt": ""}, "prompt"),
         ({"prompt": "a\0"}, "prompt"),
         ({"prompt": {}}, "prompt"),
+        ({"model": ""}, "model"),
+        ({"model": 1}, "model"),
         ({"comparisonShare": 0.6}, "comparisonShare"),
         ({"comparisonShare": float("nan")}, "comparisonShare"),
         ({"comparisonShare": True}, "comparisonShare"),
