@@ -4,7 +4,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -37,7 +37,7 @@ class ModelFolder:
     encoder: FimEncoder
     show_thresholds: ShowThresholds
     gguf: GgufSource | None = None
-    sha256s: Mapping[Path, str] = MappingProxyType({})
+    sha256s: Mapping[Path, str] = field(default_factory=dict)
 
     @property
     def files(self) -> tuple[Path, ...]:
