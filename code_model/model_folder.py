@@ -9,7 +9,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from code_model.fim import ATTUNE, QWEN_CODER, TEMPLATES, FimEncoder, FimTemplate, TemplateError
+from code_model.fim import FimEncoder
+from code_model.fim_templates import (
+    FimTemplate,
+    TemplateError,
+    named_template,
+    recognised_template,
+)
 from code_model.gguf_source import KEY as GGUF_KEY
 from code_model.gguf_source import GgufSource
 from code_model.language_model import ModelLoadError
@@ -99,11 +105,13 @@ def read_model_folder(
         raise ModelLoadError(
             f"{tokenizer_file} is missing or damaged; get the model's files again."
         ) from error
-    name, template, thresholds = _description(path, config)
+    description = read_json(path / "attune.json") if (path / "attune.json").exists() else {}
     try:
-        encoder = FimEncoder(tokenizer, template)
+        encoder = FimEncoder(tokenizer, _template(description, tokenizer))
     except TemplateError as error:
-        raise ModelLoadError(f"{path.name} cannot fill in the middle: {error}.") from error
+        raise ModelLoadError(f"{path.name} cannot be used: {error}.") from error
+    name = str(description.get("name", path.name))
+    thresholds = ShowThresholds.from_dict(description.get("show_thresholds")) or UNCALIBRATED
     return ModelFolder(
         path,
         name,
@@ -130,20 +138,14 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _description(folder: Path, config: dict[str, Any]) -> tuple[str, FimTemplate, ShowThresholds]:
-    """Name, FIM template and show thresholds: as `attune.json` says, else the folder's name, the
-    template of the model's family, and thresholds for any model."""
-    file = folder / "attune.json"
-    if not file.exists():
-        of_family = QWEN_CODER if config.get("model_type") == "qwen2" else ATTUNE
-        return folder.name, of_family, UNCALIBRATED
-    description = read_json(file)
-    template = TEMPLATES.get(str(description.get("layout")))
-    if template is None:
-        families = ", ".join(sorted(TEMPLATES))
-        raise ModelLoadError(f"{file} names an unknown FIM template; known are: {families}.")
-    thresholds = ShowThresholds.from_dict(description.get("show_thresholds"))
-    return str(description.get("name", folder.name)), template, thresholds or UNCALIBRATED
+def _template(description: dict[str, Any], tokenizer: Tokenizer) -> FimTemplate:
+    """The FIM template that `attune.json` names, else that of the family whose tokens there are.
+
+    Raises `TemplateError`.
+    """
+    if "layout" in description:
+        return named_template(str(description["layout"]), tokenizer.token_to_id)
+    return recognised_template(tokenizer.token_to_id)
 
 
 def _gguf_source(folder: Path) -> GgufSource | None:

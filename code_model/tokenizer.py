@@ -1,17 +1,42 @@
 """A Hugging Face `tokenizer.json`, used so that a user's text never becomes a special token."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import tokenizers
+from tokenizers import AddedToken, decoders, normalizers, pre_tokenizers
+
+LATIN_1 = (*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100))
+"""Bytes that byte-level BPE writes as the character of the same number."""
+BYTE_OF_CHARACTER = {
+    **{byte: byte for byte in LATIN_1},
+    **{0x100 + n: byte for n, byte in enumerate(sorted(set(range(0x100)) - set(LATIN_1)))},
+}
+"""Of byte-level BPE (openai/gpt-2, `bytes_to_unicode`): the byte that a character stands for."""
 
 
 class Tokenizer:
-    """Text to ids and back. Special tokens written out in a text stay plain text."""
+    """Text to ids and back. Special tokens written out in a text stay plain text.
+
+    Every added token that is not white space counts as special, also where the file does not mark
+    it: Qwen, DeepSeek and Granite leave their infilling tokens unmarked. No space is put in front
+    of a text, as SentencePiece does: a piece of the input continues the one before it.
+    """
 
     def __init__(self, path: Path) -> None:
         self._tokenizer = tokenizers.Tokenizer.from_file(str(path))
+        added = self._tokenizer.get_added_tokens_decoder().values()
+        self._tokenizer.add_special_tokens(
+            [
+                AddedToken(token.content, special=True, normalized=False)
+                for token in added
+                if not token.special and token.content.strip()
+            ]
+        )
         self._tokenizer.encode_special_tokens = True
+        _join_pieces(self._tokenizer)
 
     def encode(self, text: str) -> list[int]:
         """Ids of plain text. A lone surrogate, which UTF-8 cannot hold, becomes U+FFFD."""
@@ -28,3 +53,65 @@ class Tokenizer:
         """The id of a special token, None if the vocabulary lacks it."""
         id_: int | None = self._tokenizer.token_to_id(token)
         return id_
+
+    def vocabulary(self) -> Mapping[int, bytes]:
+        """The bytes that each token stands for, by id; without special tokens."""
+        decoder = self._tokenizer.decoder
+        byte_level = decoder is not None and b'"ByteLevel"' in decoder.__getstate__()
+        added = self._tokenizer.get_added_tokens_decoder()
+        texts = {
+            id_: _byte_level_text(token) if byte_level else _sentencepiece_text(token)
+            for token, id_ in self._tokenizer.get_vocab(with_added_tokens=False).items()
+            if id_ not in added
+        }
+        plain = {id_: token.content.encode() for id_, token in added.items() if not token.special}
+        return texts | plain
+
+
+def _byte_level_text(token: str) -> bytes:
+    try:
+        return token.translate(BYTE_OF_CHARACTER).encode("latin-1")
+    except UnicodeEncodeError:  # not written in the bytes' alphabet
+        return token.encode()
+
+
+def _sentencepiece_text(token: str) -> bytes:
+    if len(token) == 6 and token.startswith("<0x") and token.endswith(">"):
+        return bytes([int(token[3:5], 16)])
+    return token.replace("▁", " ").encode()
+
+
+def _join_pieces(tokenizer: tokenizers.Tokenizer) -> None:
+    """Let encoding put no space in front of a text, and decoding remove none."""
+    if tokenizer.normalizer is not None:
+        tokenizer.normalizer = _changed(tokenizer.normalizer, normalizers.Sequence([]))
+    if tokenizer.pre_tokenizer is not None:
+        tokenizer.pre_tokenizer = _changed(tokenizer.pre_tokenizer, pre_tokenizers.Sequence([]))
+    if tokenizer.decoder is not None:
+        tokenizer.decoder = _changed(tokenizer.decoder, decoders.Sequence([]))
+
+
+def _changed(component: Any, empty: Any) -> Any:
+    """The component as `_without_space` has it; `empty`, of the same kind, takes its state."""
+    before = json.loads(component.__getstate__())
+    after = _without_space(before)
+    if after == before:
+        return component
+    if after is not None:
+        empty.__setstate__(json.dumps(after).encode())
+    return empty
+
+
+def _without_space(state: dict[str, Any]) -> dict[str, Any] | None:
+    """A component's JSON without its step that adds or removes a leading space; None: no step."""
+    if state["type"] == "Prepend" or (state["type"] == "Strip" and state.get("content") == " "):
+        return None
+    if state["type"] == "Metaspace":
+        return state | {"prepend_scheme": "never"}
+    if state["type"] == "ByteLevel" and state["add_prefix_space"]:
+        return state | {"add_prefix_space": False}
+    if state["type"] == "Sequence":
+        (steps,) = (name for name in state if name != "type")
+        kept = map(_without_space, state[steps])
+        return state | {steps: [step for step in kept if step is not None]}
+    return state

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from code_model.decoder.llama import Llama
-from code_model.fim import ATTUNE
+from code_model.fim_templates import ATTUNE
 
 
 def export(model: Llama, tokenizer: Path, out: Path, name: str = "attune-default") -> None:

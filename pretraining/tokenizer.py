@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from code_model.fim import ATTUNE
+from code_model.fim_templates import ATTUNE
 from pretraining.corpus import Document
 
 # the pre-tokenizer of GPT-2 (openai/gpt-2, encoder.py), for comparison

@@ -18,7 +18,8 @@ from torch import Tensor
 from code_model.bfloat16 import bfloat16_wins
 from code_model.decoder.llama import Llama, LlamaConfig
 from code_model.decoder.loading import load_decoder
-from code_model.fim import ATTUNE, FimEncoder
+from code_model.fim import FimEncoder
+from code_model.fim_templates import ATTUNE
 from code_model.language_model import ModelLoadError
 from code_model.model_folder import read_model_folder
 from code_model.tokenizer import Tokenizer

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from code_context.context import Context
 from code_context.snippets import Snippet
 from code_model.decoder.model import DecoderModel
-from code_model.fim import ATTUNE, FimEncoder, TemplateError
+from code_model.fim import FimEncoder
+from code_model.fim_templates import ATTUNE, TemplateError
 
 CONTEXT = Context(
     path="a.py",
@@ -41,10 +42,10 @@ def test_a_middle_ends_with_the_end_token(base: DecoderModel) -> None:
 
 def special_ids(encoder: FimEncoder) -> set[int]:
     return {
-        encoder.prefix_id,
-        encoder.suffix_id,
-        encoder.middle_id,
-        encoder.separator_id,
+        encoder.prefix_ids[0],
+        encoder.suffix_ids[0],
+        encoder.middle_ids[0],
+        encoder.separator_ids[0],
         *encoder.end_ids,
     }
 

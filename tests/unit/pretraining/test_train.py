@@ -11,7 +11,8 @@ import pytest
 import torch
 from transformers import AutoTokenizer, LlamaForCausalLM
 
-from code_model.fim import ATTUNE, FimEncoder
+from code_model.fim import FimEncoder
+from code_model.fim_templates import ATTUNE
 from code_model.language_model import ModelLoadError
 from code_model.loading import load_model
 from code_model.tokenizer import Tokenizer
@@ -94,10 +95,10 @@ def test_both_orders_and_other_files_occur(folder: Path, config: dict[str, Any])
     orders, files = set(), set()
     for index in range(40):
         ids, _ = rows.row(index, 4 * LENGTH)
-        if encoder.middle_id in ids:
-            before = ids[: ids.index(encoder.middle_id)]
-            orders.add(before.index(encoder.suffix_id) < before.index(encoder.prefix_id))
-            files.add(before.count(encoder.separator_id))
+        if encoder.middle_ids[0] in ids:
+            before = ids[: ids.index(encoder.middle_ids[0])]
+            orders.add(before.index(encoder.suffix_ids[0]) < before.index(encoder.prefix_ids[0]))
+            files.add(before.count(encoder.separator_ids[0]))
     assert orders == {True, False}
     assert max(files) > 1
 
