@@ -7,15 +7,15 @@ The ids never contain the beginning-of-sequence token: it belongs to the residen
 Without a soft prompt that prefix is this one token; a soft prompt replaces it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Literal, Protocol
 
 from code_context.context import Context
 from code_context.snippets import Snippet
 from code_model.fim_templates import FimTemplate, TemplateError
-from code_model.token_healing import Spelling, TokenHealing
+from code_model.token_healing import TokenHealing
 
 CACHED_TEXTS = 512  # texts whose ids are kept
 
@@ -29,8 +29,9 @@ class TextTokenizer(Protocol):
     def token_to_id(self, token: str) -> int | None:
         """The id of a special token, None if the vocabulary lacks it."""
 
-    def vocabulary(self) -> Mapping[int, bytes]:
-        """The bytes that each token stands for, by id; without special tokens."""
+    @property
+    def healing(self) -> TokenHealing:
+        """Token healing over its vocabulary."""
 
 
 Role = Literal["snippet", "header", "suffix", "prefix", "middle"]
@@ -82,12 +83,6 @@ class FimEncoder:
             )
         return [token_id]
 
-    @cached_property
-    def _healing(self) -> TokenHealing:
-        special = {id_ for token in self.template.tokens() for id_ in self._ids_of(token)}
-        texts = self.tokenizer.vocabulary().items()
-        return TokenHealing({id_: text for id_, text in texts if id_ not in special})
-
     def count(self, text: str) -> int:
         """Tokens of plain text."""
         return len(self._ids(text))
@@ -98,10 +93,6 @@ class FimEncoder:
         It is no part of what `render` gives. Empty where the template does not heal.
         """
         return self._healed(prefix)[1]
-
-    def spelling(self, text: str) -> Spelling:
-        """Which tokens spell what `typed` gave."""
-        return self._healing.spelling(text)
 
     def render(
         self, context: Context, *, order: Literal["spm", "psm"] | None = None
@@ -178,7 +169,7 @@ class FimEncoder:
     def _healed(self, prefix: str) -> tuple[Sequence[int], str]:
         """Ids of the prefix up to the border of a token, and the text behind it."""
         ids = self._ids(prefix)
-        return self._healing.border(ids) if self.template.token_healing else (ids, "")
+        return self.tokenizer.healing.border(ids) if self.template.token_healing else (ids, "")
 
 
 @dataclass(frozen=True)

@@ -60,13 +60,14 @@ def decode_greedily(
     *,
     lookup: PromptLookup | None = None,
     must_spell: str = "",
-    allowed: Callable[[Sequence[int]], Collection[int] | None] = lambda ids: None,
 ) -> Continuation:
     """Continue behind `last_id`, the last id of the input, which is not in the cache yet.
 
-    `lookup` gives drafts. The first ids spell `must_spell`: `allowed` returns the ids that may
-    follow those generated so far, None for all.
+    `lookup` gives drafts. The first ids spell `must_spell` (`code_model.token_healing`); until they
+    have, no draft is used, and log-probabilities are those among the tokens that may come. So the
+    joint probability is that of the text, given what is typed.
     """
+    spelling = tokenizer.healing.spelling(must_spell) if must_spell else None
     result = Continuation([], [], finish_reason=None if end.max_new_tokens > 0 else "length")
     pending = [last_id]
     joint = 0.0
@@ -74,7 +75,7 @@ def decode_greedily(
         if end.cancelled():
             result.finish_reason = "cancelled"
             break
-        permitted = allowed(result.ids)
+        permitted = spelling.allowed() if spelling else None
         left = end.max_new_tokens - len(result.ids) - 1
         draft = lookup.draft(left) if lookup and left and permitted is None else []
         try:
@@ -87,6 +88,8 @@ def decode_greedily(
             if token in end.end_ids:
                 result.finish_reason = "end"
                 break
+            if spelling:
+                spelling.accept(token)
             result.ids.append(token)
             result.logprobs.append(logprob)
             joint += logprob

@@ -1,12 +1,16 @@
 """A Hugging Face `tokenizer.json`, used so that a user's text never becomes a special token."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import tokenizers
 from tokenizers import AddedToken, decoders, normalizers, pre_tokenizers
+
+from code_model.token_healing import TokenHealing
 
 LATIN_1 = (*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100))
 """Bytes that byte-level BPE writes as the character of the same number."""
@@ -15,6 +19,8 @@ BYTE_OF_CHARACTER = {
     **{0x100 + n: byte for n, byte in enumerate(sorted(set(range(0x100)) - set(LATIN_1)))},
 }
 """Of byte-level BPE (openai/gpt-2, `bytes_to_unicode`): the byte that a character stands for."""
+BYTE = re.compile("<0x[0-9A-F]{2}>")
+"""A token of SentencePiece for one byte of a character that has no token."""
 
 
 class Tokenizer:
@@ -54,15 +60,25 @@ class Tokenizer:
         id_: int | None = self._tokenizer.token_to_id(token)
         return id_
 
+    @cached_property
+    def healing(self) -> TokenHealing:
+        """Token healing over `vocabulary`, made when it is first needed."""
+        return TokenHealing(self.vocabulary())
+
     def vocabulary(self) -> Mapping[int, bytes]:
-        """The bytes that each token stands for, by id; without special tokens."""
+        """The bytes that each token stands for, by id; without special tokens.
+
+        SentencePiece's tokens for single bytes are left out where another token is that character:
+        encoding never gives them.
+        """
         decoder = self._tokenizer.decoder
         byte_level = decoder is not None and b'"ByteLevel"' in decoder.__getstate__()
         added = self._tokenizer.get_added_tokens_decoder()
+        tokens = self._tokenizer.get_vocab(with_added_tokens=False)
         texts = {
             id_: _byte_level_text(token) if byte_level else _sentencepiece_text(token)
-            for token, id_ in self._tokenizer.get_vocab(with_added_tokens=False).items()
-            if id_ not in added
+            for token, id_ in tokens.items()
+            if id_ not in added and not (BYTE.fullmatch(token) and _character(token) in tokens)
         }
         plain = {id_: token.content.encode() for id_, token in added.items() if not token.special}
         return texts | plain
@@ -76,9 +92,15 @@ def _byte_level_text(token: str) -> bytes:
 
 
 def _sentencepiece_text(token: str) -> bytes:
-    if len(token) == 6 and token.startswith("<0x") and token.endswith(">"):
+    if BYTE.fullmatch(token):
         return bytes([int(token[3:5], 16)])
     return token.replace("▁", " ").encode()
+
+
+def _character(byte: str) -> str:
+    """The token that a character of one byte has; empty for a part of one."""
+    character = _sentencepiece_text(byte).decode("ascii", "ignore")
+    return "▁" if character == " " else character
 
 
 def _join_pieces(tokenizer: tokenizers.Tokenizer) -> None:

@@ -58,6 +58,8 @@ class CompletionPoint:
 def context_at(encoder: FimEncoder, point: CompletionPoint) -> Context:
     """The context of a point, within its budgets as counted by the encoder's tokenizer."""
     config = point.config or ContextConfig()
+    rooms = (point.room, encoder.template.max_input_tokens)
+    room = min((room for room in rooms if room is not None), default=None)
     snippets: Sequence[Snippet] = ()
     if point.retriever is None:
         config = replace(config, max_snippet_tokens=0)
@@ -67,7 +69,7 @@ def context_at(encoder: FimEncoder, point: CompletionPoint) -> Context:
         point.tree,
         point.path,
         point.offset,
-        config=config if point.room is None else _shrunk(config, point.room),
+        config=config if room is None else _shrunk(config, room),
         count_tokens=encoder.count,
         snippets=snippets,
     )
@@ -75,7 +77,14 @@ def context_at(encoder: FimEncoder, point: CompletionPoint) -> Context:
 
 def model_input(encoder: FimEncoder, point: CompletionPoint) -> list[int]:
     """Ids of everything before the middle."""
-    return encoder.encode(context_at(encoder, point))
+    return input_and_typed(encoder, point)[0]
+
+
+def input_and_typed(encoder: FimEncoder, point: CompletionPoint) -> tuple[list[int], str]:
+    """Ids of everything before the middle, and the typed text with which the middle must begin
+    (token healing), because these ids stop before it; often the end of a token."""
+    context = context_at(encoder, point)
+    return encoder.encode(context), encoder.typed(context.prefix)
 
 
 def _shrunk(config: ContextConfig, room: int) -> ContextConfig:

@@ -11,7 +11,7 @@ from code_model.language_model import FinishReason, Generation, Session
 from code_model.tokenizer import Tokenizer
 from completion import filters
 from completion.gate import cut_before, likely_tokens
-from completion.model_input import CompletionPoint, model_input
+from completion.model_input import CompletionPoint, input_and_typed, model_input
 from completion.reasons import Reason
 from completion.request import CompletionResult
 
@@ -38,7 +38,7 @@ def complete(
     if decision.kind is CompletionKind.NONE:
         return CompletionResult("", decision.reason, decision.kind)
     max_new_tokens = MAX_NEW_TOKENS[decision.kind]
-    ids = model_input(session.model.encoder, in_session(point, session, max_new_tokens))
+    ids, typed = input_and_typed(session.model.encoder, in_session(point, session, max_new_tokens))
     is_complete = _stop_condition(decision.kind, tree, offset)
 
     def stop(text: str) -> bool:
@@ -46,7 +46,12 @@ def complete(
         return is_complete(text)
 
     generation = session.generate(
-        ids, max_new_tokens=max_new_tokens, threshold=threshold, stop=stop, cancelled=cancelled
+        ids,
+        max_new_tokens=max_new_tokens,
+        threshold=threshold,
+        stop=stop,
+        cancelled=cancelled,
+        must_spell=typed,
     )
     if generation.finish_reason == "cancelled":
         return CompletionResult("", "cancelled", decision.kind, generation)
@@ -67,7 +72,8 @@ def present(
     is_cut = count < len(generation.ids)
     generated = generation.text
     if is_cut:
-        generated = tokenizer.decode(generation.ids[:count])
+        typed = len(tokenizer.decode(generation.ids)) - len(generation.text)
+        generated = tokenizer.decode(generation.ids[:count])[typed:]
         generated = _without_partial_character(generated)
         generated = cut_before(generated, generation.text[len(generated) :])
     unit = _cut_to_unit(kind, generated, generation.finish_reason, tree, offset)

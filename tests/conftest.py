@@ -123,3 +123,14 @@ def cursor(marked: str) -> Cursor:
 def base(tiny_model: Path) -> DecoderModel:
     """The tiny model, loaded."""
     return load_model(tiny_model)
+
+
+@pytest.fixture(scope="session")
+def left_to_right(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> DecoderModel:
+    """The tiny model as one that was not trained to infill, with token healing."""
+    folder = tmp_path_factory.mktemp("left-to-right") / "tiny"
+    shutil.copytree(tiny_model, folder)
+    description = folder / "attune.json"
+    content = json.loads(description.read_text()) | {"layout": "left-to-right-with-suffix"}
+    description.write_text(json.dumps(content))
+    return load_model(folder)

@@ -15,7 +15,8 @@ from code_context.retrieval import Retriever
 from code_context.scopes import find_scopes
 from code_context.syntax import SyntaxTree, parse
 from code_model.language_model import LanguageModel
-from completion.model_input import CompletionPoint, model_input
+from code_model.token_healing import MAX_TOKENS_BACK
+from completion.model_input import CompletionPoint, input_and_typed
 from tuning.config import Task, TuningConfig
 from tuning.corpus import SourceFile
 
@@ -76,16 +77,22 @@ def fim_example(
 ) -> Example:
     """The example of a hole; a middle that is too long is cut and then has no end token.
 
+    The middle begins where it does in serving: with token healing, at the border of a token before
+    the hole, so that the loss covers the whole token that the model has to write.
+
     Retrieved code of `others` stands in front and comes on top of `room`, so that the open file
     gets the same tokens with it and without.
     """
     tree = parse(without_middle(file, hole), language_of(file.path))
-    middle = model.encoder.encode_middle(middle_of(file, hole))[:MAX_MIDDLE_TOKENS]
-    left = room - len(middle)
+    encoder, hidden = model.encoder, middle_of(file, hole)
+    left = room - len(encoder.encode_middle(hidden)[:MAX_MIDDLE_TOKENS])
+    if encoder.template.token_healing:
+        left -= MAX_TOKENS_BACK
     if others is not None:
         left = with_snippets(left, config)
     point = CompletionPoint(tree, file.path, hole.start, others, config, left)
-    context = model_input(model.encoder, point)
+    context, typed = input_and_typed(encoder, point)
+    middle = encoder.encode_middle(hidden, typed)[:MAX_MIDDLE_TOKENS]
     return Example(context + middle, len(middle))
 
 

@@ -14,8 +14,8 @@ from code_model.decoder.session import DecoderSession
 from code_model.decoder.soft_prompt import kv_of_ids, kv_to_rows
 from code_model.language_model import Generation
 from code_model.show_thresholds import ShowThresholds
-from completion.model_input import CompletionPoint
-from completion.pipeline import complete
+from completion.model_input import CompletionPoint, input_and_typed
+from completion.pipeline import complete, present
 from completion.request import CompletionResult
 from tests.conftest import cursor
 from tests.unit.code_model.decoder.test_equalities import IDS, prompt_of
@@ -170,3 +170,19 @@ def test_every_text_and_cursor_has_a_text_or_a_reason(
     point = CompletionPoint.parse(text, "a.py", offset)
     result = complete(ScriptedSession(base, "pass"), point, explicit=True)
     assert bool(result.text) != bool(result.reason)
+
+
+def test_what_is_typed_of_a_token_is_generated_but_not_shown(left_to_right: DecoderModel) -> None:
+    session, at = left_to_right.open(), cursor("class Reader:\n    def lines(self):\n        $0")
+    point = CompletionPoint.parse(at.text, "a.py", at.offset)
+    ids, typed = input_and_typed(left_to_right.encoder, point)
+    assert typed.strip(" \n") == ""
+    assert left_to_right.tokenizer.decode(ids) + typed == f"# a.py\n{at.text}"
+    result = complete(session, point)
+    generation = result.generation
+    assert generation is not None
+    text = left_to_right.tokenizer.decode(generation.ids)
+    assert text == typed + generation.text
+    for threshold in generation.logprobs:  # cut after each token
+        shown = present(left_to_right.tokenizer, point, result.kind, generation, threshold).withheld
+        assert generation.text.startswith(shown)

@@ -6,7 +6,8 @@ import pytest
 
 from code_context.context import ContextConfig
 from code_model.decoder.model import DecoderModel
-from completion.model_input import CompletionPoint, model_input
+from code_model.token_healing import MAX_TOKENS_BACK
+from completion.model_input import CompletionPoint, input_and_typed, model_input
 from tests.unit.tuning.conftest import FILE
 from tuning.config import TuningConfig
 from tuning.corpus import SourceFile
@@ -34,6 +35,25 @@ def test_an_example_is_servings_input_and_the_middle(base: DecoderModel) -> None
         middle = base.encoder.encode_middle(middle_of(hole.file, hole.hole))
         assert hole.example.ids == served + middle[: hole.example.scored]
         assert len(hole.example.ids) <= ROOM
+
+
+def test_a_healed_example_begins_where_serving_begins(left_to_right: DecoderModel) -> None:
+    encoder, healed = left_to_right.encoder, 0
+    holes = held_out_holes(
+        left_to_right, FILES, config=ContextConfig(), room=ROOM, count=12, seed=1
+    )
+    for hole in holes:
+        text = without_middle(hole.file, hole.hole)
+        point = CompletionPoint.parse(text, hole.file.path, hole.hole.start, config=ContextConfig())
+        room = ROOM - len(encoder.encode_middle(middle_of(hole.file, hole.hole)))
+        served, typed = input_and_typed(encoder, replace(point, room=room - MAX_TOKENS_BACK))
+        ids, scored = hole.example.ids, hole.example.scored
+        assert ids[:-scored] == served
+        written = left_to_right.tokenizer.decode(ids[-scored:])
+        assert written == typed + middle_of(hole.file, hole.hole) + "<|endoftext|>"
+        assert len(ids) <= ROOM
+        healed += bool(typed)
+    assert healed > 3
 
 
 def test_the_hidden_middle_is_not_in_the_context(base: DecoderModel) -> None:

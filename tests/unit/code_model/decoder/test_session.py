@@ -1,5 +1,6 @@
 """The engine: reuse, several documents, drafts, limits, stopping and cancelling."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -16,6 +17,7 @@ from code_model.decoder.session import (
     PREFILL_CHUNK,
     ContextTooLongError,
 )
+from code_model.language_model import ScoredIds
 from code_model.prompt_lookup import PromptLookup
 
 IDS = [7, 3, 250, 14, 9, 9, 31, 102]
@@ -210,3 +212,22 @@ def test_warming_leaves_one_token_to_prefill(base: DecoderModel) -> None:
     asked = iter([False, True])
     engine.prefill(long, cancelled=lambda: next(asked))
     assert engine.generate(long, max_new_tokens=1).prefilled == 2 * PREFILL_CHUNK
+
+
+def test_typed_text_is_spelled_at_its_conditional_probability(base: DecoderModel) -> None:
+    """The joint probability is that among the tokens that spell what is typed."""
+    engine = base.open()
+    typed = " re"
+    answer = engine.generate(IDS, max_new_tokens=6, must_spell=typed)
+    assert base.tokenizer.decode(answer.ids) == typed + answer.text
+    spelling = base.tokenizer.healing.spelling(typed)
+    before: list[int] = []
+    for token, logprob in zip(answer.ids, answer.logprobs, strict=True):
+        allowed = spelling.allowed() or range(base.llama.config.vocab_size)
+        nats = engine.score([ScoredIds([*IDS, *before, id_], 1) for id_ in allowed])
+        likely = {id_: math.exp(-nats) for id_, (nats,) in zip(allowed, nats, strict=True)}
+        assert likely[token] == pytest.approx(max(likely.values()), rel=1e-2)
+        assert math.exp(logprob) == pytest.approx(likely[token] / sum(likely.values()), rel=1e-2)
+        spelling.accept(token)
+        before.append(token)
+    assert spelling.allowed() is None
