@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from code_model.attention import AttentionKind, attention_kind, why_not_served
-from code_model.fim import FimTemplate
+from code_model.fim_templates import FimTemplate
 from code_model.language_model import LanguageModel, Session, TunableModel
 from code_model.memory import BYTES, kv_bytes_per_token, weights_in
 from code_model.model_folder import ModelFolder
