@@ -28,8 +28,11 @@ class _State:
 
 
 @dataclass(frozen=True)
-class _Rejection:
-    """A rejected text and the line before the cursor where it was suggested."""
+class _Suggested:
+    """A suggested text and the line before the cursor where it was suggested.
+
+    Not the request: it holds the texts of all open documents.
+    """
 
     document: str
     left: str
@@ -45,10 +48,8 @@ class SuggestionPolicy:
         self._backoff = Backoff()
         self._states: OrderedDict[str, _State] = OrderedDict()
         self._numbers = count(1)
-        self._suggestions: OrderedDict[int, tuple[CompletionRequest, CompletionResult]] = (
-            OrderedDict()
-        )
-        self._rejections: deque[_Rejection] = deque(maxlen=MAX_SUGGESTIONS)
+        self._suggestions: OrderedDict[int, _Suggested] = OrderedDict()
+        self._rejections: deque[_Suggested] = deque(maxlen=MAX_SUGGESTIONS)
 
     def observe(self, request: CompletionRequest) -> str:
         """Learn from the edit since the last request in the file; return what was just deleted."""
@@ -100,7 +101,8 @@ class SuggestionPolicy:
         if not request.explicit:
             result = self._suppressed(request, result, deleted)
         result = replace(result, number=next(self._numbers))
-        self._suggestions[result.number] = (request, result)
+        left = _line_before_cursor(request)
+        self._suggestions[result.number] = _Suggested(request.document, left, result.text)
         while len(self._suggestions) > MAX_SUGGESTIONS:
             self._suggestions.popitem(last=False)
         return result
@@ -114,10 +116,7 @@ class SuggestionPolicy:
         """The suggestion was dismissed; unknown numbers are ignored."""
         suggestion = self._suggestions.pop(number, None)
         if suggestion is not None:
-            request, result = suggestion
-            self._rejections.append(
-                _Rejection(request.document, _line_before_cursor(request), result.text)
-            )
+            self._rejections.append(suggestion)
             self._debouncer.rejected()
 
     def _suppressed(

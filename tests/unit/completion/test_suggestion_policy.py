@@ -1,5 +1,7 @@
 """What the user rejected or just deleted is not suggested again."""
 
+import gc
+
 import pytest
 
 from completion.request import CompletionRequest, CompletionResult
@@ -95,3 +97,22 @@ def test_only_the_latest_documents_are_remembered(policy) -> None:
         policy.observe(CompletionRequest("x = ", f"{number}.py", 4))
     assert policy.last_offset("0.py") == 0
     assert policy.last_offset("1.py") == policy.last_offset(f"{MAX_DOCUMENTS}.py") == 4
+
+
+def test_texts_of_earlier_requests_are_not_kept(policy) -> None:
+    """One text for each of the latest documents, however many requests and documents there are."""
+
+    class Text(str):
+        """A text whose life can be counted."""
+
+    for number in range(3 * MAX_DOCUMENTS):
+        for length in range(2):
+            text = Text("x = an"[: 4 + length])
+            shown(policy, CompletionRequest(text, f"{number}.py", len(text)), "answer")
+    del text
+    gc.collect()
+    assert not any(type(each) is Text for each in gc.get_objects())
+    states = policy._states
+    assert len(states) == len(policy._backoff._words) == MAX_DOCUMENTS
+    assert policy.last_offset("0.py") == 0
+    assert policy.last_offset(f"{3 * MAX_DOCUMENTS - 1}.py") == 5

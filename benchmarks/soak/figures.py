@@ -1,0 +1,105 @@
+"""What the server's process costs: memory, threads, descriptors, and the time of an answer."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import psutil
+
+from benchmarks.soak.client import OpenDocument, SoakClient
+
+IDLE_CPU_S = 0.02
+"""Processor seconds in one second below which the processes count as idle."""
+IDLE_TIMEOUT_S = 180
+PROBE_LINE = "    return sorted("
+
+
+@dataclass(frozen=True)
+class Figures:
+    """The server with its index processes, while idle. Times are medians over the probes.
+
+    `memory_mb`: private memory, without files that are mapped. `first_ms` and `first_cpu_ms`: wall
+    and processor time of the first answer in a document; `next_ms`, `next_cpu_ms`: of the answer
+    after one more character.
+    """
+
+    memory_mb: float
+    threads: int
+    descriptors: int
+    processes: int
+    first_ms: float
+    first_cpu_ms: float
+    next_ms: float
+    next_cpu_ms: float
+
+
+async def measure(client: SoakClient, text: str, probes: int, serial: int) -> Figures:
+    """Probe the server, wait until it is idle, and read what it holds.
+
+    `serial` numbers the probes' texts, so that none is answered from the cache.
+    """
+    await settled(client)
+    times = [await _probe(client, text, serial + number) for number in range(probes)]
+    await settled(client)
+    processes = _processes(client.pid)
+    first, first_cpu, following, following_cpu = zip(*times, strict=True)
+    return Figures(
+        memory_mb=round(sum(_private_bytes(one) for one in processes) / 2**20, 1),
+        threads=sum(one.num_threads() for one in processes),
+        descriptors=sum(one.num_fds() for one in processes),
+        processes=len(processes),
+        first_ms=round(1000 * median(first), 1),
+        first_cpu_ms=round(1000 * sum(first_cpu) / probes, 1),
+        next_ms=round(1000 * median(following), 1),
+        next_cpu_ms=round(1000 * sum(following_cpu) / probes, 1),
+    )
+
+
+async def settled(client: SoakClient) -> None:
+    """Return when the server and its index processes have been idle for a second."""
+    for _ in range(IDLE_TIMEOUT_S):
+        before = _cpu_s(client.pid)
+        await asyncio.sleep(1)
+        if _cpu_s(client.pid) - before < IDLE_CPU_S:
+            return
+
+
+async def _probe(client: SoakClient, text: str, serial: int) -> tuple[float, float, float, float]:
+    """Wall and processor seconds of two explicit requests in a document of its own."""
+    lines = [f"# probe {serial}", *text.split("\n"), PROBE_LINE]
+    document = OpenDocument(Path(f"/probes/probe_{serial}.py").as_uri(), lines)
+    document.line = len(lines) - 1
+    client.open(document)
+    first = await _timed(client, document)
+    client.replace_line(document, document.line, len(PROBE_LINE), "x")
+    following = await _timed(client, document)
+    client.close(document)
+    return *first, *following
+
+
+async def _timed(client: SoakClient, document: OpenDocument) -> tuple[float, float]:
+    server = psutil.Process(client.pid)
+    cpu, started = _own_cpu_s(server), time.perf_counter()
+    await asyncio.wrap_future(client.complete(document, explicit=True).future)
+    return time.perf_counter() - started, _own_cpu_s(server) - cpu
+
+
+def _processes(pid: int) -> list[psutil.Process]:
+    server = psutil.Process(pid)
+    return [server, *server.children(recursive=True)]
+
+
+def _private_bytes(process: psutil.Process) -> int:
+    memory = process.memory_full_info()
+    return int(memory.uss)
+
+
+def _cpu_s(pid: int) -> float:
+    return sum(_own_cpu_s(process) for process in _processes(pid))
+
+
+def _own_cpu_s(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return times.user + times.system

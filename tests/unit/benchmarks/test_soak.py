@@ -1,0 +1,26 @@
+"""The soak in a short form: what must hold from the first request on."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.soak.__main__ import main
+from code_model.loading import MODEL_VARIABLE
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="it reads what Linux tells of a process")
+def test_a_short_soak(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(MODEL_VARIABLE)  # random weights suggest nothing that could be stale
+    monkeypatch.setenv("XDG_CACHE_HOME", "")  # main replaces it, and it is restored afterwards
+    out = tmp_path / "soak.json"
+    size = ["--requests", "300", "--storms", "2", "--storm-files", "300", "--probes", "2"]
+    main([*size, "--out", str(out)])
+    result = json.loads(out.read_text())
+    counts = result["counts"]
+    assert counts["requests"] >= 300
+    assert counts["suggested"] > 5
+    assert counts["cancelled"] > 0
+    assert counts["files changed in storms"] == 600
