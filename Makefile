@@ -7,7 +7,7 @@ MINUTES ?= 4
 
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: try test check fast e2e-install clean
+.PHONY: try test check fast soak faults e2e-install clean
 .DELETE_ON_ERROR:
 
 $(VENV)/bin/python:
@@ -45,6 +45,15 @@ check: $(VENV)/installed-dev
 # Only the tests that take seconds.
 fast: $(VENV)/installed-dev
 	$(VENV)/bin/python -m pytest
+
+# 20,000 mixed requests to a real server; what docs/reliability.md says of it. Short forms of this and
+# of the next are among the tests.
+soak: $(VENV)/installed-dev
+	$(VENV)/bin/python -m benchmarks.soak
+
+# Kill -9, a hundred times each, while prompts are written, pushed and tuned and an index is built.
+faults: $(VENV)/installed-dev
+	$(VENV)/bin/python -m benchmarks.faults
 
 e2e-install: | $(VENV)/bin/python
 	vscode-client/e2e/install.sh

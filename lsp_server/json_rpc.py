@@ -8,6 +8,7 @@ import contextvars
 import json
 import logging
 from collections.abc import Generator, Mapping
+from concurrent.futures import Future
 from enum import Enum
 from typing import Any, TypeGuard
 
@@ -66,6 +67,17 @@ class LspProtocol(LanguageServerProtocol):
             result.capabilities.completion_provider = None
         self._is_initialized = True
         return result
+
+    def _send_handler_result(self, future: Future[Any], *, msg_id: int | str) -> None:
+        """Send a handler's result. If it is a function, what that returns now is sent.
+
+        A message may be handled between the end of a handler and this call.
+        """
+        if not future.cancelled() and future.exception() is None and callable(future.result()):
+            made: Future[Any] = Future()
+            made.set_result(future.result()())
+            future = made
+        super()._send_handler_result(future, msg_id=msg_id)
 
     def receive(self, body: bytes | FramingError) -> None:
         """Handle the body of a message, or answer what could not be framed."""

@@ -259,21 +259,23 @@ def _initialized(ls: AttuneServer, params: types.InitializedParams) -> None:
 
 async def _inline_completion(
     ls: AttuneServer, params: types.InlineCompletionParams
-) -> types.InlineCompletionList:
+) -> Callable[[], types.InlineCompletionList]:
     explicit = params.context.trigger_kind is types.InlineCompletionTriggerKind.Invoked
     selected = params.context.selected_completion_info
     position = CompletionPosition(params.text_document.uri, params.position, explicit, selected)
-    return types.InlineCompletionList(
-        [
-            types.InlineCompletionItem(
-                suggestion.text, range=suggestion.range, command=suggestion.command
-            )
-            for suggestion in await _suggest(ls, position)
-        ]
-    )
+    items = [
+        types.InlineCompletionItem(
+            suggestion.text, range=suggestion.range, command=suggestion.command
+        )
+        for suggestion in await _suggest(ls, position)
+    ]
+    is_current = _currency(ls, position.uri)
+    return lambda: types.InlineCompletionList(items if is_current() else [])
 
 
-async def _completion(ls: AttuneServer, params: types.CompletionParams) -> types.CompletionList:
+async def _completion(
+    ls: AttuneServer, params: types.CompletionParams
+) -> Callable[[], types.CompletionList]:
     """The same suggestions for clients without inline completion: suggestion list entries."""
     invoked = types.CompletionTriggerKind.Invoked
     explicit = params.context is None or params.context.trigger_kind is invoked
@@ -281,7 +283,14 @@ async def _completion(ls: AttuneServer, params: types.CompletionParams) -> types
         params.text_document.uri, params.position, explicit, from_word=True
     )
     entries = [_list_entry(suggestion) for suggestion in await _suggest(ls, position)]
-    return types.CompletionList(is_incomplete=True, items=entries)
+    is_current = _currency(ls, position.uri)
+    return lambda: types.CompletionList(is_incomplete=True, items=entries if is_current() else [])
+
+
+def _currency(ls: AttuneServer, uri: str) -> Callable[[], bool]:
+    """Whether the document is, when the answer is sent, as it is now."""
+    document = ls.documents.get(uri)
+    return lambda: document is not None and ls.documents.is_current(document)
 
 
 def _list_entry(suggestion: Suggestion) -> types.CompletionItem:

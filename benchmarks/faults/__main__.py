@@ -41,8 +41,8 @@ from tuning.checkpoint import unfinished_path
 PROMPT_BYTES = 1 << 20
 TUNED_FILES = 12
 MAX_DELAY_S = {"prompt": 0.05, "push": 0.1, "index": 1.0}
-"""The longest time between `ready` and the kill, in which some pieces of work are done. Tuning, which
-ends, is killed within the time that one run takes."""
+"""The longest time between `ready` and the kill, in which some pieces of work are done. Tuning ends
+by itself, so it is killed within the time that one run takes."""
 SMALL = LlamaConfig(
     vocab_size=0,
     hidden_size=32,

@@ -20,7 +20,7 @@ from typing import Any
 
 from benchmarks.files import read_files
 from benchmarks.soak.client import SoakClient
-from benchmarks.soak.figures import Figures, measure, settled
+from benchmarks.soak.figures import Figures, measure, memory_mb, settled
 from benchmarks.soak.script import Script, Workspace
 from code_context.index import RepositoryIndex
 from code_context.index_store import index_file
@@ -30,6 +30,8 @@ WARM_UP = 0.2
 FULL = 10_000
 """Requests from which on the costs are checked: a shorter run ends before the server is warm."""
 MEMORY_GROWTH = 0.03
+PARTS = 8
+"""Of the requests after the warm-up; after each, memory is read."""
 LATENCY_RATIO = 1.25
 """Of processor time: the wall time of a probe also depends on what else the machine does."""
 LOGGED = re.compile(r"(?m)^(?:ERROR|CRITICAL|Traceback).*|^\w*(?:Error|Exception)\b.*")
@@ -51,7 +53,12 @@ async def soak(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     warm_up = int(WARM_UP * options.requests)
     await script.run(warm_up, 1)
     before = await measure(client, texts[0], options.probes, 0)
-    await script.run(options.requests - client.counts["requests"], options.storms - 1)
+    memory = [memory_mb(client)]
+    for part in range(PARTS):
+        storms = (part + 1) * (options.storms - 1) // PARTS - part * (options.storms - 1) // PARTS
+        left = options.requests - client.counts["requests"]
+        await script.run(left // (PARTS - part), storms)
+        memory.append(memory_mb(client))
     seconds = time.perf_counter() - started
     await settled(client)
     workspace.swap_prompt(0)
@@ -79,6 +86,9 @@ async def soak(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "counts": dict(sorted(client.counts.items())),
         "after warm-up": asdict(before),
         "at the end": asdict(after),
+        "memory of server and index processes": [
+            [round(part) for part in parts] for parts in memory
+        ],
         "memory growth": round(after.memory_mb / before.memory_mb - 1, 4),
         "latency ratio": {
             name: round(getattr(after, name) / max(getattr(before, name), 1e-3), 3)

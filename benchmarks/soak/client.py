@@ -1,7 +1,6 @@
 """The soak's client: it follows its documents, and checks each answer when it arrives."""
 
 import asyncio
-import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -87,7 +86,12 @@ class SoakClient:
         )
         spaces = [types.WorkspaceFolder(folder.as_uri(), folder.name) for folder in folders]
         await self._client.initialize_async(
-            types.InitializeParams(capabilities=capabilities, workspace_folders=spaces)
+            types.InitializeParams(
+                capabilities=capabilities,
+                workspace_folders=spaces,
+                # more suggestions, which can be stale
+                initialization_options={"sureness": "eager"},
+            )
         )
         self._client.initialized(types.InitializedParams())
         async with asyncio.timeout(ANSWER_TIMEOUT_S):
@@ -142,9 +146,7 @@ class SoakClient:
         document.line = min(document.line, len(lines) - 1)
         self._change(document, types.TextDocumentContentChangeWholeDocument("\n".join(lines)))
 
-    def _change(
-        self, document: OpenDocument, change: types.TextDocumentContentChangeEvent
-    ) -> None:
+    def _change(self, document: OpenDocument, change: types.TextDocumentContentChangeEvent) -> None:
         document.state += 1
         self.counts["edits"] += 1
         identifier = types.VersionedTextDocumentIdentifier(document.state, document.uri)
@@ -160,7 +162,9 @@ class SoakClient:
         kind = kinds.Invoked if explicit else kinds.Automatic
         position = types.Position(document.line, _units(document.lines[document.line]))
         params = types.InlineCompletionParams(
-            types.InlineCompletionContext(kind), types.TextDocumentIdentifier(document.uri), position
+            types.InlineCompletionContext(kind),
+            types.TextDocumentIdentifier(document.uri),
+            position,
         )
         self.counts["completions"] += 1
         future = self._send(types.TEXT_DOCUMENT_INLINE_COMPLETION, params)
@@ -246,8 +250,3 @@ class SoakClient:
 
 def _units(text: str) -> int:
     return len(text.encode("utf-16-le")) // 2
-
-
-def initialise_git(folder: Path) -> None:
-    """Make a folder a repository, so that its files are listed by git."""
-    subprocess.run(["git", "init", "--quiet", str(folder)], check=True)

@@ -46,7 +46,7 @@ async def measure(client: SoakClient, text: str, probes: int, serial: int) -> Fi
     processes = _processes(client.pid)
     first, first_cpu, following, following_cpu = zip(*times, strict=True)
     return Figures(
-        memory_mb=round(sum(_private_bytes(one) for one in processes) / 2**20, 1),
+        memory_mb=round(sum(memory_mb(client)), 1),
         threads=sum(one.num_threads() for one in processes),
         descriptors=sum(one.num_fds() for one in processes),
         processes=len(processes),
@@ -55,6 +55,11 @@ async def measure(client: SoakClient, text: str, probes: int, serial: int) -> Fi
         next_ms=round(1000 * median(following), 1),
         next_cpu_ms=round(1000 * sum(following_cpu) / probes, 1),
     )
+
+
+def memory_mb(client: SoakClient) -> list[float]:
+    """Private memory of the server and of each index process, in MiB."""
+    return [one.memory_full_info().uss / 2**20 for one in _processes(client.pid)]
 
 
 async def settled(client: SoakClient) -> None:
@@ -89,11 +94,6 @@ async def _timed(client: SoakClient, document: OpenDocument) -> tuple[float, flo
 def _processes(pid: int) -> list[psutil.Process]:
     server = psutil.Process(pid)
     return [server, *server.children(recursive=True)]
-
-
-def _private_bytes(process: psutil.Process) -> int:
-    memory = process.memory_full_info()
-    return int(memory.uss)
 
 
 def _cpu_s(pid: int) -> float:

@@ -19,7 +19,7 @@ from prompts.atomic_write import replace_file
 from prompts.file import DEFAULT_PROMPT, PromptFile, write_prompt
 from prompts.manifest import Manifest
 
-PENDING = (0, 2, 8, 8, 8, 8)
+PENDING = (0, 0, 2, 8, 8)
 """How many requests may be without an answer before the client acts again: 0 is a person who reads,
 8 one who types on."""
 MAX_LINES = 400
@@ -62,7 +62,9 @@ class Workspace:
         """Rewrite many files at once, each with another content than before."""
         self.storms += 1
         for number in range(self.storm_files):
-            text = f"def storm_{number}_{self.storms % 2}(value: int) -> int:\n    return {number}\n"
+            text = (
+                f"def storm_{number}_{self.storms % 2}(value: int) -> int:\n    return {number}\n"
+            )
             file = self.first / "storm" / f"file_{number}.py"
             file.write_text(text, encoding="utf-8")
             # a time of its own: two writes within one tick of the clock must not look the same
@@ -188,9 +190,7 @@ class Script:
         if reaction < 0.3 and item.command is not None and item.range is not None:
             line = document.lines[asked.position.line]
             if item.range.end.character == asked.position.character:
-                client.replace_line(
-                    document, asked.position.line, len(line), str(item.insert_text)
-                )
+                client.replace_line(document, asked.position.line, len(line), str(item.insert_text))
                 client.request(
                     "accepted",
                     types.WORKSPACE_EXECUTE_COMMAND,
@@ -219,12 +219,14 @@ class Script:
         block = "\n".join(self._real_line() for _ in range(self._random.randint(2, 30)))
         self._client.replace_line(document, document.line, 0, f"{block}  # é 😀")
         if len(document.lines) > MAX_LINES:
-            self._client.replace_all(document, self._random.choice(self._workspace.texts).split("\n"))
+            self._client.replace_all(
+                document, self._random.choice(self._workspace.texts).split("\n")
+            )
         self._client.confirm(document)
 
     def _whole_text(self) -> None:
         document = self._one()
-        self._client.replace_all(document, self._random.choice(self._workspace.texts).split("\n"))
+        self._client.replace_all(document, self._real_text())
         self._client.complete(document)
 
     def _close_and_open(self) -> None:
@@ -239,11 +241,9 @@ class Script:
     def _draft(self) -> None:
         """A document with a new name, completed once and closed."""
         self._drafts += 1
-        text = self._random.choice(self._workspace.texts)
         folder = self._random.choice((self._workspace.first, self._workspace.second))
-        draft = OpenDocument(
-            (folder / "package" / f"draft_{self._drafts}.py").as_uri(), text.split("\n")
-        )
+        path = folder / "package" / f"draft_{self._drafts}.py"
+        draft = OpenDocument(path.as_uri(), self._real_text())
         draft.line = self._random.randrange(len(draft.lines))
         self._client.open(draft)
         asked = self._client.complete(draft)
@@ -280,7 +280,8 @@ class Script:
                 types.DidChangeWorkspaceFoldersParams(event),
             )
 
+    def _real_text(self) -> list[str]:
+        return self._random.choice(self._workspace.texts).split("\n")
+
     def _real_line(self) -> str:
-        text = self._random.choice(self._workspace.texts)
-        lines = [line.strip() for line in text.split("\n") if line.strip()]
-        return self._random.choice(lines)
+        return self._random.choice([line.strip() for line in self._real_text() if line.strip()])

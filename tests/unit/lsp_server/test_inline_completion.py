@@ -1,9 +1,11 @@
 """Answers to `textDocument/inlineCompletion`."""
 
+import asyncio
 import logging
 
 import pytest
 
+from lsp_server import server
 from tests.unit.lsp_server.conftest import URI
 
 REQUEST_CANCELLED = -32800
@@ -152,6 +154,22 @@ async def test_stale_answer_is_dropped(client, model, how):
         client.open("other")
     model.gate.set()
     assert (await answer)["result"] == EMPTY
+
+
+async def test_answer_that_becomes_stale_before_it_is_sent_is_dropped(client, model, monkeypatch):
+    """Between the end of a handler and its answer, the event loop may handle another message."""
+    suggest = server.suggest
+
+    async def then_edited(*arguments):
+        suggestions = await suggest(*arguments)
+        asyncio.get_running_loop().call_soon(client.change, 2, edit(0, 3, 3, "d"))
+        return suggestions
+
+    client.open("abc")
+    monkeypatch.setattr(server, "suggest", then_edited)
+    assert (await client.complete(0, 3))["result"] == EMPTY
+    monkeypatch.setattr(server, "suggest", suggest)
+    assert len((await client.complete(0, 4))["result"]["items"]) == 1
 
 
 async def test_error_gives_an_empty_answer_and_a_log_without_code(client, model, caplog):
