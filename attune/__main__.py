@@ -17,6 +17,9 @@ from attune.repository_options import RepositoryArgument
 from attune.tune import evaluate, report, status, tune
 from attune.why import why
 
+MIN_TOKEN = 32
+MAX_TOKEN_BYTES = 4096
+
 app = typer.Typer(
     help="Inline completions from a frozen code model, attuned to your repository.",
     no_args_is_help=True,
@@ -120,11 +123,17 @@ def serve(
     tcp: Annotated[
         str | None, typer.Option(metavar="HOST:PORT", help="Listen there instead of stdio.")
     ] = None,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(help="With --tcp: serve only a client that sends this file's content."),
+    ] = None,
 ) -> None:
     """Run the language server, which an editor starts.
 
-    Use --tcp for an editor that connects instead.
+    Use --tcp for an editor that connects instead. An address that other machines reach needs
+    --token-file; the editor sends the token as initializationOptions.token.
     """
+    from lsp_server.connection import is_loopback
     from lsp_server.server import serve as serve_lsp
 
     if tcp is None:
@@ -133,10 +142,31 @@ def serve(
     host, _, port = tcp.rpartition(":")
     if not host or not port.isdigit() or int(port) > 65535:
         raise typer.BadParameter("write HOST:PORT, for example 127.0.0.1:8765")
+    host = host.strip("[]")
+    token = None if token_file is None else _read_token(token_file)
+    if token is None and not is_loopback(host):
+        raise typer.BadParameter(
+            f"other machines reach {host}; listen on 127.0.0.1, or name a --token-file"
+        )
     try:
-        serve_lsp(tcp=(host.strip("[]"), int(port)))
+        serve_lsp((host, int(port)), token)
     except OSError as error:
         raise typer.BadParameter(f"cannot listen on {tcp} ({error.strerror})") from error
+
+
+def _read_token(file: Path) -> str:
+    from file_access.regular_file import read_regular_file
+
+    try:
+        token = read_regular_file(file, MAX_TOKEN_BYTES).decode().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise typer.BadParameter(f"{file} cannot be read as a token") from error
+    if len(token) < MIN_TOKEN:
+        raise typer.BadParameter(
+            f"a token has at least {MIN_TOKEN} characters; "
+            f"`openssl rand -hex 32 > {file}` makes one"
+        )
+    return token
 
 
 @app.command()

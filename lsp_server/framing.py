@@ -32,17 +32,19 @@ class Reader(Protocol):
         """The next `n` bytes; fewer, or `EOFError`, at the end of the stream."""
 
 
-async def read_bodies(reader: Reader) -> AsyncIterator[bytes | FramingError]:
+async def read_bodies(
+    reader: Reader, max_bytes: int = MAX_BODY_BYTES
+) -> AsyncIterator[bytes | FramingError]:
     """The bodies of all messages until the stream ends.
 
-    A message with a wrong header gives one `FramingError` instead.
+    A message with a wrong header, or with more than `max_bytes`, gives one `FramingError` instead.
     """
     header = _Header()
     while line := await _line(reader):
         if line.strip():
             header.add(line)
             continue
-        if header.length is not None and header.length <= MAX_BODY_BYTES:
+        if header.length is not None and header.length <= max_bytes:
             try:
                 body = await reader.readexactly(header.length)
             except EOFError:
@@ -56,7 +58,7 @@ async def read_bodies(reader: Reader) -> AsyncIterator[bytes | FramingError]:
                 yield FramingError(
                     "The header has no valid Content-Length."
                     if header.length is None
-                    else f"A message may have at most {MAX_BODY_BYTES} bytes."
+                    else f"A message may have at most {max_bytes} bytes."
                 )
             header = _Header(is_reported=True)
 

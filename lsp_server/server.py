@@ -140,13 +140,13 @@ class AttuneServer(LanguageServer):
         logger.info("Serving on standard input and output")
         self._run(receive_all(reader, protocol.receive))
 
-    def start_tcp(self, host: str, port: int) -> None:
-        """Serve the first client that connects until it leaves.
+    def start_tcp(self, host: str, port: int, token: str | None = None) -> None:
+        """Serve the first client that connects, with the `token` if there is one, until it leaves.
 
-        Raises `OSError` if the address cannot be listened to.
+        Raises `OSError` if the address cannot be listened to, `ValueError` if it needs a token.
         """
         protocol = cast(LspProtocol, self.protocol)
-        self._run(listen(host, port, protocol.set_writer, protocol.receive))
+        self._run(listen(host, port, protocol.set_writer, protocol.receive, token))
 
     def _run(self, connection: Coroutine[Any, Any, None]) -> None:
         try:
@@ -191,11 +191,13 @@ def create_server(open_model: OpenModel | None = None) -> AttuneServer:
     return server
 
 
-def serve(tcp: tuple[str, int] | None = None) -> None:
+def serve(tcp: tuple[str, int] | None = None, token: str | None = None) -> None:
     """Serve one client over stdio, or over TCP at (host, port), until it leaves.
 
+    A client on TCP must send the `token`, if there is one.
+
     Raises `SystemExit` with 1 if the client left without asking for a shutdown, `OSError` if the
-    address cannot be listened to.
+    address cannot be listened to, `ValueError` if other machines reach it and there is no token.
     """
     log_to_stderr()
     server = create_server()
@@ -203,7 +205,7 @@ def serve(tcp: tuple[str, int] | None = None) -> None:
         if tcp is None:
             server.start_io(stdout=_claim_stdout())
         else:
-            server.start_tcp(*tcp)
+            server.start_tcp(*tcp, token)
     finally:
         server.scheduler.close()
     if not server.shutdown_requested:

@@ -52,6 +52,7 @@ async def soak(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     script.begin()
     warm_up = int(WARM_UP * options.requests)
     await script.run(warm_up, 1)
+    await _calm(client, workspace)
     before = await measure(client, texts[0], options.probes, 0)
     memory = [memory_mb(client)]
     for part in range(PARTS):
@@ -60,11 +61,7 @@ async def soak(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         await script.run(left // (PARTS - part), storms)
         memory.append(memory_mb(client))
     seconds = time.perf_counter() - started
-    await settled(client)
-    workspace.swap_prompt(0)
-    serves = await client.wait_for(
-        lambda: str(client.statuses[-1].prompt or "").startswith("a@"), INDEX_TIMEOUT_S
-    )
+    serves = await _calm(client, workspace)
     is_indexed = await client.wait_for(lambda: _is_indexed(workspace), INDEX_TIMEOUT_S)
     after = await measure(client, texts[0], options.probes, options.probes)
     exit_code = await client.stop()
@@ -96,6 +93,19 @@ async def soak(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         },
         "problems": problems,
     }
+
+
+async def _calm(client: SoakClient, workspace: Workspace) -> bool:
+    """Put the first prompt in place without routes, so that states are alike when measured.
+
+    Returns whether the prompt serves.
+    """
+    await settled(client)
+    workspace.configure(0)
+    workspace.swap_prompt(0)
+    return await client.wait_for(
+        lambda: str(client.statuses[-1].prompt or "").startswith("a@"), INDEX_TIMEOUT_S
+    )
 
 
 def compare(before: Figures, after: Figures) -> list[str]:

@@ -330,6 +330,14 @@ def test_bad_addresses(address: str) -> None:
     assert "HOST:PORT" in done.stderr
 
 
+def test_an_address_that_others_reach_needs_a_token(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    refused(attune("serve", "--tcp", "0.0.0.0:0"), 2, "--token-file")
+    refused(attune("serve", "--tcp", "0.0.0.0:0", "--token-file", str(token)), 2, "cannot be read")
+    token.write_text("short\n")
+    refused(attune("serve", "--tcp", "0.0.0.0:0", "--token-file", str(token)), 2, "32 characters")
+
+
 def test_a_traceback_is_shown_only_when_asked(tmp_path: Path) -> None:
     missing = str(tmp_path / "none.py:1:1")
     assert "Traceback" not in attune("complete", missing).stderr
