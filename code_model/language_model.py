@@ -33,6 +33,13 @@ class ContextTooLongError(ValueError):
     """Soft prompt, ids and new tokens exceed the model's positions."""
 
 
+class OutOfModelMemoryError(Exception):
+    """The device has no memory left for a request; the message says what to do.
+
+    The session has dropped its cache and can be used again.
+    """
+
+
 @dataclass(frozen=True)
 class Runtime:
     """What computes a model: two runtimes give slightly different numbers.
@@ -241,8 +248,11 @@ class TunableModel(LanguageModel, Protocol):
 
     def queries(
         self, ids: Sequence[int], prompt_embeddings: "Tensor", form: Form
-    ) -> "list[HeadQueries]":
-        """For each layer, what attention computes for `ids` behind the first virtual token."""
+    ) -> "list[HeadQueries] | None":
+        """For each layer, what attention computes for `ids` behind the first virtual token.
+
+        None if the engine cannot see it in this model.
+        """
 
     def nearest_tokens(self, prompt_embeddings: "Tensor", form: Form) -> list[int]:
         """The vocabulary's token nearest to each virtual token, as far as a form shows it."""

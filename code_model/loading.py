@@ -18,6 +18,11 @@ from code_model.model_resolution import MODEL_VARIABLE, resolve_model
 
 __all__ = ["DEFAULT", "MODEL_VARIABLE", "load_model", "load_tunable_model"]
 
+DECODER_COMPUTES: Final = [
+    (device, precision, None) for device in (None, "cpu") for precision in (None, "float32")
+]
+"""Device, precision and quantisation as a choice may ask for them of our own decoder."""
+
 
 def load_model(choice: ModelChoice | Path | None = None) -> LanguageModel:
     """The model of a choice, frozen. A path alone is a choice; None is that of `resolve_model()`.
@@ -59,7 +64,12 @@ def best_engine(folder: ModelFolder, choice: ModelChoice) -> Engine:
     """The engine for a choice that names none. Raises `ModelLoadError`."""
     if folder.gguf is not None and not any(file.exists() for file in folder.weight_files):
         return "llama.cpp"
-    return "decoder"
+    from code_model.decoder.loading import computes
+
+    asked = (choice.device, choice.precision, choice.quantisation)
+    if computes(folder.config) and asked in DECODER_COMPUTES:
+        return "decoder"
+    return "transformers"
 
 
 def require_packages(engine: Engine, extra: str, *modules: str) -> None:
@@ -122,7 +132,20 @@ def _load_llama_cpp(folder: ModelFolder, choice: ModelChoice) -> LanguageModel:
     return load_llama_cpp(folder)
 
 
+def _load_transformers(folder: ModelFolder, choice: ModelChoice) -> LanguageModel:
+    require_packages("transformers", "transformers", "transformers")
+    from code_model.transformers_engine.loading import load_transformers
+
+    return load_transformers(
+        folder,
+        device=choice.device,
+        precision=choice.precision,
+        quantisation=choice.quantisation,
+    )
+
+
 _LOADERS: Final[Mapping[Engine, Callable[[ModelFolder, ModelChoice], LanguageModel]]] = {
     "decoder": _load_decoder,
     "llama.cpp": _load_llama_cpp,
+    "transformers": _load_transformers,
 }

@@ -37,8 +37,10 @@ def clustered(
     form: Form,
     seed: int,
     progress: Callable[[float], None],
-) -> Tensor:
+) -> Tensor | None:
     """Prompt embeddings (P, width) around the queries of `documents` (ids), in a kv form.
+
+    None if the model's engine cannot see its queries.
 
     `text` (P, width) stands for real code. Its first token stays, as the attention sink. In the
     form kv, keys match rotated queries and the first layer stays too: after rotation, the queries
@@ -52,7 +54,10 @@ def clustered(
     generator = torch.Generator().manual_seed(seed)
     queries_of = list[list[HeadQueries]]()
     for ids in documents:
-        queries_of.append(model.queries(ids, text, form))
+        queries_of_document = model.queries(ids, text, form)
+        if queries_of_document is None:
+            return None
+        queries_of.append(queries_of_document)
         progress(len(queries_of) / len(documents) / 2)
     for layer in range(int(form == "kv"), identity.num_layers):
         of_layer = [queries[layer] for queries in queries_of]

@@ -58,16 +58,18 @@ def initial_prompt(
     """The start of a first prompt.
 
     In the kv forms: the first token of real code of `files`, then the clusters of the first
-    examples' queries (`tuning.query_clusters`). In the form embedding: that code. `progress` is
-    called with the share done (0 to 1).
+    examples' queries (`tuning.query_clusters`). In the form embedding, and where the engine cannot
+    see the queries: that code. `progress` is called with the share done (0 to 1).
     """
     ids = initial_ids(model, files, config.num_virtual_tokens)
     embeddings = model.prompt_embeddings_of(ids, config.form)
     if config.form == "embedding":
         return SoftPrompt(embeddings, config.form)
     documents = [examples[number].ids for number in range(DOCUMENTS)]
-    embeddings = clustered(model, embeddings, documents, config.form, config.seed, progress)
-    prompt = SoftPrompt(embeddings, config.form)
+    clusters = clustered(model, embeddings, documents, config.form, config.seed, progress)
+    if clusters is None:
+        return SoftPrompt(embeddings, config.form)
+    prompt = SoftPrompt(clusters, config.form)
     prompt.scale.view(model.identity.num_layers, 2, -1)[:, 1] *= VALUE_STEPS
     return prompt
 

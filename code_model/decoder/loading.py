@@ -1,8 +1,9 @@
 """Load a `DecoderModel` from a model folder: float32 weights on the CPU, frozen."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
@@ -12,6 +13,15 @@ from code_model.decoder.model import DecoderModel
 from code_model.language_model import ModelLoadError
 from code_model.model_folder import ModelFolder
 from file_access.regular_file import check_regular_file
+
+
+def computes(config: Mapping[str, Any]) -> bool:
+    """Whether this decoder computes the architecture of a parsed `config.json`."""
+    try:
+        LlamaConfig.from_hf(dict(config))
+    except (UnsupportedModelError, KeyError, TypeError, ValueError):
+        return False
+    return True
 
 
 def load_decoder(folder: ModelFolder) -> DecoderModel:

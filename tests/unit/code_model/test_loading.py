@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from code_model.language_model import ModelLoadError
+from code_model.language_model import ModelLoadError, Runtime
 from code_model.loading import MODEL_VARIABLE, load_model, require_packages
 from code_model.model_choice import ModelChoice
 
@@ -43,7 +43,7 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
             f / "config.json",
             lambda c: c.update(rope_parameters={"rope_type": "yarn", "rope_theta": 1e4}),
         ),
-        "rotary scaling",
+        "cannot be used by transformers",  # which has them, but there is no factor
     ),
     "unknown template": (
         lambda f: edit(f / "attune.json", lambda c: c.update(layout="other")),
@@ -87,9 +87,20 @@ def test_fingerprints_follow_the_files(tiny_model: Path, tmp_path: Path) -> None
 
 def test_the_decoder_refuses_what_it_does_not_compute(tiny_model: Path) -> None:
     with pytest.raises(ModelLoadError, match="no precision bfloat16"):
-        load_model(ModelChoice(tiny_model, precision="bfloat16"))
+        load_model(ModelChoice(tiny_model, engine="decoder", precision="bfloat16"))
     choice = ModelChoice(tiny_model, engine="decoder", device="cpu", precision="float32")
     assert load_model(choice).name == "tiny"
+
+
+def test_the_engine_follows_from_what_is_asked(tiny_model: Path, tmp_path: Path) -> None:
+    assert load_model(tiny_model).runtime.engine == "decoder"
+    lower = load_model(ModelChoice(tiny_model, device="cpu", precision="bfloat16"))
+    assert lower.runtime == Runtime("transformers", "bfloat16")
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_model, folder)
+    scaling = {"rope_type": "linear", "rope_theta": 1e4, "factor": 2.0}
+    edit(folder / "config.json", lambda c: c.update(rope_parameters=scaling))
+    assert load_model(folder).runtime.engine == "transformers"
 
 
 def test_an_engine_that_is_not_installed_names_its_extra() -> None:

@@ -1,0 +1,203 @@
+"""`TransformersModel`: a causal LM of transformers as a `LanguageModel` and `TunableModel`."""
+
+import copy
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from code_model.bfloat16 import bfloat16_wins
+from code_model.compatibility import check_prompt
+from code_model.fim import FimEncoder
+from code_model.language_model import HeadQueries, ModelLoadError, Runtime, ScoredSequence
+from code_model.model_folder import ModelFolder
+from code_model.prompt_layout import kv_to_rows
+from code_model.show_thresholds import ShowThresholds
+from code_model.tokenizer import Tokenizer
+from code_model.transformers_engine import loss
+from code_model.transformers_engine.kv_cache import keys_and_values
+from code_model.transformers_engine.network import Network
+from code_model.transformers_engine.prefix import Prefix, prefix_of, prefix_of_ids
+from code_model.transformers_engine.queries import head_queries
+from code_model.transformers_engine.session import TransformersSession
+from code_model.weights_hash import weights_hash
+from prompts.file import PromptFile
+from prompts.form import Form
+from prompts.manifest import ModelIdentity
+
+RECOMPUTE_FROM = 300_000_000  # parameters; below, activations are small and memory is cheap
+
+
+@dataclass(frozen=True, eq=False)
+class TransformersModel:
+    """A frozen model with what belongs to it. No parameter takes a gradient.
+
+    `forms` are those that its keys and values allow (`probe`).
+    """
+
+    files: ModelFolder
+    network: Network
+    identity: ModelIdentity
+    forms: Collection[Form]
+    quantisation: str | None = None
+
+    @property
+    def name(self) -> str:
+        """See `LanguageModel`."""
+        return self.files.name
+
+    @property
+    def folder(self) -> Path:
+        """See `LanguageModel`."""
+        return self.files.path
+
+    @property
+    def runtime(self) -> Runtime:
+        """See `LanguageModel`."""
+        precision = str(self.network.dtype).removeprefix("torch.")
+        return Runtime("transformers", precision, self.quantisation)
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """See `LanguageModel`."""
+        return self.files.tokenizer
+
+    @property
+    def encoder(self) -> FimEncoder:
+        """See `LanguageModel`."""
+        return self.files.encoder
+
+    @property
+    def show_thresholds(self) -> ShowThresholds:
+        """See `LanguageModel`."""
+        return self.files.show_thresholds
+
+    @property
+    def max_positions(self) -> int:
+        """See `LanguageModel`."""
+        config = self.network.causal.config.get_text_config(decoder=True)
+        return int(config.max_position_embeddings)
+
+    @property
+    def num_parameters(self) -> int:
+        """See `LanguageModel`."""
+        return self.network.num_parameters
+
+    def open(self, prompt: PromptFile | None = None) -> TransformersSession:
+        """See `LanguageModel`."""
+        return TransformersSession(self, prompt)
+
+    def prepare(self) -> None:
+        """Nothing is compiled."""
+
+    @torch.no_grad()
+    def prefix_of_prompt(self, prompt: PromptFile | None) -> Prefix:
+        """The prefix in front of every request; without a prompt, `bare_prefix`.
+
+        Raises `prompts.errors.IncompatiblePrompt` (`code_model.compatibility.check_prompt`).
+        """
+        if prompt is None:
+            return self.bare_prefix()
+        check_prompt(self, prompt)
+        return self.prefix_of(torch.from_numpy(prompt.embeddings), prompt.manifest.form)
+
+    @torch.no_grad()
+    def prompt_embeddings_of(self, ids: Sequence[int], form: Form) -> Tensor:
+        """See `TunableModel`."""
+        if form == "embedding":
+            return self.network.embed(torch.tensor(ids)).float().cpu()
+        prefix = prefix_of_ids(self.network, list(ids))
+        return kv_to_rows(torch.stack((prefix.keys, prefix.values), dim=1)).float().cpu()
+
+    def prefix_of(self, prompt_embeddings: Tensor, form: Form) -> Prefix:
+        """See `TunableModel`."""
+        return prefix_of(self.network, prompt_embeddings, form)
+
+    @torch.no_grad()
+    def bare_prefix(self) -> Prefix:
+        """See `TunableModel`."""
+        return prefix_of_ids(self.network, list(self.encoder.beginning_ids))
+
+    def loss(
+        self,
+        prefix: Prefix,
+        sequences: Sequence[Sequence[int]],
+        weights: Sequence[Sequence[float]],
+    ) -> Tensor:
+        """See `TunableModel`."""
+        recompute = self.num_parameters >= RECOMPUTE_FROM
+        nats = loss.weighted_nats(self.network, prefix, sequences, weights, recompute=recompute)
+        return nats.cpu()
+
+    def score(self, prefix: Prefix, sequences: Sequence[ScoredSequence]) -> list[list[float]]:
+        """See `TunableModel`."""
+        return loss.nats(self.network, prefix, sequences)
+
+    def queries(
+        self, ids: Sequence[int], prompt_embeddings: Tensor, form: Form
+    ) -> list[HeadQueries] | None:
+        """See `TunableModel`."""
+        if not self.network.attends:
+            return None
+        return head_queries(self.network, ids, self.prefix_of(prompt_embeddings, form))
+
+    @torch.no_grad()
+    def nearest_tokens(self, prompt_embeddings: Tensor, form: Form) -> list[int]:
+        """See `TunableModel`.
+
+        In the kv forms by the values of the first layer, which have no position; embeddings
+        directly.
+        """
+        network = self.network
+        shape = network.shape
+        everything = torch.arange(network.vocab_size)
+        rows, wanted = list[Tensor](), prompt_embeddings.float()
+        for part in everything.split(4096):
+            if form == "embedding":
+                rows.append(network.embed(part).float().cpu())
+                continue
+            cache = network.new_cache()
+            positions = torch.zeros(len(part), 1, dtype=torch.long, device=network.device)
+            network.hidden(positions, cache, ids=part[:, None].to(network.device))
+            rows.append(keys_and_values(cache)[0][1].flatten(1).float().cpu())
+        if form != "embedding":
+            width = shape.heads * shape.value_size
+            wanted = wanted[:, width : 2 * width]  # behind the keys of layer 0
+        return torch.cdist(wanted, torch.cat(rows)).argmin(dim=1).tolist()
+
+    def prefers_bfloat16(self) -> bool:
+        """See `TunableModel`."""
+        if self.quantisation is not None or self.network.dtype != torch.float32:
+            return False
+        return self.network.device.type == "cuda" or (
+            self.network.device.type == "cpu" and bfloat16_wins()
+        )
+
+    def in_bfloat16(self) -> "TransformersModel":
+        """See `TunableModel`. A quantised model computes in one precision only: that is itself."""
+        if self.quantisation is not None or self.network.dtype == torch.bfloat16:
+            return self
+        causal = copy.deepcopy(self.network.causal)
+        for parameter in causal.parameters():  # not the buffers: rotary frequencies need float32
+            parameter.data = parameter.data.bfloat16()
+        return replace(self, network=self.network.with_causal(causal))
+
+    def with_weights(self, weights: Mapping[str, Tensor]) -> "TransformersModel":
+        """See `TunableModel`. Raises `ModelLoadError` for a quantised model."""
+        if self.quantisation is not None:
+            raise ModelLoadError(
+                f"{self.name} is quantised, so its weights cannot be replaced; load it without a "
+                "quantisation."
+            )
+        causal = copy.deepcopy(self.network.causal)
+        own = causal.state_dict()
+        causal.load_state_dict(
+            {name: tensor for name, tensor in weights.items() if name in own}, strict=False
+        )
+        return replace(self, network=self.network.with_causal(causal))
+
+    def weights_hash(self) -> str:
+        """See `TunableModel`."""
+        return weights_hash(self.network.causal)

@@ -1,0 +1,212 @@
+"""Greedy decoding behind a resident prefix, on a cache that is kept and cut between requests."""
+
+import math
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from transformers import Cache
+
+from code_model.compatibility import context_of, show_thresholds_of
+from code_model.greedy import GreedyEnd, decode_greedily
+from code_model.language_model import (
+    ContextTooLongError,
+    Generation,
+    OutOfModelMemoryError,
+    ScoredSequence,
+)
+from code_model.prompt_lookup import PromptLookup
+from code_model.transformers_engine import loss
+from code_model.transformers_engine.device import free_memory
+from code_model.transformers_engine.kv_cache import crop
+from prompts.file import PromptFile
+
+if TYPE_CHECKING:
+    from code_model.transformers_engine.model import TransformersModel
+
+PREFILL_CHUNK = {"cpu": 128}  # tokens between two tests of the cancel flag
+PREFILL_CHUNK_ON_ACCELERATOR = 512
+
+
+class TransformersSession:
+    """A `Session` of this engine. Not thread-safe: one thread owns it.
+
+    The prefix is resident at the beginning of the cache; behind it is one document.
+    """
+
+    def __init__(self, model: "TransformersModel", prompt: PromptFile | None = None) -> None:
+        self.model = model
+        self.prompt = prompt
+        self.speculate = True
+        self._prefix = model.prefix_of_prompt(prompt)
+        manifest = None if prompt is None else prompt.manifest
+        self.context = context_of(manifest)
+        self.show_thresholds = show_thresholds_of(manifest, model.show_thresholds)
+        self._cache: Cache | None = None
+        self._cached_ids: list[int] = []
+        self._last_suggestion: list[int] = []
+
+    @property
+    def num_virtual_tokens(self) -> int:
+        """See `Session`."""
+        return self._prefix.tokens
+
+    def room(self, max_new_tokens: int) -> int:
+        """See `Session`."""
+        return self.model.max_positions - self.num_virtual_tokens - max_new_tokens
+
+    def generate(
+        self,
+        ids: Sequence[int],
+        *,
+        max_new_tokens: int,
+        threshold: float = -math.inf,
+        stop: Callable[[str], bool] = lambda text: False,
+        cancelled: Callable[[], bool] = lambda: False,
+        must_spell: str = "",
+    ) -> Generation:
+        """See `Session`. `cancelled` is called before every forward pass.
+
+        Raises `OutOfModelMemoryError` too.
+        """
+        reused = self._reuse(ids, max_new_tokens)
+        with self._memory():
+            prefilled = self._prefill(ids, cancelled)
+            if prefilled < len(ids) - 1:
+                return Generation((), "", (), "cancelled", prefilled - reused)
+            encoder = self.model.encoder
+            ordered = encoder.in_writing_order(ids)
+            lookup = PromptLookup([*self._last_suggestion, *ordered]) if self.speculate else None
+            decoded = decode_greedily(
+                self._step,
+                ids[-1],
+                self.model.tokenizer,
+                GreedyEnd(encoder.end_ids, max_new_tokens, threshold, stop, cancelled),
+                lookup=lookup,
+                must_spell=must_spell,
+            )
+        reason = decoded.finish_reason or "length"
+        if reason != "cancelled":
+            self._last_suggestion = [*ordered[-2:], *decoded.ids]
+        return Generation(
+            tuple(decoded.ids),
+            decoded.text,
+            tuple(decoded.logprobs),
+            reason,
+            len(ids) - reused,
+            decoded.steps,
+        )
+
+    def prefill(self, ids: Sequence[int], cancelled: Callable[[], bool] = lambda: False) -> None:
+        """See `Session`. Raises `OutOfModelMemoryError` too."""
+        self._reuse(ids, 0)
+        with self._memory():
+            self._prefill(ids, cancelled)
+
+    def score(
+        self,
+        sequences: Sequence[ScoredSequence],
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> list[list[float]]:
+        """See `Session`; beside the cache. Raises `OutOfModelMemoryError` too."""
+        with self._memory():
+            return loss.nats(self.model.network, self._prefix, sequences, cancelled)
+
+    @contextmanager
+    def _memory(self) -> Iterator[None]:
+        """Drop the cache where memory runs out, so that the next request has room again."""
+        try:
+            yield
+        except (RuntimeError, MemoryError) as error:
+            # with an error, nobody knows which layers have taken up the last tokens
+            self._cache = None
+            self._cached_ids = []
+            if not _is_out_of_memory(error):
+                raise
+            free_memory(self.model.network.device)
+            raise OutOfModelMemoryError(
+                f"{self.model.name} ran out of memory on the device "
+                f"{self.model.network.device.type}; close other programs that use it, or choose a "
+                "smaller model, a quantisation or the device cpu."
+            ) from None
+
+    def _prefill(self, ids: Sequence[int], cancelled: Callable[[], bool]) -> int:
+        """Compute all but the last id; the number of ids that are cached then."""
+        size = PREFILL_CHUNK.get(self.model.network.device.type, PREFILL_CHUNK_ON_ACCELERATOR)
+        while (start := len(self._cached_ids)) < len(ids) - 1:
+            if cancelled():
+                break
+            chunk = list(ids[start : min(start + size, len(ids) - 1)])
+            self._forward(chunk)
+            self._cached_ids += chunk
+        return len(self._cached_ids)
+
+    def _step(
+        self, pending: Sequence[int], draft: Sequence[int], allowed: Collection[int] | None
+    ) -> tuple[list[int], list[float]]:
+        """See `code_model.greedy.Step`."""
+        hidden = self._forward([*pending, *draft])
+        chosen, logprobs = self._choose(hidden[-len(draft) - 1 :], allowed)
+        pairs = enumerate(zip(draft, chosen, strict=False))
+        accepted = next((n for n, (guess, right) in pairs if guess != right), len(draft))
+        self._cached_ids += [*pending, *draft[:accepted]]
+        self._crop()
+        return chosen[: accepted + 1], logprobs[: accepted + 1]
+
+    @torch.inference_mode()
+    def _forward(self, ids: Sequence[int]) -> Tensor:
+        """Hidden states (T, d) of `ids` behind the cache, which grows by them."""
+        network = self.model.network
+        if self._cache is None:
+            self._cache = self._prefix.resident(network.dtype)
+        start = len(self._cached_ids) + self._prefix.tokens - self._prefix.nope
+        positions = torch.arange(start, start + len(ids), device=network.device)
+        on_device = torch.tensor(ids, device=network.device)[None]
+        attend = self._prefix.attend(network, positions)
+        return network.hidden(positions, self._cache, ids=on_device, attend=attend)[0]
+
+    @torch.inference_mode()
+    def _choose(
+        self, hidden: Tensor, allowed: Collection[int] | None
+    ) -> tuple[list[int], list[float]]:
+        """The most likely ids after hidden states (T, d), and their log-probabilities (nats)."""
+        logits = self.model.network.logits(hidden).float()
+        if allowed is not None:
+            permitted = torch.tensor(sorted(allowed), device=logits.device)
+            logits = logits[:, permitted]
+        best, chosen = logits.max(-1)
+        if allowed is not None:
+            chosen = permitted[chosen]
+        return chosen.tolist(), (best - logits.logsumexp(-1)).tolist()
+
+    def _reuse(self, ids: Sequence[int], max_new_tokens: int) -> int:
+        """Cut the cache to the longest beginning that it shares with `ids`; its length.
+
+        The last id is always computed again, because its logits are not cached.
+        """
+        if not ids:
+            raise ValueError("there must be at least one id to continue")
+        if len(ids) > self.room(max_new_tokens):
+            raise ContextTooLongError(
+                f"{len(ids)} tokens do not fit beside {self.num_virtual_tokens} of the prefix and "
+                f"{max_new_tokens} new ones; give a smaller context"
+            )
+        pairs = enumerate(zip(self._cached_ids, ids[:-1], strict=False))
+        shortest = min(len(self._cached_ids), len(ids) - 1)
+        common = next((n for n, (cached, wanted) in pairs if cached != wanted), shortest)
+        del self._cached_ids[common:]
+        self._crop()
+        return common
+
+    def _crop(self) -> None:
+        if self._cache is not None:
+            crop(self._cache, self._prefix.tokens + len(self._cached_ids))
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    """Whether it is that of CUDA, of Apple's MPS or of the CPU; the last two have no class."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(
+        words in str(error) for words in ("out of memory", "not enough memory", "allocate memory")
+    )
