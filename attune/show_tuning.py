@@ -16,9 +16,10 @@ from rich.text import Text
 from attune.show import interval, percent
 
 if TYPE_CHECKING:
+    from tuning.acceptance import AcceptanceScores
     from tuning.drift import Drift
     from tuning.progress import OnProgress, Progress
-    from tuning.proof import Proof
+    from tuning.proof import Acceptance, Proof
     from tuning.report import TuningReport
 
 SHOWN_SAMPLES = 6
@@ -130,7 +131,8 @@ def show_report(report: "TuningReport") -> None:
             highlight=False,
         )
         show_proof(report.proof)
-        _show_samples(console, report.proof)
+        if report.proof.acceptance is not None:
+            _show_samples(console, report.proof.acceptance)
     if report.proven and report.written is not None:
         console.print(
             f"Written to {report.written}; it serves from now on, in the editor and with "
@@ -141,29 +143,27 @@ def show_report(report: "TuningReport") -> None:
 
 
 def show_proof(proof: "Proof") -> None:
-    """The scores of every condition."""
+    """What people see, then the scores of every condition."""
     table = Table(title=f"{proof.holes} hidden pieces of {proof.files} unseen files")
     table.add_column("")
-    for name in ("bits per byte", "saved", "exact lines", "similarity", "first name", "kept"):
+    for name in ("bits per byte", "saved"):
         table.add_column(name, justify="right")
     for result in proof.results:
         table.add_row(
             result.name,
             f"{result.bits_per_byte:.3f}",
             percent(result.gain.mean),
-            f"{result.decoded.exact_match:.0%}",
-            f"{result.decoded.edit_similarity:.0%}",
-            f"{result.decoded.first_identifier:.0%}",
-            f"{result.decoded.kept_characters:.1f}",
         )
     console = Console()
     console.print(table)
     _show_strata(console, proof)
-    console.print(f"Gain of this prompt: {interval(proof.gain)}", highlight=False)
+    console.print(f"Bits saved by this prompt: {interval(proof.gain)}", highlight=False)
     if proof.over_retrieval is not None:
         console.print(
-            f"Gain of both over retrieval alone: {interval(proof.over_retrieval)}", highlight=False
+            f"Bits saved beside retrieval: {interval(proof.over_retrieval)}", highlight=False
         )
+    if proof.acceptance is not None:
+        console.print(acceptance_sentences(proof.acceptance), highlight=False)
     console.print("Proven." if proof.proven else "Not proven.", style="bold")
     if proof.specificity is not None:
         console.print(
@@ -201,25 +201,48 @@ def show_drift(drift: "Drift") -> None:
     console.print(drift.advice, highlight=False)
 
 
-def _show_samples(console: Console, proof: "Proof") -> None:
-    from tuning.proof import NO_PROMPT, THIS_PROMPT
+def acceptance_sentences(acceptance: "Acceptance") -> str:
+    """What people see, in two sentences."""
+    without, with_prompt, gain = acceptance.without, acceptance.with_prompt, acceptance.gain
+    sentences = (
+        f"Of 100 places in unseen files, the editor shows {_shown_and_right(with_prompt)}; "
+        f"without the prompt {_shown_and_right(without)}. Characters saved, at equally many wrong "
+        f"ones: {interval(gain)}"
+    )
+    if gain.low > 0:
+        return f"{sentences}."
+    if acceptance.is_seen:
+        return f"{sentences}: no difference that one would see."
+    return f"{sentences}: {acceptance.places} places are too few to see a difference."
 
-    first, last = proof.result(NO_PROMPT), proof.result(THIS_PROMPT)
-    without, with_prompt = first.decoded.samples, last.decoded.samples
-    table = Table(title="The first hidden lines, and what was completed", show_lines=True)
-    for name in ("place", "the file says", first.name, last.name):
+
+def _shown_and_right(scores: "AcceptanceScores") -> str:
+    return f"{100 * scores.shown:.0f} suggestions, {100 * scores.shown * scores.right:.0f} right"
+
+
+def _show_samples(console: Console, acceptance: "Acceptance") -> None:
+    """Places where the two differ, then others where anything is shown."""
+    shown = [one for one in acceptance.texts if one.without or one.with_prompt]
+    shown.sort(key=lambda one: one.without == one.with_prompt)
+    if not shown:
+        return
+    table = Table(title="Suggestions at some of these places (✓ right)", show_lines=True)
+    for name in ("place", "the file says", "without the prompt", "with the prompt"):
         table.add_column(name, max_width=WIDTH, overflow="fold")
-    for before, after in list(zip(without, with_prompt, strict=True))[:SHOWN_SAMPLES]:
-        left = before.left.strip()[-24:]
+    for one in shown[:SHOWN_SAMPLES]:
+        text, start = one.place.file.text, one.place.hole.start
+        expected = text[start:]
+        left = text[text.rfind("\n", 0, start) + 1 : start].strip()[-24:]
+        line = text.count("\n", 0, start) + 1
         table.add_row(
-            Text(f"{Path(before.path).name}:{before.line}\n{left}▏"),
-            Text(before.expected),
-            _judged(before.text, before.expected),
-            _judged(after.text, after.expected),
+            Text(f"{Path(one.place.file.path).name}:{line}\n{left}▏"),
+            Text(expected.partition("\n")[0]),
+            _judged(one.without, expected),
+            _judged(one.with_prompt, expected),
         )
     console.print(table)
 
 
 def _judged(text: str, expected: str) -> Text:
-    right = text == expected
+    right = bool(text) and expected.startswith(text)
     return Text(("✓ " if right else "  ") + text, style="green" if right else "")

@@ -62,14 +62,15 @@ class AcceptanceScores:
 class Replay:
     """One condition at N places and T thresholds: `saved` and `wrong` characters, (N, T) each.
 
-    `paths` are the places' files, `thresholds` (T) joint log-probabilities (nats) from low to high.
-    A place without a suggestion has zeros.
+    `paths` are the places' files, `thresholds` (T) joint log-probabilities (nats) from low to high,
+    `texts` (N, T) what is shown. A place without a suggestion has zeros and empty texts.
     """
 
     paths: tuple[str, ...]
     thresholds: NDArray[np.float64]
     saved: NDArray[np.float64]
     wrong: NDArray[np.float64]
+    texts: tuple[tuple[str, ...], ...] = ()
 
     def at(self, threshold: float) -> AcceptanceScores:
         """The scores at the measured threshold nearest to a log-probability (nats)."""
@@ -121,15 +122,18 @@ def replay(
     """
     saved = np.zeros((len(places), len(thresholds)))
     wrong = np.zeros_like(saved)
+    texts = []
     for row, place in enumerate(places):
         text, start = without_middle(place.file, place.hole), place.hole.start
         point = CompletionPoint.parse(text, place.file.path, start, retriever, context)
         expected = place.file.text[start:]
-        for column, shown in enumerate(_shown_texts(session, point, thresholds)):
+        texts.append(tuple(_shown_texts(session, point, thresholds)))
+        for column, shown in enumerate(texts[-1]):
             counts = saved if expected.startswith(shown) else wrong
             counts[row, column] = len(shown)
         on_place(row)
-    return Replay(tuple(place.file.path for place in places), thresholds, saved, wrong)
+    paths = tuple(place.file.path for place in places)
+    return Replay(paths, thresholds, saved, wrong, tuple(texts))
 
 
 def _shown_texts(
@@ -139,7 +143,7 @@ def _shown_texts(
     result = complete(session, point, threshold=float(thresholds[0]))
     generation, kind = result.generation, result.kind
     if generation is None or kind is None:
-        return []
+        return [""] * len(thresholds)
     texts: dict[int, str] = {}  # by the number of tokens that stay
     shown = []
     for threshold in thresholds:
@@ -193,7 +197,7 @@ def saved_at_equal_wrong(replay: Replay, baseline: Replay, threshold: float, see
         # wrong characters fall as the threshold rises
         rising = np.maximum.accumulate(wrong[::-1])
         same = np.interp(base_wrong[column], rising, saved[::-1])
-        return float(same / max(base_saved[column], 1.0) - 1.0)
+        return float((same - base_saved[column]) / max(base_saved[column], 1.0))
 
     mean = gain(np.ones(len(names)))
     if len(names) < 2:

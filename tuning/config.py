@@ -21,7 +21,8 @@ class TuningConfig:
     ones `held_out_tokens`, about as many as in serving. `include` (patterns of .gitignore) selects
     the files that the prompt is for, `task` what is hidden in them: docstrings, or code of every
     kind. Training evaluates `n_evaluations` times on `validation_holes`, and stops early after
-    `patience` evaluations that were not selected; the proof has `test_holes`.
+    `patience` evaluations that were not selected; the proof has
+    `test_holes`, and completes at `proof_places` without and with the prompt.
 
     Reason for its size: a recipe is one flat list of numbers, which the prompt file records.
     """
@@ -51,6 +52,7 @@ class TuningConfig:
     patience: int = 4
     validation_holes: int = 80
     test_holes: int = 160
+    proof_places: int = 200
     include: tuple[str, ...] = ()
     task: Task = "completion"
     seed: int = 1

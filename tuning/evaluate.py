@@ -1,24 +1,15 @@
-"""Scores on held-out files: bits per byte with intervals over files, and completed lines."""
+"""Scores on held-out files: bits per byte, and gains with intervals over files."""
 
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from rapidfuzz import fuzz
 
-from code_context.context import ContextConfig
-from code_context.retrieval import Retriever
-from code_model.language_model import Session
-from completion.model_input import CompletionPoint
-from completion.pipeline import complete
-from tuning.examples import HeldOutHole, middle_of, without_middle
+from tuning.examples import HeldOutHole
 
 RESAMPLES = 4_000
-LINE_KINDS = ("line", "line_end")
-IDENTIFIER = re.compile(r"[^\W\d]\w*")
 
 
 @dataclass(frozen=True)
@@ -48,32 +39,6 @@ class Gain:
             "gain_low": round(self.low, 5) if bounded else None,
             "gain_high": round(self.high, 5) if bounded else None,
         }
-
-
-@dataclass(frozen=True)
-class Decoded:
-    """The first line of one completion, and the file's own text there (`expected`)."""
-
-    path: str
-    line: int
-    left: str
-    expected: str
-    text: str
-
-
-@dataclass(frozen=True)
-class DecodedScores:
-    """Completed first lines compared with the files' own.
-
-    Shares (0 to 1) of exact matches and of right first identifiers (of the lines that have one),
-    mean edit similarity (0 to 1), and the mean number of characters before the first wrong one.
-    """
-
-    exact_match: float
-    edit_similarity: float
-    first_identifier: float
-    kept_characters: float
-    samples: tuple[Decoded, ...]
 
 
 def total_nats(scores: Sequence[Sequence[float]]) -> NDArray[np.float64]:
@@ -110,65 +75,3 @@ def paired_gain(
     drawn = sums[rng.integers(len(paths), size=(RESAMPLES, len(paths)))].sum(axis=1)
     low, high = np.percentile(1 - drawn[:, 1] / drawn[:, 0], (2.5, 97.5))
     return Gain(mean, float(low), float(high))
-
-
-def decoded_scores(
-    session: Session,
-    holes: Sequence[HeldOutHole],
-    others: Retriever | None = None,
-    context: ContextConfig | None = None,
-) -> DecodedScores:
-    """Complete the holes of lines and line ends as the editor would, and compare first lines.
-
-    With `others`, retrieved code stands in front. `context` defaults to that of the session's
-    prompt.
-    """
-    samples = []
-    for hole in holes:
-        if hole.hole.kind not in LINE_KINDS:
-            continue
-        text = without_middle(hole.file, hole.hole)
-        start = hole.hole.start
-        point = CompletionPoint.parse(text, hole.file.path, start, others, context)
-        completion = complete(session, point, explicit=True)
-        samples.append(
-            Decoded(
-                path=hole.file.path,
-                line=text.count("\n", 0, start) + 1,
-                left=text[text.rfind("\n", 0, start) + 1 : start],
-                expected=_first_line(middle_of(hole.file, hole.hole)),
-                text=_first_line(completion.text),
-            )
-        )
-    pairs = [(sample.text, sample.expected) for sample in samples]
-    identifiers = [
-        (_first_identifier(text), identifier)
-        for text, expected in pairs
-        if (identifier := _first_identifier(expected))
-    ]
-    return DecodedScores(
-        exact_match=_mean([text == expected for text, expected in pairs]),
-        edit_similarity=_mean([fuzz.ratio(text, expected) / 100 for text, expected in pairs]),
-        first_identifier=_mean([text == expected for text, expected in identifiers]),
-        kept_characters=_mean([_kept(text, expected) for text, expected in pairs]),
-        samples=tuple(samples),
-    )
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / max(1, len(values))
-
-
-def _kept(text: str, expected: str) -> int:
-    pairs = zip(text, expected, strict=False)
-    return next((n for n, (a, b) in enumerate(pairs) if a != b), min(len(text), len(expected)))
-
-
-def _first_identifier(text: str) -> str | None:
-    match = IDENTIFIER.search(text)
-    return match[0] if match else None
-
-
-def _first_line(text: str) -> str:
-    lines = text.strip().splitlines()
-    return lines[0].rstrip() if lines else ""

@@ -1,6 +1,6 @@
 """What a tuning run works on: a model, a repository's files on three sides, and the recipe."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from importlib.metadata import version
@@ -13,8 +13,9 @@ from code_model.language_model import TunableModel
 from prompts.file import PromptFile, check_compatible, read_prompt, sha256_of
 from prompts.manifest import Manifest
 from tuning import checkpoint
+from tuning.acceptance import Place, sample_places
 from tuning.config import TuningConfig
-from tuning.corpus import Corpus
+from tuning.corpus import Corpus, SourceFile
 from tuning.examples import HeldOutHole, TrainingExamples, held_out_holes, indexed
 from tuning.history import changed_since, newest_lines
 from tuning.recorded import recorded_config, recorded_split
@@ -80,7 +81,7 @@ class Job:
             count=self.config.validation_holes,
             seed=self.config.seed,
             task=self.config.task,
-            others=indexed(self.corpus.files) if self.config.retrieved else None,
+            others=self.retriever if self.config.retrieved else None,
         )
 
     def test_holes(self, others: Retriever | None = None) -> list[HeldOutHole]:
@@ -96,6 +97,17 @@ class Job:
             newest=self.newest,
             others=others,
         )
+
+    @cached_property
+    def retriever(self) -> Retriever:
+        """Cross-file retrieval in the whole repository, as the editor has it."""
+        return indexed(self.corpus.files)
+
+    def places(self, files: Sequence[SourceFile], count: int) -> list[Place]:
+        """At most `count` places of `files` to complete at; none for a task of its own."""
+        if self.config.task != "completion":
+            return []
+        return sample_places(files, count, self.config.seed)
 
     @property
     def fingerprint(self) -> str:

@@ -10,17 +10,10 @@ from numpy.typing import NDArray
 
 from code_context.context import ContextConfig
 from code_context.retrieval import Retriever
-from code_model.language_model import LanguageModel
+from code_model.language_model import LanguageModel, Session
 from prompts.file import PromptFile
-from tuning.evaluate import (
-    LINE_KINDS,
-    DecodedScores,
-    Gain,
-    bits_per_byte,
-    decoded_scores,
-    paired_gain,
-    total_nats,
-)
+from tuning.acceptance import AcceptanceScores, Place, Replay, replay, saved_at_equal_wrong
+from tuning.evaluate import Gain, bits_per_byte, paired_gain, total_nats
 from tuning.examples import HeldOutHole
 from tuning.strata import STRATA
 
@@ -33,7 +26,9 @@ PRESENT = "prompt before the refresh"
 THIS_PROMPT = "this prompt"
 GENERIC = "generic prompt"
 OTHER = "prompt of "  # followed by another repository's name
-DECODED_LINES = 40
+
+MAX_LOSS = 0.02
+"""Characters saved that a prompt may cost, as a share, and still count as costing none."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +53,6 @@ class ConditionResult:
     name: str
     bits_per_byte: float
     gain: Gain
-    decoded: DecodedScores
     strata: Mapping[str, float] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
@@ -66,11 +60,47 @@ class ConditionResult:
         return {
             "bits_per_byte": round(self.bits_per_byte, 5),
             **self.gain.to_json(),
-            "exact_match": round(self.decoded.exact_match, 5),
-            "edit_similarity": round(self.decoded.edit_similarity, 5),
-            "first_identifier": round(self.decoded.first_identifier, 5),
-            "kept_characters": round(self.decoded.kept_characters, 3),
             "strata": {name: round(bits, 5) for name, bits in self.strata.items()},
+        }
+
+
+@dataclass(frozen=True)
+class ShownText:
+    """What is shown at one place without and with the prompt, beside the file's own text."""
+
+    place: Place
+    without: str
+    with_prompt: str
+
+
+@dataclass(frozen=True)
+class Acceptance:
+    """What people see at places of held-out files, served with retrieval as in the editor.
+
+    `without` and `with_prompt` are the scores at each one's own balanced show threshold. `gain` is
+    that in characters saved where both have equally many wrong ones.
+    """
+
+    places: int
+    files: int
+    without: AcceptanceScores
+    with_prompt: AcceptanceScores
+    gain: Gain
+    texts: tuple[ShownText, ...] = ()
+
+    @property
+    def is_seen(self) -> bool:
+        """Whether the interval says that the prompt costs nothing that people see."""
+        return self.gain.low > -MAX_LOSS
+
+    def to_json(self) -> dict[str, Any]:
+        """Figures without samples of code."""
+        return {
+            "places": self.places,
+            "files": self.files,
+            "without": self.without.to_json(),
+            "with_prompt": self.with_prompt.to_json(),
+            **self.gain.to_json(),
         }
 
 
@@ -78,31 +108,29 @@ class ConditionResult:
 class Proof:
     """Scores on held-out files.
 
-    `gain` compares this prompt with no prompt, `over_retrieval` this prompt and retrieval with
-    retrieval alone. `specificity` is the share of the gain that other repositories' prompts do not
-    have: (own - mean of theirs) / own; None without such prompts or without a gain. `strata` counts
-    holes by stratum.
+    `acceptance` is what people see; None if nothing was replayed. `gain` compares this prompt with
+    no prompt, `over_retrieval` this prompt and retrieval with retrieval alone. `specificity` is the
+    share of the gain that other repositories' prompts do not have: (own - mean of theirs) / own;
+    None without such prompts or without a gain. `strata` counts holes by stratum.
     """
 
     files: int
     holes: int
-    decoded_lines: int
     results: tuple[ConditionResult, ...]
     gain: Gain
     over_retrieval: Gain | None
     specificity: float | None
     strata: Mapping[str, int]
-
-    def result(self, name: str) -> ConditionResult:
-        """The result of the condition of that name."""
-        return next(result for result in self.results if result.name == name)
+    acceptance: Acceptance | None = None
 
     @property
     def proven(self) -> bool:
-        """Whether the interval of the gain excludes zero, and the prompt does not make retrieval
-        worse, which the editor serves with."""
-        over = self.over_retrieval
-        return self.gain.proven and (over is None or over.mean > 0)
+        """Whether the interval of the gain in bits excludes zero, and the prompt makes nothing
+        worse that the editor serves: neither bits beside retrieval, nor, by its whole interval,
+        the characters saved."""
+        over, seen = self.over_retrieval, self.acceptance
+        helps_retrieval = over is None or over.mean > 0
+        return self.gain.proven and helps_retrieval and (seen is None or seen.gain.high > -MAX_LOSS)
 
     def to_json(self) -> dict[str, Any]:
         """Figures without samples of code, for the prompt file (where conditions are `arms`)."""
@@ -110,9 +138,9 @@ class Proof:
         return {
             "files": self.files,
             "holes": self.holes,
-            "decoded_lines": self.decoded_lines,
             **self.gain.to_json(),
             "proven": self.proven,
+            "acceptance": None if self.acceptance is None else self.acceptance.to_json(),
             "over_retrieval": None if over is None else over.to_json(),
             "specificity": None if self.specificity is None else round(self.specificity, 4),
             "strata": dict(self.strata),
@@ -126,16 +154,13 @@ def prove(
     conditions: Mapping[str, Condition],
     seed: int,
     progress: Callable[[float], None],
-    others: Retriever | None = None,
-    context: ContextConfig | None = None,
+    acceptance: Acceptance | None = None,
 ) -> Proof:
     """Score conditions by name, of which `NO_PROMPT` comes first and `THIS_PROMPT` is one.
 
     `strata` holds each hole's stratum (`tuning.strata`). `progress` is called with the share done.
-    The conditions with retrieval find code in `others`; the holes must then have both forms.
-    `context` is what the holes were built with.
+    For conditions with retrieval the holes must have both forms.
     """
-    lines = [hole for hole in holes if hole.hole.kind in LINE_KINDS][:DECODED_LINES]
     rows_of = _rows_by_stratum(holes, strata)
     results: list[ConditionResult] = []
     nats: dict[str, NDArray[np.float64]] = {}
@@ -144,14 +169,11 @@ def prove(
         session = condition.model.open(condition.prompt)
         examples = [(condition.retrieval and hole.retrieved) or hole.example for hole in holes]
         own = nats[name] = total_nats(session.score(examples))
-        progress((done + 0.5) / len(conditions))
-        retriever = others if condition.retrieval else None
         results.append(
             ConditionResult(
                 name,
                 bits_per_byte(own, holes),
                 paired_gain(nats[NO_PROMPT], own, holes, seed),
-                decoded_scores(session, lines, retriever, context),
                 {
                     stratum: bits_per_byte(own[rows], [holes[row] for row in rows])
                     for stratum, rows in rows_of.items()
@@ -167,12 +189,48 @@ def prove(
     return Proof(
         files=len({hole.file.path for hole in holes}),
         holes=len(holes),
-        decoded_lines=len(lines),
         results=tuple(results),
         gain=gain,
         over_retrieval=over_retrieval,
         specificity=_specificity(gain, of_others),
         strata={stratum: len(rows) for stratum, rows in rows_of.items()},
+        acceptance=acceptance,
+    )
+
+
+def compare_acceptance(
+    without: Session,
+    with_prompt: Session,
+    places: Sequence[Place],
+    retriever: Retriever,
+    context: ContextConfig,
+    seed: int,
+    progress: Callable[[float], None],
+) -> Acceptance:
+    """Complete at the same places without and with the prompt, both with retrieval.
+
+    `progress` is called with the share done.
+    """
+    replays: list[Replay] = []
+    for number, session in enumerate((without, with_prompt)):
+
+        def on_place(row: int, number: int = number) -> None:
+            progress((number + (row + 1) / len(places)) / 2)
+
+        replays.append(replay(session, places, retriever, context, on_place))
+    bare, prompted = replays
+    thresholds = without.show_thresholds.balanced, with_prompt.show_thresholds.balanced
+    columns = [one.column(at) for one, at in zip(replays, thresholds, strict=True)]
+    texts = zip(places, bare.texts, prompted.texts, strict=True)
+    return Acceptance(
+        places=len(places),
+        files=len(set(bare.paths)),
+        without=bare.at(thresholds[0]),
+        with_prompt=prompted.at(thresholds[1]),
+        gain=saved_at_equal_wrong(prompted, bare, thresholds[0], seed),
+        texts=tuple(
+            ShownText(place, left[columns[0]], right[columns[1]]) for place, left, right in texts
+        ),
     )
 
 

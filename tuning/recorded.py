@@ -55,6 +55,7 @@ class RecordedRecipe:
     patience: Count
     validation_holes: Count
     test_holes: Count
+    proof_places: Count
     seed: Annotated[int, Field(ge=0, le=MAX_SEED)]
     steps: Annotated[int, Field(ge=0, le=MAX_STEPS)]
     total_steps: Annotated[int, Field(ge=1, le=MAX_STEPS)]

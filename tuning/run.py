@@ -13,17 +13,15 @@ from torch import Tensor
 
 from code_model.compatibility import check_prompt
 from code_model.language_model import Runtime, TunableModel
-from code_model.show_thresholds import ShowThresholds
 from prompts.file import DEFAULT_PROMPT, PromptFile, write_prompt
 from prompts.router import unproven_path
 from tuning import checkpoint
-from tuning.acceptance import calibrate, replay, sample_places
+from tuning.acceptance import calibrate, replay
 from tuning.config import TuningConfig
 from tuning.controls import control_conditions
 from tuning.corpus import Corpus
 from tuning.distributed import ProcessGroup, init_process_group
 from tuning.evaluate import Gain, paired_gain, total_nats
-from tuning.examples import indexed
 from tuning.job import Job, new_job, recorded_job, refresh_job
 from tuning.progress import (
     EVALUATE,
@@ -44,6 +42,7 @@ from tuning.proof import (
     UNTRAINED,
     Condition,
     Proof,
+    compare_acceptance,
     prove,
 )
 from tuning.publish import check_free_space, measured_by_validation, prompt_file, writable
@@ -83,8 +82,9 @@ def tune(
     with writable(run.target) if run.group.is_main_process else nullcontext():
         start = run.initialise()
         state = run.train(start, fresh=fresh)
-        proof = run.evaluate(state, start)
-        written = run.publish(state, proof)
+        draft = run.calibrate(state)
+        proof = run.evaluate(state, start, draft)
+        written = run.publish(state, draft, proof)
         resumable = run.clean_up(state)
     return TuningReport(
         repository=corpus.root.name,
@@ -189,9 +189,29 @@ class TuningRun:
             self.group,
         )
 
-    def evaluate(self, state: TrainingState, start: SoftPrompt) -> Proof | None:
+    def calibrate(self, state: TrainingState) -> PromptFile:
+        """The prompt with show thresholds that are found on the validation files, with retrieval.
+
+        Without them if there are too few places, nothing to prove, or after Ctrl-C: the bare
+        model's thresholds then apply.
+        """
+        job = self.job
+        prompt = prompt_file(job, state.prompt_embeddings, state, {})
+        places = job.places(job.split.validation, CALIBRATION_PLACES)
+        if not self._is_provable(state) or len(places) < CALIBRATION_PLACES:
+            return prompt
+        try:
+            replayed = replay(job.model.open(prompt), places, job.retriever, job.context)
+        except KeyboardInterrupt:
+            state.interrupted = True
+            return prompt
+        thresholds = calibrate([replayed])
+        measured = {} if thresholds is None else {"show_thresholds": thresholds.to_dict()}
+        return replace(prompt, manifest=replace(prompt.manifest, measured=measured))
+
+    def evaluate(self, state: TrainingState, start: SoftPrompt, draft: PromptFile) -> Proof | None:
         """The proof on the test files; None if there is nothing to prove, or after Ctrl-C."""
-        if not self._is_new(state) or state.interrupted or not self.group.is_main_process:
+        if not self._is_provable(state):
             return None
         job, model = self.job, self.job.model
         conditions = {NO_PROMPT: Condition(model)}
@@ -200,7 +220,6 @@ class TuningRun:
         else:
             conditions[PRESENT] = Condition(model, job.present)
         conditions |= control_conditions(model, job.corpus.root.name, self.against)
-        draft = prompt_file(job, state.prompt_embeddings, state, {})
         conditions |= _with_and_without_retrieval(model, draft)
         try:
             return prove_job(job, conditions, lambda done: self._report(EVALUATE, done, state))
@@ -208,7 +227,7 @@ class TuningRun:
             state.interrupted = True
             return None
 
-    def publish(self, state: TrainingState, proof: Proof | None) -> Path | None:
+    def publish(self, state: TrainingState, draft: PromptFile, proof: Proof | None) -> Path | None:
         """Write the prompt: to the target if it may serve, else beside it; None if not at all."""
         proven = is_servable(proof, state)
         if not self.group.is_main_process or not self._is_new(state):
@@ -217,31 +236,11 @@ class TuningRun:
             return None
         measured = measured_by_validation(state.selected.gain) if proof is None else proof.to_json()
         measured |= {"proven": proven, "curve": curve(state.evaluations)}
-        draft = prompt_file(self.job, state.prompt_embeddings, state, {})
-        if proof is not None and (thresholds := self._calibrate(draft)) is not None:
-            measured["show_thresholds"] = thresholds.to_dict()
+        measured |= draft.manifest.measured
         written = self.target if proven else unproven_path(self.target)
         manifest = replace(draft.manifest, measured=measured)
         write_prompt(written, replace(draft, manifest=manifest))
         return written
-
-    def _calibrate(self, prompt: PromptFile) -> ShowThresholds | None:
-        """Show thresholds of the prompt with retrieval, on the validation files.
-
-        None if there are too few places, or after Ctrl-C; the bare model's thresholds then apply.
-        """
-        job = self.job
-        if job.config.task != "completion":
-            return None
-        places = sample_places(job.split.validation, CALIBRATION_PLACES, job.config.seed)
-        if len(places) < CALIBRATION_PLACES:
-            return None
-        session = job.model.open(prompt)
-        try:
-            replayed = replay(session, places, indexed(job.corpus.files), job.context)
-        except KeyboardInterrupt:
-            return None
-        return calibrate([replayed])
 
     def clean_up(self, state: TrainingState) -> bool:
         """Delete the checkpoint of a run that came to its end; says whether one is left."""
@@ -252,6 +251,9 @@ class TuningRun:
 
     def _checkpoint(self) -> Checkpoint:
         return Checkpoint(checkpoint.unfinished_path(self.target), self.job.fingerprint)
+
+    def _is_provable(self, state: TrainingState) -> bool:
+        return self._is_new(state) and not state.interrupted and self.group.is_main_process
 
     def _is_new(self, state: TrainingState) -> bool:
         """Whether there is another prompt than the one that a refresh began with."""
@@ -327,11 +329,32 @@ def prove_job(
     job: Job, conditions: Mapping[str, Condition], progress: Callable[[float], None]
 ) -> Proof:
     """Measure the conditions on a job's test files; `progress` is called with the share done."""
-    others = indexed(job.corpus.files)
-    holes = job.test_holes(others)
+    holes = job.test_holes(job.retriever)
     stratum = stratum_of(job.corpus.files)
     strata = [stratum(hole.file, hole.hole) for hole in holes]
-    return prove(holes, strata, conditions, job.config.seed, progress, others, job.context)
+    acceptance = None
+    places = job.places(job.split.test, job.config.proof_places)
+    if places and RETRIEVAL in conditions and BOTH in conditions:
+        without, with_prompt = (
+            conditions[name].model.open(conditions[name].prompt) for name in (RETRIEVAL, BOTH)
+        )
+        acceptance = compare_acceptance(
+            without,
+            with_prompt,
+            places,
+            job.retriever,
+            job.context,
+            job.config.seed,
+            lambda done: progress(done / 2),
+        )
+    return prove(
+        holes,
+        strata,
+        conditions,
+        job.config.seed,
+        lambda done: progress((1 + done) / 2),
+        acceptance,
+    )
 
 
 def is_servable(proof: Proof | None, state: TrainingState) -> bool:

@@ -16,10 +16,6 @@ BAR_PITCH = 28
 TITLES = {
     "bits_per_byte": ("bits per byte", "{:.3f}"),
     "gain": ("saved", "{:+.1%}"),
-    "exact_match": ("exact lines", "{:.0%}"),
-    "edit_similarity": ("edit similarity", "{:.0%}"),
-    "first_identifier": ("first identifier", "{:.0%}"),
-    "kept_characters": ("characters kept", "{:.1f}"),
 }
 
 
@@ -80,6 +76,7 @@ def report_page(manifest: Manifest, sha256: str) -> str:
         "report",
         name=manifest.name,
         heading=manifest.repository or manifest.name,
+        seen=_seen(_object(measured.get("acceptance"))),
         verdict=_verdict(measured, manifest.proven),
         facts=_facts(manifest, sha256),
         bars=_bar_chart(conditions) if conditions else None,
@@ -105,6 +102,28 @@ def _verdict(measured: Mapping[str, Any], proven: bool) -> str:
             f"; {over_retrieval:.1%} beside retrieved code, which the model is given in the editor"
         )
     return f"{verdict}: {'proven' if proven else 'not proven, so it does not serve'}."
+
+
+def _seen(acceptance: Mapping[str, Any]) -> str | None:
+    """What people see, in words; None if it was not measured."""
+    counts = []
+    for condition in ("with_prompt", "without"):
+        scores = _object(acceptance.get(condition))
+        shown, right = _number(scores.get("shown")), _number(scores.get("right"))
+        if shown is None or right is None:
+            return None
+        counts.append(f"{100 * shown:.0f} suggestions, {100 * shown * right:.0f} right")
+    gain, interval = _gain(acceptance)
+    seen = (
+        f"Of 100 places in unseen files, the editor shows {counts[0]}; "
+        f"without the prompt {counts[1]}."
+    )
+    if gain is not None and interval is not None:
+        seen += (
+            f" Characters saved, at equally many wrong ones: {gain:+.1%} (95 % interval "
+            f"{interval[0]:+.1%} to {interval[1]:+.1%})."
+        )
+    return seen
 
 
 def _facts(manifest: Manifest, sha256: str) -> list[str]:

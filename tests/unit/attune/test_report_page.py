@@ -26,9 +26,15 @@ MEASURED = {
             "gain": 0.04,
             "gain_low": 0.01,
             "gain_high": 0.07,
-            "exact_match": 0.25,
             "strata": {"cross_file": 1.31, "rest": 0.9},
         },
+    },
+    "acceptance": {
+        "without": {"shown": 0.4, "right": 0.5, "saved": 3.0, "wrong": 1.0},
+        "with_prompt": {"shown": 0.5, "right": 0.6, "saved": 3.3, "wrong": 1.0},
+        "gain": 0.1,
+        "gain_low": -0.05,
+        "gain_high": 0.3,
     },
     "curve": [{"step": 0, "gain": 0.0}, {"step": 50, "gain": 0.03}, {"step": 90, "gain": 0.02}],
 }
@@ -72,7 +78,11 @@ def test_the_page_shows_what_was_gained(manifest: Manifest) -> None:
     assert "4.0%" in text
     assert "80% of that is specific" in text
     assert "to this repository: proven." in text
-    assert "<td>this prompt</td><td>1.150</td><td>+4.0%</td><td>25%</td>" in text
+    assert "<td>this prompt</td><td>1.150</td><td>+4.0%</td>" in text
+    assert (
+        "the editor shows 50 suggestions, 30 right; without the prompt 40 suggestions, 20" in text
+    )
+    assert "+10.0% (95 % interval -5.0% to +30.0%)" in text
     assert "<td>this prompt</td><td>1.310</td><td>0.900</td>" in text
     assert "cross file (12)" in text
     assert tags(text).count("svg") == 2
@@ -102,6 +112,7 @@ def test_a_hostile_file_stays_text(manifest: Manifest) -> None:
         "arms": arms,
         "curve": [evil, {"step": evil, "gain": []}, 3],
         "gain": evil,
+        "acceptance": {"with_prompt": {"shown": evil, "right": evil}, "without": evil},
     }
     text = report_page(replace(manifest, name=evil, repository=evil, measured=measured), "a" * 64)
     assert "script" not in tags(text)

@@ -22,6 +22,7 @@ CONFIG = TuningConfig(
     n_evaluations=1,
     validation_holes=4,
     test_holes=6,
+    proof_places=6,
 )
 
 

@@ -18,6 +18,7 @@ CONFIG = TuningConfig(
     n_evaluations=2,
     validation_holes=4,
     test_holes=8,
+    proof_places=8,
 )
 
 FILE = """\

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from code_context.context import ContextConfig
 from code_model.decoder.model import DecoderModel
 from code_model.show_thresholds import TARGETS
 from completion.model_input import CompletionPoint
@@ -23,7 +24,8 @@ from tuning.acceptance import (
     saved_at_equal_wrong,
 )
 from tuning.corpus import SourceFile
-from tuning.examples import without_middle
+from tuning.examples import indexed, without_middle
+from tuning.proof import compare_acceptance
 
 HALF = len(THRESHOLDS) // 2
 
@@ -134,3 +136,20 @@ def test_a_replay_gains_nothing_over_itself(places: int, seed: int) -> None:
         gain = saved_at_equal_wrong(own, own, threshold, seed=0)
         assert gain.mean == pytest.approx(0.0)
         assert gain.low == pytest.approx(0.0) or len(set(paths)) == 1
+
+
+def test_two_sessions_are_compared_at_the_same_places(base: DecoderModel) -> None:
+    """One that completes alike gains nothing; each text is what that session shows."""
+    files = [SourceFile(f"{n}.py", FILE) for n in range(3)]
+    places = sample_places(files, 12, seed=0)
+    shares: list[float] = []
+    result = compare_acceptance(
+        base.open(), base.open(), places, indexed(files), ContextConfig(), 1, shares.append
+    )
+    assert (result.places, result.files) == (12, 3)
+    assert result.without == result.with_prompt
+    assert result.gain.mean == 0.0
+    assert shares == sorted(shares)
+    assert shares[-1] == 1.0
+    assert [one.place for one in result.texts] == places
+    assert all(one.without == one.with_prompt for one in result.texts)

@@ -44,6 +44,7 @@ CONFIG_OF_ALL = TuningConfig(
     patience=2,
     validation_holes=5,
     test_holes=7,
+    proof_places=9,
     include=("src/**",),
     task="docstring",
     seed=11,

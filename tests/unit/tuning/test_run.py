@@ -18,12 +18,13 @@ from prompts.router import PromptRouter, unproven_path
 from tests.unit.tuning.conftest import CONFIG, ignore
 from tuning import publish
 from tuning import run as run_module
+from tuning.acceptance import AcceptanceScores
 from tuning.config import TuningConfig
 from tuning.corpus import CorpusError, SourceFile, collect
-from tuning.evaluate import DecodedScores, Gain
+from tuning.evaluate import Gain
 from tuning.job import new_job
 from tuning.progress import TRAIN, Progress
-from tuning.proof import PRESENT, THIS_PROMPT, ConditionResult, Proof
+from tuning.proof import PRESENT, THIS_PROMPT, Acceptance, ConditionResult, Proof
 from tuning.report import TuningReport
 from tuning.run import evaluate, is_servable, tune
 from tuning.train import Evaluation
@@ -55,6 +56,9 @@ def test_a_run_measures_and_writes(base: DecoderModel, git_repository: Path) -> 
     ]
     again = evaluate(base, collect(git_repository), prompt, ignore)
     assert again.gain.mean == pytest.approx(report.proof.gain.mean, abs=1e-6)
+    assert again.acceptance == report.proof.acceptance
+    assert again.acceptance is not None
+    assert manifest.measured["acceptance"] == again.acceptance.to_json()
 
 
 def test_the_less_there_is_to_learn_from_the_more_decays(
@@ -234,7 +238,23 @@ def test_a_refresh_starts_from_the_present_prompt(
 
 def result(name: str, mean: float) -> ConditionResult:
     gain = Gain(mean, mean - 0.01, mean + 0.01)
-    return ConditionResult(name, 1.0, gain, DecodedScores(0.0, 0.0, 0.0, 0.0, ()))
+    return ConditionResult(name, 1.0, gain)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "proven", "is_seen"),
+    [(-0.5, -0.03, False, False), (-0.1, 0.3, True, False), (-0.01, 0.1, True, True)],
+)
+def test_a_prompt_that_costs_what_people_see_is_not_proven(
+    low: float, high: float, proven: bool, is_seen: bool
+) -> None:
+    """Its bits are proven; the interval is that of the characters saved."""
+    scores = AcceptanceScores(shown=0.4, right=0.7, saved=3.0, wrong=1.0)
+    acceptance = Acceptance(200, 9, scores, scores, Gain((low + high) / 2, low, high))
+    results = (result(THIS_PROMPT, 0.05),)
+    proof = Proof(2, 4, results, results[0].gain, None, None, {}, acceptance)
+    assert proof.proven is proven
+    assert acceptance.is_seen is is_seen
 
 
 @pytest.mark.parametrize(
@@ -245,7 +265,7 @@ def test_a_refresh_serves_only_if_it_is_proven_and_no_worse_than_before(
     gain: float, before: float, servable: bool
 ) -> None:
     results = result(PRESENT, before), result(THIS_PROMPT, gain)
-    proof = Proof(2, 4, 0, results, results[1].gain, None, None, {})
+    proof = Proof(2, 4, results, results[1].gain, None, None, {})
     assert is_servable(proof, None) is servable
 
 
@@ -269,7 +289,7 @@ def test_prompts_of_others_are_compared_with(base: DecoderModel, repository: Pat
     prompt = read_prompt(written)
     other = replace(prompt, manifest=replace(prompt.manifest, name="other"))
     proof = evaluate(base, collect(repository), prompt, ignore, against=[other])
-    swapped = proof.result("prompt of other")
+    [swapped] = [one for one in proof.results if one.name == "prompt of other"]
     assert swapped.gain == proof.gain, "the same numbers under another name"
     assert proof.specificity == (0.0 if proof.gain.mean > 0 else None)
 

@@ -1,0 +1,28 @@
+"""What `attune tune` says of a proof: first what people see."""
+
+import pytest
+
+from attune.show_tuning import acceptance_sentences
+from tuning.acceptance import AcceptanceScores
+from tuning.evaluate import Gain
+from tuning.proof import Acceptance
+
+WITHOUT = AcceptanceScores(shown=0.4, right=0.5, saved=3.0, wrong=1.0)
+WITH_PROMPT = AcceptanceScores(shown=0.5, right=0.6, saved=3.3, wrong=1.0)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "end"),
+    [
+        (0.05, 0.15, "to +15.0%)."),
+        (-0.01, 0.15, "the interval includes zero): no difference that one would see."),
+        (-0.3, 0.5, "the interval includes zero): 200 places are too few to see a difference."),
+    ],
+)
+def test_a_difference_that_is_not_certain_is_not_claimed(low: float, high: float, end: str) -> None:
+    said = acceptance_sentences(Acceptance(200, 9, WITHOUT, WITH_PROMPT, Gain(0.1, low, high)))
+    assert said.startswith(
+        "Of 100 places in unseen files, the editor shows 50 suggestions, 30 right; without the "
+        "prompt 40 suggestions, 20 right. Characters saved, at equally many wrong ones: +10.0%"
+    )
+    assert said.endswith(end)
