@@ -4,7 +4,7 @@ import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import type { LogOutputChannel } from "vscode";
 import { CloseAction, ErrorAction, LanguageClient, type Middleware, RevealOutputChannelOn, State } from "vscode-languageclient/node";
-import { completedLanguages } from "./languages";
+import { ALL_LANGUAGES } from "./languages";
 import { didChangeEmptyReason, didChangeStatus, didFindNoGain, type Status } from "./protocol";
 import { attuneArguments } from "./serverCommand";
 import type { Settings } from "./settings";
@@ -43,9 +43,9 @@ export class ClientFactory {
   create(python: string, settings: Settings, { listener, onEnd }: ClientEvents): LanguageClient {
     const args = attuneArguments("serve");
     this.log.info(`Starting ${[python, ...args].join(" ")}`);
-    const command = { command: python, args, options: { cwd: this.folder, env: environmentFor(settings) } };
+    const command = { command: python, args, options: { cwd: this.folder } };
     const client = new QuietClient("attune", "Attune", command, {
-      documentSelector: completedLanguages(settings.model).map((language) => ({ language, scheme: "file" })),
+      documentSelector: ALL_LANGUAGES.map((language) => ({ language, scheme: "file" })),
       initializationOptions: serverOptions(settings),
       outputChannel: this.log,
       traceOutputChannel: tracing(this.log),
@@ -78,6 +78,7 @@ export class ClientFactory {
 function serverOptions(settings: Settings): Record<string, unknown> {
   return {
     prompt: settings.promptFile,
+    model: settings.model,
     enable: settings.enable,
     trusted: settings.trusted,
     sureness: settings.sureness,
@@ -86,7 +87,7 @@ function serverOptions(settings: Settings): Record<string, unknown> {
   };
 }
 
-/** The environment variables of every process of attune. */
+/** The environment variables of a command of attune, which takes the model of the settings like the server. */
 export function environmentFor(settings: Settings): NodeJS.ProcessEnv {
   return settings.model === null ? process.env : { ...process.env, ATTUNE_MODEL: settings.model };
 }

@@ -4,9 +4,11 @@ import * as path from "node:path";
 import { type Disposable, type LogOutputChannel, type Memento, window, workspace } from "vscode";
 import { outcomeOf } from "./commandOutcome";
 import { type Drift, DriftMonitor, headOf } from "./drift";
+import { isShippedModel } from "./languages";
 import { type CommandContext, runAttune } from "./process";
 import type { Status } from "./protocol";
-import { chosenPromptFile, readSettings, workspaceFolder } from "./settings";
+import { servingModel } from "./servingModel";
+import { chosenPromptFile, workspaceFolder } from "./settings";
 
 const CHECK_INTERVAL_MS = 600_000;
 
@@ -40,7 +42,7 @@ export class DriftSchedule implements Disposable {
   private check(): void {
     // Nothing of an untrusted workspace is run, git's configuration included; and a model of the user's own may
     // be too large to be loaded a second time.
-    const isAllowed = workspace.isTrusted && workspaceFolder() !== undefined && readSettings().model === null;
+    const isAllowed = workspace.isTrusted && workspaceFolder() !== undefined && isShippedModel(servingModel());
     if (this.serving !== null && isAllowed) {
       this.monitor.check(this.serving).catch((error) => this.log.warn(`Drift is unknown: ${error}`));
     }

@@ -12,6 +12,7 @@ import { registerCommands } from "./registerCommands";
 import { Server } from "./server";
 import { findPython } from "./serverCommand";
 import { isCompleted, offReason, readSettings, type Settings } from "./settings";
+import { setServingModel } from "./servingModel";
 import { Snooze } from "./snooze";
 import { offerToTurnPromptOff } from "./statistics";
 import { StatusBar } from "./status";
@@ -41,6 +42,7 @@ export function activate(context: ExtensionContext): void {
   const acceptNext = new AcceptNext((item, length) => server?.partiallyAccepted(item, length));
   const listener: Listener = {
     status: (status) => {
+      setServingModel(status.model);
       statusBar.show(status);
       drift.update(status);
     },
@@ -72,7 +74,7 @@ export async function deactivate(): Promise<void> {
 function middleware(snooze: Snooze, acceptNext: AcceptNext): Middleware {
   return {
     provideInlineCompletionItems: async (document, position, completionContext, token, next) => {
-      if (snooze.end !== undefined || offReason(document) !== undefined) {
+      if (snooze.end !== undefined || !isCompleted(document) || offReason(document) !== undefined) {
         return [];
       }
       const result = await next(document, position, completionContext, token);

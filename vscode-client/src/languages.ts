@@ -1,12 +1,18 @@
 /** The languages that are completed, by their identifiers in VS Code. package.json activates for all of them. */
 
-const ALL_LANGUAGES = [
+export const ALL_LANGUAGES: readonly string[] = [
   "python", "javascript", "javascriptreact", "typescript", "typescriptreact", "go", "rust", "java", "c", "cpp", "csharp",
   "ruby", "php",
 ];
-const DEFAULT_MODEL_LANGUAGES = ["python"];
+const SHIPPED_MODEL_LANGUAGES = ["python"];
+const SHIPPED = "shipped";
 
-/** The default model completes Python only; for another model, every language that the server can parse is completed. */
+/** Whether a model, by its name in `attune model list`, is the small one that Attune brings; so it is where none is known. */
+export function isShippedModel(model: string | null): boolean {
+  return model === null || model === SHIPPED;
+}
+
+/** The shipped model completes Python only; for another model, every language that the server can parse is completed. */
 export function completedLanguages(model: string | null): readonly string[] {
-  return model === null ? DEFAULT_MODEL_LANGUAGES : ALL_LANGUAGES;
+  return isShippedModel(model) ? SHIPPED_MODEL_LANGUAGES : ALL_LANGUAGES;
 }

@@ -2,6 +2,7 @@
 
 import { commands, type QuickPickItem, window } from "vscode";
 import { isCompleted, isEnabledFor, offReason, readSettings, setEnabled, setFileEnabled } from "./settings";
+import { servingModel } from "./servingModel";
 import type { Snooze } from "./snooze";
 
 const SNOOZE_MINUTES = [5, 15, 60, 240];
@@ -12,6 +13,7 @@ interface Choice extends QuickPickItem {
 
 /** Lets the user choose a command. */
 export async function showMenu(): Promise<void> {
+  const model = servingModel();
   const entry = (label: string, command: string): Choice => ({ label, run: () => commands.executeCommand(`attune.${command}`) });
   await choose("What to Do", [
     entry("$(circle-slash) Turn off or on here…", "toggle"),
@@ -20,6 +22,7 @@ export async function showMenu(): Promise<void> {
     entry("$(beaker) Tune a prompt on this repository", "tune"),
     entry("$(history) Refresh the prompt on what changed", "refreshPrompt"),
     entry("$(file) Use prompt…", "usePrompt"),
+    entry(`$(server-process) Choose a model…${model === null ? "" : ` (now ${model})`}`, "chooseModel"),
     entry("$(graph) Show statistics", "showStatistics"),
     entry("$(output) Show log", "showLog"),
     entry("$(debug-restart) Restart server", "restart"),

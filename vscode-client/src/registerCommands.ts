@@ -3,6 +3,7 @@
 import { rm } from "node:fs/promises";
 import { commands, type Disposable, type LogOutputChannel, window } from "vscode";
 import type { AcceptNext } from "./acceptNext";
+import { chooseModel } from "./chooseModel";
 import { explain } from "./explain";
 import { chooseSnooze, showMenu, toggle } from "./menu";
 import type { CommandContext } from "./process";
@@ -58,6 +59,7 @@ function handlers({ server, snooze, acceptNext, log, context, environmentFolder 
       await (editor === undefined ? window.showWarningMessage("Attune: open a file first.") : explain(await context(), editor, server));
     },
     usePrompt,
+    chooseModel: async () => chooseModel(await context()),
     pullPrompt: async () => pullPrompt(await context()),
     publishPrompt: async () => publishPrompt(await context()),
     reinstall: async () => {

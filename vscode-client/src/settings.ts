@@ -3,6 +3,7 @@
 import * as path from "node:path";
 import { ConfigurationTarget, RelativePattern, type TextDocument, languages, workspace } from "vscode";
 import { completedLanguages } from "./languages";
+import { servingModel } from "./servingModel";
 
 export interface Settings {
   /** Whether completions are on for any language. */
@@ -10,7 +11,7 @@ export interface Settings {
   /** A path, or the name of a command on the PATH; null: not set. */
   readonly pythonPath: string | null;
   readonly wheelFolder: string | null;
-  /** The folder of another model than the one that attune brings; null: that one. */
+  /** The name of a model of `attune model list`, or an absolute path; null: what the repository or the user has chosen. */
   readonly model: string | null;
   /** An absolute path, or "none"; null: the server chooses. */
   readonly promptFile: string | null;
@@ -37,7 +38,7 @@ export function readSettings(): Settings {
     enable: isOnAnywhere(),
     pythonPath: isCommandName ? pythonPath : file("pythonPath"),
     wheelFolder: file("wheelFolder"),
-    model: file("model"),
+    model: modelSetting(value<string>("model").trim()),
     promptFile: value<string>("promptFile").trim() === NO_PROMPT ? NO_PROMPT : file("promptFile"),
     sureness: value<Settings["sureness"]>("sureness"),
     comparisonShare: value<number>("comparisonShare"),
@@ -56,6 +57,23 @@ export function chosenPromptFile(): string | null {
 /** Chooses the prompt file; an empty string: the repository's own; `NO_PROMPT`: none. */
 export async function setPromptFile(value: string): Promise<void> {
   await workspace.getConfiguration("attune").update("promptFile", value, settingsTarget());
+}
+
+/** Lets the choices of `attune model use` serve again. */
+export async function clearModelSetting(): Promise<void> {
+  const configuration = workspace.getConfiguration("attune");
+  const values = configuration.inspect<string>("model");
+  if (values?.workspaceValue !== undefined) {
+    await configuration.update("model", undefined, ConfigurationTarget.Workspace);
+  }
+  if (values?.globalValue !== undefined) {
+    await configuration.update("model", undefined, ConfigurationTarget.Global);
+  }
+}
+
+/** A name has no separator; a path may start at the workspace folder. */
+function modelSetting(text: string): string | null {
+  return text === "" ? null : /[\\/]/.test(text) && !text.startsWith("~") ? resolveInWorkspace(text) : text;
 }
 
 export function workspaceFolder(): string | undefined {
@@ -79,7 +97,7 @@ export function isEnabledFor(languageId: string): boolean {
 
 /** Whether the model completes the document's language. */
 export function isCompleted(document: TextDocument): boolean {
-  return completedLanguages(readSettings().model).includes(document.languageId);
+  return completedLanguages(servingModel() ?? readSettings().model).includes(document.languageId);
 }
 
 /** Why the settings turn completions off for a document, as a sentence; undefined if they do not. */

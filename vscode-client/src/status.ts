@@ -53,13 +53,14 @@ export class StatusBar implements Disposable {
 
   /** Shows the status for the editor in front. */
   update(): void {
-    const { kind, busy, message, prompt } = this.statusHere();
+    const { kind, busy, message, prompt, model } = this.statusHere();
     const isReady = kind === "Normal" && !busy;
     const drift = isReady && this.drift?.prompt === prompt ? this.drift : undefined;
     const icon = busy ? "$(loading~spin)" : drift === undefined ? ICONS[kind] : DRIFTED;
     const name = prompt ? `: ${promptName(prompt).slice(0, MAX_NAME)}` : "";
     const empty = isReady && this.emptyReason !== null ? `Silent here: ${this.emptyReason}.` : undefined;
-    const sentences = [message, drift?.sentence, empty].filter((sentence) => sentence !== undefined).join(" ");
+    const answers = model ? `Model: ${model}.` : undefined;
+    const sentences = [message, answers, drift?.sentence, empty].filter((sentence) => sentence !== undefined).join(" ");
     this.item.text = `${icon} Attune${name}${drift === undefined ? "" : " (drifted)"}`;
     this.item.tooltip = sentences;
     this.item.accessibilityInformation = { label: `Attune: ${sentences}`, role: "button" };
