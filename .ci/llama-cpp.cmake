@@ -7,7 +7,12 @@ set(LLAMA_BUILD_TOOLS OFF)
 set(LLAMA_BUILD_EXAMPLES OFF)
 set(LLAMA_BUILD_SERVER OFF)
 set(LLAMA_BUILD_APP OFF)
+set(GGML_CPU_REPACK OFF)
+set(GGML_LLAMAFILE OFF)
 set(CMAKE_C_FLAGS_RELEASE "-O1 -DNDEBUG")
 set(CMAKE_CXX_FLAGS_RELEASE "-O1 -DNDEBUG")
 cmake_language(DEFER DIRECTORY "${CMAKE_SOURCE_DIR}" CALL
     set_property TARGET llama APPEND PROPERTY COMPILE_OPTIONS -O0)
+cmake_language(DEFER DIRECTORY "${CMAKE_SOURCE_DIR}" CALL
+    target_precompile_headers llama PRIVATE
+    <algorithm> <functional> <map> <memory> <regex> <set> <string> <unordered_map> <vector>)

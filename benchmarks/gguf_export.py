@@ -1,6 +1,8 @@
-"""Export a model to GGUF for llama.cpp, without a vocabulary, since only ids are compared."""
+"""Export a model to GGUF for llama.cpp; without a vocabulary where only ids are compared."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import gguf
 import numpy as np
@@ -10,10 +12,13 @@ from torch import Tensor
 from code_model.decoder.llama import Llama
 
 
-def export_gguf(model: Llama, path: Path, *, full: bool = False) -> None:
+def export_gguf(
+    model: Llama, path: Path, *, full: bool = False, tokenizer: Path | None = None
+) -> None:
     """Write weights as float16 and norms and biases as float32, as llama.cpp's converter does.
 
-    With `full`, weights are float32 too.
+    With `full`, weights are float32 too. `tokenizer` is a tokenizer.json of byte-level BPE with
+    GPT-2's pre-tokenizer.
     """
     config = model.config
     number = _single if full else _half
@@ -31,7 +36,10 @@ def export_gguf(model: Llama, path: Path, *, full: bool = False) -> None:
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
     writer.add_vocab_size(config.vocab_size)
     writer.add_file_type(gguf.LlamaFileType.ALL_F32 if full else gguf.LlamaFileType.MOSTLY_F16)
-    writer.add_tokenizer_model("none")
+    if tokenizer is None:
+        writer.add_tokenizer_model("none")
+    else:
+        _add_vocabulary(writer, json.loads(tokenizer.read_text(encoding="utf-8")))
     writer.add_tensor("token_embd.weight", number(model.model.embed_tokens.weight))
     writer.add_tensor("output_norm.weight", _single(model.model.norm.weight))
     if not config.tie_word_embeddings:
@@ -62,6 +70,20 @@ def export_gguf(model: Llama, path: Path, *, full: bool = False) -> None:
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
+
+
+def _add_vocabulary(writer: gguf.GGUFWriter, tokenizer: dict[str, Any]) -> None:
+    special = {token["id"]: token["content"] for token in tokenizer["added_tokens"]}
+    texts = {id_: text for text, id_ in tokenizer["model"]["vocab"].items()} | special
+    merges = tokenizer["model"]["merges"]
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("gpt-2")
+    writer.add_token_list([texts[id_] for id_ in range(len(texts))])
+    normal, control = gguf.TokenType.NORMAL, gguf.TokenType.CONTROL
+    writer.add_token_types([control if id_ in special else normal for id_ in range(len(texts))])
+    writer.add_token_merges([m if isinstance(m, str) else " ".join(m) for m in merges])
+    writer.add_bos_token_id(0)
+    writer.add_eos_token_id(0)
 
 
 def _interleaved(weight: Tensor, heads: int) -> Tensor:

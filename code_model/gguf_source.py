@@ -1,6 +1,7 @@
 """The GGUF file that a model folder was made from, as the folder's `attune.json` records it."""
 
 import hashlib
+import json
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,25 +9,25 @@ from pathlib import Path
 from typing import Any
 
 from code_model.language_model import ModelLoadError
-from file_access.regular_file import open_regular_file
+from file_access.regular_file import open_regular_file, read_regular_file
+from prompts.atomic_write import replace_file
 
 KEY = "gguf"  # in attune.json
+DEQUANTISED = "dequantised.json"
+"""Beside attune.json, which is the same before and after."""
 
 
 @dataclass(frozen=True)
 class GgufSource:
-    """A GGUF file with its size and SHA-256 (hex), and the hash of what was made from it.
+    """A GGUF file with its size and SHA-256 (hex).
 
-    `weights_sha256` is that of config.json and model.safetensors, once the folder holds the same
-    weights dequantised (`code_model.model_folder.ModelFolder.model_fingerprint`). A prompt is bound
-    to `sha256` in both cases, so one that was tuned on the dequantised weights serves in front of
-    the GGUF file.
+    A prompt is bound to `sha256`, also one that was tuned on the same weights dequantised, which
+    the folder may hold too (`record_dequantised`). So it serves in front of the GGUF file.
     """
 
     path: Path
     size: int
     sha256: str
-    weights_sha256: str | None = None
 
     @classmethod
     def of(cls, gguf: Path) -> "GgufSource":
@@ -48,18 +49,16 @@ class GgufSource:
         Raises `ModelLoadError`.
         """
         path, size, digest = entry.get("path"), entry.get("size"), entry.get("sha256")
-        weights = entry.get("weights_sha256")
         if not (isinstance(path, str) and isinstance(size, int) and isinstance(digest, str)):
             raise ModelLoadError(
                 f"{folder / 'attune.json'} does not name a GGUF file with its size and SHA-256; "
                 "add the model again."
             )
-        return cls(folder / path, size, digest, weights if isinstance(weights, str) else None)
+        return cls(folder / path, size, digest)
 
     def to_json(self) -> dict[str, Any]:
         """The entry of attune.json."""
-        entry = {"path": str(self.path), "size": self.size, "sha256": self.sha256}
-        return entry | ({"weights_sha256": self.weights_sha256} if self.weights_sha256 else {})
+        return {"path": str(self.path), "size": self.size, "sha256": self.sha256}
 
     def check(self, sha256: str | None = None) -> None:
         """Raise `ModelLoadError` unless the file is there, whole and unchanged.
@@ -80,3 +79,21 @@ class GgufSource:
                 f"The GGUF file {self.path} is another one than was added (its SHA-256 differs); "
                 "add the model again, and tune its prompts again."
             )
+
+
+def record_dequantised(folder: Path, source: GgufSource, weights_sha256: str) -> None:
+    """Record that a folder's weights, with this hash, are those of `source`."""
+    content = {"gguf_sha256": source.sha256, "weights_sha256": weights_sha256}
+    replace_file(folder / DEQUANTISED, (json.dumps(content, sort_keys=True) + "\n").encode())
+
+
+def dequantised_sha256(folder: Path, source: GgufSource) -> str | None:
+    """The recorded hash of weights that were made from `source`; None if there are none."""
+    try:
+        content = json.loads(read_regular_file(folder / DEQUANTISED, 1 << 16))
+    except (OSError, ValueError):
+        return None
+    if not isinstance(content, dict) or content.get("gguf_sha256") != source.sha256:
+        return None
+    weights_sha256 = content.get("weights_sha256")
+    return weights_sha256 if isinstance(weights_sha256, str) else None

@@ -4,7 +4,8 @@ import ctypes
 import importlib
 import os
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import ModuleType
@@ -15,7 +16,7 @@ from code_model.language_model import ModelLoadError
 PACKAGE = "llama-cpp-python"
 VERIFIED_VERSION = "0.3.36"
 """The version whose sequence state `code_model.llama_cpp.sequence_state` describes."""
-ERROR = 3  # of ggml_log_level
+ERROR = 4  # enum ggml_log_level
 
 _last_errors: list[str] = []
 _callbacks: list[Any] = []  # the C code keeps no reference
@@ -35,7 +36,8 @@ def library() -> ModuleType:
     Raises `ModelLoadError` if the package is not installed or its library does not load.
     """
     try:
-        api = importlib.import_module("llama_cpp.llama_cpp")
+        with _short_spinning():
+            api = importlib.import_module("llama_cpp.llama_cpp")
     except ImportError as error:
         raise ModelLoadError(
             f"A GGUF file needs the package {PACKAGE}, which is not installed ({error.name}); "
@@ -50,6 +52,25 @@ def library() -> ModuleType:
         api.llama_log_set(_callbacks[0], None)
         api.llama_backend_init()
     return api
+
+
+@contextmanager
+def _short_spinning() -> Iterator[None]:
+    """Let OpenMP, which reads this when it is loaded, wait by spinning for microseconds only.
+
+    llama.cpp's threads wait for each other a thousand times a token. Where other programs compute
+    too, they would spin while the one that they wait for has no core: on two busy cores, a token
+    took ten times as long with libgomp's default.
+    """
+    before = os.environ.get("GOMP_SPINCOUNT")
+    os.environ["GOMP_SPINCOUNT"] = "300"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["GOMP_SPINCOUNT"]
+        else:
+            os.environ["GOMP_SPINCOUNT"] = before
 
 
 def _keep_errors(level: int, text: bytes, _: object) -> None:
@@ -105,8 +126,8 @@ class Weights:
         return buffer.value.decode(errors="replace") if length >= 0 else None
 
 
-def same_ids(weights: Weights, texts: Sequence[str], ids: Sequence[Sequence[int]]) -> list[str]:
-    """Those of `texts` to which llama.cpp gives other ids."""
+def differing(weights: Weights, texts: Sequence[str], ids: Sequence[Sequence[int]]) -> list[str]:
+    """Those of `texts` to which llama.cpp gives other ids than `ids`."""
     return [
         text
         for text, expected in zip(texts, ids, strict=True)

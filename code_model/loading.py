@@ -6,10 +6,12 @@ more case in `best_engine`.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
+from code_model.gguf_folder import dequantise
 from code_model.language_model import LanguageModel, ModelLoadError, TunableModel
 from code_model.memory import check_fits, weights_in
 from code_model.model_choice import DEFAULT, Engine, ModelChoice
@@ -30,10 +32,7 @@ def load_model(choice: ModelChoice | Path | None = None) -> LanguageModel:
     Raises `ModelLoadError` if a file is missing, damaged, changed or not what the engine computes,
     or if the engine is not installed.
     """
-    if choice is None:
-        choice = resolve_model().choice
-    elif isinstance(choice, Path):
-        choice = ModelChoice(choice)
+    choice = _choice(choice)
     if not choice.path.is_dir():
         raise ModelLoadError(
             f"There is no model folder {choice.path}; name a folder with config.json, "
@@ -50,8 +49,11 @@ def load_model(choice: ModelChoice | Path | None = None) -> LanguageModel:
 
 
 def load_tunable_model(choice: ModelChoice | Path | None = None) -> TunableModel:
-    """As `load_model`, for tuning. Raises `ModelLoadError` if the engine gives no gradients too."""
-    model = load_model(choice)
+    """As `load_model`, for tuning. Raises `ModelLoadError` if the engine gives no gradients too.
+
+    Of a GGUF file, it is the same weights dequantised, which are written beside it the first time.
+    """
+    model = load_model(_dequantised(_choice(choice)))
     if not isinstance(model, TunableModel):
         raise ModelLoadError(
             f"{model.name} runs on the engine {model.runtime.engine}, which cannot tune; choose "
@@ -62,7 +64,7 @@ def load_tunable_model(choice: ModelChoice | Path | None = None) -> TunableModel
 
 def best_engine(folder: ModelFolder, choice: ModelChoice) -> Engine:
     """The engine for a choice that names none. Raises `ModelLoadError`."""
-    if folder.gguf is not None and not any(file.exists() for file in folder.weight_files):
+    if folder.gguf is not None:
         return "llama.cpp"
     from code_model.decoder.loading import computes
 
@@ -79,6 +81,25 @@ def require_packages(engine: Engine, extra: str, *modules: str) -> None:
             f"The engine {engine} is not installed; install it with "
             f"`pip install 'attune[{extra}]'`."
         )
+
+
+def _choice(choice: ModelChoice | Path | None) -> ModelChoice:
+    if choice is None:
+        return resolve_model().choice
+    return ModelChoice(choice) if isinstance(choice, Path) else choice
+
+
+def _dequantised(choice: ModelChoice) -> ModelChoice:
+    """For a GGUF file, the choice of its dequantised weights, with an engine that tunes."""
+    if choice.engine not in (None, "llama.cpp") or not choice.path.is_dir():
+        return choice
+    folder = read_model_folder(choice.path)
+    if folder.gguf is None:
+        return choice
+    if not all(file.exists() for file in folder.weight_files):
+        require_packages("llama.cpp", "llamacpp", "gguf", "transformers")
+        dequantise(choice.path)
+    return replace(choice, engine=best_engine(replace(folder, gguf=None), choice))
 
 
 def _recorded_hashes(choice: ModelChoice) -> dict[Path, str]:

@@ -17,7 +17,7 @@ from code_model.fim_templates import (
     recognised_template,
 )
 from code_model.gguf_source import KEY as GGUF_KEY
-from code_model.gguf_source import GgufSource
+from code_model.gguf_source import GgufSource, dequantised_sha256
 from code_model.language_model import ModelLoadError
 from code_model.show_thresholds import UNCALIBRATED, ShowThresholds
 from code_model.tokenizer import Tokenizer
@@ -63,7 +63,7 @@ class ModelFolder:
         own = self.weights_sha256
         if self.gguf is None:
             return own
-        if own != self.gguf.weights_sha256:
+        if own != dequantised_sha256(self.path, self.gguf):
             raise ModelLoadError(
                 f"The weights in {self.path} are not those of {self.gguf.path.name}; the folder "
                 "mixes two models: add the model again."

@@ -10,11 +10,11 @@ import torch
 from benchmarks.gguf_export import export_gguf
 from code_model.decoder.llama import Llama, LlamaConfig
 from code_model.decoder.model import DecoderModel
-from code_model.gguf_source import GgufSource
+from code_model.gguf_source import GgufSource, record_dequantised
 from code_model.language_model import Runtime
 from code_model.llama_cpp.loading import load_llama_cpp
 from code_model.llama_cpp.model import LlamaCppModel
-from code_model.loading import load_model
+from code_model.loading import load_tunable_model
 from code_model.model_folder import read_model_folder
 from pretraining import export
 
@@ -39,7 +39,7 @@ def pair(
     full = precision == "float32"
     parent = tmp_path_factory.mktemp("gguf")
     folder = make_gguf_folder(family, tiny_model, parent, full=full)
-    decoder = load_model(folder)
+    decoder = load_tunable_model(folder)
     assert isinstance(decoder, DecoderModel)
     model = load_llama_cpp(read_model_folder(folder))
     assert model.runtime == Runtime("llama.cpp", precision)
@@ -73,7 +73,8 @@ def make_gguf_folder(family: str, tiny_model: Path, parent: Path, *, full: bool 
     export_gguf(llama, folder / "model.gguf", full=full)
     weights = read_model_folder(folder).weights_sha256
     source = GgufSource.of(folder / "model.gguf")
-    entry = source.to_json() | {"path": "model.gguf", "weights_sha256": weights}
+    entry = source.to_json() | {"path": "model.gguf"}
     description = folder / "attune.json"
     description.write_text(json.dumps(json.loads(description.read_text()) | {"gguf": entry}))
+    record_dequantised(folder, source, weights)
     return folder
