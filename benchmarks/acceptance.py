@@ -1,7 +1,7 @@
 """Acceptance: suggestions that are shown and right, and the characters that they save.
 
     python -m benchmarks.acceptance [--packages click,httpx] [--places 400] [--prompts]
-    python -m benchmarks.acceptance --infilling FILE [--every 4]
+    python -m benchmarks.acceptance --infilling FILE [--every 4] [--layouts NAME,NAME]
     python -m benchmarks.acceptance --calibrate
 
 Runs the serving pipeline with the automatic trigger at places of each held-out package's unseen
@@ -9,7 +9,8 @@ files (line ends, lines, first lines of blocks): without and with retrieved code
 `--prompts` also with the prompt that `benchmarks.tuning` wrote there. The table also gives the
 figures without a threshold. `--infilling` completes the lines
 of HumanEval-Infilling (single line, a .jsonl.gz of MIT licence) with the bare model, the cursor at
-column 0 and behind the indentation; `--every 4` takes every fourth. Results go to
+column 0 and behind the indentation; `--every 4` takes every fourth, and `--layouts` compares FIM
+templates (`code_model.fim_templates`), each with token healing and without. Results go to
 `benchmarks/results/acceptance.json`. `--calibrate` writes the shipped model's show thresholds, from
 all packages with retrieval, into its `attune.json`.
 """
@@ -17,6 +18,8 @@ all packages with retrieval, into its `attune.json`.
 import argparse
 import gzip
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +29,8 @@ from rich.progress import track
 from rich.table import Table
 
 from benchmarks.repositories import CACHE, repositories
+from code_model.fim import FimEncoder
+from code_model.fim_templates import named_template
 from code_model.language_model import LanguageModel, Session
 from code_model.loading import load_model
 from completion.model_input import CompletionPoint
@@ -75,10 +80,12 @@ def measure(
 
 
 def infilling(session: Session, file: Path, every: int) -> dict[str, Any]:
-    """Shares of HumanEval-Infilling's lines that are exact, by where the cursor stands."""
+    """Shares of HumanEval-Infilling's lines that are answered (with any text) and exact, by where
+    the cursor stands."""
     with gzip.open(file, "rt", encoding="utf-8") as lines:
         tasks = [json.loads(line) for line in lines][::every]
     exact = {"column 0": 0, "after the indentation": 0}
+    answered = dict.fromkeys(exact, 0)
     for task in track(tasks, "HumanEval-Infilling", console=Console(stderr=True)):
         expected = task["canonical_solution"].strip("\n")
         indent = expected[: len(expected) - len(expected.lstrip())]
@@ -87,10 +94,31 @@ def infilling(session: Session, file: Path, every: int) -> dict[str, Any]:
             point = CompletionPoint.parse(
                 before + "\n" + task["suffix"], "solution.py", len(before)
             )
-            text = typed + complete(session, point, explicit=True).text
+            suggested = complete(session, point, explicit=True).text
+            answered[cursor] += bool(suggested)
+            text = typed + suggested
             exact[cursor] += text.strip("\n").split("\n")[0].rstrip() == expected.rstrip()
-    shares = {cursor: round(count / len(tasks), 4) for cursor, count in exact.items()}
-    return {"places": len(tasks), "exact": shares}
+    counts = {"answered": answered, "exact": exact}
+    shares = {
+        name: {cursor: round(count / len(tasks), 4) for cursor, count in by_cursor.items()}
+        for name, by_cursor in counts.items()
+    }
+    return {"places": len(tasks), **shares}
+
+
+def infilling_by_layout(
+    model: Any, layouts: Sequence[str], file: Path, every: int
+) -> dict[str, dict[str, Any]]:
+    """`infilling` with each FIM template, with token healing and without."""
+    results = {}
+    for layout in layouts:
+        template = named_template(layout, model.tokenizer.token_to_id)
+        for healing in (False, True):
+            encoder = FimEncoder(model.tokenizer, replace(template, token_healing=healing))
+            name = f"{layout}, {'with' if healing else 'without'} token healing"
+            session = replace(model, encoder=encoder).open()
+            results[name] = infilling(session, file, every)
+    return results
 
 
 def summary(replays: dict[str, Replay], model: LanguageModel) -> dict[str, Any]:
@@ -155,6 +183,7 @@ def main() -> None:
     parser.add_argument("--places", type=int, default=400)
     parser.add_argument("--prompts", action="store_true")
     parser.add_argument("--infilling", type=Path)
+    parser.add_argument("--layouts")
     parser.add_argument("--every", type=int, default=1)
     parser.add_argument("--calibrate", action="store_true")
     parser.add_argument("--cache", type=Path, default=CACHE)
@@ -165,7 +194,12 @@ def main() -> None:
     if options.results.is_file():
         results = json.loads(options.results.read_text(encoding="utf-8"))
     if options.infilling is not None:
-        results["infilling"] = infilling(model.open(), options.infilling, options.every)
+        file, every = options.infilling, options.every
+        if options.layouts is None:
+            results["infilling"] = infilling(model.open(), file, every)
+        else:
+            names = options.layouts.split(",")
+            results["infilling"] = infilling_by_layout(model, names, file, every)
         _write(results, options.results)
         Console().print(results["infilling"])
         return

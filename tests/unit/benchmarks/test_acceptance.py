@@ -54,7 +54,14 @@ def test_an_exact_line_counts_for_the_cursor_that_got_it(
 
     monkeypatch.setattr(acceptance, "complete", complete)
     scores = acceptance.infilling(load_model().open(), file, every=2)
-    assert scores == {"places": 2, "exact": {"column 0": 0.0, "after the indentation": 1.0}}
+    shares = {"column 0": 0.0, "after the indentation": 1.0}
+    assert scores == {"places": 2, "answered": shares, "exact": shares}
+    layouts = ("attune", "left-to-right")
+    by_layout = acceptance.infilling_by_layout(load_model(), layouts, file, every=2)
+    assert list(by_layout) == [
+        f"{layout}, {how} token healing" for layout in layouts for how in ("without", "with")
+    ]
+    assert all(result == scores for result in by_layout.values())
 
 
 def test_everything_is_the_first_threshold() -> None:

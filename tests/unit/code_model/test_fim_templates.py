@@ -3,6 +3,7 @@
 import re
 from dataclasses import fields, replace
 from functools import cache
+from pathlib import Path
 
 import pytest
 
@@ -246,3 +247,10 @@ def test_the_fingerprint_binds_the_layout() -> None:
         assert bound == (field.name not in NOT_BOUND), field.name
     fingerprints = {template.fingerprint() for template in TEMPLATES.values()}
     assert len(fingerprints) == len(TEMPLATES)
+
+
+def test_the_page_names_every_family() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "model-families.md").read_text(encoding="utf-8")
+    rows = [line for line in page.splitlines() if line.startswith("| `")]
+    listed = [name for row in rows for name in re.findall(r"`([^`]+)`", row.split("|")[1])]
+    assert listed == [*TEMPLATES, LEFT_TO_RIGHT, LEFT_TO_RIGHT_WITH_SUFFIX]

@@ -10,6 +10,7 @@ from code_context.context import ContextConfig
 from code_context.index import RepositoryIndex
 from code_context.retrieval import Retriever
 from code_model.decoder.model import DecoderModel
+from code_model.fim import FimEncoder
 from completion.model_input import CompletionPoint, model_input
 
 
@@ -19,6 +20,25 @@ def test_the_input_fits_the_room(base: DecoderModel, room: int, lines: int) -> N
     text = "value = compute(value)\n" * lines
     point = replace(CompletionPoint.parse(text, "a.py", len(text) // 2), room=room)
     assert len(model_input(base.encoder, point)) <= room
+
+
+@given(st.integers(150, 500), st.integers(0, 200))
+@settings(deadline=None, max_examples=30)
+def test_the_input_fits_the_room_without_infilling(
+    left_to_right: DecoderModel, room: int, lines: int
+) -> None:
+    """Where the suffix stands under its path too."""
+    test_input = "value = compute(value)\n" * lines
+    point = CompletionPoint.parse(test_input, "package/module.py", len(test_input) // 2)
+    assert len(model_input(left_to_right.encoder, replace(point, room=room))) <= room
+
+
+def test_no_more_is_given_than_the_model_sees(base: DecoderModel) -> None:
+    text = "value = compute(value)\n" * 200
+    point = CompletionPoint.parse(text, "a.py", len(text) // 2)
+    near = replace(base.encoder.template, max_input_tokens=150)
+    assert len(model_input(base.encoder, point)) > 150
+    assert len(model_input(FimEncoder(base.tokenizer, near), point)) <= 150
 
 
 @pytest.fixture
