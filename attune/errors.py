@@ -21,6 +21,7 @@ class ErrorCode(StrEnum):
     MODEL_UNUSABLE = "model_unusable"
     MODEL_UNKNOWN = "model_unknown"
     MODEL_NAME_INVALID = "model_name_invalid"
+    DOWNLOAD_FAILED = "download_failed"
     FILES_UNUSABLE = "files_unusable"
     NOT_A_PROMPT_FILE = "not_a_prompt_file"
     PROMPT_VERSION_UNSUPPORTED = "prompt_version_unsupported"
@@ -51,6 +52,7 @@ EXPECTED: Final[dict[str, tuple[ErrorCode, int]]] = {
     "attune.pages.template.PageWriteError": (ErrorCode.WRITE_FAILED, BAD_INPUT),
     "attune.sharing_commands.AuditRequiredError": (ErrorCode.AUDIT_REQUIRED, BAD_INPUT),
     "code_context.positions.PositionError": (ErrorCode.POSITION_INVALID, BAD_INPUT),
+    "code_model.hub_download.DownloadError": (ErrorCode.DOWNLOAD_FAILED, BAD_INPUT),
     "code_model.language_model.ModelLoadError": (ErrorCode.MODEL_UNUSABLE, BAD_INPUT),
     "code_model.model_addition.ModelNameError": (ErrorCode.MODEL_NAME_INVALID, BAD_INPUT),
     "code_model.model_resolution.UnknownModelError": (ErrorCode.MODEL_UNKNOWN, BAD_INPUT),

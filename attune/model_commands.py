@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from attune.errors import InterruptedRunError
 from attune.output import PROBLEM, Json, print_json, say
 from attune.repository_options import HELP, RepositoryOption
 
@@ -74,7 +75,10 @@ def _described(model: "UserModel") -> dict[str, Any]:
 def add(
     source: Annotated[
         str,
-        typer.Argument(metavar="PATH|hf://OWNER/NAME[@REVISION]|FILE.gguf", help="What to add."),
+        typer.Argument(
+            metavar="SOURCE",
+            help="A folder, a .gguf file, or hf://OWNER/NAME[/FILE.gguf][@REVISION].",
+        ),
     ],
     name: Annotated[
         str | None, typer.Option(help="What to call it. Default: the folder's or file's name.")
@@ -87,25 +91,52 @@ def add(
     quantisation: Annotated[
         str | None, typer.Option(help="Quantise the weights while loading: int8 or int4.")
     ] = None,
+    hub: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="The hub of hf://. Default: HF_ENDPOINT, huggingface.co."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Add a model to your models, under a name.
 
-    Use it for a model that you have as a folder or a GGUF file, or that a hub has. It is used where
-    you choose it: `attune model use NAME`.
+    Use it for a model that you have as a folder or a GGUF file, or that a hub has. Only a download
+    connects to anything, and only to that hub. A model serves where you choose it: `attune model
+    use NAME`.
     """
     from attune.show import waiting
     from code_model.model_addition import Computing, add_model, free_name
 
     computing = Computing(_engine(engine), device, precision, quantisation)
-    path = Path(source).expanduser().absolute()
-    called = free_name(name, path, str(path))
+    path, commit = Path(source).expanduser().absolute(), None
+    if source.startswith("hf://"):
+        called = free_name(name, Path(source.partition("@")[0].removeprefix("hf://")), source)
+        path, commit = _downloaded(source, hub)
+    else:
+        source = str(path)
+        called = free_name(name, path, source)
     with waiting(f"Reading {path} and recording the hashes of its files…"):
-        model = add_model(called, path, str(path), computing=computing)
+        model = add_model(called, path, source, commit, computing)
     if as_json:
         print_json({"name": called, **_described(model)})
     else:
         say(f"added {called}; `attune model use {called}` lets it complete.")
+
+
+def _downloaded(source: str, hub: str | None) -> tuple[Path, str]:
+    """Download a model; its path and commit. Ctrl-C keeps what is there."""
+    from attune.show_models import download_progress
+    from code_model.hub_download import download, parse_address
+    from code_model.user_models import downloads_folder
+
+    address = parse_address(source)
+    try:
+        with download_progress(address.repository) as on_bytes:
+            result = download(address, downloads_folder(), on_bytes, hub)
+    except KeyboardInterrupt:
+        raise InterruptedRunError(
+            "stopped by Ctrl-C; what was downloaded is kept, and the same command goes on."
+        ) from None
+    return result.path, result.commit
 
 
 def _engine(named: str | None) -> Any:
@@ -248,7 +279,8 @@ def remove(name: Name, as_json: Json = False) -> None:
         raise unknown_model(name, models)
     forget_model(name)
     path = Path(model.path)
-    deleted = path.is_relative_to(downloads_folder())
+    others = {other.path for key, other in models.model.items() if key != name}
+    deleted = path.is_relative_to(downloads_folder()) and str(path) not in others
     if deleted:
         shutil.rmtree(path, ignore_errors=True)
     if as_json:

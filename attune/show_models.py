@@ -1,12 +1,24 @@
 """Tables about models: the user's models, and what `attune model check` found out."""
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from code_model.hub_download import OnBytes
     from code_model.model_resolution import ResolvedModel
 
 NAMED_BY = {
@@ -16,6 +28,25 @@ NAMED_BY = {
     "user": "by your default",
     "shipped": "because no other is chosen",
 }
+
+
+@contextmanager
+def download_progress(name: str) -> "Iterator[OnBytes]":
+    """A progress bar on stderr, in bytes."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task(name, total=None)
+
+        def on_bytes(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total)
+
+        yield on_bytes
 
 
 def show_models(rows: list[dict[str, Any]], resolved: "ResolvedModel") -> None:

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from code_model.model_choice import DEFAULT
 from prompts.user import user_folder
+from tests.unit.code_model.fake_hub import COMMIT, REPOSITORY, FakeHub, files_of
 
 pytestmark = pytest.mark.slow
 
@@ -85,3 +87,31 @@ def test_wrong_input_is_refused_with_a_code(root: Path, tmp_path: Path) -> None:
     assert code("model", "use") == "usage"
     (user_folder() / "models.toml").write_text("[model")
     assert code("model", "list") == "configuration_invalid"
+
+
+def test_a_killed_download_goes_on_where_it_was(root: Path) -> None:
+    """The process is killed in the middle of the weights; the next one asks for the rest only."""
+    hub = FakeHub(files_of(DEFAULT))
+    hub.stall.clear()
+    arguments = ["model", "add", f"hf://{REPOSITORY}@main", "--name", "loaded", "--json"]
+    with hub.served() as endpoint:
+        command = [*ATTUNE, *arguments, "--hub", endpoint]
+        killed = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=root
+        )
+        assert hub.half_sent.wait(120)
+        killed.kill()
+        killed.communicate()
+        assert not (user_folder() / "models.toml").exists()
+        hub.stall.set()
+        hub.requests.clear()
+        added = result(*arguments[:-1], "--hub", endpoint, cwd=root)
+    assert added["revision"] == COMMIT
+    continued = [wanted for path, wanted, _ in hub.requests if path.endswith(".safetensors")]
+    assert continued[0] is not None
+    assert int(continued[0].removeprefix("bytes=").partition("-")[0]) >= 10 << 20
+    folder = Path(added["path"])
+    assert (folder / "model.safetensors").read_bytes() == hub.files["model.safetensors"]
+    assert not [file for file in folder.parent.iterdir() if file.name.endswith(".partial")]
+    assert result("model", "remove", "loaded", cwd=root)["deleted"] == str(folder)
+    assert not folder.exists()

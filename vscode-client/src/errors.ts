@@ -4,6 +4,7 @@ const ERROR_CODES = [
   "audit_required",
   "configuration_invalid",
   "consent_required",
+  "download_failed",
   "files_unusable",
   "internal",
   "interrupted",
