@@ -68,6 +68,7 @@ def _described(model: "UserModel") -> dict[str, Any]:
         "device": model.device,
         "precision": model.precision,
         "quantisation": model.quantisation,
+        "layout": model.layout,
     }
 
 
@@ -91,6 +92,10 @@ def add(
     quantisation: Annotated[
         str | None, typer.Option(help="Quantise the weights while loading: int8 or int4.")
     ] = None,
+    layout: Annotated[
+        str | None,
+        typer.Option(help="FIM template, or left-to-right. Default: by the tokenizer's tokens."),
+    ] = None,
     hub: Annotated[
         str | None,
         typer.Option(metavar="URL", help="The hub of hf://. Default: HF_ENDPOINT, huggingface.co."),
@@ -106,7 +111,7 @@ def add(
     from attune.show import waiting
     from code_model.model_addition import Computing, add_model, free_name
 
-    computing = Computing(_engine(engine), device, precision, quantisation)
+    computing = Computing(_engine(engine), device, precision, quantisation, layout)
     path, commit = Path(source).expanduser().absolute(), None
     if source.startswith("hf://"):
         called = free_name(name, Path(source.partition("@")[0].removeprefix("hf://")), source)
@@ -249,7 +254,7 @@ def _checked(name: str | None, root: Path) -> dict[str, Any]:
         "refusals": refusals,
     }
     try:
-        folder = read_model_folder(resolved.choice.path)
+        folder = read_model_folder(resolved.choice.path, layout=resolved.choice.layout)
         facts = facts_of(folder)
         report["facts"] = facts.to_json()
         refusals += facts.refusals

@@ -299,7 +299,7 @@ def recognised_template(token_to_id: TokenToId) -> FimTemplate:
             return template
     raise TemplateError(
         "its tokenizer has the infilling tokens of no known family; add it as a model without "
-        f'infilling (layout "{LEFT_TO_RIGHT}" in attune.json), or name its family there: '
+        f"infilling (attune model add --layout {LEFT_TO_RIGHT}), or give its family as --layout: "
         f"{', '.join(TEMPLATES)}"
     )
 

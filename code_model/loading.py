@@ -38,7 +38,7 @@ def load_model(choice: ModelChoice | Path | None = None) -> LanguageModel:
             f"There is no model folder {choice.path}; name a folder with config.json, "
             "tokenizer.json and model.safetensors."
         )
-    folder = read_model_folder(choice.path, _recorded_hashes(choice))
+    folder = read_model_folder(choice.path, _recorded_hashes(choice), choice.layout)
     engine = choice.engine or best_engine(folder, choice)
     load = _LOADERS.get(engine)
     if load is None:

@@ -25,12 +25,13 @@ class ModelNameError(ModelLoadError):
 
 @dataclass(frozen=True)
 class Computing:
-    """What is to compute a model, as in `ModelChoice`; None stands for the best available."""
+    """How to compute a model, as in `ModelChoice`; None stands for the best available."""
 
     engine: Engine | None = None
     device: str | None = None
     precision: str | None = None
     quantisation: str | None = None
+    layout: str | None = None
 
 
 def free_name(wanted: str | None, path: Path, source: str) -> str:
@@ -63,7 +64,7 @@ def add_model(
     Raises `ModelLoadError` if a file is missing, if the model's family is unknown or if no prompt
     can serve with its attention; then nothing is recorded.
     """
-    folder = read_model_folder(path)
+    folder = read_model_folder(path, layout=computing.layout)
     facts = facts_of(folder)
     if facts.refusals:
         raise ModelLoadError(facts.refusals[0])
@@ -75,6 +76,7 @@ def add_model(
         device=computing.device,
         precision=computing.precision,
         quantisation=computing.quantisation,
+        layout=computing.layout,
         file=recorded(folder),
     )
     record_model(name, model)

@@ -34,6 +34,7 @@ class ModelChoice:
 
     `device` and `precision` are torch's names ("cpu", "cuda:1"; "float32", "bfloat16");
     `quantisation` names a scheme of the engine for weights that are quantised while they load.
+    `layout` names a FIM template for a model whose tokenizer and `attune.json` do not tell it.
     `files` are those that were recorded when the user added the model; without them, the files are
     taken as they are.
     """
@@ -43,4 +44,5 @@ class ModelChoice:
     device: str | None = None
     precision: str | None = None
     quantisation: str | None = None
+    layout: str | None = None
     files: tuple[RecordedFile, ...] = ()

@@ -89,9 +89,11 @@ class ModelFolder:
 
 
 def read_model_folder(
-    path: Path, sha256s: Mapping[Path, str] = MappingProxyType({})
+    path: Path, sha256s: Mapping[Path, str] = MappingProxyType({}), layout: str | None = None
 ) -> ModelFolder:
     """Read everything but the weights. `sha256s` (hex) are of files whose hash is known.
+
+    `layout` names the FIM template; without it, attune.json does, else the tokenizer's tokens.
 
     Raises `ModelLoadError` if a file is missing or damaged, or the tokenizer lacks a token of the
     FIM template.
@@ -106,6 +108,8 @@ def read_model_folder(
             f"{tokenizer_file} is missing or damaged; get the model's files again."
         ) from error
     description = read_json(path / "attune.json") if (path / "attune.json").exists() else {}
+    if layout is not None:
+        description["layout"] = layout
     try:
         encoder = FimEncoder(tokenizer, _template(description, tokenizer))
     except TemplateError as error:

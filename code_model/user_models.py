@@ -64,6 +64,7 @@ class UserModel:
     device: Line | None = None
     precision: Line | None = None
     quantisation: Line | None = None
+    layout: Line | None = None
     file: tuple[FileEntry, ...] = ()
 
     @property
@@ -74,9 +75,8 @@ class UserModel:
             RecordedFile(folder / entry.path, entry.size, entry.mtime_ns, entry.sha256)
             for entry in self.file
         )
-        return ModelChoice(
-            folder, self.engine, self.device, self.precision, self.quantisation, files
-        )
+        computing = (self.engine, self.device, self.precision, self.quantisation)
+        return ModelChoice(folder, *computing, self.layout, files)
 
 
 @dataclass(frozen=True)
