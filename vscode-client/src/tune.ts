@@ -6,15 +6,7 @@ import { showCommandPage } from "./pages/commandPage";
 import { type CommandContext, runAttune } from "./process";
 import { chosenPromptFile, readSettings, setPromptFile } from "./settings";
 import { barFraction, parseProgress, progressMessage } from "./tuneProgress";
-
-/** What of the result of `attune tune --json` is used. */
-interface TuneReport {
-  readonly repository: string;
-  readonly interrupted: boolean;
-  readonly proof: { readonly gain: number } | null;
-  readonly proven: boolean;
-  readonly written: string | null;
-}
+import { proofSentence, type TuneReport } from "./tuneReport";
 
 /** Tunes a new prompt on the folder, or with `refresh` the present prompt on what changed. */
 export async function tune(context: CommandContext, folder: string, refresh: boolean): Promise<void> {
@@ -62,7 +54,7 @@ async function showReport({ repository, interrupted, proof, proven, written }: T
     void window.showInformationMessage("Attune: nothing better than the present prompt was found; it stays as it is.");
     return;
   }
-  const gain = proof === null ? "" : ` It saves ${(100 * proof.gain).toFixed(1)} % of the bits of unseen files.`;
+  const gain = proof === null ? "" : ` ${proofSentence(proof)}`;
   if (proven) {
     const success = `Attune: the prompt for ${repository} proved itself`;
     const { promptFile } = readSettings();
