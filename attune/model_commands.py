@@ -109,7 +109,7 @@ def add(
     use NAME`.
     """
     from attune.show import waiting
-    from code_model.model_addition import Computing, add_model, free_name
+    from code_model.model_addition import Computing, add_model, free_name, model_folder_of
 
     computing = Computing(_engine(engine), device, precision, quantisation, layout)
     path, commit = Path(source).expanduser().absolute(), None
@@ -120,7 +120,8 @@ def add(
         source = str(path)
         called = free_name(name, path, source)
     with waiting(f"Reading {path} and recording the hashes of its files…"):
-        model = add_model(called, path, source, commit, computing)
+        folder = model_folder_of(path, called)
+        model = add_model(called, folder, source, commit, computing)
     if as_json:
         print_json({"name": called, **_described(model)})
     else:
@@ -273,10 +274,9 @@ def remove(name: Name, as_json: Json = False) -> None:
 
     Use it to free disk space. A folder or file that you added yourself stays where it is.
     """
-    import shutil
-
+    from code_model.model_addition import delete_own_files
     from code_model.model_resolution import unknown_model
-    from code_model.user_models import downloads_folder, forget_model, read_user_models
+    from code_model.user_models import forget_model, read_user_models
 
     models = read_user_models()
     model = models.model.get(name)
@@ -284,10 +284,7 @@ def remove(name: Name, as_json: Json = False) -> None:
         raise unknown_model(name, models)
     forget_model(name)
     path = Path(model.path)
-    others = {other.path for key, other in models.model.items() if key != name}
-    deleted = path.is_relative_to(downloads_folder()) and str(path) not in others
-    if deleted:
-        shutil.rmtree(path, ignore_errors=True)
+    deleted = delete_own_files(model)
     if as_json:
         print_json({"name": name, "deleted": str(path) if deleted else None})
     else:

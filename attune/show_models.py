@@ -28,6 +28,11 @@ NAMED_BY = {
     "user": "by your default",
     "shipped": "because no other is chosen",
 }
+ORDERS = {
+    "psm": "prefix, suffix, middle (psm)",
+    "spm": "suffix, prefix, middle (spm)",
+    "ltr": "left to right (ltr)",
+}
 
 
 @contextmanager
@@ -77,9 +82,9 @@ def show_check(report: dict[str, Any]) -> None:
     rows = [("model", f"{report['name']} ({report['path']})")]
     if facts is not None:
         rows += [
-            ("family", f"{facts['family']}, {facts['order']}: {' '.join(facts['fim_tokens'])}"),
+            ("family", f"{facts['family']}: {' '.join(facts['fim_tokens']) or 'no infilling'}"),
+            ("order", ORDERS.get(facts["order"], facts["order"])),
             ("attention", facts["attention"]),
-            ("parameters", f"{facts['parameters'] / 1e6:.1f} million"),
             ("weights", f"{gigabytes(facts['weight_bytes'])} as they are stored"),
         ]
     rows.append(("free memory", gigabytes(report["free_bytes"])))
@@ -89,6 +94,7 @@ def show_check(report: dict[str, Any]) -> None:
         written = "it wrote nothing here" if decode is None else f"{decode:,.0f} written"
         per_1000, prompt = here["kv_bytes_per_1000_tokens"], here["prompt_bytes"]
         rows += [
+            ("parameters", f"{here['parameters'] / 1e6:.1f} million"),
             ("1,000 tokens of KV", "not known" if per_1000 is None else gigabytes(per_1000)),
             ("a prompt of 256 tokens", "not known" if prompt is None else gigabytes(prompt)),
             ("engine", " ".join(part for part in computing if part)),

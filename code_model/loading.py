@@ -13,7 +13,7 @@ from typing import Final
 
 from code_model.gguf_folder import dequantise
 from code_model.language_model import LanguageModel, ModelLoadError, TunableModel
-from code_model.memory import check_fits, weights_in
+from code_model.memory import BYTES, check_fits, weights_in
 from code_model.model_choice import DEFAULT, Engine, ModelChoice
 from code_model.model_folder import ModelFolder, read_model_folder
 from code_model.model_resolution import MODEL_VARIABLE, resolve_model
@@ -24,6 +24,8 @@ DECODER_COMPUTES: Final = [
     (device, precision, None) for device in (None, "cpu") for precision in (None, "float32")
 ]
 """Device, precision and quantisation as a choice may ask for them of our own decoder."""
+LARGE_BYTES: Final = 500_000_000
+"""Weights from which on a GPU, where there is one, computes a model that names no device."""
 
 
 def load_model(choice: ModelChoice | Path | None = None) -> LanguageModel:
@@ -33,6 +35,11 @@ def load_model(choice: ModelChoice | Path | None = None) -> LanguageModel:
     or if the engine is not installed.
     """
     choice = _choice(choice)
+    if choice.path.suffix == ".gguf" and choice.path.is_file():
+        raise ModelLoadError(
+            f"{choice.path.name} is a GGUF file; add it with `attune model add {choice.path}`, and "
+            "name the model."
+        )
     if not choice.path.is_dir():
         raise ModelLoadError(
             f"There is no model folder {choice.path}; name a folder with config.json, "
@@ -68,10 +75,24 @@ def best_engine(folder: ModelFolder, choice: ModelChoice) -> Engine:
         return "llama.cpp"
     from code_model.decoder.loading import computes
 
+    # on a GPU, a larger model is many times faster; a small one is fast anyway, with more forms
+    if choice.device is None and _is_large(folder) and _has_gpu():
+        return "transformers"
     asked = (choice.device, choice.precision, choice.quantisation)
     if computes(folder.config) and asked in DECODER_COMPUTES:
         return "decoder"
     return "transformers"
+
+
+def _is_large(folder: ModelFolder) -> bool:
+    files = [file for file in folder.weight_files if file.exists()]
+    return sum(file.stat().st_size for file in files) > LARGE_BYTES
+
+
+def _has_gpu() -> bool:
+    import torch
+
+    return torch.cuda.is_available() or torch.backends.mps.is_available()
 
 
 def require_packages(engine: Engine, extra: str, *modules: str) -> None:
@@ -157,6 +178,12 @@ def _load_transformers(folder: ModelFolder, choice: ModelChoice) -> LanguageMode
     require_packages("transformers", "transformers", "transformers")
     from code_model.transformers_engine.loading import load_transformers
 
+    weights = weights_in(folder.weight_files)
+    needed = weights.stored_bytes
+    if choice.device == "cpu" and choice.quantisation is None and choice.precision is not None:
+        needed = int(weights.numbers * BYTES.get(choice.precision, 0))
+    advice = "choose a smaller model, a lower precision, or a GGUF file with a quantisation"
+    check_fits(folder.name, needed, advice)
     return load_transformers(
         folder,
         device=choice.device,

@@ -1,6 +1,8 @@
 """Add a model to the user's models, and compare it later with what was recorded then."""
 
+import contextlib
 import re
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from code_model.user_models import (
     SHIPPED,
     FileEntry,
     UserModel,
+    downloads_folder,
     read_user_models,
     record_model,
 )
@@ -50,6 +53,40 @@ def free_name(wanted: str | None, path: Path, source: str) -> str:
             f"`attune model remove {name}`."
         )
     return name
+
+
+def model_folder_of(path: Path, name: str) -> Path:
+    """The folder to add: `path`, or for a GGUF file one that is made in the user's data folder.
+
+    Raises `ModelLoadError` if a GGUF file cannot be served, or its packages are not installed.
+    """
+    if path.suffix != ".gguf":
+        return path
+    from code_model.gguf_folder import make_model_folder
+
+    folder = downloads_folder() / "gguf" / name
+    shutil.rmtree(folder, ignore_errors=True)  # the name is free, or the same file is added again
+    make_model_folder(path, folder, name)
+    return folder
+
+
+def delete_own_files(model: UserModel) -> bool:
+    """Delete the files of a removed model that Attune downloaded or made; whether there were any.
+
+    What another model uses stays.
+    """
+    own = downloads_folder()
+    used = {Path(other.path) for other in read_user_models().model.values()}
+    folder = Path(model.path)
+    if not folder.is_relative_to(own) or folder in used:
+        return False
+    shutil.rmtree(folder, ignore_errors=True)
+    for source in (Path(entry.path) for entry in model.file):  # a downloaded GGUF file
+        if source.is_absolute() and source.is_relative_to(own):
+            source.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # it holds other files
+                source.parent.rmdir()
+    return True
 
 
 def add_model(

@@ -47,7 +47,6 @@ class ModelFacts:
     order: str
     fim_tokens: tuple[str, ...]
     attention: AttentionKind
-    parameters: int
     weight_bytes: int
     refusals: tuple[str, ...]
 
@@ -72,11 +71,14 @@ class Capabilities:
     """What a loaded model does here.
 
     Bytes are those of keys and values in the precision that serves; None where they are not known.
+    `tunes` are the forms that can be tuned and served: for a GGUF file, on the same weights
+    dequantised, which are written when they are first needed.
     """
 
     engine: str
     precision: str
     quantisation: str | None
+    parameters: int
     serves: tuple[Form, ...]
     tunes: tuple[Form, ...]
     max_positions: int
@@ -100,7 +102,6 @@ def facts_of(folder: ModelFolder) -> ModelFacts:
         order=template.order,
         fim_tokens=_tokens(template),
         attention=attention_kind(folder.config),
-        parameters=weights.numbers,
         weight_bytes=weights.stored_bytes,
         refusals=() if refusal is None else (f"{folder.name} cannot be used: {refusal}.",),
     )
@@ -126,8 +127,9 @@ def capabilities_of(
         engine=runtime.engine,
         precision=runtime.precision,
         quantisation=runtime.quantisation,
+        parameters=model.num_parameters,
         serves=forms,
-        tunes=forms if isinstance(model, TunableModel) else (),
+        tunes=forms if isinstance(model, TunableModel) or folder.gguf is not None else (),
         max_positions=model.max_positions,
         kv_bytes_per_1000_tokens=None if per_token is None else 1000 * per_token,
         prompt_bytes=None if per_token is None else PROMPT_TOKENS * per_token,

@@ -7,10 +7,23 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.gguf_export import export_gguf
+from code_model import loading
+from code_model.decoder.model import DecoderModel
 from code_model.language_model import ModelLoadError
-from code_model.loading import load_model
-from code_model.model_addition import ModelNameError, add_model, free_name, verify_files
-from code_model.model_choice import DEFAULT
+from code_model.loading import best_engine, load_model
+from code_model.model_addition import (
+    Computing,
+    ModelNameError,
+    add_model,
+    delete_own_files,
+    free_name,
+    model_folder_of,
+    verify_files,
+)
+from code_model.model_check import capabilities_of, facts_of
+from code_model.model_choice import DEFAULT, ModelChoice
+from code_model.model_folder import read_model_folder
 from code_model.model_resolution import MODEL_VARIABLE, UnknownModelError, resolve_model
 from code_model.user_models import (
     forget_model,
@@ -157,3 +170,49 @@ def test_a_model_without_a_visible_prefix_is_not_added(folder: Path) -> None:
     with pytest.raises(ModelLoadError, match="sliding-window layers see 64 tokens only"):
         add_model("a", folder, str(folder))
     assert read_user_models().names == ["shipped"]
+
+
+def test_a_gguf_file_is_added_where_it_is(tmp_path: Path, base: DecoderModel) -> None:
+    pytest.importorskip("llama_cpp")
+    file = tmp_path / "tiny.gguf"
+    export_gguf(base.llama, file, full=True, tokenizer=base.folder / "tokenizer.json")
+    with pytest.raises(ModelLoadError, match="is a GGUF file; add it with"):
+        load_model(file)
+    folder = model_folder_of(file, "tiny")
+    model = add_model("tiny", folder, str(file))
+    assert [entry.path for entry in model.file if entry.path.endswith(".gguf")] == [str(file)]
+    loaded = load_model(resolve_model("tiny").choice)
+    assert loaded.runtime.engine == "llama.cpp"
+    recorded = read_model_folder(folder)
+    assert facts_of(recorded).weight_bytes == file.stat().st_size
+    assert capabilities_of(loaded, recorded).tunes == ("embedding", "kv")
+    file.write_bytes(file.read_bytes() + b"more")
+    with pytest.raises(ModelLoadError, match=r"tiny\.gguf has changed since"):
+        load_model(model.choice)
+    forget_model("tiny")
+    assert delete_own_files(model)
+    assert not folder.exists()
+    assert file.exists()
+
+
+def test_a_model_without_infilling_is_added_by_its_layout(folder: Path) -> None:
+    (folder / "attune.json").unlink()
+    with pytest.raises(ModelLoadError, match=r"no known family.*--layout left-to-right"):
+        add_model("a", folder, str(folder))
+    model = add_model("a", folder, str(folder), computing=Computing(layout="left-to-right"))
+    assert load_model(model.choice).encoder.template.family == "left-to-right"
+
+
+def test_a_large_model_goes_to_the_gpu_if_there_is_one(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def engine(device: str | None = None) -> str:
+        return best_engine(read_model_folder(folder), ModelChoice(folder, device=device))
+
+    monkeypatch.setattr(loading, "_has_gpu", lambda: True)
+    assert engine() == "decoder"
+    monkeypatch.setattr(loading, "LARGE_BYTES", 1000)
+    assert engine() == "transformers"
+    assert engine("cpu") == "decoder"
+    monkeypatch.setattr(loading, "_has_gpu", lambda: False)
+    assert engine() == "decoder"
