@@ -50,7 +50,7 @@ class Explanation:
     """Everything that decides a completion.
 
     `left_out`: snippets that were not used. `next_letter`: tokens to compute after one more typed
-    letter; the rest is in the KV cache. `notes`: sentences about context that is missing.
+    letter; the rest is in the KV cache. `notes`: sentences about what is not in the input.
     """
 
     result: CompletionResult
@@ -89,7 +89,10 @@ def explain(session: Session, point: CompletionPoint) -> Explanation:
         tokens=tuple(_tokens(session, result)),
         prompt_tokens=session.num_virtual_tokens,
         next_letter=_next_letter(encoder, encoder.encode(context), point),
-        notes=tuple(_notes(point.tree, point.path, point.retriever)),
+        notes=(
+            *_typed_note(encoder.typed(context.prefix)),
+            *_notes(point.tree, point.path, point.retriever),
+        ),
     )
 
 
@@ -126,6 +129,14 @@ def _next_letter(encoder: FimEncoder, ids: list[int], point: CompletionPoint) ->
     pairs = enumerate(zip(ids, next_ids, strict=False))
     shared = next((n for n, (id_, next_id) in pairs if id_ != next_id), len(ids))
     return len(next_ids) - shared
+
+
+def _typed_note(typed: str) -> Iterator[str]:
+    if typed:
+        yield (
+            f"The input stops before {typed!r}: the model writes it again, as the beginning of a "
+            "token that may be longer."
+        )
 
 
 def _notes(tree: SyntaxTree, path: str, retriever: Retriever | None) -> Iterator[str]:

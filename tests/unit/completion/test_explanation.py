@@ -9,7 +9,7 @@ from code_context.index import RepositoryIndex
 from code_context.retrieval import Retriever
 from code_model.decoder.model import DecoderModel
 from completion.explanation import explain
-from completion.model_input import CompletionPoint, model_input
+from completion.model_input import CompletionPoint, input_and_typed, model_input
 from completion.pipeline import complete
 
 TEXT = "from store import Store\n\nstore = Store(\n"
@@ -79,3 +79,13 @@ def test_unused_snippets_have_a_reason(base: DecoderModel) -> None:
     )
     assert explanation.left_out
     assert {snippet.reason for snippet in explanation.left_out} <= {"no room", "shown already"}
+
+
+def test_the_text_that_is_written_again_is_noted(left_to_right: DecoderModel) -> None:
+    session, text = left_to_right.open(), "def f(x):\n    return x.re"
+    point = CompletionPoint.parse(text, "a.py", len(text))
+    explanation = explain(session, point)
+    served, typed = input_and_typed(left_to_right.encoder, point)
+    assert typed
+    assert [token for piece in explanation.pieces for token in piece.ids] == served
+    assert repr(typed) in explanation.notes[0]
