@@ -5,8 +5,9 @@ remains, the filter's name is the reason for the empty result.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from code_context.brackets import CLOSERS, OPENERS, QUOTES, scan
 from code_context.indentation import indentation_unit
@@ -17,6 +18,9 @@ WORD = re.compile(r"\w")
 NAME_AT_END = re.compile(r"[\w.]*\w\Z")
 MIN_REPEATED = 4
 """Characters; shorter text repeats by chance (a bracket, `else`)."""
+LONG_LINE = 24
+"""Characters; of the lines of this length in Attune's own code, 1 % come again in the next 40."""
+LINES_BELOW = 40
 BRACKET_WINDOW = 4_000
 """Characters before the cursor in which an opening bracket is searched."""
 ERROR_WINDOW = 2_000
@@ -30,13 +34,15 @@ CONTINUED = ("(", "[", "{", ",", "\\")
 class Candidate:
     """`text`, of one or more lines, is to be inserted at `offset` of the tree's text.
 
-    `is_cut`: the show threshold removed text behind it.
+    `is_cut`: the show threshold removed text behind it. `infills`: the model was trained to write
+    between two texts.
     """
 
     tree: SyntaxTree
     offset: int
     text: str
     is_cut: bool = False
+    infills: bool = True
 
     @property
     def left(self) -> str:
@@ -51,31 +57,41 @@ class Candidate:
         return self.tree.text[self.offset : lines.content_end(lines.line_of(self.offset))]
 
     @property
-    def next_line(self) -> str:
-        """The first non-blank line below the cursor's, stripped; empty if there is none."""
+    def lines_below(self) -> Iterator[str]:
+        """The lines below the cursor's that are not blank, stripped."""
         lines = self.tree.lines
         below = range(lines.line_of(self.offset) + 1, lines.line_count)
-        return next((text for n in below if (text := lines.line_text(n).strip())), "")
+        return (text for n in below if (text := lines.line_text(n).strip()))
+
+    @property
+    def next_line(self) -> str:
+        """The first non-blank line below the cursor's, stripped; empty if there is none."""
+        return next(self.lines_below, "")
 
 
 Filter = Callable[[Candidate], str]
 
 
 def repeats_suffix(candidate: Candidate) -> str:
-    """Cut what repeats the text behind the cursor or the next line."""
+    """Cut what repeats the text behind the cursor or the next line.
+
+    Of a model that was not trained to infill, also what repeats a long line further below: it goes
+    on to what it expects, and does not know that it is there.
+    """
     text, right = candidate.text, candidate.right.rstrip()
     if not set(right) <= {*CLOSERS, *QUOTES, " "}:  # the edit's range replaces closers
         most = min(len(right), len(text))  # the line may be very long
         shared = next((n for n in range(most, 0, -1) if text.endswith(right[:n])), 0)
         if shared == len(right) or shared >= MIN_REPEATED:
             text = text[: len(text) - shared]
-    next_line = candidate.next_line
-    if len(next_line) < MIN_REPEATED:
-        return text
+    repeated = {line for line in (candidate.next_line,) if len(line) >= MIN_REPEATED}
+    if not candidate.infills:
+        below = islice(candidate.lines_below, LINES_BELOW)
+        repeated |= {line for line in below if len(line) >= LONG_LINE}
     lines = text.split("\n")
     for n, line in enumerate(lines):
         first = candidate.left + line + ("" if len(lines) > 1 else candidate.right)
-        if (first if n == 0 else line).strip() == next_line:
+        if (first if n == 0 else line).strip() in repeated:
             return "\n".join(lines[:n])
     return text
 

@@ -7,8 +7,7 @@ from dataclasses import replace
 from code_context.brackets import CLOSERS, scan
 from code_context.completion_kind import CompletionKind, decide
 from code_context.syntax import SyntaxTree
-from code_model.language_model import FinishReason, Generation, Session
-from code_model.tokenizer import Tokenizer
+from code_model.language_model import FinishReason, Generation, LanguageModel, Session
 from completion import filters
 from completion.gate import cut_before, likely_tokens
 from completion.model_input import CompletionPoint, input_and_typed, model_input
@@ -55,11 +54,11 @@ def complete(
     )
     if generation.finish_reason == "cancelled":
         return CompletionResult("", "cancelled", decision.kind, generation)
-    return present(session.model.tokenizer, point, decision.kind, generation, threshold)
+    return present(session.model, point, decision.kind, generation, threshold)
 
 
 def present(
-    tokenizer: Tokenizer,
+    model: LanguageModel,
     point: CompletionPoint,
     kind: CompletionKind,
     generation: Generation,
@@ -72,15 +71,16 @@ def present(
     is_cut = count < len(generation.ids)
     generated = generation.text
     if is_cut:
-        typed = len(tokenizer.decode(generation.ids)) - len(generation.text)
-        generated = tokenizer.decode(generation.ids[:count])[typed:]
+        typed = len(model.tokenizer.decode(generation.ids)) - len(generation.text)
+        generated = model.tokenizer.decode(generation.ids[:count])[typed:]
         generated = _without_partial_character(generated)
         generated = cut_before(generated, generation.text[len(generated) :])
     unit = _cut_to_unit(kind, generated, generation.finish_reason, tree, offset)
     text: str
     reason: Reason | None
     if unit:
-        text, reason = filters.apply(filters.Candidate(tree, offset, unit, is_cut))
+        infills = model.encoder.template.order != "ltr"
+        text, reason = filters.apply(filters.Candidate(tree, offset, unit, is_cut, infills))
     else:
         text, reason = "", "below_threshold" if is_cut else "nothing_to_add"
     return CompletionResult(

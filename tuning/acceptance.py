@@ -149,7 +149,7 @@ def _shown_texts(
     for threshold in thresholds:
         count = likely_tokens(generation.logprobs, threshold)
         if count not in texts:
-            texts[count] = present(session.model.tokenizer, point, kind, generation, threshold).text
+            texts[count] = present(session.model, point, kind, generation, threshold).text
         shown.append(texts[count])
     return shown
 

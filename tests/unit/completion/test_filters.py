@@ -1,5 +1,7 @@
 """Golden cases of every filter: `$0` is the cursor, None leaves the text unchanged."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -135,3 +137,25 @@ def test_filters_only_shorten(before: str, text: str, behind: str, language: str
 def test_an_unknown_language_is_not_parsed() -> None:
     text = "a = 1\n"
     assert filters.breaks_parse(Candidate(parse(text, None), 0, "x y z")) == "x y z"
+
+
+@pytest.mark.parametrize(
+    ("marked", "text", "kept"),
+    [
+        ("$0\na = 1\nvalue = compute(first, second)", "value = compute(first, second)", ""),
+        ("value = $0\na = 1\nvalue = compute(first, second)", "compute(first, second)", ""),
+        (
+            "$0\na = 1\nvalue = compute(first, second)",
+            "b = 2\nvalue = compute(first, second)",
+            "b = 2",
+        ),
+        ("$0\na = 1\nreturn value", "return value", "return value"),  # short lines come again
+    ],
+)
+def test_a_model_that_does_not_infill_may_repeat_no_long_line(
+    marked: str, text: str, kept: str
+) -> None:
+    at = cursor(marked)
+    candidate = Candidate(parse(at.text, "python"), at.offset, text, infills=False)
+    assert filters.repeats_suffix(candidate) == kept
+    assert filters.repeats_suffix(replace(candidate, infills=True)) == text

@@ -184,5 +184,17 @@ def test_what_is_typed_of_a_token_is_generated_but_not_shown(left_to_right: Deco
     text = left_to_right.tokenizer.decode(generation.ids)
     assert text == typed + generation.text
     for threshold in generation.logprobs:  # cut after each token
-        shown = present(left_to_right.tokenizer, point, result.kind, generation, threshold).withheld
+        shown = present(left_to_right, point, result.kind, generation, threshold).withheld
         assert generation.text.startswith(shown)
+
+
+def test_a_model_that_does_not_infill_may_not_repeat_what_is_further_below(
+    base: DecoderModel, left_to_right: DecoderModel
+) -> None:
+    repeated = "result = compute_everything(first, second)"
+    marked = f"def f(first, second):\n    $0\n    check(first)\n    {repeated}\n    return 1\n"
+    at = cursor(marked)
+    point = CompletionPoint.parse(at.text, "a.py", at.offset)
+    for model, text, reason in ((base, repeated, None), (left_to_right, "", "repeats_suffix")):
+        result = complete(ScriptedSession(model, f"{repeated}\n"), point)
+        assert (result.text, result.reason) == (text, reason)
