@@ -87,8 +87,7 @@ def test_untrusted_workspace(play, workspace, prompt_file, tmp_path):
         {"attune.pythonPath": sys.executable},
         {"statusSays": "Ready without a prompt"},
         {"type": "self."},
-        {"press": "Alt+\\"},  # asked for, so that the show threshold does not decide the test
-        {"ghost": True},
+        {"ask": True},  # so that the show threshold does not decide the test
         {"press": "Escape"},
         untrusted=True,
     )

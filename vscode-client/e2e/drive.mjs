@@ -24,6 +24,7 @@
 //     {"typeThrough": "text"} types it in the same way, and counts in `gaps` the frames without ghost text meanwhile
 //     {"statusSays": "regex"} waits until the status bar item's sentence matches
 //     {"ghost": true}         waits until ghost text is shown that no longer changes
+//     {"ask": true}           asks for a suggestion until ghost text is shown that no longer changes
 //     {"ghostIs": "text"}     waits until exactly this ghost text is shown; "": none
 //     {"ghostSays": "regex"}  waits until ghost text is shown that matches
 //     {"accept": true}        presses Tab, and notes the ghost text shown at that moment
@@ -61,8 +62,11 @@ import { readErrors, readLog } from "./logs.mjs";
 import { actions, cursorIn, environmentOf, openNotices, readGhostText, startBrowser, until } from "./page.mjs";
 import { descendants, killRemaining } from "./processes.mjs";
 
-// VS Code has the command, but no key for it.
-const KEYS = [{ key: "ctrl+alt+l", command: "editor.action.inlineSuggest.acceptNextLine" }];
+// Commands without a key, or with one (Alt+\\) that a browser without a screen does not pass on.
+const KEYS = [
+  { key: "ctrl+alt+l", command: "editor.action.inlineSuggest.acceptNextLine" },
+  { key: "ctrl+alt+u", command: "editor.action.inlineSuggest.trigger" },
+];
 const STOP_GRACE_MS = 10_000;
 
 /** Everything that code-server and Chromium write stays in this folder: short, because sockets lie in it. */

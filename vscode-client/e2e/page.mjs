@@ -8,6 +8,7 @@ import { descendants, kill } from "./processes.mjs";
 
 const STATUS = ".statusbar-item[id*='attune.status']";
 const HURRY_MS = 1000 / 12;
+const ASK_MS = 3000; // then the editor is asked again: its own request after an edit may take the first answer away
 const POLL_MS = 250;
 
 /** The environment of what is started here: everything is written into the run's own folder. */
@@ -142,6 +143,12 @@ export const actions = {
     });
   },
   ghost: (page) => page.waitForFunction(settledGhostText, undefined, { polling: 500 }),
+  async ask(page) {
+    await until(async () => {
+      await page.keyboard.press("Control+Alt+u");
+      return page.waitForFunction(settledGhostText, undefined, { polling: 250, timeout: ASK_MS }).catch(() => null);
+    });
+  },
   ghostIs: (page, text) => until(() => page.evaluate(`(${isGhostText})(${JSON.stringify(text)})`)),
   ghostSays: (page, pattern) => until(async () => new RegExp(pattern).test(await page.evaluate(readGhostText))),
   async accept(page, _, { result }) {
