@@ -37,6 +37,7 @@ def examine(repository: Path, model: str | None = None) -> list[Finding]:
 
 
 def _model_and_prompt(repository: Path, named: str | None) -> list[Finding]:
+    from attune.show_models import NAMED_BY
     from code_model.compatibility import check_prompt
     from code_model.language_model import ModelLoadError, TunableModel
     from code_model.loading import load_model
@@ -55,6 +56,7 @@ def _model_and_prompt(repository: Path, named: str | None) -> list[Finding]:
     findings = [
         *(Finding("model", notice, problem=True) for notice in resolved.notices),
         Finding("model", f"{model.name}, {millions:.1f} million parameters, {model.folder}"),
+        Finding("model chosen", f"{resolved.name}, {NAMED_BY[resolved.named_by]}"),
         Finding("model fingerprint", model.identity.model_fingerprint[:16]),
     ]
     if isinstance(model, TunableModel):

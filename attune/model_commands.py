@@ -236,7 +236,7 @@ def check(
 def _checked(name: str | None, root: Path) -> dict[str, Any]:
     from code_model.language_model import ModelLoadError
     from code_model.loading import load_model
-    from code_model.memory import free_bytes
+    from code_model.memory import free_bytes, free_gpu_bytes
     from code_model.model_addition import verify_files
     from code_model.model_check import capabilities_of, facts_of
     from code_model.model_folder import read_model_folder
@@ -250,6 +250,7 @@ def _checked(name: str | None, root: Path) -> dict[str, Any]:
         "name": resolved.name,
         "path": str(resolved.choice.path),
         "free_bytes": free_bytes(),
+        "free_gpu_bytes": free_gpu_bytes(),
         "facts": None,
         "here": None,
         "refusals": refusals,

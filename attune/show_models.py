@@ -88,6 +88,8 @@ def show_check(report: dict[str, Any]) -> None:
             ("weights", f"{gigabytes(facts['weight_bytes'])} as they are stored"),
         ]
     rows.append(("free memory", gigabytes(report["free_bytes"])))
+    if report["free_gpu_bytes"] is not None:
+        rows.append(("free memory of the GPU", gigabytes(report["free_gpu_bytes"])))
     if here is not None:
         computing = (here["engine"], here["precision"], here["quantisation"])
         decode = here["speed"]["decode"]

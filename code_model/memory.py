@@ -78,6 +78,13 @@ def free_bytes() -> int:
     return int(psutil.virtual_memory().available)
 
 
+def free_gpu_bytes() -> int | None:
+    """Memory that is free on the CUDA device that torch takes first, None without one."""
+    import torch
+
+    return int(torch.cuda.mem_get_info()[0]) if torch.cuda.is_available() else None
+
+
 def check_fits(name: str, needed: int, advice: str) -> None:
     """Refuse a model before it is loaded into a main memory that is too small.
 

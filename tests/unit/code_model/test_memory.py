@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load_file
 
 from code_model import memory
@@ -25,6 +26,14 @@ def test_keys_and_values_of_a_token(tiny_model: Path) -> None:
     assert kv_bytes_per_token(config, 4) == 2 * 2 * 2 * 8 * 4
     assert kv_bytes_per_token(config | {"kv_lora_rank": 4}, 4) is None
     assert kv_bytes_per_token({}, 4) is None
+
+
+def test_the_gpus_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert memory.free_gpu_bytes() is None
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (3, 5))
+    assert memory.free_gpu_bytes() == 3
 
 
 def test_a_model_that_does_not_fit_is_not_loaded(
