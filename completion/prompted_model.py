@@ -1,5 +1,6 @@
 """A language model that completes each document with the prompt chosen for it."""
 
+import logging
 import math
 from collections.abc import Callable, Hashable
 from dataclasses import replace
@@ -9,7 +10,7 @@ from threading import Lock
 from code_context.languages import language_of
 from code_context.retrieval import Retriever
 from code_context.syntax import SyntaxTree, TreeCache
-from code_model.language_model import LanguageModel
+from code_model.language_model import LanguageModel, OutOfModelMemoryError
 from code_model.show_thresholds import Sureness
 from completion.completion_model import CompletionModel, Computation
 from completion.model_input import CompletionPoint
@@ -22,6 +23,8 @@ from completion.status import Status, StatusListener
 from prompts.file import PromptFile
 from prompts.manifest import Manifest
 from prompts.router import PromptRouter, RoutingResult
+
+logger = logging.getLogger(__name__)
 
 
 class PromptedModel(CompletionModel):
@@ -100,6 +103,13 @@ class PromptedModel(CompletionModel):
 
     def complete(self, request: CompletionRequest, computation: Computation) -> CompletionResult:
         """See `CompletionModel`. An explicit request gets the other condition's text as well."""
+        try:
+            return self._answer(request, computation)
+        except OutOfModelMemoryError as error:
+            logger.warning("%s", error)
+            return CompletionResult("", "out_of_memory")
+
+    def _answer(self, request: CompletionRequest, computation: Computation) -> CompletionResult:
         with self._lock:
             prompt = self._prompt_for(request)
             first, second = (None, prompt) if request.without_prompt else (prompt, None)

@@ -111,7 +111,7 @@ class ModelWorker:
                 if purpose != "request":  # no request awaits the result and would raise the error
                     logger.error("A background job (%s) failed (%s).", purpose, describe(error))
                 return
-            if future.result().reason not in ("cancelled", "no_engine"):
+            if future.result().reason not in ("cancelled", "no_engine", "out_of_memory"):
                 self._cache.add(request, future.result(), version)
                 on_result(future.result())
 

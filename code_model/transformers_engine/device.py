@@ -1,11 +1,13 @@
 """The device and the precision that a model is computed with."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import torch
 
 from code_model.bfloat16 import bfloat16_wins
-from code_model.language_model import ModelLoadError
+from code_model.language_model import ModelLoadError, OutOfModelMemoryError
 
 PRECISIONS: Final = {
     "float32": torch.float32,
@@ -61,8 +63,30 @@ def _has_bfloat16(device: torch.device) -> bool:
     return True
 
 
-def free_memory(device: torch.device) -> None:
-    """Give cached blocks back to the device, after tensors were dropped."""
+@contextmanager
+def memory_of(name: str, device: torch.device) -> Iterator[None]:
+    """Raise `OutOfModelMemoryError` where there is no memory left to compute the model `name`."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        _free_memory(device)
+        raise OutOfModelMemoryError(
+            f"{name} ran out of memory on the device {device.type}; close other programs that use "
+            "it, or choose a smaller model, a quantisation or the device cpu."
+        ) from None
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    """Whether it is that of CUDA, of Apple's MPS or of the CPU; the last two have no class."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(
+        words in str(error) for words in ("out of memory", "not enough memory", "allocate memory")
+    )
+
+
+def _free_memory(device: torch.device) -> None:
+    """Give cached blocks back to the device."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
     elif device.type == "mps":

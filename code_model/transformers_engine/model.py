@@ -17,6 +17,7 @@ from code_model.prompt_layout import kv_to_rows
 from code_model.show_thresholds import ShowThresholds
 from code_model.tokenizer import Tokenizer
 from code_model.transformers_engine import loss
+from code_model.transformers_engine.device import memory_of
 from code_model.transformers_engine.kv_cache import keys_and_values
 from code_model.transformers_engine.network import Network
 from code_model.transformers_engine.prefix import Prefix, prefix_of, prefix_of_ids
@@ -128,12 +129,14 @@ class TransformersModel:
     ) -> Tensor:
         """See `TunableModel`."""
         recompute = self.num_parameters >= RECOMPUTE_FROM
-        nats = loss.weighted_nats(self.network, prefix, sequences, weights, recompute=recompute)
+        with memory_of(self.name, self.network.device):
+            nats = loss.weighted_nats(self.network, prefix, sequences, weights, recompute=recompute)
         return nats.cpu()
 
     def score(self, prefix: Prefix, sequences: Sequence[ScoredSequence]) -> list[list[float]]:
         """See `TunableModel`."""
-        return loss.nats(self.network, prefix, sequences)
+        with memory_of(self.name, self.network.device):
+            return loss.nats(self.network, prefix, sequences)
 
     def queries(
         self, ids: Sequence[int], prompt_embeddings: Tensor, form: Form

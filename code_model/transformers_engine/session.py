@@ -14,12 +14,11 @@ from code_model.greedy import GreedyEnd, decode_greedily
 from code_model.language_model import (
     ContextTooLongError,
     Generation,
-    OutOfModelMemoryError,
     ScoredSequence,
 )
 from code_model.prompt_lookup import PromptLookup
 from code_model.transformers_engine import loss
-from code_model.transformers_engine.device import free_memory
+from code_model.transformers_engine.device import memory_of
 from code_model.transformers_engine.kv_cache import crop
 from prompts.file import PromptFile
 
@@ -116,21 +115,17 @@ class TransformersSession:
 
     @contextmanager
     def _memory(self) -> Iterator[None]:
-        """Drop the cache where memory runs out, so that the next request has room again."""
-        try:
-            yield
-        except (RuntimeError, MemoryError) as error:
-            # with an error, nobody knows which layers have taken up the last tokens
-            self._cache = None
-            self._cached_ids = []
-            if not _is_out_of_memory(error):
+        """Drop the cache after an error: some layers may have taken up more tokens than others.
+
+        So the next request has room again where memory ran out.
+        """
+        with memory_of(self.model.name, self.model.network.device):
+            try:
+                yield
+            except (RuntimeError, MemoryError):
+                self._cache = None
+                self._cached_ids = []
                 raise
-            free_memory(self.model.network.device)
-            raise OutOfModelMemoryError(
-                f"{self.model.name} ran out of memory on the device "
-                f"{self.model.network.device.type}; close other programs that use it, or choose a "
-                "smaller model, a quantisation or the device cpu."
-            ) from None
 
     def _prefill(self, ids: Sequence[int], cancelled: Callable[[], bool]) -> int:
         """Compute all but the last id; the number of ids that are cached then."""
@@ -203,10 +198,3 @@ class TransformersSession:
     def _crop(self) -> None:
         if self._cache is not None:
             crop(self._cache, self._prefix.tokens + len(self._cached_ids))
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    """Whether it is that of CUDA, of Apple's MPS or of the CPU; the last two have no class."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(
-        words in str(error) for words in ("out of memory", "not enough memory", "allocate memory")
-    )

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from code_model.decoder.model import DecoderModel
+from code_model.decoder.session import DecoderSession
+from code_model.language_model import OutOfModelMemoryError
 from code_model.loading import load_model
 from completion import prompt_fit
 from completion.completion_model import Computation
@@ -323,6 +325,21 @@ def test_a_cancelled_fit_check_is_repeated(base, tmp_path, default, statuses):
     assert check.is_due(read_prompt(default), request)
     model.check_fit(request, Computation())
     assert not check.is_due(read_prompt(default), request)
+
+
+def test_memory_that_runs_out_is_a_reason_and_the_next_request_is_answered(
+    base, tmp_path, statuses, monkeypatch
+):
+    model = PromptedModel(base, tmp_path, statuses.append)
+
+    def failing(*args: object, **kwargs: object) -> None:
+        raise OutOfModelMemoryError("tiny ran out of memory on the device cuda.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DecoderSession, "generate", failing)
+        result = model.complete(REQUEST, Computation())
+    assert (result.text, result.reason) == ("", "out_of_memory")
+    assert completed(model) == expected(base, None)
 
 
 def test_the_latest_sessions_are_kept(base):
