@@ -298,9 +298,9 @@ def recognised_template(token_to_id: TokenToId) -> FimTemplate:
         if template is not ATTUNE and all(token_to_id(token) is not None for token in needed):
             return template
     raise TemplateError(
-        "its tokenizer has the infilling tokens of no known family; add it as a model without "
-        f"infilling (attune model add --layout {LEFT_TO_RIGHT}), or give its family as --layout: "
-        f"{', '.join(TEMPLATES)}"
+        "its tokenizer has the infilling tokens of no known family; add it with --layout "
+        f"{LEFT_TO_RIGHT} as a model without infilling, or with --layout and the name of its "
+        f"family ({', '.join(TEMPLATES)})"
     )
 
 
