@@ -61,10 +61,15 @@ class Session:
         return uri
 
     async def complete(
-        self, uri: str, line: int, character: int, msg_id: str | None = None
+        self,
+        uri: str,
+        line: int,
+        character: int,
+        msg_id: str | None = None,
+        trigger: types.InlineCompletionTriggerKind = types.InlineCompletionTriggerKind.Automatic,
     ) -> list[types.InlineCompletionItem]:
         params = types.InlineCompletionParams(
-            context=types.InlineCompletionContext(types.InlineCompletionTriggerKind.Automatic),
+            context=types.InlineCompletionContext(trigger),
             text_document=types.TextDocumentIdentifier(uri),
             position=types.Position(line, character),
         )
