@@ -127,10 +127,10 @@ def _tuned(
     present = _present(out, corpus.root) if refresh else None
     try:
         with waiting("Loading the model…"):
-            from code_model.loading import load_tunable_model
+            from code_model.loading import load_for_tuning
             from tuning.run import tune as run
 
-            model = load_tunable_model(choose_model(model_name, corpus.root))
+            model, served = load_for_tuning(choose_model(model_name, corpus.root))
         with progress as on_progress:
             return run(
                 model,
@@ -141,6 +141,7 @@ def _tuned(
                 against=others,
                 present=present,
                 fresh=fresh,
+                served=served,
             )
     except KeyboardInterrupt:
         raise InterruptedRunError(
@@ -194,12 +195,20 @@ def evaluate(
     prompt_file, corpus = read_prompt(prompt), collect(repository)
     others = [read_prompt(path) for path in against or ()]
     with waiting("Loading the model…"):
-        from code_model.loading import load_tunable_model
+        from code_model.loading import load_for_tuning
         from tuning.run import evaluate as run
 
-        loaded = load_tunable_model(choose_model(model, corpus.root))
+        loaded, served = load_for_tuning(choose_model(model, corpus.root))
     with progress_display(json_lines) as on_progress:
-        proof = run(loaded, corpus, prompt_file, on_progress, against=others, lora_minutes=lora)
+        proof = run(
+            loaded,
+            corpus,
+            prompt_file,
+            on_progress,
+            against=others,
+            lora_minutes=lora,
+            served=served,
+        )
     if as_json:
         print_json(proof.to_json())
     else:

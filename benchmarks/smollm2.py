@@ -27,7 +27,7 @@ from benchmarks.repositories import CACHE, repositories
 from code_model.gguf_folder import make_model_folder
 from code_model.gguf_source import GgufSource
 from code_model.language_model import LanguageModel, TunableModel
-from code_model.loading import load_model, load_tunable_model
+from code_model.loading import load_for_tuning
 from prompts.file import SUFFIX, PromptFile, read_prompt
 from tuning.config import TuningConfig
 from tuning.corpus import collect
@@ -75,7 +75,9 @@ def fetch_gguf(folder: Path = FOLDER) -> Path:
     return file
 
 
-def tuned_prompt(model: TunableModel, package: Path, config: TuningConfig) -> PromptFile:
+def tuned_prompt(
+    model: TunableModel, served: LanguageModel, package: Path, config: TuningConfig
+) -> PromptFile:
     """The prompt for a package, tuned unless it is in the cache.
 
     Raises `SystemExit` if none was written.
@@ -83,7 +85,7 @@ def tuned_prompt(model: TunableModel, package: Path, config: TuningConfig) -> Pr
     minutes = f"{config.minutes:g}min"
     out = FOLDER / f"{package.name}-{config.form}-{minutes}{SUFFIX}"
     if not out.exists():
-        report = tune(model, collect(package), out, config, lambda progress: None)
+        report = tune(model, collect(package), out, config, lambda progress: None, served=served)
         if report.written is None:
             raise SystemExit(f"no prompt was written for {package.name}")
         report.written.replace(out)  # an unproven one is written beside
@@ -143,11 +145,11 @@ def main() -> None:
         make_model_folder(fetch_gguf(), folder, "smollm2-135m-instruct")
     folders = repositories(CACHE, options.packages.split(","))
     packages = {name: folders[name] for name in options.packages.split(",")}
-    tuned, served = load_tunable_model(folder), load_model(folder)
+    tuned, served = load_for_tuning(folder)
     config = TuningConfig(form=options.form, minutes=options.minutes)
     progress = Console(stderr=True)
     prompts = {
-        name: tuned_prompt(tuned, package, config)
+        name: tuned_prompt(tuned, served, package, config)
         for name, package in track(packages.items(), "Tuning", console=progress)
     }
     results: dict[str, Any] = {

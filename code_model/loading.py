@@ -69,6 +69,18 @@ def load_tunable_model(choice: ModelChoice | Path | None = None) -> TunableModel
     return model
 
 
+def load_for_tuning(
+    choice: ModelChoice | Path | None = None,
+) -> tuple[TunableModel, LanguageModel]:
+    """The model that tunes and the one that serves: the same, but for a GGUF file.
+
+    Raises `ModelLoadError`.
+    """
+    choice = _choice(choice)
+    tunable = load_tunable_model(choice)
+    return tunable, tunable if _dequantised(choice) == choice else load_model(choice)
+
+
 def best_engine(folder: ModelFolder, choice: ModelChoice) -> Engine:
     """The engine for a choice that names none. Raises `ModelLoadError`."""
     if folder.gguf is not None:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from code_model.compatibility import check_prompt
-from code_model.language_model import Runtime, TunableModel
+from code_model.language_model import LanguageModel, Runtime, TunableModel
+from prompts.errors import IncompatiblePrompt
 from prompts.file import DEFAULT_PROMPT, PromptFile, write_prompt
 from prompts.router import unproven_path
 from tuning import checkpoint
@@ -66,19 +67,24 @@ def tune(
     against: Sequence[PromptFile] = (),
     present: Path | None = None,
     fresh: bool = False,
+    served: LanguageModel | None = None,
 ) -> TuningReport:
     """Tune a prompt on a repository; write it to `out` if the test files prove it, else beside.
 
     `against` are prompts of other repositories to compare with, beside those that are shipped for
     the default model (`tuning.controls`). `present` is the repository's prompt to start from (a
     refresh). A run that was killed continues where it was unless `fresh`. Ctrl-C ends the run at
-    once: its prompt is kept only if the validation files had proved it already.
+    once: its prompt is kept only if the validation files had proved it already. `served` is the
+    model that will serve the prompt, if another engine than `model`'s does: show thresholds and
+    proof are measured with it.
 
     Raises `tuning.corpus.CorpusError` for too few files, `prompts.errors.IncompatiblePrompt`, and
     `prompts.errors.PromptWriteError` if the result cannot be written, which is tried first.
     """
     started = time.monotonic()
-    run = TuningRun.prepare(model, corpus, out, config, on_progress, against, present)
+    run = TuningRun.prepare(
+        model, corpus, out, config, on_progress, against, present, served or model
+    )
     with writable(run.target) if run.group.is_main_process else nullcontext():
         start = run.initialise()
         state = run.train(start, fresh=fresh)
@@ -111,21 +117,23 @@ def evaluate(
     *,
     against: Sequence[PromptFile] = (),
     lora_minutes: float | None = None,
+    served: LanguageModel | None = None,
 ) -> Proof:
     """Prove a prompt on the files of a repository that its tuning held out, as far as they exist.
 
     With `lora_minutes`, LoRA is tuned for so long on the files that the prompt was tuned on, as one
-    more condition.
+    more condition. `served` is as in `tune`, but beside LoRA everything is measured with `model`.
 
     Raises `tuning.corpus.CorpusError` for missing files or a prompt that does not record its run,
     and `prompts.errors.IncompatiblePrompt`.
     """
-    conditions = {NO_PROMPT: Condition(model)}
-    conditions |= control_conditions(model, corpus.root.name, against)
-    conditions |= _with_and_without_retrieval(model, prompt)
+    measured_with = served if served is not None and lora_minutes is None else model
+    conditions = {NO_PROMPT: Condition(measured_with)}
+    conditions |= control_conditions(measured_with, corpus.root.name, against)
+    conditions |= _with_and_without_retrieval(measured_with, prompt)
     for condition in conditions.values():
         if condition.prompt is not None:
-            check_prompt(model, condition.prompt)
+            check_prompt(measured_with, condition.prompt)
     job = recorded_job(model, corpus, prompt.manifest)
     if lora_minutes is not None:
         from tuning.lora import tune_lora
@@ -140,7 +148,8 @@ def evaluate(
 class TuningRun:
     """One run of `attune tune`; its methods are the phases, in their order.
 
-    `target` is where a proven prompt is written, `against` are prompts to compare with.
+    `target` is where a proven prompt is written, `against` are prompts to compare with, and with
+    `served` everything is measured that the prompt file claims.
     """
 
     job: Job
@@ -148,6 +157,7 @@ class TuningRun:
     against: Sequence[PromptFile]
     group: ProcessGroup
     on_progress: OnProgress
+    served: LanguageModel
 
     @classmethod
     def prepare(
@@ -159,16 +169,23 @@ class TuningRun:
         on_progress: OnProgress,
         against: Sequence[PromptFile],
         present: Path | None,
+        served: LanguageModel,
     ) -> "TuningRun":
         """Join the process group, check the prompts to compare with, and split the files."""
         group = init_process_group()
         for prompt in against:
-            check_prompt(model, prompt)
+            check_prompt(served, prompt)
         if present is None:
             job = new_job(model, corpus, config)
         else:
             job = refresh_job(model, corpus, config, present)
-        return cls(job, out or corpus.root / DEFAULT_PROMPT, against, group, on_progress)
+        if job.config.form not in served.forms:
+            raise IncompatiblePrompt(
+                f"The engine {served.runtime.engine} cannot serve prompts of the form "
+                f"{job.config.form}; tune with --form {next(iter(served.forms), 'kv')}, or choose "
+                "another engine."
+            )
+        return cls(job, out or corpus.root / DEFAULT_PROMPT, against, group, on_progress, served)
 
     def initialise(self) -> SoftPrompt:
         """The soft prompt before its first step."""
@@ -201,7 +218,7 @@ class TuningRun:
         if not self._is_provable(state) or len(places) < CALIBRATION_PLACES:
             return prompt
         try:
-            replayed = replay(job.model.open(prompt), places, job.retriever, job.context)
+            replayed = replay(self.served.open(prompt), places, job.retriever, job.context)
         except KeyboardInterrupt:
             state.interrupted = True
             return prompt
@@ -213,7 +230,7 @@ class TuningRun:
         """The proof on the test files; None if there is nothing to prove, or after Ctrl-C."""
         if not self._is_provable(state):
             return None
-        job, model = self.job, self.job.model
+        job, model = self.job, self.served
         conditions = {NO_PROMPT: Condition(model)}
         if job.present is None:
             conditions[UNTRAINED] = Condition(model, prompt_file(job, start.start, state, {}))
@@ -235,7 +252,10 @@ class TuningRun:
         if proof is None and not proven:
             return None
         measured = measured_by_validation(state.selected.gain) if proof is None else proof.to_json()
+        # what an interrupted run claims was measured by the model that tuned
+        runtime = self.job.model.runtime if proof is None else self.served.runtime
         measured |= {"proven": proven, "curve": curve(state.evaluations)}
+        measured |= {"runtime": asdict(runtime)}
         measured |= draft.manifest.measured
         written = self.target if proven else unproven_path(self.target)
         manifest = replace(draft.manifest, measured=measured)
@@ -365,7 +385,7 @@ def is_servable(proof: Proof | None, state: TrainingState) -> bool:
     return proof.proven and all(proof.gain.mean >= mean for mean in before)
 
 
-def _with_and_without_retrieval(model: TunableModel, prompt: PromptFile) -> dict[str, Condition]:
+def _with_and_without_retrieval(model: LanguageModel, prompt: PromptFile) -> dict[str, Condition]:
     return {
         THIS_PROMPT: Condition(model, prompt),
         RETRIEVAL: Condition(model, None, retrieval=True),

