@@ -29,6 +29,15 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 NAME_RULE = "1 to 64 letters, digits, '.', '_' or '-', beginning with a letter or digit"
 ModelName = Annotated[StrictStr, text_rule(NAME.fullmatch, NAME_RULE)]
 
+MAX_PATH = 4096
+FilePath = Annotated[
+    StrictStr,
+    text_rule(
+        lambda text: 0 < len(text) <= MAX_PATH and text.isprintable(),
+        f"a path of at most {MAX_PATH} printable characters",
+    ),
+]
+
 
 @dataclass(frozen=True)
 class FileEntry:
@@ -36,7 +45,7 @@ class FileEntry:
 
     __pydantic_config__: ClassVar[ConfigDict] = {"extra": "forbid"}
 
-    path: Line
+    path: FilePath
     size: Annotated[StrictInt, Field(ge=0)]
     mtime_ns: StrictInt
     sha256: Sha256
@@ -52,8 +61,8 @@ class UserModel:
 
     __pydantic_config__: ClassVar[ConfigDict] = {"extra": "forbid"}
 
-    path: Line
-    source: Line | None = None
+    path: FilePath
+    source: FilePath | None = None
     revision: (
         Annotated[
             StrictStr, text_rule(re.compile("[0-9a-f]{40}").fullmatch, "a commit's 40 hex digits")
@@ -158,6 +167,10 @@ def set_default(name: str) -> None:
 def _write(models: UserModels) -> None:
     path = models_file()
     content = _MODELS.dump_python(models, mode="json", exclude_defaults=True)
+    try:
+        validate(_MODELS, content)  # or the next command could not read it
+    except InvalidDataError as error:
+        raise ConfigurationError(f"The model cannot be recorded: {error}; rename it.") from None
     document: dict[str, Any] = tomlkit.document()
     document.update(content)
     try:

@@ -139,6 +139,19 @@ def test_names(folder: Path) -> None:
         free_name(None, folder, "t")
 
 
+def test_what_could_not_be_read_again_is_not_written(tiny_model: Path, tmp_path: Path) -> None:
+    deep = tmp_path / ("d" * 120) / ("e" * 120) / "model"
+    shutil.copytree(tiny_model, deep)
+    add_model("deep", deep, str(deep))  # longer than a line of other files may be
+    assert load_model(resolve_model("deep").choice).name == "tiny"
+    hostile = Path(shutil.copytree(tiny_model, tmp_path / "a\nb"))
+    with pytest.raises(
+        ConfigurationError, match=r"cannot be recorded: model\.hostile\.path must be"
+    ):
+        add_model("hostile", hostile, str(hostile))
+    assert read_user_models().names == ["shipped", "deep"]
+
+
 def test_changed_files_are_found(folder: Path) -> None:
     model = add_model("a", folder, str(folder))
     choice = model.choice
