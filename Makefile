@@ -7,7 +7,7 @@ MINUTES ?= 4
 
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: try test check fast soak faults e2e-install clean
+.PHONY: try test check fast soak faults lock audit sbom e2e-install clean
 .DELETE_ON_ERROR:
 
 $(VENV)/bin/python:
@@ -55,8 +55,34 @@ soak: $(VENV)/installed-dev
 faults: $(VENV)/installed-dev
 	$(VENV)/bin/python -m benchmarks.faults
 
+# The tools of a release have an environment of their own, so that they change no version of Attune's.
+RELEASE = $(VENV)-release
+
+$(RELEASE)/installed: Makefile
+	$(PYTHON) -m venv $(RELEASE)
+	$(RELEASE)/bin/python -m pip --disable-pip-version-check install --quiet \
+		uv==0.13.9 pip-audit==2.10.1 cyclonedx-bom==7.5.0
+	touch $@
+
+# Every package of a release install with the hashes of its files, for all systems.
+lock: $(RELEASE)/installed
+	$(RELEASE)/bin/uv pip compile pyproject.toml --constraint constraints.txt --universal \
+		--generate-hashes --no-annotate --quiet --custom-compile-command "make lock" \
+		--output-file requirements.lock
+
+# Known weaknesses of what is installed. It asks pypi.org and the npm registry, so it needs a network.
+audit: $(RELEASE)/installed
+	$(RELEASE)/bin/pip-audit --requirement requirements.lock --require-hashes --disable-pip --strict
+	cd vscode-client && npm audit --audit-level=moderate
+
+# The bill of materials of a release install, in CycloneDX.
+sbom: $(RELEASE)/installed
+	mkdir -p dist
+	$(RELEASE)/bin/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml \
+		--output-reproducible --output-file dist/attune.cdx.json
+
 e2e-install: | $(VENV)/bin/python
 	vscode-client/e2e/install.sh
 
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache dist
+	rm -rf $(VENV) $(RELEASE) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache dist
