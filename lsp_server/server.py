@@ -82,7 +82,10 @@ class AttuneServer(LanguageServer):
     """
 
     def __init__(self, open_model: OpenModel) -> None:
-        super().__init__("attune", metadata.version("attune"), protocol_cls=LspProtocol)
+        # One thread, which reads stdin: a pool of more starts another one now and then.
+        super().__init__(
+            "attune", metadata.version("attune"), protocol_cls=LspProtocol, max_workers=1
+        )
         protocol = cast(LspProtocol, self.protocol)
         protocol.params_types, protocol.requests = PARAMS_TYPES, REQUESTS
         self.documents = Documents()

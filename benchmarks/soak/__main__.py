@@ -21,7 +21,7 @@ from typing import Any
 from benchmarks.files import read_files
 from benchmarks.soak.client import SoakClient
 from benchmarks.soak.figures import Figures, measure, memory_mb, settled
-from benchmarks.soak.script import Script, Workspace
+from benchmarks.soak.script import PROMPTS, Script, Workspace
 from code_context.index import RepositoryIndex
 from code_context.index_store import index_file
 
@@ -52,7 +52,7 @@ async def soak(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     script.begin()
     warm_up = int(WARM_UP * options.requests)
     await script.run(warm_up, 1)
-    await _calm(client, workspace)
+    await _calm(client, workspace, script)
     before = await measure(client, texts[0], options.probes, 0)
     memory = [memory_mb(client)]
     for part in range(PARTS):
@@ -61,7 +61,7 @@ async def soak(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         await script.run(left // (PARTS - part), storms)
         memory.append(memory_mb(client))
     seconds = time.perf_counter() - started
-    serves = await _calm(client, workspace)
+    serves = await _calm(client, workspace, script)
     is_indexed = await client.wait_for(lambda: _is_indexed(workspace), INDEX_TIMEOUT_S)
     after = await measure(client, texts[0], options.probes, options.probes)
     exit_code = await client.stop()
@@ -95,17 +95,26 @@ async def soak(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     }
 
 
-async def _calm(client: SoakClient, workspace: Workspace) -> bool:
-    """Put the first prompt in place without routes, so that states are alike when measured.
+async def _calm(client: SoakClient, workspace: Workspace, script: Script) -> bool:
+    """Bring the server into the same state for every measurement.
 
-    Returns whether the prompt serves.
+    Each prompt serves some documents, so that all sessions have filled their caches; the first one
+    stays, without routes. Returns whether the prompts that were put in place served.
     """
     await settled(client)
     workspace.configure(0)
-    workspace.swap_prompt(0)
-    return await client.wait_for(
-        lambda: str(client.statuses[-1].prompt or "").startswith("a@"), INDEX_TIMEOUT_S
-    )
+    served = []
+    for number in (1, 0):
+        workspace.swap_prompt(number)
+        start = f"{PROMPTS[number]}@"
+        served.append(
+            await client.wait_for(
+                lambda start=start: str(client.statuses[-1].prompt or "").startswith(start),
+                INDEX_TIMEOUT_S,
+            )
+        )
+        await script.visit_all()
+    return all(served)
 
 
 def compare(before: Figures, after: Figures) -> list[str]:

@@ -19,13 +19,15 @@ from prompts.atomic_write import replace_file
 from prompts.file import DEFAULT_PROMPT, PromptFile, write_prompt
 from prompts.manifest import Manifest
 
-PENDING = (0, 0, 2, 8, 8)
+PENDING = (0, 2, 4, 8, 8, 8)
 """How many requests may be without an answer before the client acts again: 0 is a person who reads,
 8 one who types on."""
 MAX_LINES = 400
 """A document that has grown to so many lines gets its first text again."""
 BURST = 12
 """The longest run of characters that are typed without waiting for an answer."""
+PROMPTS = "ab"
+"""The names of the prompts."""
 PROMPT_GLOBS = ("package/**",)
 """What the prompts serve, so that the probes, which lie elsewhere, never depend on a swap."""
 
@@ -48,7 +50,9 @@ class Workspace:
         model = load_model()
         if not isinstance(model, DecoderModel):
             raise TypeError("The soak makes its prompts with the decoder; unset ATTUNE_MODEL.")
-        self.prompts = [_prompt(model, name, text) for name, text in zip("ab", texts, strict=False)]
+        self.prompts = [
+            _prompt(model, name, text) for name, text in zip(PROMPTS, texts, strict=False)
+        ]
 
     def documents(self) -> list[OpenDocument]:
         """Every file of both folders, not open."""
@@ -134,6 +138,18 @@ class Script:
         """Open some of the documents."""
         for document in self._documents[:: max(1, len(self._documents) // 8)]:
             self._client.open(document)
+
+    async def visit_all(self) -> None:
+        """Complete once in every document of the first folder, one after another."""
+        for document in self._documents[: len(self._workspace.texts)]:
+            was_open = document.is_open
+            if not was_open:
+                self._client.open(document)
+            document.line = len(document.lines) - 1
+            self._client.complete(document, explicit=True)
+            await self._client.settle()
+            if not was_open:
+                self._client.close(document)
 
     async def run(self, n_requests: int, n_storms: int) -> None:
         """Act until the client has sent `n_requests` more, with storms in between."""
