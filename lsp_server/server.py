@@ -20,7 +20,7 @@ from pygls.lsp.server import LanguageServer
 
 from code_context.positions import code_points
 from completion.completion_model import CompletionModel
-from completion.errors import describe
+from completion.errors import describe, is_out_of_memory
 from completion.reasons import REASONS
 from completion.request import CompletionResult
 from completion.scheduler import CompletionScheduler
@@ -328,7 +328,7 @@ async def _suggest(ls: AttuneServer, position: CompletionPosition) -> tuple[Sugg
         raise JsonRpcInvalidParams("The range of the selected entry is invalid.") from error
     except Exception as error:
         logger.error("A completion failed (%s).", describe(error))
-        suggestions = Suggestions(reason="error")
+        suggestions = Suggestions(reason="out_of_memory" if is_out_of_memory(error) else "error")
     if suggestions.reason not in ("cancelled", "stale"):
         ls.notifications.empty_reason(suggestions.reason)
     return suggestions.items

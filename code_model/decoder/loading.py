@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
@@ -54,7 +55,8 @@ def _weights(files: Sequence[Path]) -> dict[str, Tensor]:
             check_regular_file(file, sys.maxsize)
             with safe_open(file, framework="pt") as opened:
                 for name in opened.keys():  # noqa: SIM118 (not a mapping)
-                    weights[name] = opened.get_tensor(name).float()
+                    # a copy: the file is mapped, and whoever cuts it would end the process
+                    weights[name] = opened.get_tensor(name).to(torch.float32, copy=True)
         except (OSError, SafetensorError) as error:
             raise ModelLoadError(
                 f"{file} is missing or truncated; get the model's files again."

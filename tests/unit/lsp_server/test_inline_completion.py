@@ -4,7 +4,10 @@ import asyncio
 import logging
 
 import pytest
+import torch
 
+from code_model.language_model import OutOfModelMemoryError
+from completion.errors import is_out_of_memory
 from lsp_server import server
 from tests.unit.lsp_server.conftest import URI
 
@@ -170,6 +173,35 @@ async def test_answer_that_becomes_stale_before_it_is_sent_is_dropped(client, mo
     assert (await client.complete(0, 3))["result"] == EMPTY
     monkeypatch.setattr(server, "suggest", suggest)
     assert len((await client.complete(0, 4))["result"]["items"]) == 1
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        OutOfModelMemoryError("the device is full"),
+        RuntimeError(
+            "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate "
+            "memory: you tried to allocate 4000000000000 bytes. Error code 12"
+        ),
+    ],
+)
+async def test_no_memory_for_a_decode_is_said_and_the_next_request_is_served(client, model, error):
+    def fail(request):
+        raise error
+
+    client.open("abc = ")
+    model.answer = fail
+    assert (await client.complete(0, 6))["result"] == EMPTY
+    assert client.empty_reasons[-1]["reason"] == "out_of_memory"
+    model.answer = lambda request: "fine"
+    assert (await client.complete(0, 6))["result"]["items"][0]["insertText"] == "fine"
+
+
+def test_what_torch_raises_without_memory_is_known():
+    with pytest.raises(RuntimeError) as raised:
+        torch.empty(1 << 60)
+    assert is_out_of_memory(raised.value)
 
 
 async def test_error_gives_an_empty_answer_and_a_log_without_code(client, model, caplog):
