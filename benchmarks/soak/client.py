@@ -22,7 +22,10 @@ LATEST_RESULT = "attune/latestResult"
 
 @dataclass
 class OpenDocument:
-    """A document as the client has it. `state` counts its changes, also across closing."""
+    """A document as the client has it. `state` counts its changes, also across closing.
+
+    `texts` has the text of each state from `confirmed` on, None for a closed document.
+    """
 
     uri: str
     lines: list[str]
@@ -31,6 +34,18 @@ class OpenDocument:
     is_open: bool = False
     confirmed: int = 0
     """The last state that the server is known to have: it has answered a request sent after it."""
+    texts: dict[int, str | None] = field(default_factory=dict)
+
+    def changed(self) -> None:
+        """Count a new state."""
+        self.state += 1
+        self.texts[self.state] = "\n".join(self.lines) if self.is_open else None
+
+    def confirm(self, state: int) -> None:
+        """The server has had this state; answers for an earlier text are stale from now on."""
+        self.confirmed = max(self.confirmed, state)
+        for earlier in [each for each in self.texts if each < self.confirmed]:
+            del self.texts[earlier]
 
 
 @dataclass
@@ -39,6 +54,7 @@ class Asked:
 
     document: OpenDocument
     state: int
+    text: str
     position: types.Position
     future: "Future[Any]"
 
@@ -120,7 +136,7 @@ class SoakClient:
     def open(self, document: OpenDocument, language: str = "python") -> None:
         """Open a document."""
         document.is_open = True
-        document.state += 1
+        document.changed()
         self.counts["opens"] += 1
         item = types.TextDocumentItem(document.uri, language, 1, "\n".join(document.lines))
         self._client.text_document_did_open(types.DidOpenTextDocumentParams(item))
@@ -128,7 +144,7 @@ class SoakClient:
     def close(self, document: OpenDocument) -> None:
         """Close a document. No answer for it may have a suggestion from now on."""
         document.is_open = False
-        document.state += 1
+        document.changed()
         self.counts["closes"] += 1
         identifier = types.TextDocumentIdentifier(document.uri)
         self._client.text_document_did_close(types.DidCloseTextDocumentParams(identifier))
@@ -147,7 +163,7 @@ class SoakClient:
         self._change(document, types.TextDocumentContentChangeWholeDocument("\n".join(lines)))
 
     def _change(self, document: OpenDocument, change: types.TextDocumentContentChangeEvent) -> None:
-        document.state += 1
+        document.changed()
         self.counts["edits"] += 1
         identifier = types.VersionedTextDocumentIdentifier(document.state, document.uri)
         self._client.text_document_did_change(
@@ -168,7 +184,7 @@ class SoakClient:
         )
         self.counts["completions"] += 1
         future = self._send(types.TEXT_DOCUMENT_INLINE_COMPLETION, params)
-        asked = Asked(document, document.state, position, future)
+        asked = Asked(document, document.state, "\n".join(document.lines), position, future)
         future.add_done_callback(lambda _: self._check(asked))
         return asked
 
@@ -186,10 +202,7 @@ class SoakClient:
         params = {"textDocument": {"uri": document.uri}}
         self.counts["latest results"] += 1
 
-        def confirmed(_: "Future[Any]") -> None:
-            document.confirmed = max(document.confirmed, state)
-
-        self._send(LATEST_RESULT, params).add_done_callback(confirmed)
+        self._send(LATEST_RESULT, params).add_done_callback(lambda _: document.confirm(state))
 
     def request(self, kind: str, method: str, params: object) -> "Future[Any]":
         """Any other request, counted as `kind`."""
@@ -226,7 +239,7 @@ class SoakClient:
             self.counts["empty"] += 1
             return
         self.counts["suggested"] += 1
-        if document.confirmed > asked.state:
+        if asked.text not in document.texts.values():
             self.findings.stale.append(f"{document.uri}: state {asked.state}")
         for item in items:
             start, end = item.range.start, item.range.end
