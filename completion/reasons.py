@@ -28,7 +28,6 @@ Reason = Literal[
     "not_open",
     "out_of_sync",
     "stale",
-    "out_of_memory",
     "error",
 ]
 
@@ -53,6 +52,5 @@ REASONS: Mapping[Reason, str] = {
     "not_open": "the document is not open",
     "out_of_sync": "an edit from the editor was invalid; close the file and open it again",
     "stale": "the document has changed since the request",
-    "out_of_memory": "there was no memory left for the model; end other programs",
     "error": "an error occurred; the log has its type and place",
 }
