@@ -28,16 +28,29 @@ FORMS: list[Form] = ["kv", "kv-nope", "embedding"]
 Pair = tuple[DecoderModel, TransformersModel]
 
 
-@pytest.fixture(scope="module", params=["llama", "qwen2"])
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        ("llama", "cpu"),
+        ("qwen2", "cpu"),
+        pytest.param(("llama", "cuda"), marks=needs_cuda),
+        pytest.param(("qwen2", "cuda"), marks=needs_cuda),
+    ],
+    ids="-".join,
+)
 def pair(
     request: pytest.FixtureRequest, tiny_model: Path, folder_of: Callable[..., ModelFolder]
 ) -> Pair:
-    """The same weights in both engines."""
-    if request.param == "llama":
+    """The same weights in both engines: ours on the CPU, the other on a device."""
+    kind, device = request.param
+    if kind == "llama":
         folder = read_model_folder(tiny_model)
     else:  # biases on queries, keys and values
-        folder = folder_of(request.param, {"rms_norm_eps": 1e-6})
-    return load_decoder(folder), load_transformers(folder, device="cpu", precision="float32")
+        folder = folder_of(kind, {"rms_norm_eps": 1e-6})
+    return load_decoder(folder), load_transformers(folder, device=device, precision="float32")
 
 
 def prompt_of(model: DecoderModel, form: Form, seed: int = 0) -> PromptFile:

@@ -49,7 +49,6 @@ def test_a_cancel_is_seen_at_every_token(model: TransformersModel) -> None:
         return calls > 4  # once before the prefill, then at each new token
 
     session = model.open()
-    session.speculate = False
     answer = session.generate(IDS, max_new_tokens=50, cancelled=cancelled)
     assert answer.finish_reason == "cancelled"
     assert len(answer.ids) == 3
@@ -67,7 +66,8 @@ def test_a_cancel_is_seen_between_chunks_of_a_long_prefill(model: TransformersMo
 
 def test_drafts_change_nothing_but_the_number_of_steps(model: TransformersModel) -> None:
     drafting, plain = model.open(), model.open()
-    plain.speculate = False
+    drafting.speculate = True
+    assert not plain.speculate  # on the CPU
     saved = 0
     for start in range(4):
         ids = [5 + (start * 31 + n * n) % 290 for n in range(20)]
@@ -117,7 +117,6 @@ def test_a_session_survives_that_memory_runs_out(
 ) -> None:
     """In the prefill, and in the middle of a decode, when some layers have the token already."""
     session = model.open()
-    session.speculate = False
     wanted = model.open().generate(IDS, max_new_tokens=8).ids
     hidden: Callable[..., torch.Tensor] = Network.hidden
     calls = 0
