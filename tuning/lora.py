@@ -35,13 +35,16 @@ def tune_lora(
     """
     try:
         from peft import LoraConfig, get_peft_model
-        from transformers import LlamaForCausalLM
+        from transformers import AutoModelForCausalLM
     except ImportError as error:
         raise CorpusError(
             "Comparing with LoRA needs transformers and peft; install attune[lora]."
         ) from error
     torch.manual_seed(config.seed)
-    weights: Any = LlamaForCausalLM.from_pretrained(model.folder, dtype=torch.float32)
+    weights: Any = AutoModelForCausalLM.from_pretrained(
+        model.folder, dtype=torch.float32, use_safetensors=True, local_files_only=True,
+        trust_remote_code=False,
+    )  # fmt: skip
     adapters = LoraConfig(
         r=RANK, lora_alpha=ALPHA, target_modules="all-linear", task_type="CAUSAL_LM"
     )

@@ -43,7 +43,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
 }
 REFUSED: dict[str, dict[str, Any]] = {
     "gemma3_text": {"sliding_window": 16, "num_hidden_layers": 6},
-    "starcoder2": {"sliding_window": 4096},
+    "starcoder2": {"sliding_window": 4096, "max_position_embeddings": 16384},
     "mistral": {"sliding_window": 16},
     "qwen2": {"use_sliding_window": True, "sliding_window": 16, "max_window_layers": 1},
     "gpt_neo": {"attention_types": [[["global", "local"], 1]], "num_layers": 2},

@@ -6,6 +6,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from code_model.attention import why_not_served
 from code_model.language_model import ModelLoadError, ScoredIds
 from code_model.model_folder import ModelFolder
 from code_model.transformers_engine.loading import load_transformers
@@ -60,6 +61,21 @@ def test_queries_that_cannot_be_turned_back_leave_kv_nope_out(
     # one has learned positions; the other does not tell its attention what the engine asks
     assert without == {"gpt_bigcode", "stablelm"}
     assert not model_of("stablelm").network.attends
+
+
+@pytest.mark.parametrize("kind", [kind for kind in REFUSED if kind != "gpt_neo"])
+def test_what_is_refused_here_is_refused_before_it_is_loaded(
+    folder_of: Callable[..., ModelFolder], kind: str
+) -> None:
+    """`code_model.attention` tells the same without transformers."""
+    assert why_not_served(folder_of(kind, REFUSED[kind], weights=False).config) is not None
+
+
+def test_what_serves_here_is_not_refused_before_it_is_loaded(
+    model_of: Callable[[str], TransformersModel],
+) -> None:
+    for family in FAMILIES:
+        assert why_not_served(model_of(family).files.config) is None
 
 
 @pytest.mark.parametrize("kind", REFUSED)
