@@ -72,6 +72,11 @@ class Retriever:
         if path in documents:
             self._recent.add_view(path, line)
 
+    def close(self) -> None:
+        """Close the index, whose file would else stay open until garbage is collected."""
+        self._index.close()
+        self._open_index.close()
+
     def excluded_files(self) -> dict[str, int]:
         """The number of files that are not used, by reason."""
         try:

@@ -70,6 +70,8 @@ class IndexReader:
                 index = RepositoryIndex(self._file, read_only=True)
             except (OSError, sqlite3.Error):  # the process is still creating it
                 return None
+            if self._retriever is not None:
+                self._retriever.close()
             self._retriever, self._source = Retriever(index), inode
         return self._retriever
 

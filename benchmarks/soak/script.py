@@ -122,6 +122,7 @@ class Script:
         self._weights: dict[Callable[[], object], float] = {
             self._type: 60,
             self._explicit: 3,
+            self._overtake: 3,
             self._new_line: 8,
             self._paste: 3,
             self._whole_text: 2,
@@ -218,9 +219,18 @@ class Script:
             client.notify("dismissed", DID_REJECT, {"item": item})
 
     def _explicit(self) -> None:
-        document = self._one()
+        self._ask(self._one())
+
+    def _ask(self, document: OpenDocument) -> None:
         document.line = self._random.randrange(len(document.lines))
         self._client.complete(document, explicit=True)
+
+    def _overtake(self) -> None:
+        """Edit a document for which the model runs, without another request: no answer holds."""
+        document = self._one()
+        self._ask(document)
+        self._client.replace_line(document, 0, len(document.lines[0]), "#")
+        self._client.confirm(document)
 
     def _new_line(self) -> None:
         document = self._one()

@@ -1,17 +1,26 @@
 """Retrieval while serving: from the index that another process writes, with open documents."""
 
+import gc
+import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from queue import Queue
 
 import pytest
 
+from code_context.index import RepositoryIndex
 from code_context.index_store import index_file
 from code_context.repository_root import is_indexable
 from code_context.syntax import parse
 from completion.request import CompletionRequest
 from lsp_server import index_supervisor, memory_index
-from lsp_server.index_client import IN_MEMORY, IndexProgress, WorkspaceIndexClient
+from lsp_server.index_client import (
+    IN_MEMORY,
+    IndexProgress,
+    IndexReader,
+    WorkspaceIndexClient,
+)
 
 TEXT = "from store import Store\n\nstore = Store("
 
@@ -80,6 +89,27 @@ def test_a_replaced_index_file_is_reopened(client: WorkspaceIndexClient, root: P
     assert "on_disk" in retrieved(second)
     assert "on_disk" in retrieved(client)
     second.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it counts open files in /proc")
+def test_an_index_that_is_opened_again_leaves_no_file_open(tmp_path: Path) -> None:
+    """Not even until garbage is collected: a busy server would have hundreds open."""
+    file = tmp_path / "index.sqlite"
+    writer = RepositoryIndex(file)
+    writer.put("a.py", "def f():\n    pass\n")
+    reader = IndexReader(file)
+    gc.disable()
+    try:
+        opened = []
+        for _ in range(5):
+            retriever = reader.open()
+            assert retriever is not None
+            retriever.problem = "it was damaged"
+            opened.append(len(os.listdir("/proc/self/fd")))
+    finally:
+        gc.enable()
+    assert opened[-1] == opened[1]  # SQLite keeps one for its locks
+    writer.close()
 
 
 def test_progress_is_reported_when_it_changes(
