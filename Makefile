@@ -70,7 +70,7 @@ lock: $(RELEASE)/installed
 		--generate-hashes --no-annotate --quiet --custom-compile-command "make lock" \
 		--output-file requirements.lock
 
-# Known weaknesses of what is installed. It asks pypi.org and the npm registry, so it needs a network.
+# Known weaknesses of what is installed. It asks the public registries for them, so it needs a network.
 audit: $(RELEASE)/installed
 	$(RELEASE)/bin/pip-audit --requirement requirements.lock --require-hashes --disable-pip --strict
 	cd vscode-client && npm audit --audit-level=moderate
