@@ -7,7 +7,7 @@ MINUTES ?= 4
 
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: try test check fast soak faults lock audit sbom e2e-install clean
+.PHONY: try test check fast soak faults coverage lock audit sbom e2e-install clean
 .DELETE_ON_ERROR:
 
 $(VENV)/bin/python:
@@ -54,6 +54,15 @@ soak: $(VENV)/installed-dev
 # Kill -9, a hundred times each, while prompts are written, pushed and tuned and an index is built.
 faults: $(VENV)/installed-dev
 	$(VENV)/bin/python -m benchmarks.faults
+
+# Branches that the unit tests reach, by package: at least 90 % of each.
+coverage: $(VENV)/installed-dev
+	mkdir -p .cache
+	$(VENV)/bin/python -m coverage run -m pytest \
+		$(addprefix tests/unit/,code_context prompts completion lsp_server)
+	for package in code_context prompts completion lsp_server; do \
+		$(VENV)/bin/python -m coverage report --include "$$package/*" --fail-under 90 || exit 1; \
+	done
 
 # The tools of a release have an environment of their own, so that they change no version of Attune's.
 RELEASE = $(VENV)-release

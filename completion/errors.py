@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-from code_model.language_model import OutOfModelMemoryError
-
 ALLOCATION_FAILED = "can't allocate memory"
 """In the message of torch's `RuntimeError` for memory of the machine."""
 
@@ -14,6 +12,9 @@ class ModelUnavailableError(Exception):
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error of a model says that there is no memory left."""
+    # Imported here, where a model has been loaded: the server starts without what it imports.
+    from code_model.language_model import OutOfModelMemoryError
+
     if isinstance(error, MemoryError | OutOfModelMemoryError):
         return True
     return isinstance(error, RuntimeError) and ALLOCATION_FAILED in str(error)
