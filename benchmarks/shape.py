@@ -1,6 +1,6 @@
 """A model of Qwen2.5-Coder-0.5B's shape with random weights, for measurements of speed."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ import torch
 
 from code_model.cancel import Cancel
 from code_model.decoder import compiler, native
-from code_model.decoder.forward import BestForward, Forward
+from code_model.decoder.forward import BestForward
 from code_model.decoder.kv_cache import KVCache
 from code_model.decoder.llama import Llama, LlamaConfig
 from code_model.decoder.model import DecoderModel
@@ -46,7 +46,7 @@ class SlowedForward:
     dropped. Its cache has the same length, and a cancel ends its step at the next layer.
     """
 
-    def __init__(self, answers: Forward, large: DecoderModel, capacity: int) -> None:
+    def __init__(self, answers: BestForward, large: DecoderModel, capacity: int) -> None:
         self._answers = answers
         self._large = large
         self._cache = KVCache(large.llama.config, capacity)
@@ -55,12 +55,17 @@ class SlowedForward:
         self._cache.values.zero_()
 
     def step(
-        self, ids: Sequence[int], cache: KVCache, scored: int, cancel: Cancel | None = None
+        self,
+        ids: Sequence[int],
+        cache: KVCache,
+        scored: int,
+        cancel: Cancel | None = None,
+        allowed: Collection[int] | None = None,
     ) -> tuple[list[int], list[float]]:
-        """See `code_model.decoder.forward.Forward.step`."""
+        """See `code_model.decoder.forward.BestForward.step`."""
         self._cache.length = cache.length
-        self._large.forward.step(ids, self._cache, scored, cancel)
-        return self._answers.step(ids, cache, scored, cancel)
+        self._large.forward.step(ids, self._cache, scored, cancel, allowed)
+        return self._answers.step(ids, cache, scored, cancel, allowed)
 
 
 def slowed(model: DecoderModel, config: LlamaConfig | None = None) -> DecoderModel:
