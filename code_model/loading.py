@@ -35,16 +35,6 @@ def load_model(choice: ModelChoice | Path | None = None) -> LanguageModel:
     or if the engine is not installed.
     """
     choice = _choice(choice)
-    if choice.path.suffix == ".gguf" and choice.path.is_file():
-        raise ModelLoadError(
-            f"{choice.path.name} is a GGUF file; add it with `attune model add {choice.path}`, and "
-            "name the model."
-        )
-    if not choice.path.is_dir():
-        raise ModelLoadError(
-            f"There is no model folder {choice.path}; name a folder with config.json, "
-            "tokenizer.json and model.safetensors."
-        )
     folder = read_model_folder(choice.path, _recorded_hashes(choice), choice.layout)
     engine = choice.engine or best_engine(folder, choice)
     load = _LOADERS.get(engine)

@@ -95,9 +95,10 @@ def read_model_folder(
 
     `layout` names the FIM template; without it, attune.json does, else the tokenizer's tokens.
 
-    Raises `ModelLoadError` if a file is missing or damaged, or the tokenizer lacks a token of the
-    FIM template.
+    Raises `ModelLoadError` if there is no folder, if a file is missing or damaged, or if the
+    tokenizer lacks a token of the FIM template.
     """
+    _check_is_folder(path)
     config = read_json(path / "config.json")
     tokenizer_file = path / "tokenizer.json"
     try:
@@ -127,6 +128,20 @@ def read_model_folder(
         _gguf_source(path),
         sha256s,
     )
+
+
+def _check_is_folder(path: Path) -> None:
+    """Raise `ModelLoadError`, which says what to name instead, unless `path` is a folder."""
+    if path.suffix == ".gguf" and path.is_file():
+        raise ModelLoadError(
+            f"{path.name} is a GGUF file; add it with `attune model add {path}`, and name the "
+            "model."
+        )
+    if not path.is_dir():
+        raise ModelLoadError(
+            f"There is no model folder {path}; name a folder with config.json, tokenizer.json and "
+            "model.safetensors."
+        )
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import pytest
 from code_model.language_model import ModelLoadError, Runtime
 from code_model.loading import MODEL_VARIABLE, load_model, require_packages
 from code_model.model_choice import ModelChoice
+from code_model.model_folder import read_model_folder
 
 
 def edit(file: Path, change: Callable[[dict[str, object]], object]) -> None:
@@ -66,6 +67,13 @@ def test_a_broken_folder_is_refused(name: str, tiny_model: Path, tmp_path: Path)
 def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelLoadError, match="no model folder"):
         load_model(tmp_path / "none")
+
+
+@pytest.mark.parametrize("read", [load_model, read_model_folder])
+def test_a_gguf_file_is_to_be_added(read: Callable[[Path], object], tmp_path: Path) -> None:
+    (tmp_path / "a.gguf").write_bytes(b"GGUF")
+    with pytest.raises(ModelLoadError, match=r"a\.gguf is a GGUF file; add it with"):
+        read(tmp_path / "a.gguf")
 
 
 def test_one_setting_replaces_the_model(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
