@@ -36,7 +36,7 @@ class ContextTooLongError(ValueError):
 class OutOfModelMemoryError(Exception):
     """The device has no memory left for a request; the message says what to do.
 
-    The session has dropped its cache and can be used again.
+    The session can be used again; it may have dropped its cache.
     """
 
 

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from threading import Lock
 
-from code_model.language_model import ModelLoadError
+from code_model.language_model import ModelLoadError, OutOfModelMemoryError
 from code_model.model_choice import ModelChoice
 from code_model.model_resolution import ResolvedModel
 from completion.completion_model import CompletionModel, Computation
@@ -23,7 +23,10 @@ from prompts.errors import ConfigurationError
 logger = logging.getLogger(__name__)
 
 OpenModel = Callable[[ModelChoice, Path | None, StatusListener], PromptedModel]
-"""Loads a model that serves a repository first. Raises `ModelLoadError`."""
+"""Loads a model that serves a repository first.
+
+Raises `ModelLoadError`, and `OutOfModelMemoryError` where the first session finds no memory.
+"""
 
 
 @dataclass(frozen=True)
@@ -174,7 +177,7 @@ class ModelPool(CompletionModel):
         first = next((other for other in self._roots if other in sharing), root)
         try:
             model = self._open_model(choice, first, partial(self._set_status, key))
-        except ModelLoadError as error:
+        except (ModelLoadError, OutOfModelMemoryError) as error:
             problem = str(error)
         except Exception as error:
             logger.error("The model could not be loaded (%s).", describe(error))

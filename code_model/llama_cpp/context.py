@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from code_model.cancel import Cancel, StepCancelledError
+from code_model.language_model import OutOfModelMemoryError
 from code_model.llama_cpp.sequence_state import CacheFormat
 from code_model.llama_cpp_library import Weights
 
@@ -18,8 +19,11 @@ BATCH = 128  # tokens of one forward pass, and between two tests of a cancel fla
 ABORTED = 2  # of llama_decode
 
 
-class DecodeError(RuntimeError):
-    """llama.cpp could not compute; the cache holds what it held before."""
+class DecodeError(OutOfModelMemoryError):
+    """llama.cpp could not compute, as a rule for lack of memory.
+
+    The cache holds what it held before.
+    """
 
 
 class Context:
@@ -104,7 +108,10 @@ class Context:
         buffer = (ctypes.c_uint8 * len(state)).from_buffer_copy(state)
         read = self.api.llama_state_seq_set_data(self.pointer, buffer, len(state), sequence)
         if read != len(state):
-            raise DecodeError("llama.cpp does not take the state of a sequence")
+            raise DecodeError(
+                f"llama.cpp does not take {len(state)} bytes of keys and values; it may be out of "
+                "memory: close other programs, or use a smaller model."
+            )
 
     def _decode(
         self,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from code_model.language_model import OutOfModelMemoryError
 from code_model.loading import load_model
 from code_model.model_addition import add_model
 from code_model.model_choice import ModelChoice
@@ -120,6 +121,18 @@ def test_a_model_that_fails_takes_no_other_with_it(
     assert pool.status.kind == "Normal"
     pool.choose(1, "other")
     assert pool.completed(1) == answer("other")
+
+
+def test_a_model_without_memory_for_its_session_is_one_sentence(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: object, **options: object) -> None:
+        raise OutOfModelMemoryError("There is no memory for a cache; use a smaller model.")
+
+    monkeypatch.setattr("tests.unit.completion.test_model_pool.PromptedModel", full)
+    pool.open()
+    assert pool.status.kind == "Error"
+    assert pool.status.message == "There is no memory for a cache; use a smaller model."
 
 
 def test_an_unreadable_list_keeps_the_models_that_serve(

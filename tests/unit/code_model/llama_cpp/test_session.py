@@ -7,7 +7,7 @@ from contextlib import suppress
 import pytest
 
 from code_model.cancel import Cancel, StepCancelledError
-from code_model.language_model import ContextTooLongError, ScoredIds
+from code_model.language_model import ContextTooLongError, OutOfModelMemoryError, ScoredIds
 from code_model.llama_cpp.context import BATCH
 from code_model.llama_cpp.session import LlamaCppSession
 from tests.unit.code_model.llama_cpp.conftest import Pair
@@ -51,6 +51,22 @@ def test_only_permitted_ids_are_chosen(pair: Pair) -> None:
     (id_,), (logprob,) = session._step(IDS[-1:], [], [33, 44], None)
     assert id_ in {33, 44}
     assert math.log(0.5) <= logprob < 0
+
+
+def test_a_pass_that_fails_says_so_and_the_next_one_is_right(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = pair.llama_cpp.open()
+    expected = session.generate(IDS, max_new_tokens=3).ids
+    api = pair.llama_cpp.weights.api
+    with monkeypatch.context() as patched:
+        patched.setattr(api, "llama_decode", lambda context, batch: -2)
+        with pytest.raises(OutOfModelMemoryError, match=r"code -2.*use a smaller model"):
+            session.generate([*IDS, 44], max_new_tokens=3)
+    assert session.generate(IDS, max_new_tokens=3).ids == expected
+    monkeypatch.setattr(api, "llama_init_from_model", lambda *arguments: None)
+    with pytest.raises(OutOfModelMemoryError, match="no memory for a cache"):
+        pair.llama_cpp.open()
 
 
 def test_scoring_leaves_the_document(pair: Pair) -> None:
