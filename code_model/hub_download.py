@@ -9,7 +9,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -105,19 +105,35 @@ def download(
     files = {file.name: file for file in map(_hub_file, info.siblings or ())}
     name = address.repository.replace("/", "--") + "-" + commit[:12]
     target, partial = folder / name, folder / f".{name}.partial"
-    if not target.is_dir() or (address.file and not (target / address.file).is_file()):
+    present = (address.file,) if address.file is not None else NEEDED
+    if not all((target / file).is_file() for file in present):
         fetch = _Fetch(address, commit, partial, api.endpoint, token)
-        partial.mkdir(parents=True, exist_ok=True)
-        wanted = fetch.wanted(files)
-        fetch.check_space(wanted)
-        fetch.all(wanted, on_bytes)
-        if target.is_dir():  # another GGUF file of this commit
-            for file in wanted:
-                os.replace(partial / file.name, target / file.name)
-            shutil.rmtree(partial, ignore_errors=True)
-        else:
-            partial.rename(target)
+        try:
+            partial.mkdir(parents=True, exist_ok=True)
+            wanted = fetch.wanted(files)
+            fetch.check_space(wanted)
+            fetch.all(wanted, on_bytes)
+            _move(wanted, partial, target)
+        except OSError as error:
+            raise DownloadError(
+                f"{target} could not be written ({error.strerror or error}); free disk space, or "
+                "check its permissions."
+            ) from error
     return Download(target if address.file is None else target / address.file, commit)
+
+
+def _move(files: Sequence[HubFile], partial: Path, target: Path) -> None:
+    """Move downloaded files to their place, where other files of the commit may be already.
+
+    The files of `NEEDED` go last: where they are, all are.
+    """
+    if not target.exists():
+        partial.rename(target)
+        return
+    for file in sorted(files, key=lambda file: file.name in NEEDED):
+        (target / file.name).parent.mkdir(parents=True, exist_ok=True)
+        os.replace(partial / file.name, target / file.name)
+    shutil.rmtree(partial, ignore_errors=True)
 
 
 def _hub_file(sibling: Any) -> HubFile:
@@ -148,8 +164,7 @@ class _Fetch:
         weights = [WEIGHTS]
         if INDEX in files:
             self.one(files[INDEX], lambda count: None)
-            index = json.loads(read_regular_file(self.folder / INDEX, MAX_INDEX_BYTES))
-            weights = [INDEX, *sorted({str(name) for name in index.get("weight_map", {}).values()})]
+            weights = [INDEX, *self._indexed_weights()]
         missing = [name for name in weights if name not in files or "/" in name]
         if missing:
             raise self._error(
@@ -157,6 +172,14 @@ class _Fetch:
             )
         small = [name for name in SMALL_FILES if name in files]
         return [files[name] for name in (*small, *weights)]
+
+    def _indexed_weights(self) -> list[str]:
+        """The names of files in the downloaded index of the weights. Raises `DownloadError`."""
+        try:
+            index = json.loads(read_regular_file(self.folder / INDEX, MAX_INDEX_BYTES))
+            return sorted({str(name) for name in index["weight_map"].values()})
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise self._error(f"has an {INDEX} that names no weights") from error
 
     def check_space(self, wanted: list[HubFile]) -> None:
         """Raise `DownloadError` if the disk is too small for what is missing."""

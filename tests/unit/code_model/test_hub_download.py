@@ -108,6 +108,39 @@ def test_one_gguf_file(hub: FakeHub, endpoint: str, tmp_path: Path) -> None:
     assert [file for file in result.path.parents[1].rglob("*") if file.is_file()] == [result.path]
 
 
+@pytest.mark.parametrize("gguf_first", [True, False])
+def test_a_gguf_file_and_the_model_of_the_same_commit(
+    hub: FakeHub, endpoint: str, tmp_path: Path, gguf_first: bool
+) -> None:
+    hub.stated["q4/tiny.gguf"] = hub.files["q4/tiny.gguf"] = b"GGUF" * 100
+    gguf = parse_address(f"hf://{REPOSITORY}/q4/tiny.gguf")
+    for address in (gguf, ADDRESS) if gguf_first else (ADDRESS, gguf):
+        download(address, tmp_path, ignore, endpoint)
+    before = len(hub.requests)
+    folder = download(ADDRESS, tmp_path, ignore, endpoint).path
+    assert download(gguf, tmp_path, ignore, endpoint).path == folder / "q4" / "tiny.gguf"
+    assert load_model(folder).name == "tiny"
+    assert len(hub.requests) == before + 2  # only which commit it is
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+@pytest.mark.parametrize("index", [b"{", b"[]", b'{"weight_map": 1}', b"{}"])
+def test_an_index_that_names_no_weights(
+    hub: FakeHub, endpoint: str, tmp_path: Path, index: bytes
+) -> None:
+    name = "model.safetensors.index.json"
+    hub.stated[name] = hub.files[name] = index
+    with pytest.raises(DownloadError, match=r"index\.json that names no weights; choose another"):
+        download(ADDRESS, tmp_path, ignore, endpoint)
+
+
+def test_a_folder_that_cannot_be_written_is_one_sentence(endpoint: str, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    with pytest.raises(DownloadError, match=r"could not be written \(Not a directory\)"):
+        download(ADDRESS, file, ignore, endpoint)
+
+
 @pytest.mark.parametrize(
     ("missing", "words"),
     [
