@@ -120,7 +120,7 @@ def add(
         source = str(path)
         called = free_name(name, path, source)
     with waiting(f"Reading {path} and recording the hashes of its files…"):
-        folder = model_folder_of(path, called)
+        folder = model_folder_of(path, called, layout)
         model = add_model(called, folder, source, commit, computing)
     if as_json:
         print_json({"name": called, **_described(model)})
@@ -234,7 +234,7 @@ def check(
 
 
 def _checked(name: str | None, root: Path) -> dict[str, Any]:
-    from code_model.language_model import ModelLoadError
+    from code_model.language_model import ModelLoadError, OutOfModelMemoryError
     from code_model.loading import load_model
     from code_model.memory import free_bytes, free_gpu_bytes
     from code_model.model_addition import verify_files
@@ -264,7 +264,7 @@ def _checked(name: str | None, root: Path) -> dict[str, Any]:
             # resolved again, because the files' times may have been recorded anew
             model = load_model(resolve_model(name, root).choice)
             report["here"] = capabilities_of(model, folder).to_json()
-    except ModelLoadError as error:
+    except (ModelLoadError, OutOfModelMemoryError) as error:
         refusals.append(str(error))
     return report
 

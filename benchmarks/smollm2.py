@@ -24,6 +24,7 @@ from rich.table import Table
 
 from benchmarks import acceptance
 from benchmarks.repositories import CACHE, repositories
+from code_model.fim_templates import LEFT_TO_RIGHT
 from code_model.gguf_folder import make_model_folder
 from code_model.gguf_source import GgufSource
 from code_model.language_model import LanguageModel, TunableModel
@@ -142,7 +143,7 @@ def main() -> None:
     options = parser.parse_args()
     folder = FOLDER / "model"
     if not folder.exists():
-        make_model_folder(fetch_gguf(), folder, "smollm2-135m-instruct")
+        make_model_folder(fetch_gguf(), folder, "smollm2-135m-instruct", LEFT_TO_RIGHT)
     folders = repositories(CACHE, options.packages.split(","))
     packages = {name: folders[name] for name in options.packages.split(",")}
     tuned, served = load_for_tuning(folder)

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from code_model.fim_templates import LEFT_TO_RIGHT, TemplateError, recognised_template
+from code_model.fim_templates import TemplateError
 from code_model.gguf_source import KEY, GgufSource, record_dequantised
 from code_model.language_model import ModelLoadError
 from code_model.llama_cpp_library import Weights, differing
@@ -39,13 +39,18 @@ TOKENIZER_TEXTS = (
 """Pieces of code on which the converted tokenizer is compared with llama.cpp's own."""
 
 
-def make_model_folder(gguf: Path, folder: Path, name: str | None = None) -> None:
+def make_model_folder(
+    gguf: Path, folder: Path, name: str | None = None, layout: str | None = None
+) -> None:
     """Make the new model folder `folder` of a GGUF file, which stays where it is.
 
-    The layout is that of the family whose infilling tokens the file has, else left to right. The
-    file's own weights serve in llama.cpp. Raises `ModelLoadError` if the file is no GGUF file, cut
-    short, of an architecture that cannot serve prompts or that transformers does not read, or if
-    its tokenizer could not be converted exactly; then there is no folder.
+    `layout` names the FIM template; without it, the infilling tokens of the file do. The file's own
+    weights serve in llama.cpp.
+
+    Raises `ModelLoadError` if the file is no GGUF file, cut short, of an architecture that cannot
+    serve prompts or that transformers does not read, if its tokenizer could not be converted
+    exactly, or if it has the tokens of no known family; `OSError` if the folder cannot be written.
+    Then there is no folder.
     """
     _check_magic(gguf)
     vocabulary = Weights(gguf, only_vocabulary=True)
@@ -55,12 +60,10 @@ def make_model_folder(gguf: Path, folder: Path, name: str | None = None) -> None
         _convert_config(gguf, partial)
         _convert_tokenizer(gguf, partial, vocabulary)
         description: dict[str, Any] = {"name": name or gguf.stem, KEY: source.to_json()}
-        try:
-            recognised_template(Tokenizer(partial / "tokenizer.json").token_to_id)
-        except TemplateError:
-            description["layout"] = LEFT_TO_RIGHT
+        if layout is not None:
+            description["layout"] = layout
         _write_json(partial / "attune.json", description)
-        read_model_folder(partial)
+        _check_template(gguf, partial)
 
 
 def dequantise(folder: Path) -> None:
@@ -122,10 +125,26 @@ def _check_architecture(gguf: Path, vocabulary: Weights) -> None:
         )
 
 
+def _check_template(gguf: Path, folder: Path) -> None:
+    """Refuse a tokenizer of no known family as `read_model_folder` does, by the file's name."""
+    try:
+        read_model_folder(folder)
+    except ModelLoadError as error:
+        if isinstance(error.__cause__, TemplateError):
+            raise ModelLoadError(f"{gguf.name} cannot be used: {error.__cause__}.") from error
+        raise
+
+
 def _convert_config(gguf: Path, folder: Path) -> None:
     from transformers import AutoConfig
 
-    config = AutoConfig.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    try:
+        config = AutoConfig.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    except (ValueError, NotImplementedError, KeyError) as error:
+        raise ModelLoadError(
+            f"transformers does not read the configuration of {gguf.name} ({error}); add the model "
+            "in Hugging Face format."
+        ) from error
     config.save_pretrained(folder)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from code_model.gguf_folder import dequantise
+from code_model.gguf_source import dequantised_sha256
 from code_model.language_model import LanguageModel, ModelLoadError, TunableModel
 from code_model.memory import BYTES, check_fits, weights_in
 from code_model.model_choice import DEFAULT, Engine, ModelChoice
@@ -116,10 +117,11 @@ def _dequantised(choice: ModelChoice) -> ModelChoice:
     """For a GGUF file, the choice of its dequantised weights, with an engine that tunes."""
     if choice.engine not in (None, "llama.cpp") or not choice.path.is_dir():
         return choice
-    folder = read_model_folder(choice.path)
+    folder = read_model_folder(choice.path, layout=choice.layout)
     if folder.gguf is None:
         return choice
-    if not all(file.exists() for file in folder.weight_files):
+    written = all(file.exists() for file in folder.weight_files)
+    if not written or dequantised_sha256(choice.path, folder.gguf) is None:
         require_packages("llama.cpp", "llamacpp", "gguf", "transformers")
         dequantise(choice.path)
     return replace(choice, engine=best_engine(replace(folder, gguf=None), choice))

@@ -3,6 +3,7 @@
 import contextlib
 import re
 import shutil
+import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -55,8 +56,11 @@ def free_name(wanted: str | None, path: Path, source: str) -> str:
     return name
 
 
-def model_folder_of(path: Path, name: str) -> Path:
+def model_folder_of(path: Path, name: str, layout: str | None = None) -> Path:
     """The folder to add: `path`, or for a GGUF file one that is made in the user's data folder.
+
+    One that was made before is replaced when the new one is whole. `layout` names the FIM template
+    of a GGUF file whose tokens do not tell it.
 
     Raises `ModelLoadError` if a GGUF file cannot be served, or its packages are not installed.
     """
@@ -65,8 +69,18 @@ def model_folder_of(path: Path, name: str) -> Path:
     from code_model.gguf_folder import make_model_folder
 
     folder = downloads_folder() / "gguf" / name
-    shutil.rmtree(folder, ignore_errors=True)  # the name is free, or the same file is added again
-    make_model_folder(path, folder, name)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="attune-", dir=folder.parent) as temporary:
+            made = Path(temporary) / name
+            make_model_folder(path, made, name, layout)
+            shutil.rmtree(folder, ignore_errors=True)  # the name is free, or it is the same file
+            made.rename(folder)
+    except OSError as error:
+        raise ModelLoadError(
+            f"{folder} could not be written ({error.strerror or error}); free disk space, or check "
+            "its permissions."
+        ) from error
     return folder
 
 
@@ -76,13 +90,21 @@ def delete_own_files(model: UserModel) -> bool:
     What another model uses stays.
     """
     own = downloads_folder()
-    used = {Path(other.path) for other in read_user_models().model.values()}
+    used = [
+        path
+        for other in read_user_models().model.values()
+        for path in (Path(other.path), *(file.path for file in other.choice.files))
+    ]
+
+    def is_free(path: Path) -> bool:
+        return own in path.parents and not any(each.is_relative_to(path) for each in used)
+
     folder = Path(model.path)
-    if not folder.is_relative_to(own) or folder in used:
+    if not is_free(folder):
         return False
     shutil.rmtree(folder, ignore_errors=True)
     for source in (Path(entry.path) for entry in model.file):  # a downloaded GGUF file
-        if source.is_absolute() and source.is_relative_to(own):
+        if is_free(source):
             source.unlink(missing_ok=True)
             with contextlib.suppress(OSError):  # it holds other files
                 source.parent.rmdir()

@@ -2,12 +2,13 @@
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 import tomlkit
+from filelock import FileLock, Timeout
 from pydantic import ConfigDict, Field, StrictInt, StrictStr, TypeAdapter
 
 from code_model.model_choice import DEFAULT, Engine, ModelChoice, RecordedFile
@@ -20,6 +21,7 @@ from prompts.validation import InvalidDataError, Line, Sha256, text_rule, valida
 FILE_NAME = "models.toml"
 MAX_BYTES = 4 << 20
 MAX_MODELS = 1000
+LOCK_SECONDS = 10.0
 SHIPPED = "shipped"
 """The name of the model that comes with Attune; it needs no entry."""
 
@@ -148,23 +150,43 @@ def read_user_models() -> UserModels:
 
 def record_model(name: str, model: UserModel) -> None:
     """Write a model under a name, replacing the one that had it. Raises `ConfigurationError`."""
-    models = read_user_models()
-    _write(replace(models, model={**models.model, name: model}))
+    _change(lambda models: replace(models, model={**models.model, name: model}))
 
 
 def forget_model(name: str) -> None:
     """Remove a name; the user's default too if it was this one. Raises `ConfigurationError`."""
-    models = read_user_models()
-    rest = {other: model for other, model in models.model.items() if other != name}
-    _write(UserModels(None if models.default == name else models.default, rest))
+
+    def forgotten(models: UserModels) -> UserModels:
+        rest = {other: model for other, model in models.model.items() if other != name}
+        return UserModels(None if models.default == name else models.default, rest)
+
+    _change(forgotten)
 
 
 def set_default(name: str) -> None:
     """Let a model serve wherever no repository names another. Raises `ConfigurationError`."""
-    _write(replace(read_user_models(), default=None if name == SHIPPED else name))
+    _change(lambda models: replace(models, default=None if name == SHIPPED else name))
+
+
+def _change(change: Callable[[UserModels], UserModels]) -> None:
+    """Read, change and write; of several processes, each sees what the one before has written."""
+    path = models_file()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{path}.lock", timeout=LOCK_SECONDS):
+            _write(change(read_user_models()))
+    except Timeout as error:
+        raise ConfigurationError(
+            f"{path} is being changed by another process; wait until it has ended and try again."
+        ) from error
+    except OSError as error:
+        raise ConfigurationError(
+            f"{path} could not be written ({error.strerror or error})."
+        ) from error
 
 
 def _write(models: UserModels) -> None:
+    """Raises `ConfigurationError` and `OSError`."""
     path = models_file()
     content = _MODELS.dump_python(models, mode="json", exclude_defaults=True)
     try:
@@ -173,11 +195,7 @@ def _write(models: UserModels) -> None:
         raise ConfigurationError(f"The model cannot be recorded: {error}; rename it.") from None
     document: dict[str, Any] = tomlkit.document()
     document.update(content)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(path, tomlkit.dumps(document).encode())
-    except OSError as error:
-        raise ConfigurationError(f"{path} could not be written ({error.strerror}).") from error
+    replace_file(path, tomlkit.dumps(document).encode())
 
 
 def _error(path: Path, what: str) -> ConfigurationError:

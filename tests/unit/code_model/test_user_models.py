@@ -3,15 +3,17 @@
 import json
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from benchmarks.gguf_export import export_gguf
-from code_model import loading
+from code_model import loading, user_models
 from code_model.decoder.model import DecoderModel
 from code_model.language_model import ModelLoadError
-from code_model.loading import best_engine, load_model
+from code_model.loading import best_engine, load_model, load_tunable_model
 from code_model.model_addition import (
     Computing,
     ModelNameError,
@@ -26,9 +28,13 @@ from code_model.model_choice import DEFAULT, ModelChoice
 from code_model.model_folder import read_model_folder
 from code_model.model_resolution import MODEL_VARIABLE, UnknownModelError, resolve_model
 from code_model.user_models import (
+    FileEntry,
+    UserModel,
+    downloads_folder,
     forget_model,
     models_file,
     read_user_models,
+    record_model,
     set_default,
 )
 from prompts.configuration import FILE_NAME, FOLDER, add_route, read_configuration, set_model
@@ -191,7 +197,15 @@ def test_a_gguf_file_is_added_where_it_is(tmp_path: Path, base: DecoderModel) ->
     export_gguf(base.llama, file, full=True, tokenizer=base.folder / "tokenizer.json")
     with pytest.raises(ModelLoadError, match="is a GGUF file; add it with"):
         load_model(file)
-    folder = model_folder_of(file, "tiny")
+    with pytest.raises(ModelLoadError, match=r"tiny\.gguf cannot be used: .*no known family"):
+        model_folder_of(file, "tiny")
+    folder = model_folder_of(file, "tiny", "attune")
+    broken = tmp_path / "broken.gguf"
+    broken.write_bytes(file.read_bytes()[:2000])
+    with pytest.raises(ModelLoadError, match="failed to read"):
+        model_folder_of(broken, "tiny", "attune")
+    assert [path.name for path in folder.parent.iterdir()] == ["tiny"]  # the one before
+    assert model_folder_of(file, "tiny", "attune") == folder
     model = add_model("tiny", folder, str(file))
     assert [entry.path for entry in model.file if entry.path.endswith(".gguf")] == [str(file)]
     loaded = load_model(resolve_model("tiny").choice)
@@ -208,12 +222,56 @@ def test_a_gguf_file_is_added_where_it_is(tmp_path: Path, base: DecoderModel) ->
     assert file.exists()
 
 
+def test_files_that_another_model_uses_stay(folder: Path) -> None:
+    """One download of a hub holds a model and a GGUF file, which two models name."""
+    commit = downloads_folder() / "owner--tiny"
+    shutil.copytree(folder, commit)
+    gguf = commit / "q4" / "tiny.gguf"
+    gguf.parent.mkdir()
+    gguf.write_bytes(b"GGUF")
+    add_model("safetensors", commit, "s")
+    source = FileEntry(str(gguf), 4, 0, "0" * 64)
+    for name in ("a", "b"):
+        made = downloads_folder() / "gguf" / name
+        made.mkdir(parents=True)
+        record_model(name, UserModel(str(made), file=(source,)))
+
+    def remove(name: str) -> bool:
+        model = read_user_models().model[name]
+        forget_model(name)
+        return delete_own_files(model)
+
+    assert remove("a")
+    assert gguf.exists()
+    assert not remove("safetensors")
+    assert gguf.exists()
+    assert remove("b")
+    assert not gguf.exists()
+    record_model("all", UserModel(str(downloads_folder())))
+    assert not remove("all")
+    assert downloads_folder().exists()
+
+
+def test_edits_of_several_processes_are_all_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"m{number}" for number in range(8)]
+    with ThreadPoolExecutor(len(names)) as threads:
+        list(threads.map(lambda name: record_model(name, UserModel("/x")), names))
+    assert sorted(read_user_models().model) == names
+    monkeypatch.setattr(user_models, "LOCK_SECONDS", 0.01)
+    with (
+        FileLock(f"{models_file()}.lock"),
+        pytest.raises(ConfigurationError, match="is being changed by another process"),
+    ):
+        set_default("m1")
+
+
 def test_a_model_without_infilling_is_added_by_its_layout(folder: Path) -> None:
     (folder / "attune.json").unlink()
     with pytest.raises(ModelLoadError, match=r"no known family.*--layout left-to-right"):
         add_model("a", folder, str(folder))
     model = add_model("a", folder, str(folder), computing=Computing(layout="left-to-right"))
     assert load_model(model.choice).encoder.template.family == "left-to-right"
+    assert load_tunable_model(model.choice).encoder.template.family == "left-to-right"
 
 
 def test_a_large_model_goes_to_the_gpu_if_there_is_one(
