@@ -11,7 +11,7 @@ from pathlib import Path
 from threading import Lock
 
 from code_model.language_model import ModelLoadError, OutOfModelMemoryError
-from code_model.model_choice import ModelChoice
+from code_model.model_choice import ModelChoice, RecordedFile
 from code_model.model_resolution import ResolvedModel
 from completion.completion_model import CompletionModel, Computation
 from completion.errors import describe
@@ -52,6 +52,11 @@ class _Route:
     choice: ModelChoice | None
     notices: tuple[str, ...] = ()
     problem: str = ""
+
+
+def _contents(choice: ModelChoice) -> tuple[RecordedFile, ...]:
+    """The recorded files without their times: `attune model check` may record new ones."""
+    return tuple(replace(file, path=Path(file.path.name), mtime_ns=0) for file in choice.files)
 
 
 class ModelPool(CompletionModel):
@@ -144,7 +149,7 @@ class ModelPool(CompletionModel):
                 route = _Route(stamp, "", None, None, problem=str(error))
         else:
             choice = resolved.choice
-            key = replace(choice, path=choice.path.resolve(), files=())
+            key = replace(choice, path=choice.path.resolve(), files=_contents(choice))
             route = _Route(stamp, resolved.name, key, choice, resolved.notices)
             if isinstance(self._models.get(key), str):
                 del self._models[key]  # the choice was made anew, so try again

@@ -69,7 +69,7 @@ def memory_of(name: str, device: torch.device) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        if not _is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         _free_memory(device)
         raise OutOfModelMemoryError(
@@ -78,7 +78,7 @@ def memory_of(name: str, device: torch.device) -> Iterator[None]:
         ) from None
 
 
-def _is_out_of_memory(error: BaseException) -> bool:
+def is_out_of_memory(error: BaseException) -> bool:
     """Whether it is that of CUDA, of Apple's MPS or of the CPU; the last two have no class."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(
         words in str(error) for words in ("out of memory", "not enough memory", "allocate memory")

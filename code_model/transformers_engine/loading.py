@@ -16,7 +16,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from code_model.language_model import ModelLoadError
 from code_model.model_folder import ModelFolder
 from code_model.transformers_engine.architecture import check_config
-from code_model.transformers_engine.device import choose_device, choose_precision
+from code_model.transformers_engine.device import choose_device, choose_precision, is_out_of_memory
 from code_model.transformers_engine.model import TransformersModel
 from code_model.transformers_engine.network import Network
 from code_model.transformers_engine.probe import probe
@@ -102,12 +102,12 @@ def _load(
             )  # fmt: skip
             if quantisation is None:
                 causal = causal.to(device)
-    except torch.OutOfMemoryError:
-        raise ModelLoadError(
-            f"{folder.name} does not fit the memory of the device {device}; choose a quantisation, "
-            "a smaller model or the device cpu."
-        ) from None
     except Exception as error:  # transformers and the quantisers raise all kinds
+        if is_out_of_memory(error):
+            raise ModelLoadError(
+                f"{folder.name} does not fit the memory of the device {device}; choose a "
+                "quantisation, a smaller model or the device cpu."
+            ) from None
         raise ModelLoadError(
             f"transformers cannot load {folder.name} ({type(error).__name__}: "
             f"{str(error).splitlines()[0] if str(error) else 'no message'}); get the model's files "

@@ -87,8 +87,9 @@ class TransformersModel:
         return self.network.num_parameters
 
     def open(self, prompt: PromptFile | None = None) -> TransformersSession:
-        """See `LanguageModel`."""
-        return TransformersSession(self, prompt)
+        """See `LanguageModel`. Raises `OutOfModelMemoryError` too."""
+        with memory_of(self.name, self.network.device):
+            return TransformersSession(self, prompt)
 
     def prepare(self) -> None:
         """Nothing is compiled."""

@@ -1,5 +1,7 @@
 """Each repository's documents are completed by its own model, and no model is loaded twice."""
 
+import os
+import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -8,7 +10,7 @@ import pytest
 
 from code_model.language_model import OutOfModelMemoryError
 from code_model.loading import load_model
-from code_model.model_addition import add_model
+from code_model.model_addition import add_model, verify_files
 from code_model.model_choice import ModelChoice
 from code_model.model_resolution import choice_stamp, resolve_model
 from code_model.user_models import models_file, set_default
@@ -105,6 +107,24 @@ def test_a_new_choice_counts_for_the_next_request(pool: Pool, answer: Callable[[
     set_default("tiny")
     assert pool.completed(1) == answer("tiny")
     assert pool.loaded == ["tiny", "other", "tiny"]  # nothing had chosen it: it was dropped
+
+
+def test_a_model_that_was_added_again_with_other_files_is_loaded_again(
+    pool: Pool, tmp_path: Path, tiny_model: Path, other_model: Path, answer: Callable[[str], str]
+) -> None:
+    mine = Path(shutil.copytree(tiny_model, tmp_path / "mine"))
+    added = add_model("mine", mine, "s")
+    set_default("mine")
+    pool.open()
+    assert pool.completed(0) == answer("tiny")
+    os.utime(mine / "config.json", ns=(1, 1))
+    assert verify_files("mine", added) == ()  # only a time has changed
+    assert pool.completed(0) == answer("tiny")
+    assert pool.loaded == ["mine"]
+    shutil.copytree(other_model, mine, dirs_exist_ok=True)
+    add_model("mine", mine, "s")
+    assert pool.completed(0) == answer("other")
+    assert pool.loaded == ["mine", "mine"]
 
 
 def test_a_model_that_fails_takes_no_other_with_it(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import PreTrainedModel
 
 from code_model.language_model import ModelLoadError, Runtime, ScoredIds
 from code_model.model_folder import ModelFolder, read_model_folder
@@ -65,6 +66,25 @@ def test_loading_connects_to_nothing(tiny_model: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     load_transformers(read_model_folder(tiny_model), device="cpu", precision="float32")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
+        MemoryError(),
+    ],
+)
+def test_weights_that_find_no_memory(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def failing(*args: object, **kwargs: object) -> None:
+        raise error
+
+    monkeypatch.setattr(PreTrainedModel, "from_pretrained", failing)
+    with pytest.raises(ModelLoadError, match="does not fit the memory of the device cpu; choose a"):
+        load_transformers(read_model_folder(tiny_model), device="cpu")
 
 
 def test_the_best_device_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -138,6 +138,17 @@ def test_a_session_survives_that_memory_runs_out(
     assert (again.ids, again.prefilled) == (wanted, len(IDS))
 
 
+def test_a_session_for_which_there_is_no_memory(
+    model: TransformersModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*args: object, **kwargs: object) -> torch.Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    monkeypatch.setattr(Network, "hidden", failing)
+    with pytest.raises(OutOfModelMemoryError, match="ran out of memory"):
+        model.open()
+
+
 def test_other_errors_are_not_hidden_and_cost_the_cache(
     model: TransformersModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
