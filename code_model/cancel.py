@@ -1,6 +1,7 @@
 """A flag that stops a computation, also inside the compiled step. Imports nothing heavy."""
 
 import ctypes
+from collections.abc import Callable
 
 
 class StepCancelledError(Exception):
@@ -22,3 +23,8 @@ class Cancel:
     def __call__(self) -> bool:
         """Whether the flag is raised."""
         return self._raised.value != 0
+
+
+def cancel_flag(cancelled: Callable[[], bool]) -> Cancel | None:
+    """`cancelled` if its flag can be tested inside a step; None for any other function."""
+    return cancelled if isinstance(cancelled, Cancel) else None

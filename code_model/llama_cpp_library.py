@@ -114,11 +114,6 @@ class Weights:
         count = self.api.llama_tokenize(self.vocabulary, data, len(data), ids, room, False, False)
         return list(ids[: max(count, 0)])
 
-    def token_text(self, token: int) -> str:
-        """A token as the vocabulary has it, special tokens included."""
-        text: bytes = self.api.llama_vocab_get_text(self.vocabulary, token)
-        return text.decode(errors="replace")
-
     def description(self, name: str) -> str | None:
         """A value of the file's metadata by its key."""
         buffer = ctypes.create_string_buffer(256)

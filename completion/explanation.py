@@ -15,6 +15,7 @@ from code_context.snippets import SnippetCandidate
 from code_context.source_files import exclusion_reason
 from code_context.syntax import SyntaxTree, parse
 from code_model.fim import FimEncoder
+from code_model.kv_reuse import common_length
 from code_model.language_model import Session
 from completion.model_input import CompletionPoint, context_at, model_input
 from completion.pipeline import MAX_NEW_TOKENS, complete, in_session
@@ -126,9 +127,7 @@ def _next_letter(encoder: FimEncoder, ids: list[int], point: CompletionPoint) ->
     text, offset = point.tree.text, point.offset
     typed = parse(text[:offset] + "x" + text[offset:], point.tree.language)
     next_ids = model_input(encoder, replace(point, tree=typed, offset=offset + 1))
-    pairs = enumerate(zip(ids, next_ids, strict=False))
-    shared = next((n for n, (id_, next_id) in pairs if id_ != next_id), len(ids))
-    return len(next_ids) - shared
+    return len(next_ids) - common_length(ids, next_ids)
 
 
 def _typed_note(typed: str) -> Iterator[str]:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from code_model.cancel import Cancel, StepCancelledError
+from code_model.cancel import Cancel, StepCancelledError, cancel_flag
 from code_model.compatibility import context_of, show_thresholds_of
 from code_model.decoder import loss
 from code_model.decoder.kv_cache import KVCache
 from code_model.decoder.soft_prompt import prefix_kv
 from code_model.greedy import GreedyEnd, decode_greedily
-from code_model.language_model import ContextTooLongError, Generation, ScoredSequence
+from code_model.kv_reuse import check_input, common_length
+from code_model.language_model import Generation, ScoredSequence
 from code_model.prompt_lookup import PromptLookup
 from prompts.file import PromptFile
 
@@ -92,7 +93,7 @@ class DecoderSession:
         def step(
             pending: Sequence[int], draft: Sequence[int], allowed: Collection[int] | None
         ) -> tuple[list[int], list[float]]:
-            return self._step(pending, draft, allowed, _flag(cancelled))
+            return self._step(pending, draft, allowed, cancel_flag(cancelled))
 
         tokenizer = self.model.tokenizer
         decoded = decode_greedily(
@@ -130,7 +131,7 @@ class DecoderSession:
                 break
             chunk = list(ids[start : min(start + PREFILL_CHUNK, len(ids) - 1)])
             try:
-                self.model.forward.step(chunk, self._cache, scored=0, cancel=_flag(cancelled))
+                self.model.forward.step(chunk, self._cache, scored=0, cancel=cancel_flag(cancelled))
             except StepCancelledError:
                 break
             self._cached_ids += chunk
@@ -147,7 +148,7 @@ class DecoderSession:
         chosen, logprobs = self.model.forward.step(
             [*pending, *draft], self._cache, len(draft) + 1, cancel, allowed
         )
-        accepted = _common_length(draft, chosen)
+        accepted = common_length(draft, chosen)
         self._cached_ids += [*pending, *draft[:accepted]]
         self._cache.rewind(self.num_virtual_tokens + len(self._cached_ids))
         return chosen[: accepted + 1], logprobs[: accepted + 1]
@@ -157,22 +158,16 @@ class DecoderSession:
 
         The last id is always computed again, because its logits are not cached.
         """
-        if not ids:
-            raise ValueError("there must be at least one id to continue")
-        if len(ids) > self.room(max_new_tokens):
-            raise ContextTooLongError(
-                f"{len(ids)} tokens do not fit beside {self.num_virtual_tokens} of the prefix and "
-                f"{max_new_tokens} new ones; give a smaller context"
-            )
+        check_input(self, ids, max_new_tokens)
         wanted = list(ids[:-1])
-        common = _common_length(self._cached_ids, wanted)
+        common = common_length(self._cached_ids, wanted)
         best = max(
-            self._swapped_out, key=lambda other: _common_length(other.ids, wanted), default=None
+            self._swapped_out, key=lambda other: common_length(other.ids, wanted), default=None
         )
-        if best is not None and _common_length(best.ids, wanted) >= common + MIN_SWAP_TOKENS:
+        if best is not None and common_length(best.ids, wanted) >= common + MIN_SWAP_TOKENS:
             self._swap_out()
             self._swap_in(best)
-            common = _common_length(best.ids, wanted)
+            common = common_length(best.ids, wanted)
         elif len(self._cached_ids) - common >= MIN_SWAP_TOKENS:
             self._swap_out()
         self._cache.rewind(self.num_virtual_tokens + common)
@@ -202,13 +197,3 @@ class DecoderSession:
         self._cache.values[:, :, self.num_virtual_tokens : end] = sequence.values
         self._cache.length = end
         self._cached_ids = list(sequence.ids)
-
-
-def _flag(cancelled: Callable[[], bool]) -> Cancel | None:
-    return cancelled if isinstance(cancelled, Cancel) else None
-
-
-def _common_length(left: Sequence[int], right: Sequence[int]) -> int:
-    """Length of the common beginning."""
-    pairs = enumerate(zip(left, right, strict=False))
-    return next((n for n, (a, b) in pairs if a != b), min(len(left), len(right)))

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from code_model.cancel import Cancel, StepCancelledError
+from code_model.cancel import Cancel, StepCancelledError, cancel_flag
 from code_model.compatibility import check_prompt, context_of, show_thresholds_of
 from code_model.greedy import GreedyEnd, decode_greedily
-from code_model.language_model import ContextTooLongError, Generation, ScoredSequence
+from code_model.kv_reuse import check_input, common_length
+from code_model.language_model import Generation, ScoredSequence
 from code_model.llama_cpp.context import BATCH, SCRATCH
 from code_model.prompt_lookup import PromptLookup
 from prompts.errors import IncompatiblePrompt
@@ -75,7 +76,7 @@ class LlamaCppSession:
         def step(
             pending: Sequence[int], draft: Sequence[int], allowed: Collection[int] | None
         ) -> tuple[list[int], list[float]]:
-            return self._step(pending, draft, allowed, _flag(cancelled))
+            return self._step(pending, draft, allowed, cancel_flag(cancelled))
 
         decoded = decode_greedily(
             step, ids[-1], self.model.tokenizer, end, lookup=lookup, must_spell=must_spell
@@ -133,7 +134,7 @@ class LlamaCppSession:
             chunk = ids[start : min(start + BATCH, len(ids) - 1)]
             position = self.num_virtual_tokens + start
             try:
-                self._cache.forward(chunk, position, scored=0, cancel=_flag(cancelled))
+                self._cache.forward(chunk, position, scored=0, cancel=cancel_flag(cancelled))
             except StepCancelledError:
                 break
             self._cached_ids += chunk
@@ -152,7 +153,7 @@ class LlamaCppSession:
             [*pending, *draft], position, scored=len(draft) + 1, cancel=cancel
         )
         chosen, logprobs = _most_likely(logits, allowed)
-        accepted = _common_length(draft, chosen)
+        accepted = common_length(draft, chosen)
         self._cached_ids += [*pending, *draft[:accepted]]
         if accepted < len(draft):
             self._cache.cut(self.num_virtual_tokens + len(self._cached_ids))
@@ -163,14 +164,8 @@ class LlamaCppSession:
 
         The last id is always computed again, because its logits are not cached.
         """
-        if not ids:
-            raise ValueError("there must be at least one id to continue")
-        if len(ids) > self.room(max_new_tokens):
-            raise ContextTooLongError(
-                f"{len(ids)} tokens do not fit beside {self.num_virtual_tokens} of the prefix and "
-                f"{max_new_tokens} new ones; give a smaller context"
-            )
-        common = _common_length(self._cached_ids, ids[:-1])
+        check_input(self, ids, max_new_tokens)
+        common = common_length(self._cached_ids, ids[:-1])
         self._forget(common)
         return common
 
@@ -199,7 +194,7 @@ class LlamaCppSession:
                     virtual + start,
                     scored=predicting,
                     sequence=SCRATCH,
-                    cancel=_flag(cancelled),
+                    cancel=cancel_flag(cancelled),
                 )
                 end = start + len(chunk) + 1
                 nats += _nats_of(logits, ids[end - predicting : end])
@@ -235,13 +230,3 @@ def _log_sums(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     sums = np.exp(logits - highest[:, None]).sum(axis=1)
     result: NDArray[np.float32] = highest + np.log(sums)
     return result
-
-
-def _flag(cancelled: Callable[[], bool]) -> Cancel | None:
-    return cancelled if isinstance(cancelled, Cancel) else None
-
-
-def _common_length(left: Sequence[int], right: Sequence[int]) -> int:
-    """Length of the common beginning."""
-    pairs = enumerate(zip(left, right, strict=False))
-    return next((n for n, (a, b) in pairs if a != b), min(len(left), len(right)))

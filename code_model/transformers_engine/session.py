@@ -11,11 +11,8 @@ from transformers import Cache
 
 from code_model.compatibility import context_of, show_thresholds_of
 from code_model.greedy import GreedyEnd, decode_greedily
-from code_model.language_model import (
-    ContextTooLongError,
-    Generation,
-    ScoredSequence,
-)
+from code_model.kv_reuse import check_input, common_length
+from code_model.language_model import Generation, ScoredSequence
 from code_model.prompt_lookup import PromptLookup
 from code_model.transformers_engine import loss
 from code_model.transformers_engine.device import memory_of
@@ -145,8 +142,7 @@ class TransformersSession:
         """See `code_model.greedy.Step`."""
         hidden = self._forward([*pending, *draft])
         chosen, logprobs = self._choose(hidden[-len(draft) - 1 :], allowed)
-        pairs = enumerate(zip(draft, chosen, strict=False))
-        accepted = next((n for n, (guess, right) in pairs if guess != right), len(draft))
+        accepted = common_length(draft, chosen)
         self._cached_ids += [*pending, *draft[:accepted]]
         self._crop()
         return chosen[: accepted + 1], logprobs[: accepted + 1]
@@ -182,16 +178,8 @@ class TransformersSession:
 
         The last id is always computed again, because its logits are not cached.
         """
-        if not ids:
-            raise ValueError("there must be at least one id to continue")
-        if len(ids) > self.room(max_new_tokens):
-            raise ContextTooLongError(
-                f"{len(ids)} tokens do not fit beside {self.num_virtual_tokens} of the prefix and "
-                f"{max_new_tokens} new ones; give a smaller context"
-            )
-        pairs = enumerate(zip(self._cached_ids, ids[:-1], strict=False))
-        shortest = min(len(self._cached_ids), len(ids) - 1)
-        common = next((n for n, (cached, wanted) in pairs if cached != wanted), shortest)
+        check_input(self, ids, max_new_tokens)
+        common = common_length(self._cached_ids, ids[:-1])
         del self._cached_ids[common:]
         self._crop()
         return common

@@ -15,9 +15,8 @@ from code_model.decoder.native import NativeForward
 from code_model.decoder.session import (
     MIN_SWAP_TOKENS,
     PREFILL_CHUNK,
-    ContextTooLongError,
 )
-from code_model.language_model import ScoredIds
+from code_model.language_model import ContextTooLongError, ScoredIds
 from code_model.prompt_lookup import PromptLookup
 
 IDS = [7, 3, 250, 14, 9, 9, 31, 102]
