@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from filelock import FileLock, Timeout
+
 from code_model.language_model import ModelLoadError
 from code_model.model_folder import sha256_of
 from file_access.regular_file import read_regular_file
@@ -109,11 +111,18 @@ def download(
     if not all((target / file).is_file() for file in present):
         fetch = _Fetch(address, commit, partial, api.endpoint, token)
         try:
-            partial.mkdir(parents=True, exist_ok=True)
-            wanted = fetch.wanted(files)
-            fetch.check_space(wanted)
-            fetch.all(wanted, on_bytes)
-            _move(wanted, partial, target)
+            folder.mkdir(parents=True, exist_ok=True)
+            with FileLock(folder / f".{name}.lock", timeout=0):
+                partial.mkdir(exist_ok=True)
+                wanted = fetch.wanted(files)
+                fetch.check_space(wanted)
+                fetch.all(wanted, on_bytes)
+                _move(wanted, partial, target)
+        except Timeout as error:
+            raise DownloadError(
+                f"{address.repository} is being downloaded by another process; wait for it, and "
+                "give the same command again."
+            ) from error
         except OSError as error:
             raise DownloadError(
                 f"{target} could not be written ({error.strerror or error}); free disk space, or "

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from code_model import hub_download
 from code_model.hub_download import DownloadError, download, parse_address
@@ -121,7 +122,7 @@ def test_a_gguf_file_and_the_model_of_the_same_commit(
     assert download(gguf, tmp_path, ignore, endpoint).path == folder / "q4" / "tiny.gguf"
     assert load_model(folder).name == "tiny"
     assert len(hub.requests) == before + 2  # only which commit it is
-    assert list(tmp_path.iterdir()) == [folder]
+    assert [path for path in tmp_path.iterdir() if path.is_dir()] == [folder]
 
 
 @pytest.mark.parametrize("index", [b"{", b"[]", b'{"weight_map": 1}', b"{}"])
@@ -134,10 +135,19 @@ def test_an_index_that_names_no_weights(
         download(ADDRESS, tmp_path, ignore, endpoint)
 
 
+def test_two_processes_do_not_write_the_same_file(endpoint: str, tmp_path: Path) -> None:
+    with (
+        FileLock(tmp_path / f".owner--tiny-{COMMIT[:12]}.lock"),
+        pytest.raises(DownloadError, match="is being downloaded by another process"),
+    ):
+        download(ADDRESS, tmp_path, ignore, endpoint)
+    assert download(ADDRESS, tmp_path, ignore, endpoint).path.is_dir()
+
+
 def test_a_folder_that_cannot_be_written_is_one_sentence(endpoint: str, tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.touch()
-    with pytest.raises(DownloadError, match=r"could not be written \(Not a directory\)"):
+    with pytest.raises(DownloadError, match=r"could not be written \(File exists\)"):
         download(ADDRESS, file, ignore, endpoint)
 
 
