@@ -16,11 +16,11 @@ def test_a_short_soak(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(MODEL_VARIABLE)  # random weights suggest nothing that could be stale
     monkeypatch.setenv("XDG_CACHE_HOME", "")  # main replaces it, and it is restored afterwards
     out = tmp_path / "soak.json"
-    size = ["--requests", "300", "--storms", "2", "--storm-files", "300", "--probes", "2"]
+    size = ["--requests", "150", "--storms", "2", "--storm-files", "300", "--probes", "2"]
     main([*size, "--out", str(out)])
     result = json.loads(out.read_text())
     counts = result["counts"]
-    assert counts["requests"] >= 300
-    assert counts["suggested"] > 5
+    assert counts["requests"] >= 150
+    assert counts["suggested"] > 0
     assert counts["cancelled"] > 0
     assert counts["files changed in storms"] == 600
