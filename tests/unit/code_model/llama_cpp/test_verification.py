@@ -54,7 +54,7 @@ def test_bytes_that_llama_cpp_refuses(pair: Pair, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(
         SequenceState, "encode", lambda state, cache: encode(state, cache)[:-8] + b"\0" * 4
     )
-    assert "does not take the state" in unverified(pair).refusals["kv"]
+    assert "llama.cpp does not take" in unverified(pair).refusals["kv"]
 
 
 def test_another_rotation_is_refused(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
