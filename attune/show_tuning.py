@@ -155,6 +155,8 @@ def show_proof(proof: "Proof") -> None:
             percent(result.gain.mean),
         )
     console = Console()
+    if proof.acceptance is not None:
+        console.print(acceptance_sentences(proof.acceptance), highlight=False)
     console.print(table)
     _show_strata(console, proof)
     console.print(f"Bits saved by this prompt: {interval(proof.gain)}", highlight=False)
@@ -162,8 +164,6 @@ def show_proof(proof: "Proof") -> None:
         console.print(
             f"Bits saved beside retrieval: {interval(proof.over_retrieval)}", highlight=False
         )
-    if proof.acceptance is not None:
-        console.print(acceptance_sentences(proof.acceptance), highlight=False)
     console.print("Proven." if proof.proven else "Not proven.", style="bold")
     if proof.specificity is not None:
         console.print(

@@ -22,8 +22,8 @@ from pretraining import export, tokenizer
 from pretraining.corpus import Document
 from prompts.user import HOME_VARIABLE
 
-# No test asserts a time: a busy machine is no failure. By default the examples are the same in every
-# run; `--hypothesis-profile=random` looks for others.
+# No test asserts a time: a busy machine is no failure. By default the examples are the same in
+# every run; `--hypothesis-profile=random` looks for others.
 settings.register_profile("random", deadline=None)
 settings.register_profile("attune", deadline=None, derandomize=True)
 settings.load_profile("attune")

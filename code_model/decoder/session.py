@@ -1,6 +1,5 @@
 """Greedy decoding behind a resident prefix, reusing the KV of everything unchanged."""
 
-import math
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -8,15 +7,14 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from code_model.cancel import Cancel, StepCancelledError, cancel_flag
+from code_model.cancel import StepCancelledError, cancel_flag
 from code_model.compatibility import context_of, show_thresholds_of
 from code_model.decoder import loss
 from code_model.decoder.kv_cache import KVCache
 from code_model.decoder.soft_prompt import prefix_kv
-from code_model.greedy import GreedyEnd, decode_greedily
+from code_model.greedy_session import GreedySession
 from code_model.kv_reuse import check_input, common_length
-from code_model.language_model import Generation, ScoredSequence
-from code_model.prompt_lookup import PromptLookup
+from code_model.language_model import ScoredSequence
 from prompts.file import PromptFile
 
 if TYPE_CHECKING:
@@ -40,7 +38,7 @@ class _SwappedOut:
         return self.keys.nbytes + self.values.nbytes
 
 
-class DecoderSession:
+class DecoderSession(GreedySession["DecoderModel"]):
     """A `Session` of the decoder. Not thread-safe: one thread owns it.
 
     The prefix is resident at the beginning of the cache and never recomputed. Behind it is one
@@ -51,7 +49,6 @@ class DecoderSession:
     def __init__(self, model: "DecoderModel", prompt: PromptFile | None = None) -> None:
         self.model = model
         self.prompt = prompt
-        self.speculate = True
         prefix = prefix_kv(model, prompt)
         manifest = None if prompt is None else prompt.manifest
         self.context = context_of(manifest)
@@ -61,60 +58,10 @@ class DecoderSession:
         self._cache.load_prefix(prefix)
         self._cached_ids: list[int] = []
         self._swapped_out: deque[_SwappedOut] = deque()
-        self._last_suggestion: list[int] = []
 
     def room(self, max_new_tokens: int) -> int:
         """Context tokens that fit beside the prefix and the new tokens."""
         return self._cache.capacity - self.num_virtual_tokens - max_new_tokens
-
-    def generate(
-        self,
-        ids: Sequence[int],
-        *,
-        max_new_tokens: int,
-        threshold: float = -math.inf,
-        stop: Callable[[str], bool] = lambda text: False,
-        cancelled: Callable[[], bool] = lambda: False,
-        must_spell: str = "",
-    ) -> Generation:
-        """See `Session`.
-
-        `cancelled` is called before every forward pass; a `Cancel` also ends a pass at its next
-        layer. `stop` sees the text grow by one token at a time, with drafts too.
-        """
-        reused = self._reuse(ids, max_new_tokens)
-        prefilled = self._prefill(ids, cancelled)
-        if prefilled < len(ids) - 1:
-            return Generation((), "", (), "cancelled", prefilled - reused)
-        ordered = self.model.encoder.in_writing_order(ids)
-        lookup = PromptLookup([*self._last_suggestion, *ordered]) if self.speculate else None
-        end = GreedyEnd(self.model.encoder.end_ids, max_new_tokens, threshold, stop, cancelled)
-
-        def step(
-            pending: Sequence[int], draft: Sequence[int], allowed: Collection[int] | None
-        ) -> tuple[list[int], list[float]]:
-            return self._step(pending, draft, allowed, cancel_flag(cancelled))
-
-        tokenizer = self.model.tokenizer
-        decoded = decode_greedily(
-            step, ids[-1], tokenizer, end, lookup=lookup, must_spell=must_spell
-        )
-        reason = decoded.finish_reason or "length"
-        if reason != "cancelled":
-            self._last_suggestion = [*ordered[-2:], *decoded.ids]
-        return Generation(
-            tuple(decoded.ids),
-            decoded.text,
-            tuple(decoded.logprobs),
-            reason,
-            len(ids) - reused,
-            decoded.steps,
-        )
-
-    def prefill(self, ids: Sequence[int], cancelled: Callable[[], bool] = lambda: False) -> None:
-        """See `Session`."""
-        self._reuse(ids, 0)
-        self._prefill(ids, cancelled)
 
     def score(
         self,
@@ -142,11 +89,11 @@ class DecoderSession:
         pending: Sequence[int],
         draft: Sequence[int],
         allowed: Collection[int] | None,
-        cancel: Cancel | None,
+        cancelled: Callable[[], bool],
     ) -> tuple[list[int], list[float]]:
         """See `code_model.greedy.Step`."""
         chosen, logprobs = self.model.forward.step(
-            [*pending, *draft], self._cache, len(draft) + 1, cancel, allowed
+            [*pending, *draft], self._cache, len(draft) + 1, cancel_flag(cancelled), allowed
         )
         accepted = common_length(draft, chosen)
         self._cached_ids += [*pending, *draft[:accepted]]

@@ -1,19 +1,17 @@
 """Greedy decoding by llama.cpp behind a resident prefix, reusing the KV of everything unchanged."""
 
-import math
 from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from code_model.cancel import Cancel, StepCancelledError, cancel_flag
+from code_model.cancel import StepCancelledError, cancel_flag
 from code_model.compatibility import check_prompt, context_of, show_thresholds_of
-from code_model.greedy import GreedyEnd, decode_greedily
+from code_model.greedy_session import GreedySession
 from code_model.kv_reuse import check_input, common_length
-from code_model.language_model import Generation, ScoredSequence
+from code_model.language_model import ScoredSequence
 from code_model.llama_cpp.context import BATCH, SCRATCH
-from code_model.prompt_lookup import PromptLookup
 from prompts.errors import IncompatiblePrompt
 from prompts.file import PromptFile
 
@@ -21,7 +19,7 @@ if TYPE_CHECKING:
     from code_model.llama_cpp.model import LlamaCppModel
 
 
-class LlamaCppSession:
+class LlamaCppSession(GreedySession["LlamaCppModel"]):
     """A `Session` of llama.cpp. Not thread-safe: one thread owns it.
 
     The prefix is computed or written once, at the beginning of the cache; behind it is one
@@ -31,7 +29,6 @@ class LlamaCppSession:
     def __init__(self, model: "LlamaCppModel", prompt: PromptFile | None = None) -> None:
         self.model = model
         self.prompt = prompt
-        self.speculate = True
         manifest = None if prompt is None else prompt.manifest
         if manifest is not None and (refusal := model.refusals.get(manifest.form)):
             raise IncompatiblePrompt(
@@ -44,59 +41,10 @@ class LlamaCppSession:
         self._cache = model.new_context()
         self.num_virtual_tokens = self._load_prefix(prompt)
         self._cached_ids: list[int] = []
-        self._last_suggestion: list[int] = []
 
     def room(self, max_new_tokens: int) -> int:
         """Context tokens that fit beside the prefix and the new tokens."""
         return self.model.max_positions - self.num_virtual_tokens - max_new_tokens
-
-    def generate(
-        self,
-        ids: Sequence[int],
-        *,
-        max_new_tokens: int,
-        threshold: float = -math.inf,
-        stop: Callable[[str], bool] = lambda text: False,
-        cancelled: Callable[[], bool] = lambda: False,
-        must_spell: str = "",
-    ) -> Generation:
-        """See `Session`.
-
-        `cancelled` is called before every forward pass; a `Cancel` also ends a pass at its next
-        operation.
-        """
-        reused = self._reuse(ids, max_new_tokens)
-        prefilled = self._prefill(ids, cancelled)
-        if prefilled < len(ids) - 1:
-            return Generation((), "", (), "cancelled", prefilled - reused)
-        ordered = self.model.encoder.in_writing_order(ids)
-        lookup = PromptLookup([*self._last_suggestion, *ordered]) if self.speculate else None
-        end = GreedyEnd(self.model.encoder.end_ids, max_new_tokens, threshold, stop, cancelled)
-
-        def step(
-            pending: Sequence[int], draft: Sequence[int], allowed: Collection[int] | None
-        ) -> tuple[list[int], list[float]]:
-            return self._step(pending, draft, allowed, cancel_flag(cancelled))
-
-        decoded = decode_greedily(
-            step, ids[-1], self.model.tokenizer, end, lookup=lookup, must_spell=must_spell
-        )
-        reason = decoded.finish_reason or "length"
-        if reason != "cancelled":
-            self._last_suggestion = [*ordered[-2:], *decoded.ids]
-        return Generation(
-            tuple(decoded.ids),
-            decoded.text,
-            tuple(decoded.logprobs),
-            reason,
-            len(ids) - reused,
-            decoded.steps,
-        )
-
-    def prefill(self, ids: Sequence[int], cancelled: Callable[[], bool] = lambda: False) -> None:
-        """See `Session`."""
-        self._reuse(ids, 0)
-        self._prefill(ids, cancelled)
 
     def score(
         self,
@@ -145,12 +93,12 @@ class LlamaCppSession:
         pending: Sequence[int],
         draft: Sequence[int],
         allowed: Collection[int] | None,
-        cancel: Cancel | None,
+        cancelled: Callable[[], bool],
     ) -> tuple[list[int], list[float]]:
         """See `code_model.greedy.Step`."""
         position = self.num_virtual_tokens + len(self._cached_ids)
         logits = self._cache.forward(
-            [*pending, *draft], position, scored=len(draft) + 1, cancel=cancel
+            [*pending, *draft], position, scored=len(draft) + 1, cancel=cancel_flag(cancelled)
         )
         chosen, logprobs = _most_likely(logits, allowed)
         accepted = common_length(draft, chosen)

@@ -1,6 +1,5 @@
 """Greedy decoding behind a resident prefix, on a cache that is kept and cut between requests."""
 
-import math
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -10,10 +9,9 @@ from torch import Tensor
 from transformers import Cache
 
 from code_model.compatibility import context_of, show_thresholds_of
-from code_model.greedy import GreedyEnd, decode_greedily
+from code_model.greedy_session import GreedySession
 from code_model.kv_reuse import check_input, common_length
-from code_model.language_model import Generation, ScoredSequence
-from code_model.prompt_lookup import PromptLookup
+from code_model.language_model import ScoredSequence
 from code_model.transformers_engine import loss
 from code_model.transformers_engine.device import memory_of
 from code_model.transformers_engine.kv_cache import crop
@@ -26,7 +24,7 @@ PREFILL_CHUNK = {"cpu": 128}  # tokens between two tests of the cancel flag
 PREFILL_CHUNK_ON_ACCELERATOR = 512
 
 
-class TransformersSession:
+class TransformersSession(GreedySession["TransformersModel"]):
     """A `Session` of this engine. Not thread-safe: one thread owns it.
 
     The prefix is resident at the beginning of the cache; behind it is one document.
@@ -43,7 +41,6 @@ class TransformersSession:
         self.show_thresholds = show_thresholds_of(manifest, model.show_thresholds)
         self._cache: Cache | None = None
         self._cached_ids: list[int] = []
-        self._last_suggestion: list[int] = []
 
     @property
     def num_virtual_tokens(self) -> int:
@@ -54,65 +51,17 @@ class TransformersSession:
         """See `Session`."""
         return self.model.max_positions - self.num_virtual_tokens - max_new_tokens
 
-    def generate(
-        self,
-        ids: Sequence[int],
-        *,
-        max_new_tokens: int,
-        threshold: float = -math.inf,
-        stop: Callable[[str], bool] = lambda text: False,
-        cancelled: Callable[[], bool] = lambda: False,
-        must_spell: str = "",
-    ) -> Generation:
-        """See `Session`. `cancelled` is called before every forward pass.
-
-        Raises `OutOfModelMemoryError` too.
-        """
-        reused = self._reuse(ids, max_new_tokens)
-        with self._memory():
-            prefilled = self._prefill(ids, cancelled)
-            if prefilled < len(ids) - 1:
-                return Generation((), "", (), "cancelled", prefilled - reused)
-            encoder = self.model.encoder
-            ordered = encoder.in_writing_order(ids)
-            lookup = PromptLookup([*self._last_suggestion, *ordered]) if self.speculate else None
-            decoded = decode_greedily(
-                self._step,
-                ids[-1],
-                self.model.tokenizer,
-                GreedyEnd(encoder.end_ids, max_new_tokens, threshold, stop, cancelled),
-                lookup=lookup,
-                must_spell=must_spell,
-            )
-        reason = decoded.finish_reason or "length"
-        if reason != "cancelled":
-            self._last_suggestion = [*ordered[-2:], *decoded.ids]
-        return Generation(
-            tuple(decoded.ids),
-            decoded.text,
-            tuple(decoded.logprobs),
-            reason,
-            len(ids) - reused,
-            decoded.steps,
-        )
-
-    def prefill(self, ids: Sequence[int], cancelled: Callable[[], bool] = lambda: False) -> None:
-        """See `Session`. Raises `OutOfModelMemoryError` too."""
-        self._reuse(ids, 0)
-        with self._memory():
-            self._prefill(ids, cancelled)
-
     def score(
         self,
         sequences: Sequence[ScoredSequence],
         cancelled: Callable[[], bool] = lambda: False,
     ) -> list[list[float]]:
         """See `Session`; beside the cache. Raises `OutOfModelMemoryError` too."""
-        with self._memory():
+        with self._computing():
             return loss.nats(self.model.network, self._prefix, sequences, cancelled)
 
     @contextmanager
-    def _memory(self) -> Iterator[None]:
+    def _computing(self) -> Iterator[None]:
         """Drop the cache after an error: some layers may have taken up more tokens than others.
 
         So the next request has room again where memory ran out.
@@ -137,7 +86,11 @@ class TransformersSession:
         return len(self._cached_ids)
 
     def _step(
-        self, pending: Sequence[int], draft: Sequence[int], allowed: Collection[int] | None
+        self,
+        pending: Sequence[int],
+        draft: Sequence[int],
+        allowed: Collection[int] | None,
+        cancelled: Callable[[], bool],
     ) -> tuple[list[int], list[float]]:
         """See `code_model.greedy.Step`."""
         hidden = self._forward([*pending, *draft])

@@ -48,7 +48,7 @@ def test_drafts_change_nothing(pair: Pair) -> None:
 def test_only_permitted_ids_are_chosen(pair: Pair) -> None:
     session = pair.llama_cpp.open()
     session.prefill(IDS)
-    (id_,), (logprob,) = session._step(IDS[-1:], [], [33, 44], None)
+    (id_,), (logprob,) = session._step(IDS[-1:], [], [33, 44], lambda: False)
     assert id_ in {33, 44}
     assert math.log(0.5) <= logprob < 0
 

@@ -82,7 +82,7 @@ def test_drafts_change_nothing_but_the_number_of_steps(model: TransformersModel)
 def test_only_allowed_ids_are_chosen(model: TransformersModel) -> None:
     session = model.open()
     session.prefill(IDS)
-    (first,), (logprob,) = session._step(IDS[-1:], [], {60, 61})
+    (first,), (logprob,) = session._step(IDS[-1:], [], {60, 61}, lambda: False)
     assert first in (60, 61)
     assert -1.0 < logprob <= 0.0
 
