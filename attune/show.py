@@ -36,12 +36,12 @@ def show_manifest(file: Path, sha256: str, manifest: "Manifest") -> None:
         ("licence", manifest.licence or "not stated"),
         ("made by", f"Attune {manifest.attune_version}"),
     ]
-    _two_columns(rows)
+    show_two_columns(rows)
 
 
 def show_findings(findings: "list[Finding]") -> None:
     """The findings of `attune doctor` as a table; a word marks problems, not colour alone."""
-    _two_columns(
+    show_two_columns(
         [
             (finding.subject, ("PROBLEM: " if finding.problem else "") + finding.value)
             for finding in findings
@@ -93,7 +93,8 @@ def shortened(value: object) -> str:
     return str(value)
 
 
-def _two_columns(rows: list[tuple[str, str]]) -> None:
+def show_two_columns(rows: list[tuple[str, str]]) -> None:
+    """A table of names and texts."""
     table = Table(show_header=False)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")

@@ -15,6 +15,8 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from attune.show import show_two_columns
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -106,9 +108,4 @@ def show_check(report: dict[str, Any]) -> None:
             ("tokens per second", f"{here['speed']['prefill']:,.0f} read, {written}"),
         ]
     rows += [("PROBLEM", refusal) for refusal in report["refusals"]]
-    table = Table(show_header=False)
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, value in rows:
-        table.add_row(Text(name), Text(value))
-    Console().print(table)
+    show_two_columns(rows)
