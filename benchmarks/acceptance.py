@@ -1,44 +1,39 @@
 """Acceptance: suggestions that are shown and right, and the characters that they save.
 
-    python -m benchmarks.acceptance [--packages click,httpx] [--places 400] [--prompts]
-    python -m benchmarks.acceptance --infilling FILE [--every 4] [--layouts NAME,NAME]
-    python -m benchmarks.acceptance --calibrate
+    python -m benchmarks.acceptance [--packages click,httpx] [--places 400]
+        [--prompts] [--lora 10] [--calibrate]
 
 Runs the serving pipeline with the automatic trigger at places of each held-out package's unseen
-files (line ends, lines, first lines of blocks): without and with retrieved code, and with
-`--prompts` also with the prompt that `benchmarks.tuning` wrote there. The table also gives the
-figures without a threshold. `--infilling` completes the lines
-of HumanEval-Infilling (single line, a .jsonl.gz of MIT licence) with the bare model, the cursor at
-column 0 and behind the indentation; `--every 4` takes every fourth, and `--layouts` compares FIM
-templates (`code_model.fim_templates`), each with token healing and without. Results go to
-`benchmarks/results/acceptance.json`. `--calibrate` writes the shipped model's show thresholds, from
+files (line ends, lines, first lines of blocks): without and with retrieved code; with `--prompts`
+also with the prompt that `benchmarks.tuning` wrote there, and with another package's; with `--lora`
+also with LoRA adapters that were tuned for so many minutes. The table also gives the figures
+without a threshold. Results go to `benchmarks/results/acceptance.json`; what a condition showed is
+kept in the cache, and measured once. `--calibrate` writes the shipped model's show thresholds, from
 all packages with retrieval, into its `attune.json`.
 """
 
 import argparse
-import gzip
+import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
 from benchmarks.repositories import CACHE, repositories
-from code_model.fim import FimEncoder
-from code_model.fim_templates import named_template
-from code_model.language_model import LanguageModel, Session
-from code_model.loading import load_model
-from completion.model_input import CompletionPoint
-from completion.pipeline import complete
+from code_context.retrieval import Retriever
+from code_model.language_model import LanguageModel, TunableModel
+from code_model.loading import load_tunable_model
 from pretraining.corpus import packages
 from prompts.file import DEFAULT_PROMPT, PromptFile, read_prompt
 from tuning.acceptance import (
     THRESHOLDS,
+    Place,
     Replay,
     calibrate,
     replay,
@@ -48,6 +43,9 @@ from tuning.acceptance import (
 from tuning.corpus import collect
 from tuning.examples import indexed
 from tuning.history import newest_lines
+from tuning.job import recorded_job
+from tuning.lora import tune_lora
+from tuning.proof import BOTH, NO_PROMPT, OTHER, RETRIEVAL, THIS_PROMPT, Condition
 from tuning.recorded import recorded_split
 from tuning.split import split
 
@@ -55,76 +53,133 @@ RESULTS = Path("benchmarks/results/acceptance.json")
 SEED = 1
 WITH_EVERYTHING = np.concatenate(([-np.inf], THRESHOLDS))
 """The first of these thresholds shows every suggestion."""
+OTHER_BOTH = f"{OTHER}another package + retrieval"
+LORA_BOTH = "LoRA + retrieval"
+COMPARISONS = (
+    (RETRIEVAL, NO_PROMPT),
+    (THIS_PROMPT, NO_PROMPT),
+    (BOTH, RETRIEVAL),
+    (OTHER_BOTH, RETRIEVAL),
+    (BOTH, OTHER_BOTH),
+    (LORA_BOTH, RETRIEVAL),
+)
+"""Conditions and what each is compared with."""
+ALL = "all"
+
+
+@dataclass(frozen=True)
+class Package:
+    """The places of one package, and its replays, which `cache` keeps."""
+
+    name: str
+    places: Sequence[Place]
+    retriever: Retriever
+    cache: Path
+
+    @classmethod
+    def of(cls, folder: Path, count: int, prompt: PromptFile | None, cache: Path) -> "Package":
+        """Places of the files that the prompt's tuning held out, or would hold out."""
+        corpus = collect(folder)
+        if prompt is None:
+            newest = newest_lines(folder, [file.path for file in corpus.files])
+            test = split(corpus.files, SEED, newest).test
+        else:
+            test = recorded_split(corpus.files, prompt.manifest).test
+        places = sample_places(test, count, SEED)
+        return cls(folder.name, places, indexed(corpus.files), cache / "replays")
+
+    def replay(self, label: str, condition: Condition | Callable[[], Condition]) -> Replay:
+        """What a condition shows; `label` names all that the result depends on.
+
+        A condition that takes long to make is given as a function, which is called if the cache has
+        no replay of that label.
+        """
+        digest = hashlib.sha256(f"{label} {len(self.places)}".encode()).hexdigest()[:16]
+        file = self.cache / f"{self.name}-{digest}.npz"
+        paths = tuple(place.file.path for place in self.places)
+        if not file.exists():
+            one = condition if isinstance(condition, Condition) else condition()
+            made = replay(
+                one.model.open(one.prompt),
+                self.places,
+                self.retriever if one.retrieval else None,
+                thresholds=WITH_EVERYTHING,
+            )
+            self.cache.mkdir(parents=True, exist_ok=True)
+            unfinished = file.with_suffix(".part.npz")
+            np.savez_compressed(unfinished, saved=made.saved, wrong=made.wrong)
+            unfinished.replace(file)
+        with np.load(file) as stored:
+            return Replay(paths, WITH_EVERYTHING, stored["saved"], stored["wrong"])
 
 
 def measure(
-    model: LanguageModel, folder: Path, count: int, prompt: PromptFile | None = None
+    model: LanguageModel,
+    package: Package,
+    prompt: PromptFile | None = None,
+    other: PromptFile | None = None,
+    on_condition: Callable[[str], None] = lambda name: None,
 ) -> dict[str, Replay]:
-    """Replays of one package by condition."""
-    corpus = collect(folder)
-    if prompt is None:
-        newest = newest_lines(folder, [file.path for file in corpus.files])
-        test = split(corpus.files, SEED, newest).test
-    else:
-        test = recorded_split(corpus.files, prompt.manifest).test
-    places = sample_places(test, count, SEED)
-    retriever = indexed(corpus.files)
-    sessions = {"no prompt": (model.open(), None), "retrieval": (model.open(), retriever)}
+    """Replays by condition. `other` is another package's prompt, served with retrieval as well.
+
+    `on_condition` is called with the name of each condition before it is measured.
+    """
+    conditions = {
+        NO_PROMPT: Condition(model),
+        RETRIEVAL: Condition(model, None, retrieval=True),
+    }
     if prompt is not None:
-        sessions["this prompt"] = (model.open(prompt), None)
-        sessions["this prompt + retrieval"] = (model.open(prompt), retriever)
+        conditions[THIS_PROMPT] = Condition(model, prompt)
+        conditions[BOTH] = Condition(model, prompt, retrieval=True)
+    if other is not None:
+        conditions[OTHER_BOTH] = Condition(model, other, retrieval=True)
+    served = f"{model.identity.model_fingerprint} {model.runtime}"
+    replays = {}
+    for name, condition in conditions.items():
+        on_condition(name)
+        digest = "" if condition.prompt is None else condition.prompt.tensor_sha256
+        label = f"{served} {digest} {condition.retrieval}"
+        replays[name] = package.replay(label, condition)
+    return replays
+
+
+def measure_lora(
+    model: TunableModel, package: Package, folder: Path, prompt: PromptFile, minutes: float
+) -> Replay:
+    """What LoRA shows with retrieval, tuned on the prompt's files for `minutes`."""
+
+    def tuned() -> Condition:
+        job = recorded_job(model, collect(folder), prompt.manifest)
+        config = replace(job.config, minutes=minutes, steps=None)
+        return Condition(tune_lora(model, job.examples, config), None, retrieval=True)
+
+    label = f"{model.identity.model_fingerprint} {model.runtime} LoRA {minutes:g}"
+    return package.replay(label, tuned)
+
+
+def pooled(replays: Mapping[str, Mapping[str, Replay]]) -> dict[str, Replay]:
+    """The places of all packages together, by condition that all of them have."""
+    names = set.intersection(*(set(of_package) for of_package in replays.values()))
     return {
-        name: replay(session, places, others, thresholds=WITH_EVERYTHING)
-        for name, (session, others) in sessions.items()
+        name: Replay(
+            tuple(
+                f"{package}/{path}"
+                for package, of_package in replays.items()
+                for path in of_package[name].paths
+            ),
+            WITH_EVERYTHING,
+            np.concatenate([of_package[name].saved for of_package in replays.values()]),
+            np.concatenate([of_package[name].wrong for of_package in replays.values()]),
+        )
+        for name in sorted(names)
     }
 
 
-def infilling(session: Session, file: Path, every: int) -> dict[str, Any]:
-    """Shares of HumanEval-Infilling's lines that are answered (with any text) and exact, by where
-    the cursor stands."""
-    with gzip.open(file, "rt", encoding="utf-8") as lines:
-        tasks = [json.loads(line) for line in lines][::every]
-    exact = {"column 0": 0, "after the indentation": 0}
-    answered = dict.fromkeys(exact, 0)
-    for task in track(tasks, "HumanEval-Infilling", console=Console(stderr=True)):
-        expected = task["canonical_solution"].strip("\n")
-        indent = expected[: len(expected) - len(expected.lstrip())]
-        for cursor, typed in (("column 0", ""), ("after the indentation", indent)):
-            before = task["prompt"] + typed
-            point = CompletionPoint.parse(
-                before + "\n" + task["suffix"], "solution.py", len(before)
-            )
-            suggested = complete(session, point, explicit=True).text
-            answered[cursor] += bool(suggested)
-            text = typed + suggested
-            exact[cursor] += text.strip("\n").split("\n")[0].rstrip() == expected.rstrip()
-    counts = {"answered": answered, "exact": exact}
-    shares = {
-        name: {cursor: round(count / len(tasks), 4) for cursor, count in by_cursor.items()}
-        for name, by_cursor in counts.items()
-    }
-    return {"places": len(tasks), **shares}
-
-
-def infilling_by_layout(
-    model: Any, layouts: Sequence[str], file: Path, every: int
-) -> dict[str, dict[str, Any]]:
-    """`infilling` with each FIM template, with token healing and without."""
-    results = {}
-    for layout in layouts:
-        template = named_template(layout, model.tokenizer.token_to_id)
-        for healing in (False, True):
-            encoder = FimEncoder(model.tokenizer, replace(template, token_healing=healing))
-            name = f"{layout}, {'with' if healing else 'without'} token healing"
-            session = replace(model, encoder=encoder).open()
-            results[name] = infilling(session, file, every)
-    return results
-
-
-def summary(replays: dict[str, Replay], model: LanguageModel) -> dict[str, Any]:
-    """Figures of one package: scores at the three steps, the whole curve, and comparisons."""
+def summary(replays: Mapping[str, Replay], model: LanguageModel) -> dict[str, Any]:
+    """Figures of one package: scores at the three steps, the whole curve, and comparisons at each
+    step's threshold of the condition that is compared with."""
     steps = model.show_thresholds.to_dict()
-    conditions = {}
+    conditions: dict[str, dict[str, Any]] = {}
     for name, one in replays.items():
         conditions[name] = {step: one.at(value).to_json() for step, value in steps.items()}
         conditions[name]["everything"] = one.at(-np.inf).to_json()
@@ -132,35 +187,36 @@ def summary(replays: dict[str, Replay], model: LanguageModel) -> dict[str, Any]:
             {"probability": round(float(np.exp(value)), 3), **one.at(value).to_json()}
             for value in THRESHOLDS
         ]
-    balanced = model.show_thresholds.balanced
     compared = {
-        f"{name} over {baseline}": saved_at_equal_wrong(
-            replays[name], replays[baseline], balanced, SEED
-        ).to_json()
-        for name, baseline in (
-            ("retrieval", "no prompt"),
-            ("this prompt", "no prompt"),
-            ("this prompt + retrieval", "retrieval"),
-        )
-        if name in replays
+        f"{name} over {baseline}": {
+            step: saved_at_equal_wrong(replays[name], replays[baseline], value, SEED).to_json()
+            for step, value in steps.items()
+        }
+        for name, baseline in COMPARISONS
+        if name in replays and baseline in replays
     }
+    paths = replays[NO_PROMPT].paths
     return {
-        "places": len(replays["no prompt"].paths),
-        "files": len(set(replays["no prompt"].paths)),
+        "places": len(paths),
+        "files": len(set(paths)),
         "conditions": conditions,
         "saved_at_equal_wrong": compared,
     }
 
 
-def show(results: dict[str, Any]) -> None:
-    """The table of all packages at the balanced step."""
-    table = Table(title="Suggestions at the balanced threshold; in brackets: everything shown")
+def show(results: Mapping[str, Any]) -> None:
+    """The tables of all packages: what is shown, and comparisons, at the balanced step."""
+    console = Console(width=120)
+    shown = Table(title="Suggestions at the balanced threshold; in brackets: everything shown")
     for name in ("package", "condition", "places", "shown", "right", "saved", "wrong"):
-        table.add_column(name)
-    for package, result in results["packages"].items():
+        shown.add_column(name)
+    compared = Table(title="Characters saved at equally many wrong ones, balanced threshold")
+    for name in ("package", "condition", "gain", "95 % interval over files"):
+        compared.add_column(name)
+    for package, result in results.items():
         for name, scores in result["conditions"].items():
             now, all_ = scores["balanced"], scores["everything"]
-            table.add_row(
+            shown.add_row(
                 package,
                 name,
                 str(result["places"]),
@@ -169,11 +225,32 @@ def show(results: dict[str, Any]) -> None:
                 f"{now['saved']:.2f} ({all_['saved']:.2f})",
                 f"{now['wrong']:.2f} ({all_['wrong']:.2f})",
             )
-    Console().print(table)
+        for name, by_step in result["saved_at_equal_wrong"].items():
+            gain, low, high = by_step["balanced"].values()
+            compared.add_row(package, name, f"{gain:+.1%}", _interval(low, high))
+    console.print(shown)
+    console.print(compared)
 
 
-def _write(results: dict[str, Any], file: Path) -> None:
-    file.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+def _interval(low: float | None, high: float | None) -> str:
+    return "one file" if low is None or high is None else f"{low:+.1%} to {high:+.1%}"
+
+
+def write_thresholds(model: LanguageModel, replays: Sequence[Replay]) -> None:
+    """Calibrate the shipped model's show thresholds. Raises `SystemExit` if too little is shown."""
+    file = model.folder / "attune.json"
+    description = json.loads(file.read_text(encoding="utf-8"))
+    thresholds = calibrate(replays)
+    if thresholds is None:
+        raise SystemExit("too few suggestions were shown to calibrate by")
+    description["show_thresholds"] = thresholds.to_dict()
+    file.write_text(json.dumps(description, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    Console().print(description["show_thresholds"])
+
+
+def print_stage(package: str, condition: str) -> None:
+    """Say on stderr what is measured now."""
+    Console(stderr=True).print(f"{package}: {condition}", highlight=False)
 
 
 def main() -> None:
@@ -182,45 +259,40 @@ def main() -> None:
     parser.add_argument("--packages", default=",".join(packages()[1]))
     parser.add_argument("--places", type=int, default=400)
     parser.add_argument("--prompts", action="store_true")
-    parser.add_argument("--infilling", type=Path)
-    parser.add_argument("--layouts")
-    parser.add_argument("--every", type=int, default=1)
+    parser.add_argument("--lora", type=float, metavar="MINUTES")
     parser.add_argument("--calibrate", action="store_true")
     parser.add_argument("--cache", type=Path, default=CACHE)
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args()
-    model = load_model()
-    results = {"packages": {}}
-    if options.results.is_file():
-        results = json.loads(options.results.read_text(encoding="utf-8"))
-    if options.infilling is not None:
-        file, every = options.infilling, options.every
-        if options.layouts is None:
-            results["infilling"] = infilling(model.open(), file, every)
-        else:
-            names = options.layouts.split(",")
-            results["infilling"] = infilling_by_layout(model, names, file, every)
-        _write(results, options.results)
-        Console().print(results["infilling"])
-        return
+    model = load_tunable_model()
     names = options.packages.split(",")
     folders = repositories(options.cache, names)
-    with_retrieval = []
-    for name in track(names, "Packages", console=Console(stderr=True)):
-        prompt = read_prompt(folders[name] / DEFAULT_PROMPT) if options.prompts else None
-        replays = measure(model, folders[name], options.places, prompt)
-        with_retrieval.append(replays["retrieval"])
-        results["packages"][name] = summary(replays, model)
-        _write(results, options.results)
+    prompts: dict[str, PromptFile] = {}
+    if options.prompts:
+        prompts = {name: read_prompt(folders[name] / DEFAULT_PROMPT) for name in names}
+    replays: dict[str, dict[str, Replay]] = {}
+    for number, name in enumerate(names):
+        prompt, other = prompts.get(name), prompts.get(names[number - 1])
+        package = Package.of(folders[name], options.places, prompt, options.cache)
+        replays[name] = measure(
+            model,
+            package,
+            prompt,
+            other if len(names) > 1 else None,
+            partial(print_stage, name),
+        )
+        if options.lora is not None and prompt is not None:
+            print_stage(name, LORA_BOTH)
+            replays[name][LORA_BOTH] = measure_lora(
+                model, package, folders[name], prompt, options.lora
+            )
+        results = {each: summary(of_package, model) for each, of_package in replays.items()}
+        results[ALL] = summary(pooled(replays), model)
+        recorded = {"runtime": asdict(model.runtime), "packages": results}
+        text = json.dumps(recorded, indent=1, sort_keys=True) + "\n"
+        options.results.write_text(text, encoding="utf-8")
     if options.calibrate:
-        file = model.folder / "attune.json"
-        description = json.loads(file.read_text(encoding="utf-8"))
-        thresholds = calibrate(with_retrieval)
-        if thresholds is None:
-            raise SystemExit("too few suggestions were shown to calibrate by")
-        description["show_thresholds"] = thresholds.to_dict()
-        file.write_text(json.dumps(description, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-        Console().print(description["show_thresholds"])
+        write_thresholds(model, [of_package[RETRIEVAL] for of_package in replays.values()])
     show(results)
 
 

@@ -4,7 +4,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import platformdirs
@@ -19,10 +19,10 @@ CACHE = platformdirs.user_cache_path("attune", appauthor=False) / "benchmarks"
 def repositories(cache: Path, names: Sequence[str]) -> dict[str, Path]:
     """Folders of the named packages, and of the sample of generic code, by name.
 
-    The packages are those that pretraining held out whole. Their source distributions, which hold
-    the tests too, are fetched with pip unless `cache` has them.
+    The packages are those that pretraining held out whole.
     """
-    folders = {name: _package(cache, name) for name in names}
+    _, held_out = packages()
+    folders = fetched(cache, {name: held_out[name] for name in names})
     folder = cache / "repositories" / controls.GENERIC_NAME
     folder.mkdir(parents=True, exist_ok=True)
     for file in generic.sample():
@@ -30,14 +30,22 @@ def repositories(cache: Path, names: Sequence[str]) -> dict[str, Path]:
     return folders | {controls.GENERIC_NAME: folder}
 
 
-def _package(cache: Path, name: str) -> Path:
+def fetched(cache: Path, versions: Mapping[str, str]) -> dict[str, Path]:
+    """Folders of packages by name, given their versions.
+
+    Their source distributions, which hold the tests too, are fetched with pip unless `cache` has
+    them.
+    """
+    return {name: _package(cache, name, version) for name, version in versions.items()}
+
+
+def _package(cache: Path, name: str, version: str) -> Path:
     folder = cache / "repositories" / name
     if folder.is_dir():
         return folder
-    _, held_out = packages()
     archives = cache / "archives" / name
     command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps"]
-    source = ["--no-binary", name, "-d", str(archives), f"{name}=={held_out[name]}"]
+    source = ["--no-binary", name, "-d", str(archives), f"{name}=={version}"]
     subprocess.run([*command, *source], check=True)
     partial = folder.with_name(folder.name + ".part")
     shutil.rmtree(partial, ignore_errors=True)

@@ -1,7 +1,6 @@
 """The acceptance benchmark in a short form, with the tiny model."""
 
-import gzip
-import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,59 +8,58 @@ import numpy as np
 import pytest
 
 from benchmarks import acceptance
+from benchmarks.acceptance import Package, measure, pooled, summary
 from code_model.loading import load_model
-from completion.request import CompletionResult
+from tuning.proof import NO_PROMPT, RETRIEVAL, Condition
 
 
 @pytest.fixture
-def result(repository: Path) -> dict[str, Any]:
+def package(repository: Path, tmp_path: Path) -> Package:
+    return Package.of(repository, 12, None, tmp_path)
+
+
+def test_a_short_run(package: Package, capsys: pytest.CaptureFixture[str]) -> None:
     model = load_model()
-    return acceptance.summary(acceptance.measure(model, repository, 12), model)
-
-
-def test_a_short_run(result: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    replays = measure(model, package)
+    result: dict[str, Any] = summary(replays, model)
     assert result["places"] == 12
-    assert set(result["conditions"]) == {"no prompt", "retrieval"}
+    assert set(result["conditions"]) == {NO_PROMPT, RETRIEVAL}
     for scores in result["conditions"].values():
         for point in (scores["everything"], scores["balanced"], *scores["curve"]):
             assert 0 <= point["right"] <= 1
             assert (point["shown"] > 0) == (point["saved"] + point["wrong"] > 0)
         assert len(scores["curve"]) == len(acceptance.THRESHOLDS)
         assert any(point["shown"] for point in scores["curve"])
-    assert set(result["saved_at_equal_wrong"]) == {"retrieval over no prompt"}
-    acceptance.show({"packages": {"package": result}})
-    assert "retrieval" in capsys.readouterr().out
+    compared = result["saved_at_equal_wrong"]
+    assert set(compared) == {f"{RETRIEVAL} over {NO_PROMPT}"}
+    acceptance.show({"package": result})
+    assert RETRIEVAL in capsys.readouterr().out
 
 
-def test_an_exact_line_counts_for_the_cursor_that_got_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The model says the right line behind the indentation, and nothing at column 0."""
-    task = {
-        "prompt": "def f(x):\n",
-        "suffix": "    return y\n",
-        "canonical_solution": "    y = x + 1\n",
-    }
-    file = tmp_path / "tasks.jsonl.gz"
-    with gzip.open(file, "wt", encoding="utf-8") as tasks:
-        tasks.write(f"{json.dumps(task)}\n" * 3)
+def test_a_condition_is_measured_once(package: Package) -> None:
+    model = load_model()
+    first = package.replay("bare", Condition(model))
 
-    def complete(session: Any, point: Any, *, explicit: bool) -> Any:
-        assert explicit
-        at_column_0 = point.tree.text[: point.offset].endswith("\n")
-        text = "" if at_column_0 else "y = x + 1"
-        return CompletionResult(text)
+    def never() -> Condition:
+        raise AssertionError("measured again")
 
-    monkeypatch.setattr(acceptance, "complete", complete)
-    scores = acceptance.infilling(load_model().open(), file, every=2)
-    shares = {"column 0": 0.0, "after the indentation": 1.0}
-    assert scores == {"places": 2, "answered": shares, "exact": shares}
-    layouts = ("attune", "left-to-right")
-    by_layout = acceptance.infilling_by_layout(load_model(), layouts, file, every=2)
-    assert list(by_layout) == [
-        f"{layout}, {how} token healing" for layout in layouts for how in ("without", "with")
-    ]
-    assert all(result == scores for result in by_layout.values())
+    again = package.replay("bare", never)
+    assert again.paths == first.paths
+    assert np.array_equal(again.saved, first.saved)
+    assert np.array_equal(again.wrong, first.wrong)
+    with pytest.raises(AssertionError, match="measured again"):
+        package.replay("another", never)
+    with pytest.raises(AssertionError, match="measured again"):
+        replace(package, places=package.places[:6]).replay("bare", never)
+
+
+def test_pooled_packages_keep_their_files_apart(package: Package) -> None:
+    replays = measure(load_model(), package)
+    both = pooled({"one": replays, "two": replays})
+    of_one = replays[NO_PROMPT]
+    together = both[NO_PROMPT]
+    assert len(set(together.paths)) == 2 * len(set(of_one.paths))
+    assert together.at(-np.inf) == of_one.at(-np.inf)
 
 
 def test_everything_is_the_first_threshold() -> None:
