@@ -51,7 +51,12 @@ def show_findings(findings: "list[Finding]") -> None:
 
 def _measured(manifest: "Manifest") -> str:
     """The gain in words; `attune report` and --json have all figures."""
-    parts = [gain_words(manifest.gain, proven=manifest.proven)]
+    from prompts.measured_gain import gain_words
+
+    words = gain_words(manifest)
+    if words is None:
+        return "not measured"
+    parts = [words if manifest.proven else f"{words}, not proven"]
     for key in ("files", "holes"):
         count = manifest.measured.get(key)
         if isinstance(count, int):
@@ -59,8 +64,8 @@ def _measured(manifest: "Manifest") -> str:
     return ", ".join(parts)
 
 
-def gain_words(gain: float | None, *, proven: bool) -> str:
-    """A measured gain in words."""
+def bits_saved(gain: float | None, *, proven: bool) -> str:
+    """A measured share of bits in words."""
     if gain is None:
         return "not measured"
     return percent(gain) + ("" if proven else ", not proven")

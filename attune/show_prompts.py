@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from attune.show import gain_words, shortened
+from attune.show import bits_saved, shortened
 
 if TYPE_CHECKING:
     from prompts.diff import PromptDiff
@@ -19,7 +19,7 @@ def show_list(rows: list[dict[str, Any]]) -> None:
     if not rows:
         Console().print('No prompts yet; run "attune tune" or "attune prompt pull".')
         return
-    table = _table("prompt", "name", "model", "gain", "audit", "serves")
+    table = _table("prompt", "name", "model", "bits saved", "audit", "serves")
     for row in rows:
         if "problem" in row:
             table.add_row(row["prompt"], Text(f"PROBLEM: {row['problem']}"), "", "", "", "")
@@ -28,7 +28,7 @@ def show_list(rows: list[dict[str, Any]]) -> None:
             Text(row["prompt"] if len(row["prompt"]) < 40 else row["prompt"][:19] + "…"),
             Text(row["name"]),
             Text(row["model"]),
-            gain_words(row["gain"], proven=row["proven"]),
+            bits_saved(row["gain"], proven=row["proven"]),
             "passed" if row["audited"] else "none",
             Text(_served(row)),
         )
@@ -44,14 +44,14 @@ def _served(row: dict[str, Any]) -> str:
 
 def show_versions(rows: list[dict[str, Any]]) -> None:
     """The versions of a registry."""
-    table = _table("name", "version", "digest", "model", "gain", "audit", "signed")
+    table = _table("name", "version", "digest", "model", "bits saved", "audit", "signed")
     for row in rows:
         table.add_row(
             Text(row["name"]),
             str(row["version"]),
             row["sha256"][:12],
             Text(row["model"]),
-            gain_words(row["gain"], proven=row["proven"]),
+            bits_saved(row["gain"], proven=row["proven"]),
             "passed" if row["audited"] else "none",
             "yes" if row["signed"] else "no",
         )

@@ -22,6 +22,7 @@ from completion.session_pool import SessionPool
 from completion.status import Status, StatusListener
 from prompts.file import PromptFile
 from prompts.manifest import Manifest
+from prompts.measured_gain import gain_words
 from prompts.router import PromptRouter, RoutingResult
 
 logger = logging.getLogger(__name__)
@@ -209,6 +210,5 @@ def _identity(prompt: PromptFile | None) -> str | None:
 
 
 def _label(manifest: Manifest) -> str:
-    if manifest.gain is None:
-        return manifest.name
-    return f"{manifest.name} ({100 * manifest.gain:+.1f} % on held-out files)"
+    words = gain_words(manifest)
+    return manifest.name if words is None else f"{manifest.name} ({words})"

@@ -298,6 +298,6 @@ def test_drifted(play, workspace, make_prompt):
     assert result["status"]["text"] == "Attune: own (drifted)"
     assert result["status"]["kind"] == "normal"
     label = result["status"]["label"]
-    assert label.startswith("Attune: Ready with prompt own (+90.0 % on held-out files")
+    assert label.startswith("Attune: Ready with prompt own (saves 90.0% of the bits of ")
     assert label.endswith("and 90.0 % when it was; run “Attune: Refresh the Prompt”.")
     assert result["popUps"] == []

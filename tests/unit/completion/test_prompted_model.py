@@ -25,6 +25,7 @@ from tuning import controls
 
 TEXT = "import os\n\n\ndef main() -> int:\n    path = os."
 REQUEST = CompletionRequest(TEXT, "a.txt", len(TEXT))
+SAVES_4 = "saves 4.2% of the bits of unseen files"
 
 
 @pytest.fixture
@@ -87,7 +88,7 @@ def test_the_repositorys_proven_prompt_serves(base, tmp_path, default, statuses)
     prompt = prompt_of(base)
     name = f"space@{write_prompt(default, prompt)[:8]}"
     model = PromptedModel(base, tmp_path, statuses.append)
-    message = "Ready with prompt space (+4.2 % on held-out files)"
+    message = f"Ready with prompt space ({SAVES_4})"
     assert statuses == [Status("Normal", False, message, name)]
     assert completed(model) == expected(base, prompt) != expected(base, None)
 
@@ -137,7 +138,7 @@ def test_an_unproven_prompt_serves_only_when_named(base, tmp_path, default, stat
     assert "is not proven" in statuses[0].message
     assert completed(model) == expected(base, None)
     model = PromptedModel(base, tmp_path, statuses.append, named=Path(DEFAULT_PROMPT))
-    assert statuses[1].message == "Ready with prompt space (+1.0 % on held-out files)"
+    assert statuses[1].message == "Ready with prompt space (saves 1.0% of the bits of unseen files)"
     assert completed(model) == expected(base, prompt)
 
 
@@ -183,7 +184,7 @@ def test_after_a_bad_change_the_old_prompt_serves(base, tmp_path, default, statu
     default.write_bytes(default.read_bytes()[:-1])
     assert completed(model) == completed(model) == expected(base, prompt)
     assert [status.kind for status in statuses] == ["Normal", "Warning"]
-    assert statuses[1].message.endswith("Ready with prompt space (+4.2 % on held-out files).")
+    assert statuses[1].message.endswith(f"Ready with prompt space ({SAVES_4}).")
 
 
 def test_routes_choose_the_prompt_of_each_document(base, tmp_path, default, statuses):
@@ -245,7 +246,7 @@ def test_a_prompt_does_not_serve_a_file_that_it_does_not_fit(
         "Ready without a prompt: prompt space does not fit this file: "
         "with it, what is written there takes 4.0 % more bits."
         if misfits
-        else "Ready with prompt space (+4.2 % on held-out files)"
+        else f"Ready with prompt space ({SAVES_4})"
     )
     count = len(statuses)
     model.refresh()  # nothing has changed on disk
