@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 REPO ?= .
-MINUTES ?= 4
+MINUTES ?= 2
 
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
@@ -24,7 +24,7 @@ $(VENV)/installed-dev: $(VENV)/installed
 	CMAKE_BUILD_PARALLEL_LEVEL=2 $(PIP) --editable '.[dev]'
 	touch $@
 
-# Tune a prompt on a repository and show what it gained: make try [REPO=path] [MINUTES=4]
+# Tune a prompt on a repository and show what it gained: make try [REPO=path] [MINUTES=2]
 try: $(VENV)/installed
 	@# exit code 1 is an answer too: the prompt did not prove itself
 	$(VENV)/bin/attune tune "$(REPO)" --minutes $(MINUTES) || [ $$? -eq 1 ]

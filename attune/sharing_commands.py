@@ -47,7 +47,7 @@ def audit(
     """
     from attune.show import waiting
     from attune.show_prompts import show_audit
-    from attune.show_tuning import progress_display
+    from attune.tuning_progress import progress_display
     from prompts.file import write_prompt
     from prompts.prompt_folder import find_prompt
     from prompts.signature import read_signature, write_signature

@@ -68,6 +68,9 @@ def tune(
     against: Against = None,
     seed: Seed = 1,
     model: ModelOption = None,
+    details: Annotated[
+        bool, typer.Option("--details", help="Show the scores of every condition, too.")
+    ] = False,
     json_lines: JsonLines = False,
     as_json: Json = False,
 ) -> None:
@@ -76,7 +79,8 @@ def tune(
     The proof is made on files that tuning has not seen. Use it once for a repository, and again
     with --refresh when its code has changed.
     """
-    from attune.show_tuning import progress_display, show_report
+    from attune.show_tuning import show_report
+    from attune.tuning_progress import progress_display
     from tuning.config import TuningConfig
 
     if refresh:
@@ -102,7 +106,7 @@ def tune(
     if as_json:
         print_json(report.to_json())
     else:
-        show_report(report)
+        show_report(report, details=details)
     _say_outcome(report)
 
 
@@ -188,7 +192,8 @@ def evaluate(
     Use it to compare prompts, or to repeat somebody's proof.
     """
     from attune.show import waiting
-    from attune.show_tuning import progress_display, show_proof
+    from attune.show_tuning import show_proof
+    from attune.tuning_progress import progress_display
     from prompts.file import read_prompt
     from tuning.corpus import collect
 

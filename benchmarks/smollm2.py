@@ -124,7 +124,7 @@ def prove_as_served(
     job = recorded_job(tuned, collect(package), prompt.manifest)
     # `acceptance.measure` completes at more places
     job = replace(job, config=replace(job.config, proof_places=0))
-    return prove_job(job, conditions, lambda done: None)
+    return prove_job(job, conditions, lambda done, shown: None)
 
 
 def show(results: dict[str, Any]) -> None:

@@ -72,6 +72,24 @@ class Replay:
     wrong: NDArray[np.float64]
     texts: tuple[tuple[str, ...], ...] = ()
 
+    @classmethod
+    def empty(cls, thresholds: NDArray[np.float64]) -> "Replay":
+        """Of no place yet."""
+        none = np.zeros((0, len(thresholds)))
+        return cls((), thresholds, none, none)
+
+    def with_place(self, place: Place, expected: str, texts: Sequence[str]) -> "Replay":
+        """With one more place: `texts` (T) were shown where the file says `expected`."""
+        right = np.array([expected.startswith(text) for text in texts])
+        lengths = np.array([float(len(text)) for text in texts])
+        return Replay(
+            (*self.paths, place.file.path),
+            self.thresholds,
+            np.vstack([self.saved, np.where(right, lengths, 0.0)]),
+            np.vstack([self.wrong, np.where(right, 0.0, lengths)]),
+            (*self.texts, tuple(texts)),
+        )
+
     def at(self, threshold: float) -> AcceptanceScores:
         """The scores at the measured threshold nearest to a log-probability (nats)."""
         column = self.column(threshold)
@@ -80,6 +98,10 @@ class Replay:
         return AcceptanceScores(
             shown / len(saved), right / max(1, shown), float(saved.mean()), float(wrong.mean())
         )
+
+    def text_at(self, threshold: float, row: int = -1) -> str:
+        """What is shown at a place, of which `row` is the number; that of the last one."""
+        return self.texts[row][self.column(threshold)]
 
     def column(self, threshold: float) -> int:
         """Where the threshold nearest to a log-probability (nats) stands; 0 for minus infinity."""
@@ -107,33 +129,54 @@ def sample_places(files: Sequence[SourceFile], count: int, seed: int) -> list[Pl
     return places[:count]
 
 
+@dataclass(frozen=True)
+class ShownText:
+    """What is shown at one place without and with the prompt."""
+
+    place: Place
+    without: str
+    with_prompt: str
+
+
 def replay(
     session: Session,
     places: Sequence[Place],
     retriever: Retriever | None = None,
     context: ContextConfig | None = None,
-    on_place: Callable[[int], None] = lambda number: None,
     thresholds: NDArray[np.float64] = THRESHOLDS,
 ) -> Replay:
     """Complete at every place by the path that serves: kind, context, decode, cut, filters.
 
-    `context` defaults to that of the session's prompt. `on_place` is called with the number of each
-    place that is done.
+    `context` defaults to that of the session's prompt.
     """
-    saved = np.zeros((len(places), len(thresholds)))
-    wrong = np.zeros_like(saved)
-    texts = []
-    for row, place in enumerate(places):
+    (replayed,) = replay_together([session], places, retriever, context, thresholds)
+    return replayed
+
+
+def replay_together(
+    sessions: Sequence[Session],
+    places: Sequence[Place],
+    retriever: Retriever | None = None,
+    context: ContextConfig | None = None,
+    thresholds: NDArray[np.float64] = THRESHOLDS,
+    until: Callable[[Sequence[Replay]], bool] = lambda so_far: False,
+) -> list[Replay]:
+    """`replay` with several sessions, place by place.
+
+    `until` gets the replays so far after every place and says whether that is enough.
+    """
+    so_far = [Replay.empty(thresholds) for _ in sessions]
+    for place in places:
         text, start = without_middle(place.file, place.hole), place.hole.start
         point = CompletionPoint.parse(text, place.file.path, start, retriever, context)
         expected = place.file.text[start:]
-        texts.append(tuple(_shown_texts(session, point, thresholds)))
-        for column, shown in enumerate(texts[-1]):
-            counts = saved if expected.startswith(shown) else wrong
-            counts[row, column] = len(shown)
-        on_place(row)
-    paths = tuple(place.file.path for place in places)
-    return Replay(paths, thresholds, saved, wrong, tuple(texts))
+        so_far = [
+            replayed.with_place(place, expected, _shown_texts(session, point, thresholds))
+            for session, replayed in zip(sessions, so_far, strict=True)
+        ]
+        if until(so_far):
+            break
+    return so_far
 
 
 def _shown_texts(

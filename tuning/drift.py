@@ -107,7 +107,13 @@ def drift_of(
         model.max_positions - manifest.num_virtual_tokens,
     )
     candidates = held_out_holes(
-        model, files, config=context_of(manifest), room=room, count=HOLES, seed=0, newest=lines
+        model,
+        files,
+        config=context_of(manifest),
+        room=room,
+        count=max(HOLES, 2 * len(files)),  # not all begin in lines that changed
+        seed=0,
+        newest=lines,
     )
     holes = [hole for hole in candidates if hole.newest][:HOLES]
     gain = None

@@ -179,13 +179,13 @@ def held_out_holes(
     newest: Mapping[str, Collection[int]] | None = None,
     others: Retriever | None = None,
 ) -> list[HeldOutHole]:
-    """About `count` holes, spread evenly over the files; kinds are drawn by their shares.
+    """At most `count` holes, spread evenly over the files; kinds are drawn by their shares.
 
     In a file of `newest`, they begin in the given lines (from 0) if possible. With `others`, each
-    hole has a second form with retrieved code in front.
+    hole has a second form with retrieved code in front. Of more files than `count`, some have none.
     """
     rng = random.Random(seed)
-    held_out: list[HeldOutHole] = []
+    drawn: list[tuple[SourceFile, Hole, bool]] = []
     per_file = max(2, -(-count // max(1, len(files))))
     for file in files:
         kinds = holes_by_kind(file, task)
@@ -197,15 +197,30 @@ def held_out_holes(
                 break
             kind = rng.choices(remaining, [KIND_SHARES[kind] for kind in remaining])[0]
             hole = kinds[kind].pop(rng.randrange(len(kinds[kind])))
-            example = fim_example(model, file, hole, config, room)
-            middle = model.tokenizer.decode(example.ids[-example.scored :])
-            size = min(len(middle.encode()), len(middle_of(file, hole).encode()))
-            retrieved = None
-            if others is not None:
-                retrieved = fim_example(model, file, hole, config, room, others)
-            held_out.append(HeldOutHole(file, hole, example, retrieved, size, bool(in_newest)))
-    rng.shuffle(held_out)
-    return held_out[: max(count, 2 * len(files))]
+            drawn.append((file, hole, bool(in_newest)))
+    rng.shuffle(drawn)
+    return [
+        _held_out(model, file, hole, is_newest, config, room, others)
+        for file, hole, is_newest in drawn[:count]
+    ]
+
+
+def _held_out(
+    model: LanguageModel,
+    file: SourceFile,
+    hole: Hole,
+    is_newest: bool,
+    config: ContextConfig,
+    room: int,
+    others: Retriever | None,
+) -> HeldOutHole:
+    example = fim_example(model, file, hole, config, room)
+    middle = model.tokenizer.decode(example.ids[-example.scored :])
+    size = min(len(middle.encode()), len(middle_of(file, hole).encode()))
+    retrieved = None
+    if others is not None:
+        retrieved = fim_example(model, file, hole, config, room, others)
+    return HeldOutHole(file, hole, example, retrieved, size, is_newest)
 
 
 def holes_by_kind(file: SourceFile, task: Task) -> dict[HoleKind, list[Hole]]:

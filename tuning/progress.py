@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from tuning.acceptance import ShownText
 from tuning.train import Evaluation
 
 
@@ -16,6 +17,7 @@ class Phase:
 
 INITIALISE = Phase("initialise", "Choosing where to start")
 TRAIN = Phase("train", "Tuning")
+CALIBRATE = Phase("calibrate", "Choosing when to show")
 EVALUATE = Phase("evaluate", "Proving it on unseen files")
 TRAIN_LORA = Phase("train_lora", "Tuning LoRA")
 GENERATE = Phase("generate", "Sampling text")
@@ -27,7 +29,7 @@ class Progress:
     """The share of a phase that is done (0 to 1), and the training so far.
 
     `seconds` counts training only. `selected` is the evaluation whose prompt would be written now,
-    None before the first one.
+    None before the first one. `shown` is what the proof has just seen at a place.
     """
 
     phase: Phase
@@ -36,6 +38,7 @@ class Progress:
     seconds: float = 0.0
     evaluations: tuple[Evaluation, ...] = ()
     selected: Evaluation | None = None
+    shown: ShownText | None = None
 
 
 OnProgress = Callable[[Progress], None]

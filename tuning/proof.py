@@ -1,5 +1,7 @@
 """The proof of a prompt: the same held-out holes served without it, with it, and with controls."""
 
+import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
@@ -12,7 +14,14 @@ from code_context.context import ContextConfig
 from code_context.retrieval import Retriever
 from code_model.language_model import LanguageModel, Session
 from prompts.file import PromptFile
-from tuning.acceptance import AcceptanceScores, Place, Replay, replay, saved_at_equal_wrong
+from tuning.acceptance import (
+    AcceptanceScores,
+    Place,
+    Replay,
+    ShownText,
+    replay_together,
+    saved_at_equal_wrong,
+)
 from tuning.evaluate import Gain, bits_per_byte, paired_gain, total_nats
 from tuning.examples import HeldOutHole
 from tuning.strata import STRATA
@@ -29,6 +38,10 @@ OTHER = "prompt of "  # followed by another repository's name
 
 MAX_LOSS = 0.02
 """Characters saved that a prompt may cost, as a share, and still count as costing none."""
+
+MIN_PLACES = MIN_HOLES = 60
+NARROW = 2 * MAX_LOSS
+"""Width of an interval of characters saved, as a share, that more places need not narrow."""
 
 
 @dataclass(frozen=True)
@@ -62,15 +75,6 @@ class ConditionResult:
             **self.gain.to_json(),
             "strata": {name: round(bits, 5) for name, bits in self.strata.items()},
         }
-
-
-@dataclass(frozen=True)
-class ShownText:
-    """What is shown at one place without and with the prompt, beside the file's own text."""
-
-    place: Place
-    without: str
-    with_prompt: str
 
 
 @dataclass(frozen=True)
@@ -155,20 +159,28 @@ def prove(
     seed: int,
     progress: Callable[[float], None],
     acceptance: Acceptance | None = None,
+    seconds: float = math.inf,
 ) -> Proof:
     """Score conditions by name, of which `NO_PROMPT` comes first and `THIS_PROMPT` is one.
 
     `strata` holds each hole's stratum (`tuning.strata`). `progress` is called with the share done.
-    For conditions with retrieval the holes must have both forms.
+    For conditions with retrieval the holes must have both forms. If all conditions would take
+    longer than `seconds`, by the time that the first one takes, only the first holes count, at
+    least `MIN_HOLES`; they should be in random order.
     """
+    started = time.monotonic()
+    nats = {NO_PROMPT: _nats(conditions[NO_PROMPT], holes)}
+    expected = (time.monotonic() - started) * len(conditions)
+    if expected > seconds:
+        holes = holes[: max(MIN_HOLES, int(len(holes) * seconds / expected))]
+        strata, nats[NO_PROMPT] = strata[: len(holes)], nats[NO_PROMPT][: len(holes)]
     rows_of = _rows_by_stratum(holes, strata)
     results: list[ConditionResult] = []
-    nats: dict[str, NDArray[np.float64]] = {}
     for done, (name, condition) in enumerate(conditions.items()):
         progress(done / len(conditions))
-        session = condition.model.open(condition.prompt)
-        examples = [(condition.retrieval and hole.retrieved) or hole.example for hole in holes]
-        own = nats[name] = total_nats(session.score(examples))
+        if name not in nats:
+            nats[name] = _nats(condition, holes)
+        own = nats[name]
         results.append(
             ConditionResult(
                 name,
@@ -205,33 +217,56 @@ def compare_acceptance(
     retriever: Retriever,
     context: ContextConfig,
     seed: int,
-    progress: Callable[[float], None],
+    on_place: Callable[[int, ShownText], None],
+    seconds: float = math.inf,
 ) -> Acceptance:
     """Complete at the same places without and with the prompt, both with retrieval.
 
-    `progress` is called with the share done.
+    It ends before the last place where the interval is as narrow as `NARROW`, or after `seconds`,
+    but not before `MIN_PLACES`. `on_place` is called with the number of places that are done and
+    what the last one shows.
     """
-    replays: list[Replay] = []
-    for number, session in enumerate((without, with_prompt)):
-
-        def on_place(row: int, number: int = number) -> None:
-            progress((number + (row + 1) / len(places)) / 2)
-
-        replays.append(replay(session, places, retriever, context, on_place))
-    bare, prompted = replays
     thresholds = without.show_thresholds.balanced, with_prompt.show_thresholds.balanced
-    columns = [one.column(at) for one, at in zip(replays, thresholds, strict=True)]
-    texts = zip(places, bare.texts, prompted.texts, strict=True)
+    started = time.monotonic()
+
+    def shown(replays: Sequence[Replay], row: int) -> ShownText:
+        texts = (
+            replayed.text_at(threshold, row)
+            for replayed, threshold in zip(replays, thresholds, strict=True)
+        )
+        return ShownText(places[row], *texts)
+
+    def gain(replays: Sequence[Replay]) -> Gain:
+        bare, prompted = replays
+        return saved_at_equal_wrong(prompted, bare, thresholds[0], seed)
+
+    def is_enough(so_far: Sequence[Replay]) -> bool:
+        done = len(so_far[0].paths)
+        on_place(done, shown(so_far, done - 1))
+        if done < MIN_PLACES:
+            return False
+        if time.monotonic() - started > seconds:
+            return True
+        if done % MIN_PLACES:
+            return False
+        now = gain(so_far)
+        return now.high - now.low <= NARROW
+
+    replays = replay_together((without, with_prompt), places, retriever, context, until=is_enough)
+    bare, prompted = replays
     return Acceptance(
-        places=len(places),
+        places=len(bare.paths),
         files=len(set(bare.paths)),
         without=bare.at(thresholds[0]),
         with_prompt=prompted.at(thresholds[1]),
-        gain=saved_at_equal_wrong(prompted, bare, thresholds[0], seed),
-        texts=tuple(
-            ShownText(place, left[columns[0]], right[columns[1]]) for place, left, right in texts
-        ),
+        gain=gain(replays),
+        texts=tuple(shown(replays, row) for row in range(len(bare.paths))),
     )
+
+
+def _nats(condition: Condition, holes: Sequence[HeldOutHole]) -> NDArray[np.float64]:
+    examples = [(condition.retrieval and hole.retrieved) or hole.example for hole in holes]
+    return total_nats(condition.model.open(condition.prompt).score(examples))
 
 
 def _rows_by_stratum(holes: Sequence[HeldOutHole], strata: Sequence[str]) -> dict[str, list[int]]:

@@ -1,5 +1,6 @@
 """The phases of a run: prepare, initialise, train, evaluate, publish. `attune eval` shares them."""
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
@@ -12,12 +13,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from code_model.compatibility import check_prompt
-from code_model.language_model import LanguageModel, Runtime, TunableModel
+from code_model.language_model import LanguageModel, Runtime, Session, TunableModel
 from prompts.errors import IncompatiblePrompt
 from prompts.file import DEFAULT_PROMPT, PromptFile, write_prompt
 from prompts.router import unproven_path
 from tuning import checkpoint
-from tuning.acceptance import calibrate, replay
+from tuning.acceptance import (
+    Place,
+    Replay,
+    ShownText,
+    calibrate,
+    replay,
+    replay_together,
+)
 from tuning.config import TuningConfig
 from tuning.controls import control_conditions
 from tuning.corpus import Corpus
@@ -25,6 +33,7 @@ from tuning.distributed import ProcessGroup, init_process_group
 from tuning.evaluate import Gain, paired_gain, total_nats
 from tuning.job import Job, new_job, recorded_job, refresh_job
 from tuning.progress import (
+    CALIBRATE,
     EVALUATE,
     INITIALISE,
     TRAIN,
@@ -55,6 +64,9 @@ from tuning.train import Checkpoint, TrainingState, train
 CALIBRATION_PLACES = 120
 """Of the validation files. If 80 suggestions are shown and 70 % of them are right, the standard
 error of that share is 5 points."""
+
+FIRST_LOOK = 8
+"""Places of the calibration that are completed without the prompt, too, to show them early."""
 
 
 def tune(
@@ -141,7 +153,11 @@ def evaluate(
         on_progress(Progress(TRAIN_LORA, 0.0))
         config = replace(job.config, minutes=lora_minutes, steps=None)
         conditions[LORA] = Condition(tune_lora(model, job.examples, config))
-    return prove_job(job, conditions, lambda done: on_progress(Progress(EVALUATE, done)))
+    return prove_job(
+        job,
+        conditions,
+        lambda done, shown: on_progress(Progress(EVALUATE, done, shown=shown)),
+    )
 
 
 @dataclass(frozen=True)
@@ -217,14 +233,32 @@ class TuningRun:
         places = job.places(job.split.validation, CALIBRATION_PLACES)
         if not self._is_provable(state) or len(places) < CALIBRATION_PLACES:
             return prompt
+        session, bare = self.served.open(prompt), self.served.open()
+
+        def is_enough(so_far: Sequence[Replay]) -> bool:
+            done = len(so_far[0].paths)
+            shown = (
+                self._first_look(bare, places[done - 1], so_far[0]) if done <= FIRST_LOOK else None
+            )
+            self._report(CALIBRATE, done / len(places), state, shown)
+            return False
+
         try:
-            replayed = replay(self.served.open(prompt), places, job.retriever, job.context)
+            replays = replay_together(
+                [session], places, job.retriever, job.context, until=is_enough
+            )
         except KeyboardInterrupt:
             state.interrupted = True
             return prompt
-        thresholds = calibrate([replayed])
+        thresholds = calibrate(replays)
         measured = {} if thresholds is None else {"show_thresholds": thresholds.to_dict()}
         return replace(prompt, manifest=replace(prompt.manifest, measured=measured))
+
+    def _first_look(self, bare: Session, place: Place, prompted: Replay) -> ShownText:
+        """What the last place of `prompted` shows, and what it shows without the prompt."""
+        without = replay(bare, [place], self.job.retriever, self.job.context)
+        at = bare.show_thresholds.balanced
+        return ShownText(place, without.text_at(at), prompted.text_at(at))
 
     def evaluate(self, state: TrainingState, start: SoftPrompt, draft: PromptFile) -> Proof | None:
         """The proof on the test files; None if there is nothing to prove, or after Ctrl-C."""
@@ -239,7 +273,11 @@ class TuningRun:
         conditions |= control_conditions(model, job.corpus.root.name, self.against)
         conditions |= _with_and_without_retrieval(model, draft)
         try:
-            return prove_job(job, conditions, lambda done: self._report(EVALUATE, done, state))
+            return prove_job(
+                job,
+                conditions,
+                lambda done, shown: self._report(EVALUATE, done, state, shown),
+            )
         except KeyboardInterrupt:
             state.interrupted = True
             return None
@@ -279,7 +317,13 @@ class TuningRun:
         """Whether there is another prompt than the one that a refresh began with."""
         return self.job.present is None or state.selected.step > 0
 
-    def _report(self, phase: Phase, fraction: float, state: TrainingState) -> None:
+    def _report(
+        self,
+        phase: Phase,
+        fraction: float,
+        state: TrainingState,
+        shown: ShownText | None = None,
+    ) -> None:
         self.on_progress(
             Progress(
                 phase,
@@ -288,6 +332,7 @@ class TuningRun:
                 state.seconds,
                 tuple(state.evaluations),
                 state.selected,
+                shown,
             )
         )
 
@@ -346,14 +391,20 @@ def _validation(job: Job) -> Callable[[Tensor, TunableModel], Gain]:
 
 
 def prove_job(
-    job: Job, conditions: Mapping[str, Condition], progress: Callable[[float], None]
+    job: Job,
+    conditions: Mapping[str, Condition],
+    progress: Callable[[float, ShownText | None], None],
 ) -> Proof:
-    """Measure the conditions on a job's test files; `progress` is called with the share done."""
-    holes = job.test_holes(job.retriever)
-    stratum = stratum_of(job.corpus.files)
-    strata = [stratum(hole.file, hole.hole) for hole in holes]
+    """Measure the conditions on a job's test files.
+
+    `progress` is called with the share done and, while places are completed, what each one shows.
+    Where the recipe has a time budget, the proof takes about as long at most: half of it to
+    complete, half of it to score.
+    """
+    config = job.config
+    half = math.inf if config.steps is not None else 30.0 * config.minutes
     acceptance = None
-    places = job.places(job.split.test, job.config.proof_places)
+    places = job.places(job.split.test, config.proof_places)
     if places and RETRIEVAL in conditions and BOTH in conditions:
         without, with_prompt = (
             conditions[name].model.open(conditions[name].prompt) for name in (RETRIEVAL, BOTH)
@@ -364,16 +415,21 @@ def prove_job(
             places,
             job.retriever,
             job.context,
-            job.config.seed,
-            lambda done: progress(done / 2),
+            config.seed,
+            lambda done, shown: progress(done / len(places) / 2, shown),
+            half,
         )
+    holes = job.test_holes(job.retriever)
+    stratum = stratum_of(job.corpus.files)
+    strata = [stratum(hole.file, hole.hole) for hole in holes]
     return prove(
         holes,
         strata,
         conditions,
-        job.config.seed,
-        lambda done: progress((1 + done) / 2),
+        config.seed,
+        lambda done: progress((1 + done) / 2, None),
         acceptance,
+        half,
     )
 
 

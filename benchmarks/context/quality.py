@@ -114,7 +114,7 @@ def measure(
         drawn = random.Random(SEED).sample(files, min(len(files), holes_per_package))
         holes = held_out_holes(
             model, drawn, config=PLAIN, room=ROOM, count=holes_per_package, seed=SEED
-        )[:holes_per_package]
+        )
         _score_package(session, files, holes, decoded_per_package, room, scores)
         counts = [hole.example.scored for hole in holes]
         middles += counts

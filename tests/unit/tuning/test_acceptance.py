@@ -1,6 +1,7 @@
 """Acceptance: what is right, what a threshold shows, and comparisons at equal wrong characters."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from tuning.acceptance import (
     MIN_SHOWN,
     THRESHOLDS,
     Replay,
+    ShownText,
     calibrate,
     replay,
     sample_places,
@@ -25,7 +27,7 @@ from tuning.acceptance import (
 )
 from tuning.corpus import SourceFile
 from tuning.examples import indexed, without_middle
-from tuning.proof import compare_acceptance
+from tuning.proof import MIN_PLACES, compare_acceptance
 
 HALF = len(THRESHOLDS) // 2
 
@@ -142,14 +144,63 @@ def test_two_sessions_are_compared_at_the_same_places(base: DecoderModel) -> Non
     """One that completes alike gains nothing; each text is what that session shows."""
     files = [SourceFile(f"{n}.py", FILE) for n in range(3)]
     places = sample_places(files, 12, seed=0)
-    shares: list[float] = []
+    done: list[tuple[int, ShownText]] = []
     result = compare_acceptance(
-        base.open(), base.open(), places, indexed(files), ContextConfig(), 1, shares.append
+        base.open(),
+        base.open(),
+        places,
+        indexed(files),
+        ContextConfig(),
+        1,
+        lambda number, shown: done.append((number, shown)),
     )
     assert (result.places, result.files) == (12, 3)
     assert result.without == result.with_prompt
     assert result.gain.mean == 0.0
-    assert shares == sorted(shares)
-    assert shares[-1] == 1.0
+    assert done == list(enumerate(result.texts, start=1))
     assert [one.place for one in result.texts] == places
     assert all(one.without == one.with_prompt for one in result.texts)
+
+
+@pytest.mark.parametrize(
+    ("right_with_prompt", "seconds", "places"),
+    [
+        (0.8, math.inf, 200),  # its interval stays wide
+        (0.5, math.inf, MIN_PLACES),  # no place differs
+        (0.8, 0.0, MIN_PLACES),  # there is no time for more
+    ],
+)
+def test_the_comparison_ends_where_more_places_say_no_more(
+    base: DecoderModel,
+    monkeypatch: pytest.MonkeyPatch,
+    right_with_prompt: float,
+    seconds: float,
+    places: int,
+) -> None:
+    file = SourceFile("a.py", FILE)
+    (place,) = sample_places([file], 1, seed=0)
+    right = place.file.text[place.hole.start :][:4]
+    asked = {"without": 0, "with": 0}
+    sessions = {"without": base.open(), "with": base.open()}
+
+    def shown(session: object, point: object, thresholds: np.ndarray) -> list[str]:
+        name = "without" if session is sessions["without"] else "with"
+        asked[name] += 1
+        share = 0.5 if name == "without" else right_with_prompt
+        is_right = asked[name] % 10 < 10 * share
+        return [right if is_right else "wrong"] * len(thresholds)
+
+    monkeypatch.setattr("tuning.acceptance._shown_texts", shown)
+    all_places = [replace(place, file=replace(file, path=f"{n % 7}.py")) for n in range(200)]
+    result = compare_acceptance(
+        sessions["without"],
+        sessions["with"],
+        all_places,
+        indexed([]),
+        ContextConfig(),
+        1,
+        lambda number, text: None,
+        seconds,
+    )
+    assert result.places == places
+    assert asked == {"without": places, "with": places}

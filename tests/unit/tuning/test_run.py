@@ -9,7 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from attune.show_tuning import progress_display, show_report
+from attune.show_tuning import show_report
+from attune.tuning_progress import progress_display
 from code_model.decoder.model import DecoderModel
 from code_model.language_model import Runtime
 from prompts.errors import IncompatiblePrompt, PromptWriteError
@@ -31,10 +32,10 @@ from tuning.config import TuningConfig
 from tuning.corpus import CorpusError, SourceFile, collect
 from tuning.evaluate import Gain
 from tuning.job import new_job
-from tuning.progress import TRAIN, Progress
+from tuning.progress import CALIBRATE, EVALUATE, TRAIN, Progress
 from tuning.proof import PRESENT, THIS_PROMPT, Acceptance, ConditionResult, Proof
 from tuning.report import TuningReport
-from tuning.run import evaluate, is_servable, tune
+from tuning.run import FIRST_LOOK, evaluate, is_servable, tune
 from tuning.train import Evaluation
 
 
@@ -357,6 +358,24 @@ def test_runs_that_begin_together_leave_each_others_probe(tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == []
 
 
+def test_places_are_shown_as_soon_as_there_is_a_prompt(
+    base: DecoderModel, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the show threshold is chosen; later, where the proof completes both anyway."""
+    monkeypatch.setattr("tuning.run.CALIBRATION_PLACES", FIRST_LOOK + 2)
+    said: list[Progress] = []
+    report = tune(base, collect(repository), None, CONFIG, said.append)
+    shown = {
+        phase: [progress.shown for progress in said if progress.phase == phase]
+        for phase in (TRAIN, CALIBRATE, EVALUATE)
+    }
+    assert not any(shown[TRAIN])
+    assert [text is not None for text in shown[CALIBRATE]] == [True] * FIRST_LOOK + [False] * 2
+    assert report.proof is not None
+    assert report.proof.acceptance is not None
+    assert [text for text in shown[EVALUATE] if text] == list(report.proof.acceptance.texts)
+
+
 def test_the_report_names_the_evaluation_whose_prompt_is_written(
     base: DecoderModel,
     repository: Path,
@@ -372,7 +391,7 @@ def test_the_report_names_the_evaluation_whose_prompt_is_written(
     assert report.to_json()["selected_step"] == 6
     assert report.written is not None
     assert read_prompt(report.written).manifest.recipe["steps"] == 6
-    show_report(report)
+    show_report(report, details=True)
     assert "prompt is that of step 6" in " ".join(capsys.readouterr().out.split())
 
 
