@@ -54,7 +54,7 @@ EXPECTED: Final[dict[str, tuple[ErrorCode, int]]] = {
     "code_context.positions.PositionError": (ErrorCode.POSITION_INVALID, BAD_INPUT),
     "code_model.hub_download.DownloadError": (ErrorCode.DOWNLOAD_FAILED, BAD_INPUT),
     "code_model.language_model.ModelLoadError": (ErrorCode.MODEL_UNUSABLE, BAD_INPUT),
-    "code_model.language_model.OutOfModelMemoryError": (ErrorCode.MODEL_UNUSABLE, BAD_INPUT),
+    "code_model.out_of_memory.OutOfModelMemoryError": (ErrorCode.MODEL_UNUSABLE, BAD_INPUT),
     "code_model.model_addition.ModelNameError": (ErrorCode.MODEL_NAME_INVALID, BAD_INPUT),
     "code_model.model_resolution.UnknownModelError": (ErrorCode.MODEL_UNKNOWN, BAD_INPUT),
     "prompts.errors.ConfigurationError": (ErrorCode.CONFIGURATION_INVALID, BAD_INPUT),

@@ -234,13 +234,14 @@ def check(
 
 
 def _checked(name: str | None, root: Path) -> dict[str, Any]:
-    from code_model.language_model import ModelLoadError, OutOfModelMemoryError
+    from code_model.language_model import ModelLoadError
     from code_model.loading import load_model
     from code_model.memory import free_bytes, free_gpu_bytes
     from code_model.model_addition import verify_files
     from code_model.model_check import capabilities_of, facts_of
     from code_model.model_folder import read_model_folder
     from code_model.model_resolution import resolve_model
+    from code_model.out_of_memory import OutOfModelMemoryError
     from code_model.user_models import read_user_models
 
     resolved = resolve_model(name, root)

@@ -31,7 +31,7 @@ def choose_prompt(
         return RoutingResult(read_prompt(Path(named)), "")
 
     def misfit_of(prompt: "PromptFile") -> str | None:
-        return misfit(prompt, gain_on(model, prompt, position.path, position.text))
+        return misfit(prompt, gain_on(model.open, prompt, position.path, position.text))
 
     router = PromptRouter(position.root, accept=partial(check_prompt, model), model=model.identity)
     return router.choose(position.path, language_of(position.path), misfit_of)

@@ -102,6 +102,7 @@ def show_check(report: dict[str, Any]) -> None:
             ("1,000 tokens of KV", "not known" if per_1000 is None else gigabytes(per_1000)),
             ("a prompt of 256 tokens", "not known" if prompt is None else gigabytes(prompt)),
             ("engine", " ".join(part for part in computing if part)),
+            ("device", here["device"]),
             ("positions", f"{here['max_positions']:,}"),
             ("prompts served", ", ".join(here["serves"]) or "none"),
             ("prompts tuned", ", ".join(here["tunes"]) or "none"),

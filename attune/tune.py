@@ -1,6 +1,7 @@
 """`attune tune`, `eval`, `status` and `report`: a prompt and its proof."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -33,7 +34,11 @@ Steps = Annotated[
     int | None, typer.Option(min=1, help="Steps instead of minutes: the same bytes each time.")
 ]
 PromptForm = Annotated[
-    Form, typer.Option(help="kv-nope, or for PEFT: kv (weaker) or embedding (small, weakest).")
+    Form | None,
+    typer.Option(
+        help="kv-nope, kv (weaker, for PEFT and llama.cpp) or embedding (small, weakest). "
+        "Default: the first of these that the model's engine serves."
+    ),
 ]
 Tokens = Annotated[int, typer.Option(min=32, max=1024, help="Virtual tokens.")]
 Include = Annotated[
@@ -57,7 +62,7 @@ def tune(
     out: Out = None,
     minutes: Minutes = 4.0,
     steps: Steps = None,
-    form: PromptForm = "kv-nope",
+    form: PromptForm = None,
     tokens: Tokens = 256,
     include: Include = None,
     task: Annotated[Task, typer.Option(help="completion, or docstring.")] = "completion",
@@ -88,7 +93,6 @@ def tune(
             if is_given(parsed, name):
                 raise typer.BadParameter(f"--refresh keeps the prompt's own; leave out --{name}")
     config = TuningConfig(
-        form=form,
         num_virtual_tokens=tokens,
         minutes=minutes,
         steps=steps,
@@ -99,7 +103,7 @@ def tune(
     is_main_process = os.environ.get("RANK", "0") == "0"  # of those that torchrun starts
     progress = progress_display(json_lines, visible=is_main_process)
     report = _tuned(
-        repository, out, config, progress, against or [], model, refresh=refresh, fresh=fresh
+        repository, out, config, form, progress, against or [], model, refresh=refresh, fresh=fresh
     )
     if not is_main_process:
         return
@@ -114,6 +118,7 @@ def _tuned(
     repository: Path,
     out: Path | None,
     config: "TuningConfig",
+    wanted: Form | None,
     progress: "AbstractContextManager[OnProgress]",
     against: list[Path],
     model_name: str | None,
@@ -129,12 +134,19 @@ def _tuned(
     corpus = collect(repository)
     others = [read_prompt(path) for path in against]
     present = _present(out, corpus.root) if refresh else None
+    if present is not None:
+        wanted = read_prompt(present).manifest.form
     try:
         with waiting("Loading the model…"):
+            from code_model.compatibility import form_to_tune
             from code_model.loading import load_for_tuning
             from tuning.run import tune as run
 
-            model, served = load_for_tuning(choose_model(model_name, corpus.root))
+            model, served = load_for_tuning(choose_model(model_name, corpus.root), wanted)
+            form = form_to_tune(served, wanted)
+        if wanted is None and form != config.form:
+            say(f"the form is {form}, because {served.refusal(config.form)}.")
+        config = replace(config, form=form)
         with progress as on_progress:
             return run(
                 model,
@@ -203,7 +215,9 @@ def evaluate(
         from code_model.loading import load_for_tuning
         from tuning.run import evaluate as run
 
-        loaded, served = load_for_tuning(choose_model(model, corpus.root))
+        loaded, served = load_for_tuning(
+            choose_model(model, corpus.root), prompt_file.manifest.form
+        )
     with progress_display(json_lines) as on_progress:
         proof = run(
             loaded,

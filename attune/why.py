@@ -7,10 +7,22 @@ import typer
 
 from attune.model_option import ModelOption, choose_model
 from attune.output import PROBLEM, Json, print_json, say
+from code_model.sureness import Sureness
 
 if TYPE_CHECKING:
     from attune.cursor import CursorPosition
     from completion.explanation import Explanation
+
+
+ServedOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TEXT", help="What the editor's server reports about its last completion."
+    ),
+]
+SurenessOption = Annotated[
+    Sureness, typer.Option(help="How sure a suggestion must be, as in the editor's settings.")
+]
 
 
 def why(
@@ -23,13 +35,8 @@ def why(
     html: Annotated[
         Path | None, typer.Option(help="Write a page, with the pieces coloured, to this file.")
     ] = None,
-    served: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TEXT",
-            help="What the editor's server reports about its last completion.",
-        ),
-    ] = None,
+    served: ServedOption = None,
+    sureness: SurenessOption = "balanced",
     model: ModelOption = None,
     as_json: Json = False,
 ) -> None:
@@ -55,7 +62,7 @@ def why(
         choice = choose_prompt(position, prompt, loaded)
         session = loaded.open(choice.prompt)
         point = CompletionPoint.parse(position.text, position.path, position.offset, retriever)
-        explanation = explain(session, point)
+        explanation = explain(session, point, sureness)
     file = choice.prompt
     serving = f"no prompt ({choice.reason})" if file is None else file.manifest.name
     for problem in filter(None, (position.notice, *choice.problems)):

@@ -48,7 +48,7 @@ class ScriptedModel(CompletionModel):
     def check_fit(self, request: CompletionRequest, computation: Computation) -> None:
         """There is no prompt."""
 
-    def version(self) -> Hashable:
+    def version(self, request: CompletionRequest) -> Hashable:
         """The script does not change."""
         return 0
 

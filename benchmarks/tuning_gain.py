@@ -99,7 +99,7 @@ def gain_as_served(
     examples = [hole.example for hole in holes]
     without, behind = (total_nats(model.open(one).score(examples)) for one in (None, prompt))
     texts = [
-        gain_on(model, prompt, hole.file.path, without_middle(hole.file, hole.hole))
+        gain_on(model.open, prompt, hole.file.path, without_middle(hole.file, hole.hole))
         for hole in holes
     ]
     fits = np.array([misfit(prompt, gain) is None for gain in texts])

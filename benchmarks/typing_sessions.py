@@ -171,9 +171,9 @@ class CountedModel(CompletionModel):
         """Not counted."""
         self._model.check_fit(request, computation)
 
-    def version(self) -> Hashable:
+    def version(self, request: CompletionRequest) -> Hashable:
         """That of the model."""
-        return self._model.version()
+        return self._model.version(request)
 
 
 class Connection:

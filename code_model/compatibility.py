@@ -1,5 +1,7 @@
 """Whether a model can serve a prompt file, and what the file says about serving."""
 
+from typing import Final
+
 from code_context import context_parameters
 from code_context.context import ContextConfig
 from code_context.context_parameters import ContextParametersError
@@ -7,7 +9,11 @@ from code_model.language_model import LanguageModel
 from code_model.show_thresholds import ShowThresholds
 from prompts.errors import IncompatiblePrompt
 from prompts.file import PromptFile, check_compatible
+from prompts.form import Form
 from prompts.manifest import Manifest
+
+BEST_FIRST: Final[tuple[Form, ...]] = ("kv-nope", "kv", "embedding")
+"""What a form gains with the same recipe falls in this order (docs/experiments.md)."""
 
 
 def check_prompt(model: LanguageModel, prompt: PromptFile) -> None:
@@ -19,10 +25,9 @@ def check_prompt(model: LanguageModel, prompt: PromptFile) -> None:
     """
     manifest = prompt.manifest
     check_compatible(manifest, model.identity)
-    if manifest.form not in model.forms:
+    if refusal := model.refusal(manifest.form):
         raise IncompatiblePrompt(
-            f"Prompt {manifest.name!r} has the form {manifest.form}, which the engine "
-            f"{model.runtime.engine} cannot serve; tune one with --form {sorted(model.forms)[0]}."
+            f"Prompt {manifest.name!r} has the form {manifest.form}: {refusal}."
         )
     context_of(manifest)
     if manifest.num_virtual_tokens > model.max_positions // 2:
@@ -31,6 +36,18 @@ def check_prompt(model: LanguageModel, prompt: PromptFile) -> None:
             f"{model.max_positions} positions of {model.name}, which leaves too few for code; "
             "tune a shorter one."
         )
+
+
+def form_to_tune(model: LanguageModel, wanted: Form | None) -> Form:
+    """The form to tune for the model that will serve: `wanted`, else the one that gains most.
+
+    Raises `prompts.errors.IncompatiblePrompt` if the model cannot serve it, or none at all.
+    """
+    served: list[Form] = [form for form in BEST_FIRST if model.refusal(form) is None]
+    form = wanted or (served or BEST_FIRST)[0]
+    if refusal := model.refusal(form):
+        raise IncompatiblePrompt(f"No prompt of the form {form} can serve here: {refusal}.")
+    return form
 
 
 def context_of(manifest: Manifest | None) -> ContextConfig:

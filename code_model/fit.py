@@ -7,7 +7,7 @@ follows, and the prompt does not serve there (docs/experiments.md has how well t
 
 from collections.abc import Callable
 
-from code_model.language_model import LanguageModel, ScoredIds
+from code_model.language_model import ScoredIds, Session
 from prompts.file import PromptFile
 
 TOKENS = 768  # 384 are too small a part of a file to judge it by (docs/experiments.md)
@@ -15,7 +15,7 @@ LEAST_TOKENS = 64  # with fewer, the result is noise and the prompt serves
 
 
 def gain_on(
-    model: LanguageModel,
+    session_of: Callable[[PromptFile | None], Session],
     prompt: PromptFile,
     path: str,
     text: str,
@@ -24,13 +24,15 @@ def gain_on(
     """The share of nats that the prompt saves on text from the middle of the file `path`.
 
     The path stands in front, as in tuning, but is not scored: a prompt makes its repository's
-    paths likely, whatever the files hold. None if the text is too short to judge.
+    paths likely, whatever the files hold. None if the text is too short to judge. `session_of`
+    gives a session behind a prompt, and without one; what they have cached stays as it is.
 
     Raises `code_model.cancel.StepCancelledError` soon after `cancelled` returns true, and
     `prompts.errors.IncompatiblePrompt`.
     """
+    without, behind = session_of(None), session_of(prompt)
+    model = without.model
     head = model.encoder.encode_file(path, "")
-    without, behind = model.open(None), model.open(prompt)
     virtual = max(without.num_virtual_tokens, behind.num_virtual_tokens)
     room = model.max_positions - virtual - len(head)
     ids = model.tokenizer.encode(_middle(text.replace("\r\n", "\n")))[: min(TOKENS, room)]

@@ -14,11 +14,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from code_model.fim_templates import TemplateError
-from code_model.gguf_source import KEY, GgufSource, record_dequantised
+from code_model.gguf_source import KEY, GgufSource, dequantised_sha256, record_dequantised
 from code_model.language_model import ModelLoadError
+from code_model.leftovers import remove_leftovers
 from code_model.llama_cpp_library import Weights, differing
-from code_model.model_folder import read_model_folder
+from code_model.model_folder import ModelFolder, read_model_folder
+from code_model.quiet import quiet
 from code_model.tokenizer import Tokenizer
 from file_access.regular_file import open_regular_file
 from prompts.atomic_write import replace_file
@@ -66,24 +70,39 @@ def make_model_folder(
         _check_template(gguf, partial)
 
 
+def is_dequantised(folder: ModelFolder) -> bool:
+    """Whether the folder of a GGUF file also holds its weights as float32."""
+    assert folder.gguf is not None  # noqa: S101 (the caller has checked)
+    written = all(file.exists() for file in folder.weight_files)
+    return written and dequantised_sha256(folder.path, folder.gguf) is not None
+
+
 def dequantise(folder: Path) -> None:
     """Write the weights of a folder's GGUF file as float32, for engines that tune.
 
-    Raises `ModelLoadError` if the folder names no GGUF file, if that file has changed, or if the
-    weights do not fit into memory or onto the disk.
+    Another process that does the same is waited for. Raises `ModelLoadError` if the folder names no
+    GGUF file, if that file has changed, or if the weights do not fit into memory or onto the disk.
     """
-    source = read_model_folder(folder).gguf
-    if source is None:
+    read = read_model_folder(folder)
+    if read.gguf is None:
         raise ModelLoadError(f"{folder} names no GGUF file; its weights are as they should be.")
-    source.check()
+    try:
+        with FileLock(folder / ".dequantise.lock"):
+            if not is_dequantised(read):
+                read.gguf.check()
+                _dequantise(folder, read.gguf)
+    except (MemoryError, OSError) as error:
+        raise ModelLoadError(
+            f"The weights of {read.gguf.path.name} could not be written as float32 ({error}); "
+            "free memory and disk space, or choose a smaller model."
+        ) from error
+
+
+def _dequantise(folder: Path, source: GgufSource) -> None:
+    for leftover in folder.glob("partial-*"):  # of a killed process, for this one holds the lock
+        shutil.rmtree(leftover, ignore_errors=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix="partial-") as partial:
-        try:
-            _save_weights(source.path, Path(partial))
-        except (MemoryError, OSError) as error:
-            raise ModelLoadError(
-                f"The weights of {source.path.name} could not be written as float32 ({error}); "
-                "free memory and disk space, or choose a smaller model."
-            ) from error
+        _save_weights(source.path, Path(partial))
         for file in sorted(Path(partial).glob("model*.safetensors*")):
             os.replace(file, folder / file.name)
     record_dequantised(folder, source, read_model_folder(folder).weights_sha256)
@@ -139,7 +158,8 @@ def _convert_config(gguf: Path, folder: Path) -> None:
     from transformers import AutoConfig
 
     try:
-        config = AutoConfig.from_pretrained(gguf.parent, gguf_file=gguf.name)
+        with quiet():
+            config = AutoConfig.from_pretrained(gguf.parent, gguf_file=gguf.name)
     except (ValueError, NotImplementedError, KeyError) as error:
         raise ModelLoadError(
             f"transformers does not read the configuration of {gguf.name} ({error}); add the model "
@@ -153,7 +173,8 @@ def _convert_tokenizer(gguf: Path, folder: Path, vocabulary: Weights) -> None:
     from transformers import AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+        with quiet():
+            tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
         tokenizer.save_pretrained(folder)
     except (ValueError, NotImplementedError, KeyError) as error:
         raise ModelLoadError(
@@ -188,9 +209,10 @@ def _save_weights(gguf: Path, folder: Path) -> None:
     from safetensors.torch import save_file
     from transformers import AutoModelForCausalLM
 
-    model = AutoModelForCausalLM.from_pretrained(
-        gguf.parent, gguf_file=gguf.name, dtype=torch.float32
-    )
+    with quiet():
+        model = AutoModelForCausalLM.from_pretrained(
+            gguf.parent, gguf_file=gguf.name, dtype=torch.float32
+        )
     weights = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
     if model.config.tie_word_embeddings:
         weights.pop("lm_head.weight", None)
@@ -208,6 +230,7 @@ def _new_folder(folder: Path) -> Iterator[Path]:
     if folder.exists():
         raise ModelLoadError(f"{folder} exists already; choose another folder, or remove it.")
     folder.parent.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(folder.parent, f"{folder.name}.partial-*")
     partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f"{folder.name}.partial-"))
     try:
         yield partial

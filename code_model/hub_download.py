@@ -1,7 +1,8 @@
 """Download a model from a Hugging Face hub: pinned to a commit, verified by hashes, resumable.
 
 Only what a model needs is downloaded: safetensors or one GGUF file, and JSON. Never code, never
-pickled weights. What was downloaded before an interruption is kept, and the next attempt goes on.
+pickled weights. What was downloaded before an interruption is kept for a month, and the next
+attempt goes on.
 """
 
 import hashlib
@@ -17,6 +18,7 @@ from typing import Any, Final
 from filelock import FileLock, Timeout
 
 from code_model.language_model import ModelLoadError
+from code_model.leftovers import RESUMED_WITHIN, remove_leftovers
 from code_model.model_folder import sha256_of
 from file_access.regular_file import read_regular_file
 
@@ -113,6 +115,7 @@ def download(
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with FileLock(folder / f".{name}.lock", timeout=0):
+                remove_leftovers(folder, ".*.partial", RESUMED_WITHIN)
                 partial.mkdir(exist_ok=True)
                 wanted = fetch.wanted(files)
                 fetch.check_space(wanted)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from code_context.context import ContextConfig
 from code_model.fim import FimEncoder
+from code_model.out_of_memory import OutOfModelMemoryError
 from code_model.show_thresholds import ShowThresholds
 from code_model.tokenizer import Tokenizer
 from prompts.file import PromptFile
@@ -29,15 +30,12 @@ class ModelLoadError(Exception):
     """The model cannot be used; the message says what is wrong and what to do."""
 
 
+class NotEnoughMemoryError(ModelLoadError, OutOfModelMemoryError):
+    """There is no memory to load the model now; there may be, once other programs have ended."""
+
+
 class ContextTooLongError(ValueError):
     """Soft prompt, ids and new tokens exceed the model's positions."""
-
-
-class OutOfModelMemoryError(Exception):
-    """The device has no memory left for a request; the message says what to do.
-
-    The session can be used again; it may have dropped its cache.
-    """
 
 
 @dataclass(frozen=True)
@@ -199,6 +197,13 @@ class LanguageModel(Protocol):
     @property
     def forms(self) -> Collection[Form]:
         """The forms of prompts that it can serve."""
+
+    def refusal(self, form: Form) -> str | None:
+        """Why it cannot serve a form, and what to do, as the rest of a sentence; None if it can."""
+
+    @property
+    def device(self) -> str:
+        """What computes it, by torch's name: "cpu", "cuda:0"; "gpu" where only an engine knows."""
 
     def open(self, prompt: PromptFile | None = None) -> Session:
         """A session behind `prompt`.

@@ -1,8 +1,8 @@
 """The registry of engines: load a model with the engine that can compute it.
 
 This is the only module outside of an engine's own folder that imports it (import-linter checks),
-and only when it loads a model with it. A new engine is one more function in `_LOADERS`, and one
-more case in `best_engine`.
+and only when it loads a model with it. A new engine is one more function in `_LOADERS` and in
+`_CHECKS`, and one more case in `best_engine`.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,13 +11,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from code_model.gguf_folder import dequantise
-from code_model.gguf_source import dequantised_sha256
+from code_model.compatibility import form_to_tune
+from code_model.gguf_folder import dequantise, is_dequantised
 from code_model.language_model import LanguageModel, ModelLoadError, TunableModel
 from code_model.memory import BYTES, check_fits, weights_in
 from code_model.model_choice import DEFAULT, Engine, ModelChoice
 from code_model.model_folder import ModelFolder, read_model_folder
 from code_model.model_resolution import MODEL_VARIABLE, resolve_model
+from prompts.form import Form
 
 __all__ = ["DEFAULT", "MODEL_VARIABLE", "load_model", "load_tunable_model"]
 
@@ -46,6 +47,17 @@ def load_model(choice: ModelChoice | Path | None = None) -> LanguageModel:
     return load(folder, choice)
 
 
+def check_choice(choice: ModelChoice) -> None:
+    """Raise `ModelLoadError` if this machine or the engine cannot compute as the choice says.
+
+    Reads no weights. A package that is not installed yet is no error here.
+    """
+    folder = read_model_folder(choice.path, layout=choice.layout)
+    check = _CHECKS.get(choice.engine or best_engine(folder, choice))
+    if check is not None:
+        check(choice)
+
+
 def load_tunable_model(choice: ModelChoice | Path | None = None) -> TunableModel:
     """As `load_model`, for tuning. Raises `ModelLoadError` if the engine gives no gradients too.
 
@@ -61,15 +73,17 @@ def load_tunable_model(choice: ModelChoice | Path | None = None) -> TunableModel
 
 
 def load_for_tuning(
-    choice: ModelChoice | Path | None = None,
+    choice: ModelChoice | Path | None = None, form: Form | None = None
 ) -> tuple[TunableModel, LanguageModel]:
     """The model that tunes and the one that serves: the same, but for a GGUF file.
 
-    Raises `ModelLoadError`.
+    The one that serves is loaded first, so that a `form` that it refuses, or any if it refuses all,
+    costs no more work. Raises `ModelLoadError` and `prompts.errors.IncompatiblePrompt`.
     """
     choice = _choice(choice)
-    tunable = load_tunable_model(choice)
-    return tunable, tunable if _dequantised(choice) == choice else load_model(choice)
+    served = load_model(choice)
+    form_to_tune(served, form)
+    return served if isinstance(served, TunableModel) else load_tunable_model(choice), served
 
 
 def best_engine(folder: ModelFolder, choice: ModelChoice) -> Engine:
@@ -120,8 +134,7 @@ def _dequantised(choice: ModelChoice) -> ModelChoice:
     folder = read_model_folder(choice.path, layout=choice.layout)
     if folder.gguf is None:
         return choice
-    written = all(file.exists() for file in folder.weight_files)
-    if not written or dequantised_sha256(choice.path, folder.gguf) is None:
+    if not is_dequantised(folder):
         require_packages("llama.cpp", "llamacpp", "gguf", "transformers")
         dequantise(choice.path)
     return replace(choice, engine=best_engine(replace(folder, gguf=None), choice))
@@ -148,9 +161,7 @@ def _recorded_hashes(choice: ModelChoice) -> dict[Path, str]:
     return {file.path: file.sha256 for file in choice.files}
 
 
-def _load_decoder(folder: ModelFolder, choice: ModelChoice) -> LanguageModel:
-    from code_model.decoder.loading import load_decoder
-
+def _check_decoder(choice: ModelChoice) -> None:
     computed = {"device": (choice.device, "cpu"), "precision": (choice.precision, "float32")}
     for name, (wanted, only) in {**computed, "quantisation": (choice.quantisation, None)}.items():
         if wanted not in (None, only):
@@ -158,6 +169,29 @@ def _load_decoder(folder: ModelFolder, choice: ModelChoice) -> LanguageModel:
                 f"The engine decoder has no {name} {wanted}, it computes in float32 on the CPU; "
                 "choose the engine transformers."
             )
+
+
+def _check_llama_cpp(choice: ModelChoice) -> None:
+    if choice.device or choice.precision or choice.quantisation:
+        raise ModelLoadError(
+            "The engine llama.cpp has the precision of the GGUF file and the device that its "
+            "package was built for; choose no --device, --precision or --quantisation."
+        )
+
+
+def _check_transformers(choice: ModelChoice) -> None:
+    from code_model.transformers_engine.device import choose_device, choose_precision
+    from code_model.transformers_engine.quantisation import check_scheme
+
+    choose_precision(choice.precision, choose_device(choice.device))
+    if choice.quantisation is not None:
+        check_scheme(choice.quantisation)
+
+
+def _load_decoder(folder: ModelFolder, choice: ModelChoice) -> LanguageModel:
+    from code_model.decoder.loading import load_decoder
+
+    _check_decoder(choice)
     weights = weights_in(folder.weight_files)
     # float32, and once more packed for the compiled step: in bfloat16 where that is exact
     per_number = 6 if weights.stored_bytes < 4 * weights.numbers else 8
@@ -170,11 +204,7 @@ def _load_llama_cpp(folder: ModelFolder, choice: ModelChoice) -> LanguageModel:
     require_packages("llama.cpp", "llamacpp", "llama_cpp", "psutil")
     from code_model.llama_cpp.loading import load_llama_cpp
 
-    if choice.device or choice.precision or choice.quantisation:
-        raise ModelLoadError(
-            "The engine llama.cpp has the precision of the GGUF file and the device that its "
-            "package was built for; choose no --device, --precision or --quantisation."
-        )
+    _check_llama_cpp(choice)
     return load_llama_cpp(folder)
 
 
@@ -196,6 +226,11 @@ def _load_transformers(folder: ModelFolder, choice: ModelChoice) -> LanguageMode
     )
 
 
+_CHECKS: Final[Mapping[Engine, Callable[[ModelChoice], None]]] = {
+    "decoder": _check_decoder,
+    "llama.cpp": _check_llama_cpp,
+    "transformers": _check_transformers,
+}
 _LOADERS: Final[Mapping[Engine, Callable[[ModelFolder, ModelChoice], LanguageModel]]] = {
     "decoder": _load_decoder,
     "llama.cpp": _load_llama_cpp,

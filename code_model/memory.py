@@ -9,7 +9,7 @@ from typing import Any, Final
 import psutil
 from safetensors import SafetensorError, safe_open
 
-from code_model.language_model import ModelLoadError
+from code_model.language_model import ModelLoadError, NotEnoughMemoryError
 
 BYTES: Final[Mapping[str, float]] = {
     "F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1,
@@ -88,11 +88,11 @@ def free_gpu_bytes() -> int | None:
 def check_fits(name: str, needed: int, advice: str) -> None:
     """Refuse a model before it is loaded into a main memory that is too small.
 
-    Raises `ModelLoadError`; `advice` says what else to choose.
+    Raises `NotEnoughMemoryError`; `advice` says what else to choose.
     """
     free = free_bytes()
     if needed + RESERVE > free:
-        raise ModelLoadError(
+        raise NotEnoughMemoryError(
             f"{name} needs {gigabytes(needed)} of memory and {gigabytes(free)} are free; {advice}."
         )
 

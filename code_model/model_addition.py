@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from code_model.language_model import ModelLoadError
+from code_model.leftovers import remove_leftovers
+from code_model.loading import check_choice
 from code_model.model_check import facts_of
 from code_model.model_choice import Engine
 from code_model.model_folder import ModelFolder, read_model_folder, sha256_of
@@ -71,6 +73,7 @@ def model_folder_of(path: Path, name: str, layout: str | None = None) -> Path:
     folder = downloads_folder() / "gguf" / name
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(folder.parent, "attune-*")
         with tempfile.TemporaryDirectory(prefix="attune-", dir=folder.parent) as temporary:
             made = Path(temporary) / name
             make_model_folder(path, made, name, layout)
@@ -120,8 +123,8 @@ def add_model(
 ) -> UserModel:
     """Record a model folder under a name, with the hashes of its files.
 
-    Raises `ModelLoadError` if a file is missing, if the model's family is unknown or if no prompt
-    can serve with its attention; then nothing is recorded.
+    Raises `ModelLoadError` if a file is missing, if the model's family is unknown, if no prompt can
+    serve with its attention, or if nothing here computes it as asked; then nothing is recorded.
     """
     folder = read_model_folder(path, layout=computing.layout)
     facts = facts_of(folder)
@@ -136,8 +139,9 @@ def add_model(
         precision=computing.precision,
         quantisation=computing.quantisation,
         layout=computing.layout,
-        file=recorded(folder),
     )
+    check_choice(model.choice)
+    model = replace(model, file=recorded(folder))
     record_model(name, model)
     return model
 

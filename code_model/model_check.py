@@ -73,9 +73,12 @@ class Capabilities:
     Bytes are those of keys and values in the precision that serves; None where they are not known.
     `tunes` are the forms that can be tuned and served: for a GGUF file, on the same weights
     dequantised, which are written when they are first needed.
+
+    Reason for its size: each attribute is one line of the check.
     """
 
     engine: str
+    device: str
     precision: str
     quantisation: str | None
     parameters: int
@@ -125,6 +128,7 @@ def capabilities_of(
     per_token = kv_bytes_per_token(folder.config, BYTES.get(runtime.precision, BYTES["float16"]))
     return Capabilities(
         engine=runtime.engine,
+        device=model.device,
         precision=runtime.precision,
         quantisation=runtime.quantisation,
         parameters=model.num_parameters,

@@ -3,11 +3,11 @@
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-Sureness = Literal["eager", "balanced", "sure"]
+from code_model.sureness import Sureness
 
 TARGETS: Mapping[Sureness, float] = {"eager": 0.5, "balanced": 0.7, "sure": 0.85}
 """The share of shown suggestions that are right, which each step is calibrated to."""

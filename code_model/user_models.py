@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 import tomlkit
-from filelock import FileLock, Timeout
 from pydantic import ConfigDict, Field, StrictInt, StrictStr, TypeAdapter
 
 from code_model.model_choice import DEFAULT, Engine, ModelChoice, RecordedFile
 from file_access.regular_file import read_regular_file
 from prompts.atomic_write import replace_file
+from prompts.edit_lock import edit_lock
 from prompts.errors import ConfigurationError
 from prompts.user import user_folder
 from prompts.validation import InvalidDataError, Line, Sha256, text_rule, validate
@@ -21,7 +21,6 @@ from prompts.validation import InvalidDataError, Line, Sha256, text_rule, valida
 FILE_NAME = "models.toml"
 MAX_BYTES = 4 << 20
 MAX_MODELS = 1000
-LOCK_SECONDS = 10.0
 SHIPPED = "shipped"
 """The name of the model that comes with Attune; it needs no entry."""
 
@@ -172,13 +171,8 @@ def _change(change: Callable[[UserModels], UserModels]) -> None:
     """Read, change and write; of several processes, each sees what the one before has written."""
     path = models_file()
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{path}.lock", timeout=LOCK_SECONDS):
+        with edit_lock(path):
             _write(change(read_user_models()))
-    except Timeout as error:
-        raise ConfigurationError(
-            f"{path} is being changed by another process; wait until it has ended and try again."
-        ) from error
     except OSError as error:
         raise ConfigurationError(
             f"{path} could not be written ({error.strerror or error})."

@@ -26,65 +26,58 @@ MAX_AUTO_CLOSERS = 3
 
 @dataclass(eq=False)
 class _Node:
-    """Reached from `parent` by `label`. `results` by the hash of the text behind the cursor."""
+    """Reached from `parent` by `label`.
+
+    `results` by the hash of the text behind the cursor, each with the version that computed it.
+    """
 
     label: str
     parent: "_Node | None"
     children: dict[str, "_Node"] = field(default_factory=dict)
     """By the first character of their labels."""
-    results: dict[int, CompletionResult] = field(default_factory=dict)
+    results: dict[int, tuple[Hashable, CompletionResult]] = field(default_factory=dict)
 
 
 class CompletionCache:
-    """Results of one version of the model; the least recently used are dropped first."""
+    """Results of versions of the model; the least recently used are dropped first."""
 
     def __init__(self) -> None:
         self._root = _Node("", None)
         self._order: OrderedDict[tuple[_Node, int], None] = OrderedDict()
         self._characters = 0
-        self._version: Hashable = None
 
     def __len__(self) -> int:
         return len(self._order)
 
-    def clear(self) -> None:
-        """Drop all results."""
-        self._root = _Node("", None)
-        self._order.clear()
-        self._characters = 0
-
     def add(
         self, request: CompletionRequest, result: CompletionResult, version: Hashable = None
     ) -> None:
-        """Store the result of a request, unless it was computed by another `version` of the model.
+        """Store the result of a request, which the `version` of the model computed.
 
         If the text ends its syntax unit, the state after accepting it has nothing to add; that is
         stored too.
         """
-        if version != self._version:
-            return
-        self._add(request, result)
+        self._add(request, result, version)
         if result.text and result.ends and not result.text.endswith((":", "{")):
             accepted = request.after_accepting(result.text)
             if self.find(accepted, version) is None:
-                self._add(accepted, CompletionResult("", "nothing_to_add"))
+                self._add(accepted, CompletionResult("", "nothing_to_add"), version)
 
     def find(self, request: CompletionRequest, version: Hashable = None) -> CompletionResult | None:
-        """The result for a state, None if the model has to be run; a new `version` clears all.
+        """The result of this `version` for a state, None if the model has to be run.
 
         An empty result holds for its own state, and while the text that was withheld is typed. In a
         string or a comment it also holds while words are typed. It does not hold for an explicit
         request, and neither does a result without alternatives.
         """
-        if version != self._version:
-            self.clear()
-            self._version = version
         key, after = _key(request), request.text[request.offset :]
         suffixes = [(added, hash(after[added:])) for added in _auto_closers(after)]
         for node, depth in reversed(list(self._path(key))):
             for added, suffix in suffixes:
-                result = node.results.get(suffix)
-                if result is None or (request.explicit and result.alternatives is None):
+                computed_by, result = node.results.get(suffix, (None, None))
+                if result is None or computed_by != version:
+                    continue
+                if request.explicit and result.alternatives is None:
                     continue
                 typed = key[depth:]
                 rest = result.text[len(typed) :] if result.text.startswith(typed) else ""
@@ -98,9 +91,9 @@ class CompletionCache:
                 return result.after(typed) if rest else replace(result, text="")
         return None
 
-    def _add(self, request: CompletionRequest, result: CompletionResult) -> None:
+    def _add(self, request: CompletionRequest, result: CompletionResult, version: Hashable) -> None:
         node, suffix = self._node_for(_key(request)), hash(request.text[request.offset :])
-        node.results[suffix] = result
+        node.results[suffix] = version, result
         self._order[node, suffix] = None
         self._order.move_to_end((node, suffix))
         while len(self._order) > MAX_RESULTS or self._characters > MAX_CHARACTERS:

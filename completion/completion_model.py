@@ -55,5 +55,5 @@ class CompletionModel(Protocol):
         """Check whether the document's prompt fits its text, unless there is a result already."""
 
     @abstractmethod
-    def version(self) -> Hashable:
-        """Changes whenever the same request may get another result. Must be cheap."""
+    def version(self, request: CompletionRequest) -> Hashable:
+        """Changes whenever this request may get another result. Must be cheap."""

@@ -2,22 +2,9 @@
 
 from pathlib import Path
 
-ALLOCATION_FAILED = "can't allocate memory"
-"""In the message of torch's `RuntimeError` for memory of the machine."""
-
 
 class ModelUnavailableError(Exception):
     """No completion is possible. The message says what is wrong and what to do."""
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error of a model says that there is no memory left."""
-    # Imported here, where a model has been loaded: the server starts without what it imports.
-    from code_model.language_model import OutOfModelMemoryError
-
-    if isinstance(error, MemoryError | OutOfModelMemoryError):
-        return True
-    return isinstance(error, RuntimeError) and ALLOCATION_FAILED in str(error)
 
 
 def describe(error: BaseException) -> str:

@@ -17,6 +17,7 @@ from code_context.syntax import SyntaxTree, parse
 from code_model.fim import FimEncoder
 from code_model.kv_reuse import common_length
 from code_model.language_model import Session
+from code_model.sureness import Sureness
 from completion.model_input import CompletionPoint, context_at, model_input
 from completion.pipeline import MAX_NEW_TOKENS, complete, in_session
 from completion.request import CompletionResult
@@ -73,14 +74,16 @@ class Explanation:
         return sum(len(piece.ids) for piece in self.pieces)
 
 
-def explain(session: Session, point: CompletionPoint) -> Explanation:
-    """Explain the automatic completion at a point, at the balanced show threshold."""
+def explain(
+    session: Session, point: CompletionPoint, sureness: Sureness = "balanced"
+) -> Explanation:
+    """Explain the automatic completion at a point, at the show threshold of a step."""
     encoder = session.model.encoder
     kind = decide(point.tree, point.offset).kind
     max_new_tokens = MAX_NEW_TOKENS.get(kind, max(MAX_NEW_TOKENS.values()))
     point = in_session(point, session, max_new_tokens)
     context = context_at(encoder, point)
-    result = complete(session, point, threshold=session.show_thresholds.at("balanced"))
+    result = complete(session, point, threshold=session.show_thresholds.at(sureness))
     return Explanation(
         result=result,
         pieces=tuple(_pieces(encoder, context, point)),

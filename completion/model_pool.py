@@ -4,15 +4,18 @@ A model is loaded when it is first needed, and once, however many repositories c
 """
 
 import logging
+import math
+import time
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from threading import Lock
 
-from code_model.language_model import ModelLoadError, OutOfModelMemoryError
+from code_model.language_model import ModelLoadError
 from code_model.model_choice import ModelChoice, RecordedFile
 from code_model.model_resolution import ResolvedModel
+from code_model.out_of_memory import OutOfModelMemoryError, is_out_of_memory
 from completion.completion_model import CompletionModel, Computation
 from completion.errors import describe
 from completion.prompted_model import PromptedModel
@@ -21,6 +24,11 @@ from completion.status import Status, StatusListener
 from prompts.errors import ConfigurationError
 
 logger = logging.getLogger(__name__)
+
+RETRY_SECONDS = 30.0
+"""After which a model that found no memory is tried again, when a request needs it."""
+MAX_REPOSITORIES = 32
+"""Repositories whose choice is followed, beside the folders of the workspace."""
 
 OpenModel = Callable[[ModelChoice, Path | None, StatusListener], PromptedModel]
 """Loads a model that serves a repository first.
@@ -54,6 +62,14 @@ class _Route:
     problem: str = ""
 
 
+@dataclass(frozen=True)
+class _Failure:
+    """Why a model could not be loaded. `retry_at` (seconds of the clock): never, if infinite."""
+
+    problem: str
+    retry_at: float
+
+
 def _contents(choice: ModelChoice) -> tuple[RecordedFile, ...]:
     """The recorded files without their times: `attune model check` may record new ones."""
     return tuple(replace(file, path=Path(file.path.name), mtime_ns=0) for file in choice.files)
@@ -63,8 +79,9 @@ class ModelPool(CompletionModel):
     """Routes each request to the model of its repository.
 
     A model that cannot be loaded fails for its repositories only, with one notice, until the choice
-    changes. A model that no repository chooses any more is dropped before another one is loaded,
-    since both may not fit into memory.
+    changes; where memory was missing, it is tried again from time to time. A model that no
+    repository chooses any more is dropped before another one is loaded, since both may not fit into
+    memory.
 
     Reason for its size: one lock guards routes, models and their statuses.
     """
@@ -75,15 +92,20 @@ class ModelPool(CompletionModel):
         open_model: OpenModel,
         roots: Sequence[Path],
         report: StatusListener,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Load the model of the first root; a request without a root belongs to that one."""
+        """Load the model of the first root; a request without a root belongs to that one.
+
+        `clock` gives seconds.
+        """
         self._resolution = resolution
         self._open_model = open_model
         self._roots: tuple[Path | None, ...] = tuple(roots) or (None,)
         self._report = report
+        self._clock = clock
         self._lock = Lock()
         self._routes: dict[Path | None, _Route] = {}
-        self._models: dict[ModelChoice, PromptedModel | str] = {}
+        self._models: dict[ModelChoice, PromptedModel | _Failure] = {}
         self._statuses: dict[ModelChoice, Status] = {}
         self._active: Path | None = self._roots[0]
         self._reported: Status | None = None
@@ -104,10 +126,13 @@ class ModelPool(CompletionModel):
         own = [self._resolution.folders(root) for root in roots]
         return set().union(*own, *(model.folders() for model in self._loaded()))
 
-    def version(self) -> Hashable:
+    def version(self, request: CompletionRequest) -> Hashable:
         """See `CompletionModel`."""
-        stamps = [self._resolution.stamp(root) for root in tuple(self._routes)]
-        return (*stamps, *((id(model), model.version()) for model in self._loaded()))
+        root = self._root_of(request)
+        route = self._routes.get(root)
+        model = None if route is None or route.key is None else self._models.get(route.key)
+        own = model.version(request) if isinstance(model, PromptedModel) else None
+        return self._resolution.stamp(root), own
 
     def complete(self, request: CompletionRequest, computation: Computation) -> CompletionResult:
         """See `CompletionModel`; empty where the repository's model cannot be loaded."""
@@ -132,8 +157,11 @@ class ModelPool(CompletionModel):
 
     def _model_for(self, request: CompletionRequest) -> PromptedModel | None:
         with self._lock:
-            self._active = self._roots[0] if request.root is None else request.root
+            self._active = self._root_of(request)
             return self._load(self._active)
+
+    def _root_of(self, request: CompletionRequest) -> Path | None:
+        return self._roots[0] if request.root is None else request.root
 
     def _route(self, root: Path | None) -> _Route:
         """The repository's present choice; if it cannot be read now, the one before."""
@@ -151,9 +179,12 @@ class ModelPool(CompletionModel):
             choice = resolved.choice
             key = replace(choice, path=choice.path.resolve(), files=_contents(choice))
             route = _Route(stamp, resolved.name, key, choice, resolved.notices)
-            if isinstance(self._models.get(key), str):
+            if isinstance(self._models.get(key), _Failure):
                 del self._models[key]  # the choice was made anew, so try again
         self._routes[root] = route
+        others = [other for other in self._routes if other not in self._roots]
+        for other in others[:-MAX_REPOSITORIES]:
+            del self._routes[other]
         return route
 
     def _load(self, root: Path | None) -> PromptedModel | None:
@@ -167,33 +198,39 @@ class ModelPool(CompletionModel):
             del self._models[key]
             self._statuses.pop(key, None)
         model = self._models.get(route.key)
-        if model is None:
+        if model is None or (isinstance(model, _Failure) and model.retry_at <= self._clock()):
+            if model is None and self._reported is not None:
+                self._send(Status("Normal", True, "Loading the model…"))
             model = self._models[route.key] = self._opened(route.choice, route.key, root)
         self._send_route(route)
         return model if isinstance(model, PromptedModel) else None
 
     def _opened(
         self, choice: ModelChoice, key: ModelChoice, root: Path | None
-    ) -> PromptedModel | str:
-        """The loaded model, or the sentence that says why it could not be loaded."""
-        if self._reported is not None:
-            self._send(Status("Normal", True, "Loading the model…"))
+    ) -> PromptedModel | _Failure:
+        """The loaded model, or why it could not be loaded."""
         sharing = [other for other, route in self._routes.items() if route.key == key]
         first = next((other for other in self._roots if other in sharing), root)
         try:
             model = self._open_model(choice, first, partial(self._set_status, key))
-        except (ModelLoadError, OutOfModelMemoryError) as error:
-            problem = str(error)
+        except OutOfModelMemoryError as error:
+            failure = _Failure(str(error), self._clock() + RETRY_SECONDS)
+        except ModelLoadError as error:
+            failure = _Failure(str(error), math.inf)
         except Exception as error:
             logger.error("The model could not be loaded (%s).", describe(error))
-            problem = f"The model could not be loaded ({describe(error)})."
+            retries = is_out_of_memory(error)
+            failure = _Failure(
+                f"The model could not be loaded ({describe(error)}).",
+                self._clock() + RETRY_SECONDS if retries else math.inf,
+            )
         else:
             for other in sharing:
                 if other is not None:
                     model.add_root(other)
             return model
-        self._statuses[key] = Status("Error", False, problem)
-        return problem
+        self._statuses[key] = Status("Error", False, failure.problem)
+        return failure
 
     def _set_status(self, key: ModelChoice, status: Status) -> None:
         """Called by a model, on any thread and with or without the lock."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from code_model.fit import gain_on, misfit
-from code_model.language_model import LanguageModel
+from code_model.language_model import Session
 from completion.request import CompletionRequest
 from prompts.file import PromptFile
 
@@ -25,8 +25,8 @@ class _FitResult:
 class PromptFitCheck:
     """The results for the latest documents and prompts. Not thread-safe."""
 
-    def __init__(self, model: LanguageModel) -> None:
-        self._model = model
+    def __init__(self, session_of: Callable[[PromptFile | None], Session]) -> None:
+        self._session_of = session_of
         self._results: OrderedDict[tuple[str, str | None], _FitResult] = OrderedDict()
 
     def misfit(self, prompt: PromptFile, request: CompletionRequest) -> str | None:
@@ -49,7 +49,7 @@ class PromptFitCheck:
         Raises `code_model.cancel.StepCancelledError`.
         """
         before = self.misfit(prompt, request)
-        gain = gain_on(self._model, prompt, request.path, request.text, cancelled)
+        gain = gain_on(self._session_of, prompt, request.path, request.text, cancelled)
         key = _key(prompt, request)
         self._results[key] = _FitResult(max(1, len(request.text)), gain)
         self._results.move_to_end(key)

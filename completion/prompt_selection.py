@@ -27,11 +27,14 @@ class PromptSelector:
         self._prompts = prompts
         self._fit_check = fit_check
         self._disabled = disabled
-        self._fit_changes = 0
+        self._fit_state = object()  # another one whenever a check has changed the choice
 
     def version(self) -> Hashable:
-        """Changes whenever a request may be served by another prompt; cheap, on any thread."""
-        return self._fit_changes, self._prompts.stamp()
+        """Changes whenever a request may be served by another prompt; cheap, on any thread.
+
+        No other selector ever has the same.
+        """
+        return self._fit_state, self._prompts.stamp()
 
     def folders(self) -> set[Path]:
         """The folders in which a changed file may change the choice."""
@@ -68,7 +71,8 @@ class PromptSelector:
             has_changed = fit_check.check(prompt, request, cancelled)
         except StepCancelledError:
             return False
-        self._fit_changes += has_changed
+        if has_changed:
+            self._fit_state = object()
         return has_changed
 
     def _choose(

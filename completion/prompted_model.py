@@ -4,14 +4,17 @@ import logging
 import math
 from collections.abc import Callable, Hashable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from threading import Lock
 
 from code_context.languages import language_of
 from code_context.retrieval import Retriever
 from code_context.syntax import SyntaxTree, TreeCache
-from code_model.language_model import LanguageModel, OutOfModelMemoryError
-from code_model.show_thresholds import Sureness
+from code_model.compatibility import check_prompt
+from code_model.language_model import LanguageModel
+from code_model.out_of_memory import OutOfModelMemoryError
+from code_model.sureness import Sureness
 from completion.completion_model import CompletionModel, Computation
 from completion.model_input import CompletionPoint
 from completion.pipeline import complete, prefill
@@ -26,6 +29,9 @@ from prompts.measured_gain import gain_words
 from prompts.router import PromptRouter, RoutingResult
 
 logger = logging.getLogger(__name__)
+
+MAX_REPOSITORIES = 32
+"""Repositories whose prompts are followed; documents may come from any number of them."""
 
 
 class PromptedModel(CompletionModel):
@@ -59,16 +65,19 @@ class PromptedModel(CompletionModel):
         """
         self._sessions = SessionPool(model)
         self._root = root
-        fit_check = PromptFitCheck(model) if named is None and disabled is None else None
+        checks_fit = named is None and disabled is None
+        fit_check = PromptFitCheck(self._sessions.session) if checks_fit else None
 
         def create_selector(root: Path | None) -> PromptSelector:
+            accept = partial(check_prompt, model)
             prompts = PromptRouter(
-                root, named, accept=self._sessions.session, model=model.identity, trusted=trusted
+                root, named, accept=accept, model=model.identity, trusted=trusted
             )
             return PromptSelector(prompts, fit_check, disabled)
 
         self._create_selector = create_selector
         self._selectors: dict[Path | None, PromptSelector] = {root: create_selector(root)}
+        self._active = root
         self._sureness = sureness
         self._retriever_for = retriever_for
         self._trees = TreeCache()
@@ -79,14 +88,20 @@ class PromptedModel(CompletionModel):
         self.refresh()
 
     def refresh(self) -> None:
-        """Read changed prompt files before a request needs them; any thread may call this."""
+        """Read changed prompt files before a request needs them; any thread may call this.
+
+        Only the repository of the latest request gets a session for its new prompt: those of others
+        would drop the ones in use.
+        """
         with self._lock:
             for root, selector in self._selectors.items():
                 choice = selector.refresh()
-                self._sessions.session(choice.prompt)
-                if choice != self._refreshed.get(root):  # else the last document's status holds
-                    self._refreshed[root] = choice
-                    self._report_choice(choice)
+                if choice == self._refreshed.get(root):
+                    continue  # the last document's status holds
+                self._refreshed[root] = choice
+                if root == self._active:
+                    self._sessions.session(choice.prompt)
+                self._report_choice(choice)
 
     def add_root(self, root: Path) -> None:
         """Follow the prompts of one more repository, before a request for it arrives."""
@@ -98,9 +113,10 @@ class PromptedModel(CompletionModel):
         selectors = tuple(self._selectors.values())
         return {folder for selector in selectors for folder in selector.folders()}
 
-    def version(self) -> Hashable:
+    def version(self, request: CompletionRequest) -> Hashable:
         """See `CompletionModel`: changes with prompt files and with results of fit checks."""
-        return tuple(selector.version() for selector in tuple(self._selectors.values()))
+        selector = self._selectors.get(self._root if request.root is None else request.root)
+        return None if selector is None else selector.version()
 
     def complete(self, request: CompletionRequest, computation: Computation) -> CompletionResult:
         """See `CompletionModel`. An explicit request gets the other condition's text as well."""
@@ -172,14 +188,19 @@ class PromptedModel(CompletionModel):
 
     def _prompt_for(self, request: CompletionRequest) -> PromptFile | None:
         choice = self._selector(request.root).choose(request)
+        self._active = self._root if request.root is None else request.root
         self._report_choice(choice)
         return choice.prompt
 
     def _selector(self, root: Path | None) -> PromptSelector:
-        """The selector of a repository, created for its first document."""
+        """The selector of a repository, created for its first document; the oldest goes."""
         root = self._root if root is None else root
         selector = self._selectors.get(root)
         if selector is None:
+            while len(self._selectors) >= MAX_REPOSITORIES:
+                oldest = next(iter(self._selectors))
+                del self._selectors[oldest]
+                self._refreshed.pop(oldest, None)
             selector = self._selectors[root] = self._create_selector(root)
             self._refreshed[root] = selector.refresh()
         return selector

@@ -24,8 +24,8 @@ class SessionPool:
         key = None if prompt is None else prompt.sha256
         session = self._sessions.get(key)
         if session is None:
+            while len(self._sessions) >= MAX_SESSIONS:  # before another one takes memory
+                self._sessions.popitem(last=False)
             session = self._sessions[key] = self.model.open(prompt)
         self._sessions.move_to_end(key)
-        while len(self._sessions) > MAX_SESSIONS:
-            self._sessions.popitem(last=False)
         return session

@@ -83,7 +83,7 @@ class ModelWorker:
         """The cached result, None if there is none."""
         if self._model is None:
             return None
-        result = self._cache.find(request, self._model.version())
+        result = self._cache.find(request, self._model.version(request))
         return None if result is None else replace(result, source="cache")
 
     def start(
@@ -97,7 +97,7 @@ class ModelWorker:
         A result that was not cancelled is cached, and then `on_result` is called.
         """
         self.cancel()
-        version = None if self._model is None else self._model.version()
+        version = None if self._model is None else self._model.version(request)
         computation = Computation()
         submitted = self._executor.submit(self._run, request, purpose, computation)
         self._job = job = Job(request, purpose, asyncio.wrap_future(submitted), computation)

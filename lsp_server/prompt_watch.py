@@ -4,6 +4,7 @@ An event is only a hint: the callback reads the files itself, and is called at t
 event. A missed event therefore costs time, never correctness.
 """
 
+import atexit
 import logging
 import os
 import threading
@@ -81,11 +82,18 @@ class PromptWatch(FileSystemEventHandler):
             self._thread.start()
         except RuntimeError as error:  # prompts are still checked at each request
             logger.warning("Prompt folders are not watched (%s).", describe(error))
+            return
+        # `changed` may load a model: in torch, a thread that Python ends at exit aborts the process
+        atexit.register(self._end)
 
     def stop(self) -> None:
         """Stop watching. A running call of `changed` is not interrupted."""
         self._stopped = True
         self._wake.set()
+
+    def _end(self) -> None:
+        self.stop()
+        self._thread.join()
 
     def on_any_event(self, event: FileSystemEvent) -> None:
         """Wake the thread. Called by watchdog on the observer's thread."""

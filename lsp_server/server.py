@@ -19,8 +19,9 @@ from pygls.io_ import StdoutWriter
 from pygls.lsp.server import LanguageServer
 
 from code_context.positions import code_points
+from code_model.out_of_memory import is_out_of_memory
 from completion.completion_model import CompletionModel
-from completion.errors import describe, is_out_of_memory
+from completion.errors import describe
 from completion.reasons import REASONS
 from completion.request import CompletionResult
 from completion.scheduler import CompletionScheduler

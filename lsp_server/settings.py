@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.alias_generators import to_camel
 
-from code_model.show_thresholds import Sureness
+from code_model.sureness import Sureness
 
 NO_PROMPT = "none"
 """Value of the setting `prompt` for the bare model."""

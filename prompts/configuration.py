@@ -14,6 +14,7 @@ from tomlkit.exceptions import TOMLKitError
 from file_access.regular_file import read_regular_file
 from prompts import globs
 from prompts.atomic_write import replace_file
+from prompts.edit_lock import edit_lock
 from prompts.errors import ConfigurationError
 from prompts.file import SUFFIX
 from prompts.validation import InvalidDataError, Label, is_label, text_rule, validate
@@ -127,17 +128,18 @@ def add_route(folder: Path, patterns: Sequence[str], prompt: str) -> None:
     A route with the same patterns gets the new prompt. A new route becomes the first one, except
     the route of everything, which becomes the last. Comments stay. Raises `ConfigurationError`.
     """
-    document = _document(folder / FILE_NAME)
-    routes = document.setdefault("route", tomlkit.aot())
-    same = [route for route in routes if list(route["globs"]) == list(patterns)]
-    if same:
-        same[0]["prompt"] = prompt
-    else:
-        table = tomlkit.table()
-        table["globs"] = list(patterns)
-        table["prompt"] = prompt
-        routes.insert(len(routes) if tuple(patterns) == EVERYTHING else 0, table)
-    _write(folder / FILE_NAME, document)
+    with edit_lock(folder / FILE_NAME):
+        document = _document(folder / FILE_NAME)
+        routes = document.setdefault("route", tomlkit.aot())
+        same = [route for route in routes if list(route["globs"]) == list(patterns)]
+        if same:
+            same[0]["prompt"] = prompt
+        else:
+            table = tomlkit.table()
+            table["globs"] = list(patterns)
+            table["prompt"] = prompt
+            routes.insert(len(routes) if tuple(patterns) == EVERYTHING else 0, table)
+        _write(folder / FILE_NAME, document)
 
 
 def remove_routes(folder: Path, prompt: str) -> None:
@@ -148,14 +150,15 @@ def remove_routes(folder: Path, prompt: str) -> None:
     path = folder / FILE_NAME
     if not any(route.prompt == prompt for route in read_configuration(path).routes):
         return
-    document = _document(path)
-    routes = document["route"]
-    for index in reversed(range(len(routes))):
-        if routes[index]["prompt"] == prompt:
-            del routes[index]
-    if not routes:
-        del document["route"]
-    _write(path, document)
+    with edit_lock(path):
+        document = _document(path)
+        routes = document.get("route", [])
+        for index in reversed(range(len(routes))):
+            if routes[index]["prompt"] == prompt:
+                del routes[index]
+        if "route" in document and not routes:
+            del document["route"]
+        _write(path, document)
 
 
 def set_model(folder: Path, name: str | None) -> None:
@@ -163,14 +166,15 @@ def set_model(folder: Path, name: str | None) -> None:
 
     Comments stay. Raises `ConfigurationError`.
     """
-    document = _document(folder / FILE_NAME)
-    if name is not None:
-        document.setdefault("model", tomlkit.table())["name"] = name
-    elif "model" in document:
-        del document["model"]
-    else:
-        return
-    _write(folder / FILE_NAME, document)
+    with edit_lock(folder / FILE_NAME):
+        document = _document(folder / FILE_NAME)
+        if name is not None:
+            document.setdefault("model", tomlkit.table())["name"] = name
+        elif "model" in document:
+            del document["model"]
+        else:
+            return
+        _write(folder / FILE_NAME, document)
 
 
 def _error(path: Path, what: str) -> ConfigurationError:

@@ -12,9 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from code_model.compatibility import check_prompt
+from code_model.compatibility import check_prompt, form_to_tune
 from code_model.language_model import LanguageModel, Runtime, Session, TunableModel
-from prompts.errors import IncompatiblePrompt
 from prompts.file import DEFAULT_PROMPT, PromptFile, write_prompt
 from prompts.router import unproven_path
 from tuning import checkpoint
@@ -195,12 +194,7 @@ class TuningRun:
             job = new_job(model, corpus, config)
         else:
             job = refresh_job(model, corpus, config, present)
-        if job.config.form not in served.forms:
-            raise IncompatiblePrompt(
-                f"The engine {served.runtime.engine} cannot serve prompts of the form "
-                f"{job.config.form}; tune with --form {next(iter(served.forms), 'kv')}, or choose "
-                "another engine."
-            )
+        form_to_tune(served, job.config.form)
         return cls(job, out or corpus.root / DEFAULT_PROMPT, against, group, on_progress, served)
 
     def initialise(self) -> SoftPrompt:

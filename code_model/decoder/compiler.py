@@ -3,7 +3,6 @@
 Without a compiler, and until it is done, torch computes the same (`code_model.decoder.forward`).
 """
 
-import atexit
 import contextlib
 import hashlib
 import logging
@@ -12,6 +11,7 @@ import platform
 import shutil
 import signal
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -23,6 +23,7 @@ SOURCE = Path(__file__).with_name("decode.cpp")
 HEADERS = (Path(__file__).with_name("thread_pool.h"), Path(__file__).with_name("vectors.h"))
 FLAGS = ("-O3", "-march=native", "-std=c++17", "-fno-math-errno", "-fPIC", "-shared", "-pthread")
 COMPILE_SECONDS = 600.0  # takes a few seconds, but runs at low priority
+POLL_SECONDS = 0.05
 
 
 def library_file(compiler: str) -> Path:
@@ -54,8 +55,12 @@ def compiled_library() -> Path | None:
     return file if owner == os.getuid() else None
 
 
-def compile_library() -> Path | None:
-    """The library, compiled now if it does not exist yet; None where that fails."""
+def compile_library(exiting: threading.Event | None = None) -> Path | None:
+    """The library, compiled now if it does not exist yet; None where that fails.
+
+    Once `exiting` is set the compiler is killed, and the result is None.
+    """
+    exiting = exiting or threading.Event()
     if (already := compiled_library()) is not None:
         return already
     compiler = find_compiler()
@@ -75,21 +80,12 @@ def compile_library() -> Path | None:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         ) as running:
-
-            def kill() -> None:
+            try:
+                _wait(running, exiting)
+            finally:
                 if running.poll() is None:  # the compiler and its children
                     os.killpg(running.pid, signal.SIGKILL)
-
-            def end() -> None:
-                kill()
-                temporary.unlink(missing_ok=True)
-
-            atexit.register(end)  # an exit does not wait for the compiler
-            try:
-                failed = running.wait(COMPILE_SECONDS) != 0
-            finally:
-                kill()  # else leaving `with` would wait for a compiler that takes too long
-                atexit.unregister(end)
+        failed = running.returncode != 0
         if not failed:
             temporary.replace(file)
             _remove_leftovers(file.parent)
@@ -98,9 +94,17 @@ def compile_library() -> Path | None:
     if failed:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
-        logger.warning("The native decoder could not be compiled; torch is used instead.")
+        if not exiting.is_set():
+            logger.warning("The native decoder could not be compiled; torch is used instead.")
         return None
     return file
+
+
+def _wait(running: "subprocess.Popen[bytes]", exiting: threading.Event) -> None:
+    deadline = time.monotonic() + COMPILE_SECONDS
+    while running.poll() is None and time.monotonic() < deadline:
+        if exiting.wait(POLL_SECONDS):
+            return
 
 
 def _remove_leftovers(folder: Path) -> None:

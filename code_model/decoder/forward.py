@@ -5,6 +5,7 @@ torch always works; the compiled step (`code_model.decoder.native`) takes over w
 
 import threading
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from typing import Protocol
 
 import torch
@@ -16,6 +17,7 @@ from code_model.decoder.compiler import compile_library, compiled_library
 from code_model.decoder.kv_cache import KVCache
 from code_model.decoder.llama import Llama, lower_right_mask, rotate
 from code_model.decoder.native import NativeForward
+from code_model.decoder.worker_threads import start_until_exit
 
 # Above, the step is bound by arithmetic, and torch's matrix products are faster.
 NATIVE_TOKENS = 24
@@ -140,7 +142,7 @@ class BestForward:
     def compile(self) -> None:
         """Compile if necessary and pack the weights in the background; returns at once."""
         if self.native is None:
-            threading.Thread(target=self._compile, name="attune-compile", daemon=True).start()
+            start_until_exit(self._compile, "attune-compile")
 
     def step(
         self,
@@ -157,10 +159,11 @@ class BestForward:
         chosen: Forward = self.torch if native is None or len(ids) > NATIVE_TOKENS else native
         return chosen.step(ids, cache, scored, cancel)
 
-    def _compile(self) -> None:
-        library = compile_library()
-        if library is not None:
-            self.native = NativeForward(self._model, library)
+    def _compile(self, exiting: threading.Event) -> None:
+        library = compile_library(exiting)
+        if library is not None and not exiting.is_set():
+            with suppress(StepCancelledError):
+                self.native = NativeForward(self._model, library, exiting=exiting)
 
 
 def _beside_nope(

@@ -86,6 +86,15 @@ class DecoderModel:
         """All of them."""
         return get_args(Form)
 
+    def refusal(self, form: Form) -> str | None:
+        """None: it can serve all."""
+        return None
+
+    @property
+    def device(self) -> str:
+        """The CPU."""
+        return "cpu"
+
     def open(self, prompt: PromptFile | None = None) -> DecoderSession:
         """See `LanguageModel`."""
         return DecoderSession(self, prompt)

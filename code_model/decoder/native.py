@@ -5,6 +5,7 @@ token, and the same result.
 """
 
 import ctypes
+import threading
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -77,7 +78,15 @@ class NativeForward:
     Not thread-safe. The model must stay alive and unchanged: some tensors are read in place.
     """
 
-    def __init__(self, model: Llama, library: Path, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        model: Llama,
+        library: Path,
+        threads: int | None = None,
+        exiting: threading.Event | None = None,
+    ) -> None:
+        """Raises `StepCancelledError` soon after `exiting` is set."""
+        self._exiting = exiting
         self._library = _loaded(library)
         self._kept: list[Tensor] = []
         self._bf16 = all(
@@ -153,6 +162,8 @@ class NativeForward:
 
     def _pack(self, weight: Tensor) -> int:
         """Pack a matrix in tiles of `TILE` rows; returns the address."""
+        if self._exiting is not None and self._exiting.is_set():
+            raise StepCancelledError
         weight = weight.detach().contiguous()
         rows, width = weight.shape
         dtype = torch.bfloat16 if self._bf16 else torch.float32

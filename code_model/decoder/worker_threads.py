@@ -1,9 +1,11 @@
-"""Worker threads that share the cores: each computes one part of a batch.
+"""Worker threads: some share the cores for the parts of a batch, one works in the background.
 
 On small matrices, two of torch's own threads in one product gain a fifth; two worker threads with
 a part of the batch each gain half as much again or more (docs/experiments.md).
 """
 
+import atexit
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -47,3 +49,20 @@ def _executor(workers: int, threads_of_each: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(
         workers, "worker", initializer=torch.set_num_threads, initargs=(max(1, threads_of_each),)
     )
+
+
+def start_until_exit(work: Callable[[threading.Event], object], name: str) -> None:
+    """Run `work` on a thread. An exit of the process sets the event and waits until it returns.
+
+    Python would end a thread that is in torch or in compiled code by unwinding its stack, which C++
+    takes for an error: the process would abort.
+    """
+    exiting = threading.Event()
+    thread = threading.Thread(target=work, args=(exiting,), name=name, daemon=True)
+
+    def end() -> None:
+        exiting.set()
+        thread.join()
+
+    atexit.register(end)
+    thread.start()

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from code_model.cancel import Cancel, StepCancelledError
-from code_model.language_model import OutOfModelMemoryError
 from code_model.llama_cpp.sequence_state import CacheFormat
 from code_model.llama_cpp_library import Weights
+from code_model.out_of_memory import OutOfModelMemoryError
 
 DOCUMENT, SCRATCH = 0, 1  # the sequences: what is being written, and one beside it
 BATCH = 128  # tokens of one forward pass, and between two tests of a cancel flag that is no Cancel

@@ -63,6 +63,15 @@ class LlamaCppModel:
         """See `LanguageModel`."""
         return [form for form in ("kv", "embedding") if form not in self.refusals]
 
+    def refusal(self, form: Form) -> str | None:
+        """See `LanguageModel`."""
+        return self.refusals.get(form)
+
+    @property
+    def device(self) -> str:
+        """See `LanguageModel`."""
+        return "gpu" if self.weights.api.llama_supports_gpu_offload() else "cpu"
+
     @cached_property
     def refusals(self) -> Mapping[Form, str]:
         """Why it cannot serve a form, as the rest of a sentence."""

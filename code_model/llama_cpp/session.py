@@ -12,7 +12,6 @@ from code_model.greedy_session import GreedySession
 from code_model.kv_reuse import check_input, common_length
 from code_model.language_model import ScoredSequence
 from code_model.llama_cpp.context import BATCH, SCRATCH
-from prompts.errors import IncompatiblePrompt
 from prompts.file import PromptFile
 
 if TYPE_CHECKING:
@@ -30,10 +29,6 @@ class LlamaCppSession(GreedySession["LlamaCppModel"]):
         self.model = model
         self.prompt = prompt
         manifest = None if prompt is None else prompt.manifest
-        if manifest is not None and (refusal := model.refusals.get(manifest.form)):
-            raise IncompatiblePrompt(
-                f"Prompt {manifest.name!r} has the form {manifest.form}: {refusal}."
-            )
         if prompt is not None:
             check_prompt(model, prompt)
         self.context = context_of(manifest)

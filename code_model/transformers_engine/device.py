@@ -7,7 +7,8 @@ from typing import Final
 import torch
 
 from code_model.bfloat16 import bfloat16_wins
-from code_model.language_model import ModelLoadError, OutOfModelMemoryError
+from code_model.language_model import ModelLoadError
+from code_model.out_of_memory import OutOfModelMemoryError, is_out_of_memory
 
 PRECISIONS: Final = {
     "float32": torch.float32,
@@ -76,13 +77,6 @@ def memory_of(name: str, device: torch.device) -> Iterator[None]:
             f"{name} ran out of memory on the device {device.type}; close other programs that use "
             "it, or choose a smaller model, a quantisation or the device cpu."
         ) from None
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether it is that of CUDA, of Apple's MPS or of the CPU; the last two have no class."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(
-        words in str(error) for words in ("out of memory", "not enough memory", "allocate memory")
-    )
 
 
 def _free_memory(device: torch.device) -> None:

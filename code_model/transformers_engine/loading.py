@@ -1,10 +1,7 @@
 """Load a `TransformersModel` from a model folder: safetensors only, no code of the folder."""
 
-import contextlib
 import json
-import logging
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -13,10 +10,12 @@ from torch import Tensor
 from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, PreTrainedConfig, PreTrainedModel
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
-from code_model.language_model import ModelLoadError
+from code_model.language_model import ModelLoadError, NotEnoughMemoryError
 from code_model.model_folder import ModelFolder
+from code_model.out_of_memory import is_out_of_memory
+from code_model.quiet import quiet
 from code_model.transformers_engine.architecture import check_config
-from code_model.transformers_engine.device import choose_device, choose_precision, is_out_of_memory
+from code_model.transformers_engine.device import choose_device, choose_precision
 from code_model.transformers_engine.model import TransformersModel
 from code_model.transformers_engine.network import Network
 from code_model.transformers_engine.probe import probe
@@ -87,14 +86,12 @@ def _load(
     """The model with the folder's weights. Without a path, transformers reads no file itself."""
     kind: Any = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
     others: dict[str, Any] = {}
-    if quantisation is not None:
-        others = {
-            "quantization_config": quantisation_config(quantisation, dtype),
-            "device_map": {"": str(device)},
-        }
     weights = _weights(folder)
     try:
-        with _quiet():
+        with quiet():
+            if quantisation is not None:
+                others["quantization_config"] = quantisation_config(quantisation, dtype)
+                others["device_map"] = {"": str(device)}
             causal, report = kind.from_pretrained(
                 None, config=config, state_dict=weights, dtype=dtype, output_loading_info=True,
                 ignore_mismatched_sizes=True,  # `_check` refuses them
@@ -102,9 +99,11 @@ def _load(
             )  # fmt: skip
             if quantisation is None:
                 causal = causal.to(device)
+    except ModelLoadError:  # what the quantisation needs is not there
+        raise
     except Exception as error:  # transformers and the quantisers raise all kinds
         if is_out_of_memory(error):
-            raise ModelLoadError(
+            raise NotEnoughMemoryError(
                 f"{folder.name} does not fit the memory of the device {device}; choose a "
                 "quantisation, a smaller model or the device cpu."
             ) from None
@@ -156,19 +155,3 @@ def _identity(folder: ModelFolder, network: Network) -> ModelIdentity:
         head_dim=network.shape.key_size,
         hidden_size=network.width,
     )
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """transformers reports on keys in tables and progress bars; `_check` says it in a sentence."""
-    from transformers.utils import logging as reports
-
-    level, bars = reports.get_verbosity(), reports.is_progress_bar_enabled()
-    reports.set_verbosity(logging.CRITICAL)
-    reports.disable_progress_bar()
-    try:
-        yield
-    finally:
-        reports.set_verbosity(level)
-        if bars:
-            reports.enable_progress_bar()

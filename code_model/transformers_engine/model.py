@@ -28,6 +28,10 @@ from prompts.file import PromptFile
 from prompts.form import Form
 from prompts.manifest import ModelIdentity
 
+REFUSALS: Mapping[Form, str] = {
+    "kv-nope": "the positions in this model's queries cannot be taken back, which it needs",
+    "kv": "this model's keys and values have different sizes, and it has one for both",
+}
 RECOMPUTE_FROM = 300_000_000  # parameters; below, activations are small and memory is cheap
 
 
@@ -85,6 +89,17 @@ class TransformersModel:
     def num_parameters(self) -> int:
         """See `LanguageModel`."""
         return self.network.num_parameters
+
+    def refusal(self, form: Form) -> str | None:
+        """See `LanguageModel`."""
+        if form in self.forms:
+            return None
+        return f"{REFUSALS[form]}; tune one with --form {next(iter(self.forms))}"
+
+    @property
+    def device(self) -> str:
+        """See `LanguageModel`."""
+        return str(self.network.device)
 
     def open(self, prompt: PromptFile | None = None) -> TransformersSession:
         """See `LanguageModel`. Raises `OutOfModelMemoryError` too."""

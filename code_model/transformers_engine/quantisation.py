@@ -18,15 +18,20 @@ SCHEMES: Final = {
 }
 
 
+def check_scheme(name: str) -> None:
+    """Raise `ModelLoadError` for an unknown scheme."""
+    if name not in SCHEMES:
+        raise ModelLoadError(
+            f"There is no quantisation {name!r}; choose one of {', '.join(SCHEMES)}."
+        )
+
+
 def quantisation_config(name: str, dtype: torch.dtype) -> Any:
     """transformers' config for a scheme; `dtype` is that of the products.
 
     Raises `ModelLoadError` for an unknown scheme, or without bitsandbytes.
     """
-    if name not in SCHEMES:
-        raise ModelLoadError(
-            f"There is no quantisation {name!r}; choose one of {', '.join(SCHEMES)}."
-        )
+    check_scheme(name)
     if find_spec("bitsandbytes") is None or find_spec("accelerate") is None:
         raise ModelLoadError(
             "Quantising needs bitsandbytes; install it with `pip install 'attune[quantised]'`."

@@ -53,6 +53,7 @@ def test_a_model_from_adding_to_removing(root: Path, tiny_model: Path, tmp_path:
     assert report["facts"]["attention"] == "full"
     assert report["here"]["serves"] == ["embedding", "kv", "kv-nope"]
     assert report["here"]["speed"]["prefill"] > 0
+    assert report["here"]["device"] == "cpu"
     assert report["refusals"] == []
 
     (root / "a.py").write_text("import os\n\nos.")

@@ -43,7 +43,7 @@ class Script(CompletionModel):
     def check_fit(self, request: CompletionRequest, computation: Computation) -> None:
         """There is no prompt."""
 
-    def version(self) -> int:
+    def version(self, request: CompletionRequest) -> int:
         """The script does not change."""
         return 0
 

@@ -4,6 +4,7 @@ import { type TextEditor, window } from "vscode";
 import { showCommandPage } from "./pages/commandPage";
 import type { CommandContext } from "./process";
 import type { Server } from "./server";
+import { readSettings } from "./settings";
 
 /** The file is saved first, because `attune why` reads it from the disk. */
 export async function explain(context: CommandContext, { document, selection }: TextEditor, server: Server): Promise<void> {
@@ -16,7 +17,8 @@ export async function explain(context: CommandContext, { document, selection }: 
   const position = `${document.uri.fsPath}:${line + 1}:${column}`;
   const latest = await server.latestResult(document);
   const served = latest === undefined ? [] : ["--served", latest];
-  const error = await showCommandPage(context, "Why", (page) => ["why", position, "--html", page, ...served]);
+  const { sureness } = readSettings();
+  const error = await showCommandPage(context, "Why", (page) => ["why", position, "--html", page, "--sureness", sureness, ...served]);
   if (error !== undefined) {
     void window.showWarningMessage(`Attune: ${error.message}`);
   }

@@ -30,18 +30,18 @@ def test_the_nats_are_those_that_tuning_measures(base):
     bare, prompted = (
         total_nats(base.open(served).score([example]))[0] for served in (None, prompt)
     )
-    assert gain_on(base, prompt, "a.py", TEXT) == pytest.approx(1 - prompted / bare, abs=1e-5)
-    assert gain_on(base, prompt, "a.py", TEXT.replace("\n", "\r\n")) == gain_on(
-        base, prompt, "a.py", TEXT
+    assert gain_on(base.open, prompt, "a.py", TEXT) == pytest.approx(1 - prompted / bare, abs=1e-5)
+    assert gain_on(base.open, prompt, "a.py", TEXT.replace("\n", "\r\n")) == gain_on(
+        base.open, prompt, "a.py", TEXT
     )
 
 
 def test_too_little_text_gives_no_gain(base):
     digits = "1" * LEAST_TOKENS
     assert len(base.tokenizer.encode(digits)) == LEAST_TOKENS
-    assert gain_on(base, prompt_of(base), "a.py", digits) is not None
+    assert gain_on(base.open, prompt_of(base), "a.py", digits) is not None
     for text in (digits[1:], "x = 1\n", ""):
-        assert gain_on(base, prompt_of(base), "a.py", text) is None
+        assert gain_on(base.open, prompt_of(base), "a.py", text) is None
 
 
 def test_a_prompt_misfits_exactly_where_it_costs(base):
@@ -57,7 +57,7 @@ def test_a_long_text_is_read_in_its_middle(base):
     """In time that does not depend on its length."""
     prompt, middle = prompt_of(base), "    value = compute(first, second)\n" * 400
     gains = {
-        gain_on(base, prompt, "a.py", end + middle + end)
+        gain_on(base.open, prompt, "a.py", end + middle + end)
         for end in ("", "x\n" * 40, "y = 1\n" * 200)
     }
     assert None not in gains
@@ -72,16 +72,16 @@ def test_a_prompt_that_fills_the_positions_leaves_room_for_less(base, monkeypatc
     text = (TEXT * 40)[: 6 * room]  # short enough to be read whole, were there positions for it
     assert len(base.tokenizer.encode(text)) > positions
     monkeypatch.setattr(fit, "TOKENS", room)
-    expected = gain_on(base, prompt, "a.py", text)
+    expected = gain_on(base.open, prompt, "a.py", text)
     monkeypatch.setattr(fit, "TOKENS", 2 * positions)
-    assert gain_on(base, prompt, "a.py", text) == expected is not None
+    assert gain_on(base.open, prompt, "a.py", text) == expected is not None
 
 
 def test_it_ends_at_the_next_layer_when_cancelled(base):
     cancel = Cancel()
     cancel.set()
     with pytest.raises(StepCancelledError):
-        gain_on(base, prompt_of(base), "a.py", TEXT, cancel)
+        gain_on(base.open, prompt_of(base), "a.py", TEXT, cancel)
 
 
 def test_a_prompt_fits_its_own_repository_and_little_else_wherever_the_file_lies():
@@ -92,12 +92,13 @@ def test_a_prompt_fits_its_own_repository_and_little_else_wherever_the_file_lies
     )
     files = generic.sample()[:10]
     for folder in ("", "networkx/algorithms/"):
-        gains = [gain_on(base, other, folder + file.path, file.text) for file in files]
+        gains = [gain_on(base.open, other, folder + file.path, file.text) for file in files]
         assert sum(misfit(other, gain) is not None for gain in gains) >= 0.6 * len(gains)
         assert max(gains) < 0.02, "where it serves another's file, it says little there"
     modules = sorted(Path(rich.__file__).parent.glob("[a-c]*.py"))
     gains = [
-        gain_on(base, own, f"rich/{module.name}", module.read_text("utf-8")) for module in modules
+        gain_on(base.open, own, f"rich/{module.name}", module.read_text("utf-8"))
+        for module in modules
     ]
     assert sum(misfit(own, gain) is None for gain in gains) > 0.8 * len(modules)
     assert statistics.median(gains) > 0.02

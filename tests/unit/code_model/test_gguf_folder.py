@@ -1,5 +1,6 @@
 """From a GGUF file to a model folder, and what is refused on the way."""
 
+import os
 from pathlib import Path
 
 import gguf
@@ -8,13 +9,15 @@ import pytest
 
 from benchmarks.gguf_export import export_gguf
 from code_model import llama_cpp_library
+from code_model.compatibility import form_to_tune
 from code_model.decoder.model import DecoderModel
 from code_model.gguf_folder import dequantise, make_model_folder
 from code_model.language_model import ModelLoadError
 from code_model.llama_cpp.model import LlamaCppModel
-from code_model.loading import load_model, load_tunable_model
+from code_model.loading import load_for_tuning, load_model, load_tunable_model
 from code_model.model_choice import ModelChoice
 from code_model.model_folder import read_model_folder
+from prompts.errors import IncompatiblePrompt
 from tests.conftest import TEXT
 
 pytest.importorskip("llama_cpp")
@@ -45,6 +48,46 @@ def test_weights_are_dequantised_for_tuning(folder: Path) -> None:
         model = load_tunable_model(folder)
         assert isinstance(model, DecoderModel)
     assert isinstance(load_model(folder), LlamaCppModel)  # which still serves
+
+
+def test_a_form_that_will_not_serve_costs_no_work(folder: Path) -> None:
+    """Nothing is dequantised for it; the form that is tuned by default is one that serves."""
+    for written in ("model.safetensors", "dequantised.json"):
+        (folder / written).unlink(missing_ok=True)
+    with pytest.raises(IncompatiblePrompt, match=r"the form kv-nope .* rotates .* --form kv\."):
+        load_for_tuning(folder, "kv-nope")
+    assert not (folder / "model.safetensors").exists()
+    model, served = load_for_tuning(folder)
+    assert isinstance(model, DecoderModel)
+    assert [form_to_tune(each, None) for each in (served, model)] == ["kv", "kv-nope"]
+
+
+def test_nothing_is_written_to_stderr_meanwhile(
+    file: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """There are sentences and progress for programs to read, and transformers has bars."""
+    made = tmp_path / "folder"
+    make_model_folder(file, made, layout=LAYOUT)
+    dequantise(made)
+    load_model(ModelChoice(made, engine="transformers"))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_what_a_killed_process_left_is_removed(file: Path, tmp_path: Path) -> None:
+    """At once where a lock says that nobody works there, else when it is old."""
+    old, new = tmp_path / "folder.partial-1", tmp_path / "folder.partial-2"
+    for leftover in (old, new):
+        leftover.mkdir()
+        (leftover / "tokenizer.json").write_text("{")
+    for path in (old / "tokenizer.json", old):
+        os.utime(path, (1.0, 1.0))
+    made = tmp_path / "folder"
+    make_model_folder(file, made, layout=LAYOUT)
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["folder", new.name]
+    (made / "partial-x").mkdir()
+    (made / "partial-x" / "model.safetensors").write_bytes(b"half")
+    dequantise(made)
+    assert not list(made.glob("partial-*"))
 
 
 def test_weights_without_their_record_are_written_again(folder: Path) -> None:

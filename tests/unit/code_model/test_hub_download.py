@@ -1,6 +1,7 @@
 """Downloads from a hub: what is taken, what is verified, and that nothing is downloaded twice."""
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -142,6 +143,18 @@ def test_two_processes_do_not_write_the_same_file(endpoint: str, tmp_path: Path)
     ):
         download(ADDRESS, tmp_path, ignore, endpoint)
     assert download(ADDRESS, tmp_path, ignore, endpoint).path.is_dir()
+
+
+def test_downloads_that_nobody_went_on_with_are_removed(endpoint: str, tmp_path: Path) -> None:
+    old, recent = tmp_path / ".a--b-1.partial", tmp_path / ".a--c-2.partial"
+    for partial in (old, recent):
+        partial.mkdir()
+        (partial / "model.safetensors.part").write_bytes(b"half")
+    for path in (old / "model.safetensors.part", old):
+        os.utime(path, (1.0, 1.0))
+    assert download(ADDRESS, tmp_path, ignore, endpoint).path.is_dir()
+    assert not old.exists()
+    assert (recent / "model.safetensors.part").exists()
 
 
 def test_a_folder_that_cannot_be_written_is_one_sentence(endpoint: str, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ def test_facts_and_capabilities(tiny_model: Path, base: DecoderModel) -> None:
     here = capabilities_of(base, folder, clock=count().__next__)  # each measurement takes 1 s
     assert here.serves == here.tunes == ("embedding", "kv", "kv-nope")
     assert here.parameters == base.num_parameters
-    assert (here.engine, here.precision) == ("decoder", "float32")
+    assert (here.engine, here.device, here.precision) == ("decoder", "cpu", "float32")
     assert here.kv_bytes_per_1000_tokens == 1000 * 2 * 2 * 2 * 8 * 4
     assert here.prompt_bytes == 256 * 2 * 2 * 2 * 8 * 4
     # of 512 positions, one is the beginning's and 32 are for new tokens; 8 were there before

@@ -7,10 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 
 from benchmarks.gguf_export import export_gguf
-from code_model import loading, user_models
+from code_model import loading
 from code_model.decoder.model import DecoderModel
 from code_model.language_model import ModelLoadError
 from code_model.loading import best_engine, load_model, load_tunable_model
@@ -38,6 +37,7 @@ from code_model.user_models import (
     set_default,
 )
 from prompts.configuration import FILE_NAME, FOLDER, add_route, read_configuration, set_model
+from prompts.edit_lock import edit_lock
 from prompts.errors import ConfigurationError
 
 
@@ -257,12 +257,31 @@ def test_edits_of_several_processes_are_all_kept(monkeypatch: pytest.MonkeyPatch
     with ThreadPoolExecutor(len(names)) as threads:
         list(threads.map(lambda name: record_model(name, UserModel("/x")), names))
     assert sorted(read_user_models().model) == names
-    monkeypatch.setattr(user_models, "LOCK_SECONDS", 0.01)
+    monkeypatch.setattr("prompts.edit_lock.LOCK_SECONDS", 0.01)
     with (
-        FileLock(f"{models_file()}.lock"),
+        edit_lock(models_file()),
         pytest.raises(ConfigurationError, match="is being changed by another process"),
     ):
         set_default("m1")
+
+
+@pytest.mark.parametrize(
+    ("computing", "sentence"),
+    [
+        (Computing(precision="float99"), "no precision 'float99'; choose one of float32, bfloat16"),
+        (Computing(device="cuda:77"), "no device 'cuda:77' on this machine; choose cuda, mps or"),
+        (Computing(quantisation="int3"), "no quantisation 'int3'; choose one of int8, int4"),
+        (Computing("decoder", precision="bfloat16"), "decoder has no precision bfloat16"),
+        (Computing("llama.cpp", device="cpu"), "choose no --device, --precision or"),
+    ],
+)
+def test_what_nothing_here_computes_is_not_added(
+    folder: Path, computing: Computing, sentence: str
+) -> None:
+    with pytest.raises(ModelLoadError, match=sentence) as caught:
+        add_model("a", folder, str(folder), computing=computing)
+    assert "\n" not in str(caught.value)
+    assert read_user_models().model == {}
 
 
 def test_a_model_without_infilling_is_added_by_its_layout(folder: Path) -> None:

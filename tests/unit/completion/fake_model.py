@@ -21,6 +21,8 @@ class FakeModel(CompletionModel):
         self.partial_text = ""
         self.ends = False
         self.model_version = 0
+        self.versions: dict[str, int] = {}
+        """Of the documents with these paths; the others have `model_version`."""
         self.requests: list[CompletionRequest] = []
         self.cancelled: list[CompletionRequest] = []
         self.warmed: list[CompletionRequest] = []
@@ -34,8 +36,8 @@ class FakeModel(CompletionModel):
         self._ended = threading.Semaphore(0)
         self._fit_check_began = threading.Semaphore(0)
 
-    def version(self) -> Hashable:
-        return self.model_version
+    def version(self, request: CompletionRequest) -> Hashable:
+        return self.versions.get(request.path, self.model_version)
 
     def warm(self, request: CompletionRequest, computation: Computation) -> None:
         self.warmed.append(request)

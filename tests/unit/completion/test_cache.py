@@ -146,18 +146,19 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert 5 <= len(cache) <= 11
     assert cache.find(request("099" + "x" * 90 + "$0")) is not None
     assert cache.find(request("001" + "x" * 90 + "$0")) is None
-    cache.clear()
-    assert (len(cache), cache._characters) == (0, 0)
 
 
 def test_another_version_of_the_model_has_other_results() -> None:
     cache = CompletionCache()
-    cache.find(request("x$0"), 1)
     cache.add(request("x$0"), CompletionResult("old"), 1)
+    cache.add(request("y$0"), CompletionResult("other"), 7)  # of another repository, say
     assert cache.find(request("x$0"), 1) is not None
     assert cache.find(request("x$0"), 2) is None
     cache.add(request("x$0"), CompletionResult("old"), 1)  # its computation ended too late
     assert cache.find(request("x$0"), 2) is None
+    cache.add(request("x$0"), CompletionResult("new"), 2)
+    assert cache.find(request("x$0"), 2).text == "new"
+    assert cache.find(request("y$0"), 7).text == "other"
 
 
 @pytest.mark.parametrize(

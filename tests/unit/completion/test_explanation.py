@@ -8,6 +8,7 @@ from code_context.completion_kind import CompletionKind
 from code_context.index import RepositoryIndex
 from code_context.retrieval import Retriever
 from code_model.decoder.model import DecoderModel
+from code_model.show_thresholds import ShowThresholds
 from completion.explanation import explain
 from completion.model_input import CompletionPoint, input_and_typed, model_input
 from completion.pipeline import complete
@@ -36,6 +37,12 @@ def test_the_pieces_are_the_input_that_is_served(
     assert [piece.source for piece in explanation.pieces][-3:] == ["suffix", "prefix", "middle"]
     assert explanation.pieces[0].path == "store.py"
     assert explanation.result.text == complete(base.open(), point).text
+
+
+def test_the_threshold_is_that_of_the_setting(base: DecoderModel, point: CompletionPoint) -> None:
+    model = replace(base, show_thresholds=ShowThresholds(eager=-1e6, balanced=-1e6, sure=0.0))
+    assert explain(model.open(), point, "eager").result.reason != "below_threshold"
+    assert explain(model.open(), point, "sure").result.reason == "below_threshold"
 
 
 def test_missing_context_is_noted(base: DecoderModel, point: CompletionPoint) -> None:

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from code_model.language_model import OutOfModelMemoryError
+from code_model import memory
 from code_model.loading import load_model
 from code_model.model_addition import add_model, verify_files
 from code_model.model_choice import ModelChoice
 from code_model.model_resolution import choice_stamp, resolve_model
+from code_model.out_of_memory import OutOfModelMemoryError
 from code_model.user_models import models_file, set_default
+from completion import model_pool
 from completion.completion_model import Computation
 from completion.model_input import CompletionPoint
 from completion.model_pool import ModelPool, ModelResolution
@@ -26,6 +28,10 @@ from prompts.configuration import FOLDER, set_model
 TEXT = "import os\n\n\ndef main() -> int:\n    path = os."
 
 
+def request(pool: "Pool", number: int) -> CompletionRequest:
+    return CompletionRequest(TEXT, "a.txt", len(TEXT), root=pool.roots[number])
+
+
 class Pool:
     """A pool over three repositories, with what it loaded and reported."""
 
@@ -33,6 +39,7 @@ class Pool:
         self.roots = [folder / name for name in ("one", "two", "three")]
         self.loaded: list[str] = []
         self.statuses: list[Status] = []
+        self.seconds = 0.0
 
     def open(self, named: str | None = None) -> ModelPool:
         def open_model(
@@ -44,15 +51,16 @@ class Pool:
         resolution = ModelResolution(
             partial(resolve_model, named), choice_stamp, lambda root: set()
         )
-        self.model = ModelPool(resolution, open_model, self.roots, self.statuses.append)
+        self.model = ModelPool(
+            resolution, open_model, self.roots, self.statuses.append, lambda: self.seconds
+        )
         return self.model
 
     def choose(self, number: int, name: str) -> None:
         set_model(self.roots[number] / FOLDER, name)
 
     def completed(self, number: int) -> str:
-        request = CompletionRequest(TEXT, "a.txt", len(TEXT), root=self.roots[number])
-        result = self.model.complete(request, Computation())
+        result = self.model.complete(request(self, number), Computation())
         assert result.reason in (None, "no_engine")
         return result.text
 
@@ -94,9 +102,12 @@ def test_each_repository_has_its_own_model(pool: Pool, answer: Callable[[str], s
 def test_a_new_choice_counts_for_the_next_request(pool: Pool, answer: Callable[[str], str]) -> None:
     model = pool.open()
     assert pool.completed(0) == answer("tiny")
-    before = model.version()
+    before, elsewhere = model.version(request(pool, 0)), model.version(request(pool, 1))
     pool.choose(0, "other")
-    assert model.version() != before  # so that no cached result of the other model is served
+    assert model.version(request(pool, 1)) == elsewhere
+    assert (
+        model.version(request(pool, 0)) != before
+    )  # so that no cached result of the other model is served
     assert pool.completed(0) == answer("other")
     assert pool.status.model == "other"
     assert pool.completed(1) == answer("tiny")
@@ -153,6 +164,39 @@ def test_a_model_without_memory_for_its_session_is_one_sentence(
     pool.open()
     assert pool.status.kind == "Error"
     assert pool.status.message == "There is no memory for a cache; use a smaller model."
+
+
+def test_a_model_that_found_no_memory_is_tried_again(
+    pool: Pool, answer: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another program may have ended; until then there is one notice, and no work per request."""
+    with monkeypatch.context() as patch:
+        patch.setattr(memory, "free_bytes", lambda: 0)
+        pool.open()
+        assert "of memory and 0 MB are free" in pool.status.message
+        failed = list(pool.statuses)
+        assert pool.completed(0) == ""
+        assert pool.loaded == ["tiny"]
+        pool.seconds += model_pool.RETRY_SECONDS
+        assert pool.completed(0) == ""
+        assert pool.loaded == ["tiny", "tiny"]
+        assert pool.statuses == failed
+    assert pool.completed(0) == ""  # not before it is time again
+    pool.seconds += model_pool.RETRY_SECONDS
+    assert pool.completed(0) == answer("tiny")
+    assert pool.status.kind == "Normal"
+
+
+def test_repositories_of_which_nothing_is_open_are_forgotten(
+    pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model_pool, "MAX_REPOSITORIES", 2)
+    pool.open()
+    roots = [tmp_path / f"outside {number}" for number in range(4)]
+    for root in roots:
+        pool.model.complete(CompletionRequest(TEXT, "a.txt", 9, root=root), Computation())
+    assert list(pool.model._routes) == [*pool.roots, *roots[-2:]]
+    assert pool.completed(2)  # a folder of the workspace stays
 
 
 def test_an_unreadable_list_keeps_the_models_that_serve(

@@ -9,9 +9,9 @@ import pytest
 
 from code_model.decoder.model import DecoderModel
 from code_model.decoder.session import DecoderSession
-from code_model.language_model import OutOfModelMemoryError
 from code_model.loading import load_model
-from completion import prompt_fit
+from code_model.out_of_memory import OutOfModelMemoryError
+from completion import prompt_fit, prompted_model
 from completion.completion_model import Computation
 from completion.model_input import CompletionPoint
 from completion.pipeline import complete
@@ -101,11 +101,11 @@ def test_each_repository_has_its_own_prompt(base, tmp_path, default, statuses):
     write_prompt(default, prompt_of(base))
     model = PromptedModel(base, first, statuses.append)
     in_second = dataclasses.replace(REQUEST, root=second)
-    version = model.version()
     assert served_by(model) == served_by(model, dataclasses.replace(REQUEST, root=first))
     assert served_by(model).startswith("space@")
+    version = model.version(REQUEST)
     assert served_by(model, in_second) is None
-    assert model.version() != version
+    assert model.version(REQUEST) == version != model.version(in_second)
     assert other.parent in model.folders()
     write_prompt(other, prompt_of(base))
     model.refresh()
@@ -236,12 +236,12 @@ def test_a_prompt_does_not_serve_a_file_that_it_does_not_fit(
     write_prompt(default, prompt)
     model = PromptedModel(base, tmp_path, statuses.append)
     assert completed(model) == expected(base, prompt)  # until the check has run
-    before = model.version()
+    before = model.version(REQUEST)
     for _ in range(2):
         model.check_fit(REQUEST, Computation())
     misfits = gain is not None and gain < 0
     assert fit_gain.calls == 1
-    assert (model.version() != before) == misfits
+    assert (model.version(REQUEST) != before) == misfits
     assert statuses[-1].message == (
         "Ready without a prompt: prompt space does not fit this file: "
         "with it, what is written there takes 4.0 % more bits."
@@ -343,6 +343,73 @@ def test_memory_that_runs_out_is_a_reason_and_the_next_request_is_answered(
     assert completed(model) == expected(base, None)
 
 
+@pytest.fixture
+def opened(monkeypatch) -> list[str | None]:
+    """The names of the prompts behind which sessions were opened, None for the bare model."""
+    names: list[str | None] = []
+    open_session = DecoderModel.open
+
+    def recorded(model: DecoderModel, prompt: PromptFile | None = None) -> DecoderSession:
+        names.append(None if prompt is None else prompt.manifest.name)
+        return open_session(model, prompt)
+
+    monkeypatch.setattr(DecoderModel, "open", recorded)
+    return names
+
+
+def test_changed_prompts_of_other_repositories_leave_the_session_in_use(
+    base, tmp_path, statuses, opened
+):
+    """A pull in five repositories at once changes the prompts of all."""
+    roots = [tmp_path / str(number) for number in range(MAX_SESSIONS + 2)]
+    model = PromptedModel(base, roots[0], statuses.append)
+    for number, root in enumerate(roots):
+        (root / DEFAULT_PROMPT).parent.mkdir(parents=True)
+        model.add_root(root)
+        write_prompt(root / DEFAULT_PROMPT, prompt_of(base, f"{number}", name=f"p{number}"))
+    in_last = dataclasses.replace(REQUEST, root=roots[-1])
+    model.warm(in_last, Computation())
+    opened.clear()
+    for number, root in enumerate(roots[:-1]):
+        write_prompt(root / DEFAULT_PROMPT, prompt_of(base, f"{number}x", name=f"q{number}"))
+    model.refresh()
+    assert opened == []
+    assert model.complete(in_last, Computation()).prefilled == 1
+    write_prompt(roots[-1] / DEFAULT_PROMPT, prompt_of(base, "y", name="mine"))
+    model.refresh()
+    assert opened == ["mine"]  # so that the next request need not
+
+
+def test_the_fit_check_opens_no_session_that_is_there(base, tmp_path, default, statuses, opened):
+    write_prompt(default, prompt_of(base))
+    model = PromptedModel(base, tmp_path, statuses.append)
+    requests = [CompletionRequest(9 * TEXT, f"{name}.txt", 9 * len(TEXT)) for name in "abc"]
+    for request in requests:
+        model.warm(request, Computation())
+        model.check_fit(request, Computation())
+        assert model.complete(request, Computation()).prefilled == 1  # the cache is as it was
+    assert opened == ["space", None]
+
+
+def test_repositories_of_which_nothing_is_open_are_forgotten(base, tmp_path, statuses, monkeypatch):
+    monkeypatch.setattr(prompted_model, "MAX_REPOSITORIES", 2)
+    roots = [tmp_path / name for name in "abc"]
+    (roots[0] / DEFAULT_PROMPT).parent.mkdir(parents=True)
+    prompt = prompt_of(base)
+    write_prompt(roots[0] / DEFAULT_PROMPT, prompt)
+    model = PromptedModel(base, None, statuses.append)
+    in_first, *others = [dataclasses.replace(REQUEST, root=root) for root in roots]
+    assert completed(model, in_first) == expected(base, prompt)
+    version = model.version(in_first)
+    for request in others:
+        completed(model, request)
+    folders = {folder for root in roots[1:] for folder in [root / ".attune"]}
+    assert {folder for folder in model.folders() if tmp_path in folder.parents} == folders
+    model.refresh()
+    assert completed(model, in_first) == expected(base, prompt)
+    assert model.version(in_first) != version  # no old result is taken for one of now
+
+
 def test_the_latest_sessions_are_kept(base):
     pool = SessionPool(base)
     prompts = [
@@ -350,5 +417,6 @@ def test_the_latest_sessions_are_kept(base):
     ]
     bare = pool.session(None)
     first, *_ = [pool.session(prompt) for prompt in prompts]
+    assert len(pool._sessions) == MAX_SESSIONS
     assert pool.session(prompts[0]) is first
     assert pool.session(None) is not bare  # the least recently used one was dropped

@@ -77,6 +77,10 @@ async def test_another_version_of_the_model_computes_anew(model, scheduler) -> N
     model.model_version = 1
     await scheduler.complete(request("x = $0"))
     assert len(model.requests) == 2
+    model.versions["b.py"] = 2  # of another repository
+    await scheduler.complete(request("x = $0", "b.py"))
+    await scheduler.complete(request("x = $0"))
+    assert len(model.requests) == 3
 
 
 async def test_a_decode_is_taken_over_by_a_request_that_types_it(model, scheduler) -> None:

@@ -6,8 +6,7 @@ import logging
 import pytest
 import torch
 
-from code_model.language_model import OutOfModelMemoryError
-from completion.errors import is_out_of_memory
+from code_model.out_of_memory import OutOfModelMemoryError, is_out_of_memory
 from lsp_server import server
 from tests.unit.lsp_server.conftest import URI
 
@@ -202,6 +201,8 @@ def test_what_torch_raises_without_memory_is_known():
     with pytest.raises(RuntimeError) as raised:
         torch.empty(1 << 60)
     assert is_out_of_memory(raised.value)
+    assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB."))
+    assert not is_out_of_memory(ValueError("out of memory"))
 
 
 async def test_error_gives_an_empty_answer_and_a_log_without_code(client, model, caplog):

@@ -3,6 +3,8 @@
 import os
 import queue
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -55,6 +57,35 @@ def test_files_are_written_replaced_and_removed(watch, states):
         until(states, {"a": "2"})
         shutil.rmtree(watch)
         until(states, {})
+
+
+ENDS_MEANWHILE = """
+import sys, threading
+from pathlib import Path
+from lsp_server.prompt_watch import PromptWatch
+
+began, told = threading.Event(), threading.Event()
+
+def changed():
+    if not told.is_set():
+        began.set()
+        assert told.wait(60)
+        print("done", flush=True)
+
+watch = PromptWatch(lambda: {Path(sys.argv[1])}, changed)
+watch.start()
+watch._wake.set()
+assert began.wait(60)
+stop = watch.stop
+watch.stop = lambda: (stop(), told.set())  # the exit has begun
+"""
+
+
+def test_the_exit_of_the_process_waits_for_a_call_that_runs(tmp_path):
+    """It may load a model; a thread that is ended within torch aborts the process."""
+    command = [sys.executable, "-c", ENDS_MEANWHILE, str(tmp_path)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "done\n", "")
 
 
 class NoInstances:

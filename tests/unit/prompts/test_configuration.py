@@ -1,10 +1,21 @@
 """attune.toml: what it may say, and the sentence for what it may not."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from prompts.configuration import Configuration, Route, prompt_file, read_configuration
+from prompts.configuration import (
+    FILE_NAME,
+    Configuration,
+    Route,
+    add_route,
+    prompt_file,
+    read_configuration,
+    remove_routes,
+    set_model,
+)
+from prompts.edit_lock import edit_lock
 from prompts.errors import ConfigurationError
 from prompts.file import SUFFIX
 
@@ -70,3 +81,33 @@ def test_what_is_refused(tmp_path: Path, text: str, words: str) -> None:
     assert len(message) < len(str(path)) + 300
     assert message.startswith(str(path))
     assert message.endswith("correct it or remove it.")
+
+
+def test_edits_at_the_same_time_are_all_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever comes second waits, and sees what the first has written."""
+    names = [f"p{number}" for number in range(8)]
+    edits = [lambda name=name: add_route(tmp_path, [f"{name}/**"], name) for name in names]
+    with ThreadPoolExecutor(len(edits) + 1) as threads:
+        done = [threads.submit(edit) for edit in (*edits, lambda: set_model(tmp_path, "mine"))]
+        [each.result() for each in done]
+    written = read_configuration(tmp_path / FILE_NAME)
+    assert sorted(route.prompt for route in written.routes) == names
+    assert written.model_name == "mine"
+    assert [path.name for path in tmp_path.iterdir()] == [FILE_NAME]  # no file for the lock
+    monkeypatch.setattr("prompts.edit_lock.LOCK_SECONDS", 0.01)
+    with edit_lock(tmp_path / FILE_NAME):
+        for edit in (lambda: remove_routes(tmp_path, "p1"), lambda: set_model(tmp_path, None)):
+            with pytest.raises(ConfigurationError, match="is being changed by another process"):
+                edit()
+    assert read_configuration(tmp_path / FILE_NAME) == written
+
+
+def test_who_has_no_folder_edits_without_a_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("ATTUNE_HOME", str(tmp_path / "file" / "none"))
+    set_model(tmp_path, "mine")
+    assert read_configuration(tmp_path / FILE_NAME).model_name == "mine"

@@ -415,6 +415,9 @@ class OtherEngine:
     opened: list[object]
     forms: tuple[str, ...] = ("kv-nope", "kv")
 
+    def refusal(self, form: str) -> str | None:
+        return None if form in self.forms else f"tune one with --form {self.forms[0]}"
+
     @property
     def runtime(self) -> Runtime:
         return Runtime("llama.cpp", "float16", "Q4_1")
@@ -444,5 +447,7 @@ def test_a_form_that_will_not_serve_is_refused_before_the_work(
     base: DecoderModel, repository: Path
 ) -> None:
     served = OtherEngine(base, [], forms=("embedding",))
-    with pytest.raises(IncompatiblePrompt, match="tune with --form embedding"):
+    with pytest.raises(
+        IncompatiblePrompt, match="the form kv-nope can serve here: tune one with --form emb"
+    ):
         tune(base, collect(repository), None, CONFIG, ignore, served=served)

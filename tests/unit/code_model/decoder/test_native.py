@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
 import torch
@@ -133,12 +134,12 @@ def test_it_takes_over_when_it_is_compiled(library, monkeypatch) -> None:
     """Until then torch computes, and the answers are the same."""
     monkeypatch.setattr(compiler, "compiled_library", lambda: None)
     monkeypatch.setattr("code_model.decoder.forward.compiled_library", lambda: None)
-    monkeypatch.setattr("code_model.decoder.forward.compile_library", lambda: library)
+    monkeypatch.setattr("code_model.decoder.forward.compile_library", lambda exiting: library)
     model = random_model(heads=4, kv_heads=4, bias=False, tied=True, bf16=True)
     forward = BestForward(model)
     before = forward.step(IDS[:5], KVCache(model.config, 40), 2)
     assert forward.native is None
-    forward._compile()
+    forward._compile(threading.Event())
     assert forward.native is not None
     assert forward.step(IDS[:5], KVCache(model.config, 40), 2)[0] == before[0]
 
@@ -159,10 +160,33 @@ def test_without_a_working_compiler_torch_goes_on(monkeypatch, tmp_path, caplog,
 
 
 ENDS_WHEN_TOLD = """
-import sys, threading
+import sys
 from code_model.decoder.compiler import compile_library
-threading.Thread(target=compile_library, daemon=True).start()
+from code_model.decoder.worker_threads import start_until_exit
+start_until_exit(compile_library, "compile")
 sys.stdin.read()
+"""
+
+ENDS_WHILE_IT_PACKS = """
+import threading, torch
+from code_model.decoder.forward import BestForward
+from code_model.decoder.native import NativeForward
+from tests.unit.code_model.decoder.test_native import random_model
+
+began, pack = threading.Event(), NativeForward._pack
+matrix = torch.zeros(600, 600)
+
+def slow(native, weight):  # as for a model of gigabytes
+    began.set()
+    while not native._exiting.is_set():
+        torch.mm(matrix, matrix)
+    return pack(native, weight)
+
+forward = BestForward(random_model(heads=4, kv_heads=4, bias=False, tied=True, bf16=True))
+forward.native = None
+NativeForward._pack = slow
+forward.compile()
+assert began.wait(60)
 """
 
 
@@ -183,6 +207,14 @@ def test_what_a_compiler_has_started_ends_with_who_wanted_it(tmp_path) -> None:
         process.communicate()
         assert stream.read() == "", "at the end, nobody holds the pipe any more"
     assert process.returncode == 0
+
+
+def test_a_process_may_end_while_weights_are_packed(library) -> None:
+    """Python unwinds the stacks of threads that are left, which aborts a process in C++."""
+    ended = subprocess.run(
+        [sys.executable, "-c", ENDS_WHILE_IT_PACKS], capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
 
 
 def test_joined_weights_stay_the_models_own() -> None:

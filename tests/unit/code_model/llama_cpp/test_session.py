@@ -7,9 +7,10 @@ from contextlib import suppress
 import pytest
 
 from code_model.cancel import Cancel, StepCancelledError
-from code_model.language_model import ContextTooLongError, OutOfModelMemoryError, ScoredIds
+from code_model.language_model import ContextTooLongError, ScoredIds
 from code_model.llama_cpp.context import BATCH
 from code_model.llama_cpp.session import LlamaCppSession
+from code_model.out_of_memory import OutOfModelMemoryError
 from tests.unit.code_model.llama_cpp.conftest import Pair
 from tests.unit.code_model.llama_cpp.test_equalities import IDS, prompt_for
 

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from code_model.language_model import ContextTooLongError, OutOfModelMemoryError
+from code_model.language_model import ContextTooLongError
 from code_model.model_folder import read_model_folder
+from code_model.out_of_memory import OutOfModelMemoryError
 from code_model.transformers_engine.kv_cache import BLOCK, serving_cache
 from code_model.transformers_engine.loading import load_transformers
 from code_model.transformers_engine.model import TransformersModel
