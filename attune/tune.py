@@ -145,7 +145,8 @@ def _tuned(
             model, served = load_for_tuning(choose_model(model_name, corpus.root), wanted)
             form = form_to_tune(served, wanted)
         if wanted is None and form != config.form:
-            say(f"the form is {form}, because {served.refusal(config.form)}.")
+            why, _, _ = (served.refusal(config.form) or "").partition(";")
+            say(f"the form is {form}, because {why}.")
         config = replace(config, form=form)
         with progress as on_progress:
             return run(

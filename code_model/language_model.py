@@ -19,6 +19,7 @@ from code_model.tokenizer import Tokenizer
 from prompts.file import PromptFile
 from prompts.form import Form
 from prompts.manifest import ModelIdentity
+from prompts.validation import is_label
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -49,6 +50,19 @@ class Runtime:
     engine: str
     precision: str
     quantisation: str | None = None
+
+    @staticmethod
+    def from_json(value: Any) -> "Runtime | None":
+        """What a prompt file says that measured it; None for anything else."""
+        if not isinstance(value, dict) or value.keys() != {"engine", "precision", "quantisation"}:
+            return None
+        if not all(part is None or is_label(part) for part in value.values()):
+            return None
+        return Runtime(**value)
+
+    def __str__(self) -> str:
+        quantisation = "" if self.quantisation is None else f" ({self.quantisation})"
+        return f"{self.engine} in {self.precision}{quantisation}"
 
 
 @dataclass(frozen=True)

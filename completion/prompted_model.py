@@ -12,7 +12,7 @@ from code_context.languages import language_of
 from code_context.retrieval import Retriever
 from code_context.syntax import SyntaxTree, TreeCache
 from code_model.compatibility import check_prompt
-from code_model.language_model import LanguageModel
+from code_model.language_model import LanguageModel, Runtime
 from code_model.out_of_memory import OutOfModelMemoryError
 from code_model.sureness import Sureness
 from completion.completion_model import CompletionModel, Computation
@@ -206,15 +206,15 @@ class PromptedModel(CompletionModel):
         return selector
 
     def _report_choice(self, choice: RoutingResult) -> None:
-        status = _status(choice)
+        status = _status(choice, self._sessions.model.runtime)
         if status != self._reported:
             self._reported = status
             self._report(status)
 
 
-def _status(choice: RoutingResult) -> Status:
+def _status(choice: RoutingResult, runtime: Runtime) -> Status:
     if choice.prompt is not None:
-        message = f"Ready with prompt {_label(choice.prompt.manifest)}"
+        message = f"Ready with prompt {_label(choice.prompt.manifest, runtime)}"
     elif choice.problems:
         message = "Ready without a prompt"
     else:
@@ -230,6 +230,12 @@ def _identity(prompt: PromptFile | None) -> str | None:
     return None if prompt is None else f"{prompt.manifest.name}@{(prompt.sha256 or '')[:8]}"
 
 
-def _label(manifest: Manifest) -> str:
+def _label(manifest: Manifest, runtime: Runtime) -> str:
+    """The prompt's name and gain, and what measured that, where it was not what serves here."""
     words = gain_words(manifest)
-    return manifest.name if words is None else f"{manifest.name} ({words})"
+    if words is None:
+        return manifest.name
+    measured = Runtime.from_json(manifest.measured.get("runtime"))
+    if measured is not None and measured != runtime:
+        words += f", measured by {measured}; here it is {runtime}"
+    return f"{manifest.name} ({words})"

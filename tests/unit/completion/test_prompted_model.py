@@ -131,6 +131,31 @@ def test_gain_may_be_absent(base, tmp_path, default, statuses):
     assert statuses[0].message == "Ready with prompt space"
 
 
+@pytest.mark.parametrize(
+    ("runtime", "said"),
+    [
+        (
+            {"engine": "llama.cpp", "precision": "float16", "quantisation": "Q4_1"},
+            ", measured by llama.cpp in float16 (Q4_1); here it is decoder in float32",
+        ),
+        ({"engine": "decoder", "precision": "float32", "quantisation": None}, ""),
+        ({"engine": "x\n" * 999, "precision": "float32", "quantisation": None}, ""),
+        ("decoder", ""),
+    ],
+)
+def test_a_gain_that_another_engine_measured_says_so(
+    base, tmp_path, default, statuses, runtime, said
+):
+    """The prompt serves: the weights are the same, the numbers are nearly."""
+    measured = {"proven": True, "gain": 0.0421, "runtime": runtime}
+    prompt = prompt_of(base, measured=measured)
+    write_prompt(default, prompt)
+    model = PromptedModel(base, tmp_path, statuses.append)
+    message = f"Ready with prompt space ({SAVES_4}{said})"
+    assert [(status.kind, status.message) for status in statuses] == [("Normal", message)]
+    assert completed(model) == expected(base, prompt)
+
+
 def test_an_unproven_prompt_serves_only_when_named(base, tmp_path, default, statuses):
     prompt = prompt_of(base, measured={"gain": 0.01})
     write_prompt(default, prompt)
