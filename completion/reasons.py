@@ -54,3 +54,18 @@ REASONS: Mapping[Reason, str] = {
     "stale": "the document has changed since the request",
     "error": "an error occurred; the log has its type and place",
 }
+
+JUDGED: frozenset[Reason] = frozenset(
+    {
+        "nothing_to_add",
+        "repeats_suffix",
+        "repeats_left",
+        "joins_word",
+        "unbalanced_brackets",
+        "wrong_indentation",
+        "repetition_loop",
+        "breaks_parse",
+        "below_threshold",
+    }
+)
+"""Reasons that depend on what the model said: with another prompt there might be a suggestion."""

@@ -1,4 +1,4 @@
-"""Suggestion outcomes: accepted, rejected or typed, derived from the edits that follow.
+"""Suggestion outcomes: accepted, rejected, typed or not shown, derived from the edits that follow.
 
 Editors report different events, some report none. So an insertion of the suggestion's text counts
 as an acceptance, its insertion character by character as typing it, and any other text in its place
@@ -23,7 +23,7 @@ RETENTION_S = (15, 120, 600)
 # An editor that closes brackets and quotes inserts both characters for one keystroke.
 PAIRS = ("()", "[]", "{}", '""', "''", "``")
 
-OutcomeKind = Literal["accepted", "partially accepted", "rejected", "typed", "ignored"]
+OutcomeKind = Literal["accepted", "partially accepted", "rejected", "typed", "ignored", "not shown"]
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,8 @@ class Source:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a suggestion ended. Lengths count code points; typed ones are not accepted ones."""
+    """How a suggestion ended, or that there was none at a place. Lengths count code points; typed
+    ones are not accepted ones."""
 
     id: str
     kind: OutcomeKind
@@ -120,6 +121,16 @@ class OutcomeTracker:
         self._suggestions: dict[str, _Suggestion] = {}
         self._accepted_texts: dict[str, list[_AcceptedText]] = {}
         self._documents: dict[str, str] = {}
+        self._silent_lines: dict[str, int] = {}  # the last place without a suggestion, by document
+
+    def not_shown(self, uri: str, line: int, source: Source) -> None:
+        """The model was asked and nothing is shown at a line: a place where nothing is saved.
+
+        Further keystrokes in the line are the same place, until something is suggested there.
+        """
+        if uri not in self._suggestions and self._silent_lines.get(uri) != line:
+            self._silent_lines[uri] = line
+            self._on_outcome(Outcome(uuid4().hex, "not shown", 0, 0, source))
 
     def track(
         self, uri: str, start: int, cursor: int, texts: list[str], document: str, source: Source
@@ -130,6 +141,7 @@ class OutcomeTracker:
         `cursor - start` code points. An item that continues the current suggestion keeps its id.
         """
         self._documents[uri] = document
+        self._silent_lines.pop(uri, None)
         current = self._suggestions.get(uri)
         if current is not None:
             typed = document[current.start : start]
@@ -176,6 +188,7 @@ class OutcomeTracker:
                     timer.cancel()
                 self._measure(uri, accepted, seconds)
         self._documents.pop(uri, None)
+        self._silent_lines.pop(uri, None)
 
     def close(self) -> None:
         """Treat every document as closed."""

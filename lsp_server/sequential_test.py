@@ -82,7 +82,7 @@ class ClusteredMean:
 
 @dataclass(frozen=True)
 class AbTestResult:
-    """Retained characters per suggestion: the mean with the prompt minus the mean without.
+    """Retained characters per place: the mean with the prompt minus the mean without.
 
     `low` and `high` are the ends of the 95 % confidence sequence; None before `MIN_CLUSTERS`.
     """

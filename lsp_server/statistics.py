@@ -1,7 +1,7 @@
 """Statistics of suggestion outcomes, kept on this machine only and without any code.
 
-A SQLite file holds one row for each suggestion, the newest `MAX_ROWS` of them. One thread owns the
-connection, so the event loop never waits for the file.
+A SQLite file holds one row for each suggestion, and for each place without one, the newest
+`MAX_ROWS` of them. One thread owns the connection, so the event loop never waits for the file.
 """
 
 import logging
@@ -77,9 +77,11 @@ DELETE = "DELETE FROM suggestions WHERE number <= (SELECT MAX(number) FROM sugge
 class ArmSummary:
     """Suggestions of one arm of the A/B test.
 
-    `retained_after_…`: mean of code points per suggestion, None before the first measurement.
+    `places` counts those and the places where nothing was shown. `retained_after_…`: mean of code
+    points per place, None before the first measurement.
     """
 
+    places: int
     suggestions: int
     accepted: int
     partially_accepted: int
@@ -116,8 +118,10 @@ class _Arm:
         self.characters_accepted += characters_accepted
 
     def summary(self) -> ArmSummary:
+        places = sum(self.suggestions.values())
         return ArmSummary(
-            sum(self.suggestions.values()),
+            places,
+            places - self.suggestions.get("not shown", 0),
             self.suggestions.get("accepted", 0),
             self.suggestions.get("partially accepted", 0),
             self.suggestions.get("rejected", 0),

@@ -8,7 +8,7 @@ from lsprotocol import types
 
 from code_context.positions import LineIndex
 from completion.edit_range import replaced_length
-from completion.reasons import Reason
+from completion.reasons import JUDGED, Reason
 from completion.request import CompletionRequest
 from completion.scheduler import CompletionScheduler
 from lsp_server.documents import Document, Documents, excerpt
@@ -81,14 +81,16 @@ async def suggest(
         ),
         lambda: _current_text(documents, at.uri),
     )
+    compared = without_prompt and result.prompt is not None
+    source = Source(PurePath(document.location.path).suffix, result.number, result.prompt, compared)
     if not result.text:
+        if result.reason in JUDGED and not at.explicit:
+            outcomes.not_shown(at.uri, at.position.line, source)
         return Suggestions(reason=result.reason)
     if not documents.is_current(document):
         return Suggestions(reason="stale")
     completions = [result.text, *(result.alternatives or ())]
     texts = [edit.inserted + completion for completion in completions]
-    compared = without_prompt and result.prompt is not None
-    source = Source(PurePath(document.location.path).suffix, result.number, result.prompt, compared)
     ids = outcomes.track(at.uri, edit.start, cursor, texts, document.text, source)
     ranges = [_range(lines, document.text, edit, completion) for completion in completions]
     return Suggestions(

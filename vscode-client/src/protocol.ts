@@ -25,8 +25,9 @@ export interface EmptyReason {
   readonly message: string | null;
 }
 
-/** Suggestions of one arm of the A/B test; retained characters are means per suggestion. */
+/** Suggestions of one arm of the A/B test; retained characters are means per place, with a suggestion or without. */
 export interface ArmSummary {
+  readonly places: number;
   readonly suggestions: number;
   readonly accepted: number;
   readonly partially_accepted: number;

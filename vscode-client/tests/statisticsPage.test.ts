@@ -5,18 +5,18 @@ import { statisticsPage } from "../src/pages/statisticsPage";
 import type { ArmSummary } from "../src/protocol";
 
 const EMPTY: ArmSummary = {
-  suggestions: 0, accepted: 0, partially_accepted: 0, rejected: 0, characters_accepted: 0,
+  places: 0, suggestions: 0, accepted: 0, partially_accepted: 0, rejected: 0, characters_accepted: 0,
   retained_after_15_s: null, retained_after_120_s: null, retained_after_600_s: null,
 };
 const UNKNOWN = { verdict: "unknown", difference: null, low: null, high: null } as const;
 
 test("statistics compare both arms, and show what is missing as missing", () => {
-  const some = { ...EMPTY, suggestions: 4, accepted: 1, retained_after_15_s: 12.25 };
+  const some = { ...EMPTY, places: 8, suggestions: 4, accepted: 1, retained_after_15_s: 12.25 };
   const text = statisticsPage({ file: null, prompt: "team", with_prompt: some, without_prompt: EMPTY, ab_test: UNKNOWN });
   assert.match(text, /default-src 'none'/); // no script, and nothing from outside
   assert.match(text, /<th>with prompt team<\/th>/);
   assert.match(text, /<td>accepted<\/td><td>1 \(25 %\)<\/td><td>–<\/td>/);
-  assert.match(text, /<td>kept after 15 s, per suggestion<\/td><td>12\.3<\/td><td>–<\/td>/);
+  assert.match(text, /<td>characters kept after 15 s, per place<\/td><td>12\.3<\/td><td>–<\/td>/);
   assert.match(text, /not enough typing/);
 });
 

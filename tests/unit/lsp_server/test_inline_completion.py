@@ -67,6 +67,20 @@ async def test_nothing_to_add_is_an_empty_list(client, model):
     assert (await client.complete(0, 1))["result"] == EMPTY
 
 
+async def test_a_place_where_the_model_says_nothing_counts_while_the_user_types(
+    client, model, monkeypatch
+):
+    silent: list[int] = []
+    tracker = client.server.outcomes
+    monkeypatch.setattr(tracker, "not_shown", lambda uri, line, source: silent.append(line))
+    model.answer = lambda request: ""
+    client.open("x\ny")
+    await client.complete(1, 1, invoked=True)
+    assert silent == []
+    await client.complete(0, 1)
+    assert silent == [0]
+
+
 async def test_unopened_document_is_not_read_from_disk(client, model, tmp_path):
     file = tmp_path / "module.py"
     file.write_text("x = 1")

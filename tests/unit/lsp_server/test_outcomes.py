@@ -82,6 +82,19 @@ class Editor:
         return [(retention.seconds, retention.characters) for retention in self.measured]
 
 
+def test_a_line_without_a_suggestion_is_one_place():
+    editor, source = Editor(), Source("python")
+    for line in (3, 3, 4, 3):
+        editor.tracker.not_shown(URI, line, source)
+    assert editor.outcomes == [("not shown", 0)] * 3
+    editor.suggest("value")
+    editor.tracker.not_shown(URI, 3, source)  # the one before is still on the screen
+    assert len(editor.ended) == 3
+    editor.insert("other")
+    editor.tracker.not_shown(URI, 3, source)
+    assert editor.outcomes[3:] == [("rejected", 0), ("not shown", 0)]
+
+
 def test_tab():
     """The whole text at once is an acceptance; the command that follows is not counted again."""
     editor = Editor("x = $0")

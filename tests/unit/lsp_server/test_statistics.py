@@ -72,6 +72,20 @@ def test_summary(counts):
     assert summary.ab_test.verdict == "unknown"
 
 
+def test_a_place_where_nothing_is_shown_counts_as_nothing_saved(counts, file, clock):
+    """Else a prompt that is silent where it is unsure would seem to save more than it does."""
+    counts.record(outcome(1))
+    counts.record_retention(Retention("1", 120, 10))
+    assert counts.summary(PROMPT).result().with_prompt.retained_after_120_s == 10
+    counts.record(outcome(2, "not shown", accepted=0))
+    again = Statistics(file, clock)
+    for read in (counts, again):
+        arm = read.summary(PROMPT).result().with_prompt
+        assert (arm.places, arm.suggestions) == (2, 1)
+        assert arm.retained_after_120_s == 5
+    again.close()
+
+
 def test_counts_outlive_the_server(counts, file):
     counts.record(outcome(1))
     counts.close()

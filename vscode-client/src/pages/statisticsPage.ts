@@ -14,12 +14,13 @@ export function statisticsPage({ file, prompt, with_prompt, without_prompt, ab_t
   const counts = table(
     ["", prompt === null ? "with a prompt" : `with prompt ${prompt}`, "without, for comparison"],
     [
-      row("suggestions", (arm) => String(arm.suggestions)),
+      row("places", (arm) => String(arm.places)),
+      row("suggestions", (arm) => share(arm.suggestions, arm.places)),
       row("accepted", (arm) => share(arm.accepted, arm.suggestions)),
       row("accepted in part", (arm) => share(arm.partially_accepted, arm.suggestions)),
       row("rejected", (arm) => share(arm.rejected, arm.suggestions)),
       row("characters accepted", (arm) => String(arm.characters_accepted)),
-      row("kept after 15 s, per suggestion", (arm) => decimal(arm.retained_after_15_s)),
+      row("characters kept after 15 s, per place", (arm) => decimal(arm.retained_after_15_s)),
       row("kept after 2 min", (arm) => decimal(arm.retained_after_120_s)),
       row("kept after 10 min", (arm) => decimal(arm.retained_after_600_s)),
     ],
@@ -32,7 +33,7 @@ export function statisticsPage({ file, prompt, with_prompt, without_prompt, ab_t
 function difference({ difference, low, high }: AbTestResult): string {
   return difference === null
     ? ""
-    : ` Kept characters per suggestion, with minus without: ${decimal(difference)} (95 % interval ${decimal(low)} to ${decimal(high)}).`;
+    : ` Kept characters per place, with minus without: ${decimal(difference)} (95 % interval ${decimal(low)} to ${decimal(high)}).`;
 }
 
 function share(count: number, total: number): string {
