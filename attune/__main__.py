@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from attune import __version__, model_commands, prompt_commands, sharing_commands
+from attune import __version__, model_commands, prompt_commands, sharing_commands, team_commands
 from attune.errors import InterruptedRunError, report_error
 from attune.model_option import ModelOption, choose_model
 from attune.output import INTERRUPTED, PROBLEM, Json, print_json, say
@@ -31,6 +31,7 @@ app = typer.Typer(
 sharing_commands.add_to(prompt_commands.app)
 app.add_typer(prompt_commands.app, name="prompt")
 app.add_typer(model_commands.app, name="model")
+app.add_typer(team_commands.app, name="team")
 
 
 def _version(wanted: bool) -> None:

@@ -49,7 +49,7 @@ def _model_and_prompt(repository: Path, named: str | None) -> list[Finding]:
 
     try:
         resolved = resolve_model(named, repository)
-        model = load_model(resolved.choice)
+        model = load_model(resolved.choice.without_server)
     except (ConfigurationError, ModelLoadError) as error:
         return [Finding("model", str(error), problem=True)]
     millions = model.num_parameters / 1e6

@@ -1,5 +1,6 @@
 """`attune model …`: add, choose, check and remove the models that complete."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -47,12 +48,17 @@ def _row(name: str, models: "UserModels", resolved: "ResolvedModel") -> dict[str
     from code_model.model_choice import DEFAULT, ModelChoice
     from code_model.user_models import SHIPPED, UserModel
 
-    model = models.model.get(name) or UserModel(str(DEFAULT), source="shipped with Attune")
+    joined = models.server.get(name)
+    own = models.model.get(name if joined is None else joined.model)
+    model = own or UserModel(str(DEFAULT), source="shipped with Attune")
+    if joined is not None:
+        model = replace(model, source=joined.url, engine=None)
     choice = models.choice(name) or ModelChoice()
     missing = next((str(file.path) for file in choice.files if not file.path.is_file()), None)
     return {
         "name": name,
         **_described(model),
+        "server": None if joined is None else joined.url,
         "default": name == (models.default or SHIPPED),
         "serving": name == resolved.name,
         "problem": None if missing is None else f"{missing} is missing; add the model again.",
@@ -263,7 +269,7 @@ def _checked(name: str | None, root: Path) -> dict[str, Any]:
         refusals += facts.refusals
         if not refusals:
             # resolved again, because the files' times may have been recorded anew
-            model = load_model(resolve_model(name, root).choice)
+            model = load_model(resolve_model(name, root).choice.without_server)
             report["here"] = capabilities_of(model, folder).to_json()
     except (ModelLoadError, OutOfModelMemoryError) as error:
         refusals.append(str(error))
@@ -282,6 +288,12 @@ def remove(name: Name, as_json: Json = False) -> None:
 
     models = read_user_models()
     model = models.model.get(name)
+    if name in models.server:
+        forget_model(name)
+        say(f"left {name}; no code is sent there any more.")
+        if as_json:
+            print_json({"name": name, "deleted": None})
+        return
     if model is None:
         raise unknown_model(name, models)
     forget_model(name)

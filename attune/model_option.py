@@ -30,4 +30,4 @@ def choose_model(named: str | None, root: Path | None) -> "ModelChoice":
     resolved = resolve_model(named, root)
     for notice in resolved.notices:
         say(notice)
-    return resolved.choice
+    return resolved.choice.without_server  # only an editor asks a team server

@@ -28,7 +28,7 @@ def gain_on(
     gives a session behind a prompt, and without one; what they have cached stays as it is.
 
     Raises `code_model.cancel.StepCancelledError` soon after `cancelled` returns true, and
-    `prompts.errors.IncompatiblePrompt`.
+    `prompts.errors.IncompatiblePrompt`, and what else `Session.score` raises.
     """
     without, behind = session_of(None), session_of(prompt)
     model = without.model
@@ -39,8 +39,8 @@ def gain_on(
     if len(ids) < LEAST_TOKENS:
         return None
     sequence = ScoredIds([*head, *ids], len(ids))
+    (nats_behind,) = behind.score([sequence], cancelled)  # first, since an engine may refuse it
     (nats_without,) = without.score([sequence], cancelled)
-    (nats_behind,) = behind.score([sequence], cancelled)
     return 1.0 - sum(nats_behind) / sum(nats_without)
 
 

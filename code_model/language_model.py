@@ -39,6 +39,17 @@ class ContextTooLongError(ValueError):
     """Soft prompt, ids and new tokens exceed the model's positions."""
 
 
+class ModelUnreachableError(Exception):
+    """A model on another machine gave no usable answer in time; the session can be used again.
+
+    The message is the reason, as the rest of a sentence.
+    """
+
+
+class ScoreRefusedError(Exception):
+    """An engine cannot score here; the message is the reason, as the rest of a sentence."""
+
+
 @dataclass(frozen=True)
 class Runtime:
     """What computes a model: two runtimes give slightly different numbers.
@@ -148,7 +159,8 @@ class Session(Protocol):
         `max_new_tokens`, when the joint log-probability (nats) falls below `threshold`, or when
         `cancelled` returns true. `stop` sees the text after every token.
 
-        Raises `ContextTooLongError` if it does not fit, `ValueError` without ids.
+        Raises `ContextTooLongError` if it does not fit, `ValueError` without ids, and
+        `ModelUnreachableError` where another machine computes.
         """
 
     def prefill(self, ids: Sequence[int], cancelled: Callable[[], bool] = lambda: False) -> None:
@@ -165,7 +177,8 @@ class Session(Protocol):
         """Nats (negative log-probabilities) of each sequence's scored ids behind the prompt.
 
         The cache stays as it is. Raises `code_model.cancel.StepCancelledError` soon after
-        `cancelled` returns true.
+        `cancelled` returns true, `ScoreRefusedError` where the engine cannot, and
+        `ModelUnreachableError`.
         """
 
 
@@ -207,6 +220,10 @@ class LanguageModel(Protocol):
     @property
     def show_thresholds(self) -> ShowThresholds:
         """Those of the bare model."""
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other people's requests wait for it too, so that nothing is computed ahead."""
 
     @property
     def forms(self) -> Collection[Form]:

@@ -18,6 +18,7 @@ from code_model.memory import BYTES, check_fits, weights_in
 from code_model.model_choice import DEFAULT, Engine, ModelChoice
 from code_model.model_folder import ModelFolder, read_model_folder
 from code_model.model_resolution import MODEL_VARIABLE, resolve_model
+from code_model.team_server import TeamServer
 from prompts.form import Form
 
 __all__ = ["DEFAULT", "MODEL_VARIABLE", "load_model", "load_tunable_model"]
@@ -38,6 +39,8 @@ def load_model(choice: ModelChoice | Path | None = None) -> LanguageModel:
     """
     choice = _choice(choice)
     folder = read_model_folder(choice.path, _recorded_hashes(choice), choice.layout)
+    if choice.server is not None:
+        return _load_vllm(folder, choice.server)
     engine = choice.engine or best_engine(folder, choice)
     load = _LOADERS.get(engine)
     if load is None:
@@ -63,7 +66,7 @@ def load_tunable_model(choice: ModelChoice | Path | None = None) -> TunableModel
 
     Of a GGUF file, it is the same weights dequantised, which are written beside it the first time.
     """
-    model = load_model(_dequantised(_choice(choice)))
+    model = load_model(_dequantised(_choice(choice).without_server))
     if not isinstance(model, TunableModel):
         raise ModelLoadError(
             f"{model.name} runs on the engine {model.runtime.engine}, which cannot tune; choose "
@@ -80,7 +83,7 @@ def load_for_tuning(
     The one that serves is loaded first, so that a `form` that it refuses, or any if it refuses all,
     costs no more work. Raises `ModelLoadError` and `prompts.errors.IncompatiblePrompt`.
     """
-    choice = _choice(choice)
+    choice = _choice(choice).without_server
     served = load_model(choice)
     form_to_tune(served, form)
     return served if isinstance(served, TunableModel) else load_tunable_model(choice), served
@@ -112,7 +115,7 @@ def _has_gpu() -> bool:
     return torch.cuda.is_available() or torch.backends.mps.is_available()
 
 
-def require_packages(engine: Engine, extra: str, *modules: str) -> None:
+def require_packages(engine: str, extra: str, *modules: str) -> None:
     """Raise `ModelLoadError` if a package of the engine is not installed; it names the extra."""
     if any(find_spec(module) is None for module in modules):
         raise ModelLoadError(
@@ -224,6 +227,13 @@ def _load_transformers(folder: ModelFolder, choice: ModelChoice) -> LanguageMode
         precision=choice.precision,
         quantisation=choice.quantisation,
     )
+
+
+def _load_vllm(folder: ModelFolder, server: TeamServer) -> LanguageModel:
+    require_packages("vllm", "team", "httpx2")
+    from code_model.vllm.loading import load_vllm
+
+    return load_vllm(folder, server)
 
 
 _CHECKS: Final[Mapping[Engine, Callable[[ModelChoice], None]]] = {

@@ -1,8 +1,10 @@
 """The choice of a model: its files, and the engine, device and precision that compute it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
+
+from code_model.team_server import TeamServer
 
 DEFAULT = Path(__file__).parent / "default"
 """The folder of the model that is shipped."""
@@ -36,7 +38,8 @@ class ModelChoice:
     `quantisation` names a scheme of the engine for weights that are quantised while they load.
     `layout` names a FIM template for a model whose tokenizer and `attune.json` do not tell it.
     `files` are those that were recorded when the user added the model; without them, the files are
-    taken as they are.
+    taken as they are. With a `server`, that one computes the model, and `fallback` (None: the same
+    model) answers on this machine while it does not.
     """
 
     path: Path = DEFAULT
@@ -46,3 +49,15 @@ class ModelChoice:
     quantisation: str | None = None
     layout: str | None = None
     files: tuple[RecordedFile, ...] = ()
+    server: TeamServer | None = None
+    fallback: "ModelChoice | None" = None
+
+    @property
+    def without_server(self) -> "ModelChoice":
+        """The same model, computed on this machine."""
+        return replace(self, server=None, fallback=None)
+
+    @property
+    def on_this_machine(self) -> "ModelChoice":
+        """What answers while the server does not; without a server, itself."""
+        return self.fallback or self.without_server

@@ -1,7 +1,8 @@
 """Which model serves: an explicit one, else the repository's, the user's default, the shipped one.
 
-A repository names a model that the user has added, never a path: opening a stranger's repository
-loads nothing that the user has not added, and downloads nothing.
+A repository names a model that the user has added, never a path, and a team server that the user
+has joined: opening a stranger's repository loads nothing that the user has not added, downloads
+nothing, and sends nothing anywhere.
 """
 
 import os
@@ -52,7 +53,7 @@ def resolve_model(named: str | None = None, root: Path | None = None) -> Resolve
     if variable := os.environ.get(MODEL_VARIABLE):
         return ResolvedModel(_explicit(variable, models), variable, "environment")
     notices: list[str] = []
-    by_repository = None if root is None else _of_repository(root, notices)
+    by_repository = None if root is None else _of_repository(root, models, notices)
     wanted: Sequence[tuple[str | None, NamedBy]] = (
         (by_repository, "repository"), (models.default, "user"), (SHIPPED, "shipped"),
     )  # fmt: skip
@@ -102,9 +103,18 @@ def unknown_model(name: str, models: UserModels) -> UnknownModelError:
     )
 
 
-def _of_repository(root: Path, notices: list[str]) -> str | None:
+def _of_repository(root: Path, models: UserModels, notices: list[str]) -> str | None:
     try:
-        return read_configuration(root / FOLDER / FILE_NAME).model_name
+        configuration = read_configuration(root / FOLDER / FILE_NAME)
     except ConfigurationError as error:
         notices.append(str(error))
         return None
+    if configuration.team is not None:
+        url = configuration.team.url
+        if (joined := models.server_at(url)) is not None:
+            return joined
+        notices.append(
+            f"This repository names the team server {url}; no code is sent there unless you run "
+            "`attune team join`."
+        )
+    return configuration.model_name

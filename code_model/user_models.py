@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 import tomlkit
-from pydantic import ConfigDict, Field, StrictInt, StrictStr, TypeAdapter
+from pydantic import ConfigDict, Field, StrictBool, StrictInt, StrictStr, TypeAdapter
 
 from code_model.model_choice import DEFAULT, Engine, ModelChoice, RecordedFile
+from code_model.team_server import TIMEOUT_MS, KeySource, ServerUrl, TeamServer
 from file_access.regular_file import read_regular_file
 from prompts.atomic_write import replace_file
 from prompts.edit_lock import edit_lock
@@ -90,8 +91,38 @@ class UserModel:
 
 
 @dataclass(frozen=True)
+class UserServer:
+    """A team server that the user has joined: the consent to send code to this address.
+
+    `model` names the model of this machine that it computes, `fallback` the one that answers while
+    it does not (None: the same). The others are those of `TeamServer`.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = {"extra": "forbid"}
+
+    url: ServerUrl
+    model: ModelName = SHIPPED
+    fallback: ModelName | None = None
+    key: KeySource | None = None
+    precision: Line = "float32"
+    positions: Annotated[StrictInt, Field(ge=1)] | None = None
+    timeout_ms: Annotated[StrictInt, Field(ge=50, le=60_000)] = TIMEOUT_MS
+    kv_prompts: StrictBool = False
+
+    @property
+    def server(self) -> TeamServer:
+        """What to ask."""
+        timeout_s = self.timeout_ms / 1000
+        stated = (self.precision, self.positions, timeout_s, self.kv_prompts)
+        return TeamServer(self.url, self.key, *stated)
+
+
+@dataclass(frozen=True)
 class UserModels:
-    """The content of `models.toml`: the models by name, and the name of the user's default."""
+    """The content of `models.toml`: models and servers by name, and the name of the default.
+
+    A server's name is chosen like a model's; where both have one, it is the server's.
+    """
 
     __pydantic_config__: ClassVar[ConfigDict] = {"extra": "forbid"}
 
@@ -99,18 +130,38 @@ class UserModels:
     model: Annotated[Mapping[ModelName, UserModel], Field(max_length=MAX_MODELS)] = field(
         default_factory=dict
     )
+    server: Annotated[Mapping[ModelName, UserServer], Field(max_length=MAX_MODELS)] = field(
+        default_factory=dict
+    )
 
     def choice(self, name: str) -> ModelChoice | None:
         """What to load for a name, None if the user has no such model."""
+        joined = self.server.get(name)
+        if joined is None:
+            return self.choice_here(name)
+        computed = self.choice_here(joined.model)
+        if computed is None:
+            return None
+        fallback = None if joined.fallback is None else self.choice_here(joined.fallback)
+        return replace(computed, server=joined.server, fallback=fallback)
+
+    def choice_here(self, name: str) -> ModelChoice | None:
+        """As `choice`, of the models on this machine only."""
         if name == SHIPPED:
             return ModelChoice(DEFAULT)
         entry = self.model.get(name)
         return None if entry is None else entry.choice
 
+    def server_at(self, url: str) -> str | None:
+        """The name of the server that the user joined at an address."""
+        wanted = url.rstrip("/")
+        found = (name for name, joined in self.server.items() if joined.url.rstrip("/") == wanted)
+        return next(found, None)
+
     @property
     def names(self) -> list[str]:
         """All names, the shipped model's first."""
-        return [SHIPPED, *self.model]
+        return list(dict.fromkeys((SHIPPED, *self.model, *self.server)))
 
 
 _MODELS = TypeAdapter(UserModels)
@@ -152,12 +203,18 @@ def record_model(name: str, model: UserModel) -> None:
     _change(lambda models: replace(models, model={**models.model, name: model}))
 
 
+def record_server(name: str, server: UserServer) -> None:
+    """Write a server under a name, replacing the one that had it. Raises `ConfigurationError`."""
+    _change(lambda models: replace(models, server={**models.server, name: server}))
+
+
 def forget_model(name: str) -> None:
     """Remove a name; the user's default too if it was this one. Raises `ConfigurationError`."""
 
     def forgotten(models: UserModels) -> UserModels:
         rest = {other: model for other, model in models.model.items() if other != name}
-        return UserModels(None if models.default == name else models.default, rest)
+        servers = {other: server for other, server in models.server.items() if other != name}
+        return UserModels(None if models.default == name else models.default, rest, servers)
 
     _change(forgotten)
 

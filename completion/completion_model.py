@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Hashable
+from pathlib import Path
 from typing import Protocol
 
 from code_model.cancel import Cancel
@@ -54,6 +55,27 @@ class CompletionModel(Protocol):
     def check_fit(self, request: CompletionRequest, computation: Computation) -> None:
         """Check whether the document's prompt fits its text, unless there is a result already."""
 
+    @property
+    def looks_ahead(self) -> bool:
+        """Whether to compute, while idle, what nobody has asked for yet; any thread may ask."""
+        return True
+
     @abstractmethod
     def version(self, request: CompletionRequest) -> Hashable:
         """Changes whenever this request may get another result. Must be cheap."""
+
+
+class RepositoryModel(CompletionModel, Protocol):
+    """A model that follows the prompt files of repositories. Any thread may call these methods."""
+
+    @abstractmethod
+    def refresh(self) -> None:
+        """Read changed prompt files before a request needs them."""
+
+    @abstractmethod
+    def add_root(self, root: Path) -> None:
+        """Follow the prompts of one more repository, before a request for it arrives."""
+
+    @abstractmethod
+    def folders(self) -> set[Path]:
+        """The folders in which a changed file may change the choice of a prompt."""

@@ -16,9 +16,8 @@ from code_model.language_model import ModelLoadError
 from code_model.model_choice import ModelChoice, RecordedFile
 from code_model.model_resolution import ResolvedModel
 from code_model.out_of_memory import OutOfModelMemoryError, is_out_of_memory
-from completion.completion_model import CompletionModel, Computation
+from completion.completion_model import CompletionModel, Computation, RepositoryModel
 from completion.errors import describe
-from completion.prompted_model import PromptedModel
 from completion.request import CompletionRequest, CompletionResult
 from completion.status import Status, StatusListener
 from prompts.errors import ConfigurationError
@@ -30,7 +29,7 @@ RETRY_SECONDS = 30.0
 MAX_REPOSITORIES = 32
 """Repositories whose choice is followed, beside the folders of the workspace."""
 
-OpenModel = Callable[[ModelChoice, Path | None, StatusListener], PromptedModel]
+OpenModel = Callable[[ModelChoice, Path | None, StatusListener], RepositoryModel]
 """Loads a model that serves a repository first.
 
 Raises `ModelLoadError`, and `OutOfModelMemoryError` where the first session finds no memory.
@@ -105,7 +104,7 @@ class ModelPool(CompletionModel):
         self._clock = clock
         self._lock = Lock()
         self._routes: dict[Path | None, _Route] = {}
-        self._models: dict[ModelChoice, PromptedModel | _Failure] = {}
+        self._models: dict[ModelChoice, RepositoryModel | _Failure] = {}
         self._statuses: dict[ModelChoice, Status] = {}
         self._active: Path | None = self._roots[0]
         self._reported: Status | None = None
@@ -131,8 +130,15 @@ class ModelPool(CompletionModel):
         root = self._root_of(request)
         route = self._routes.get(root)
         model = None if route is None or route.key is None else self._models.get(route.key)
-        own = model.version(request) if isinstance(model, PromptedModel) else None
+        own = None if model is None or isinstance(model, _Failure) else model.version(request)
         return self._resolution.stamp(root), own
+
+    @property
+    def looks_ahead(self) -> bool:
+        """See `CompletionModel`: as the model that answered last."""
+        route = self._routes.get(self._active)
+        model = None if route is None or route.key is None else self._models.get(route.key)
+        return model is None or isinstance(model, _Failure) or model.looks_ahead
 
     def complete(self, request: CompletionRequest, computation: Computation) -> CompletionResult:
         """See `CompletionModel`; empty where the repository's model cannot be loaded."""
@@ -151,11 +157,11 @@ class ModelPool(CompletionModel):
         if (model := self._model_for(request)) is not None:
             model.check_fit(request, computation)
 
-    def _loaded(self) -> list[PromptedModel]:
+    def _loaded(self) -> list[RepositoryModel]:
         models = tuple(self._models.values())
-        return [model for model in models if isinstance(model, PromptedModel)]
+        return [model for model in models if not isinstance(model, _Failure)]
 
-    def _model_for(self, request: CompletionRequest) -> PromptedModel | None:
+    def _model_for(self, request: CompletionRequest) -> RepositoryModel | None:
         with self._lock:
             self._active = self._root_of(request)
             return self._load(self._active)
@@ -187,7 +193,7 @@ class ModelPool(CompletionModel):
             del self._routes[other]
         return route
 
-    def _load(self, root: Path | None) -> PromptedModel | None:
+    def _load(self, root: Path | None) -> RepositoryModel | None:
         """The model of a repository, loaded if need be; reports its status."""
         route = self._route(root)
         if route.key is None or route.choice is None:
@@ -203,11 +209,11 @@ class ModelPool(CompletionModel):
                 self._send(Status("Normal", True, "Loading the model…"))
             model = self._models[route.key] = self._opened(route.choice, route.key, root)
         self._send_route(route)
-        return model if isinstance(model, PromptedModel) else None
+        return None if isinstance(model, _Failure) else model
 
     def _opened(
         self, choice: ModelChoice, key: ModelChoice, root: Path | None
-    ) -> PromptedModel | _Failure:
+    ) -> RepositoryModel | _Failure:
         """The loaded model, or why it could not be loaded."""
         sharing = [other for other, route in self._routes.items() if route.key == key]
         first = next((other for other in self._roots if other in sharing), root)
@@ -243,7 +249,7 @@ class ModelPool(CompletionModel):
         status = None if route.key is None else self._statuses.get(route.key)
         if status is None:
             return
-        status = replace(status, model=route.name)
+        status = replace(status, model=status.model or route.name)
         if route.notices:
             kind = "Warning" if status.kind == "Normal" else status.kind
             message = " ".join((*route.notices, status.message))

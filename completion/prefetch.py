@@ -66,7 +66,7 @@ class Prefetcher:
 
         When all are cached, schedule the prompt-fit check.
         """
-        if self._is_busy() or not self._worker.is_open or not self._worker.is_loaded:
+        if self._is_busy() or not self._worker.is_open or not self._worker.looks_ahead:
             return
         interruptions = self._interruptions
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from code_model.fit import gain_on, misfit
-from code_model.language_model import Session
+from code_model.language_model import ModelUnreachableError, ScoreRefusedError, Session
 from completion.request import CompletionRequest
 from prompts.file import PromptFile
 
@@ -49,7 +49,10 @@ class PromptFitCheck:
         Raises `code_model.cancel.StepCancelledError`.
         """
         before = self.misfit(prompt, request)
-        gain = gain_on(self._session_of, prompt, request.path, request.text, cancelled)
+        try:
+            gain = gain_on(self._session_of, prompt, request.path, request.text, cancelled)
+        except (ScoreRefusedError, ModelUnreachableError):
+            gain = None  # nobody can say that it does not fit
         key = _key(prompt, request)
         self._results[key] = _FitResult(max(1, len(request.text)), gain)
         self._results.move_to_end(key)

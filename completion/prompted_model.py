@@ -15,7 +15,7 @@ from code_model.compatibility import check_prompt
 from code_model.language_model import LanguageModel, Runtime
 from code_model.out_of_memory import OutOfModelMemoryError
 from code_model.sureness import Sureness
-from completion.completion_model import CompletionModel, Computation
+from completion.completion_model import Computation, RepositoryModel
 from completion.model_input import CompletionPoint
 from completion.pipeline import complete, prefill
 from completion.prompt_fit import PromptFitCheck
@@ -34,7 +34,7 @@ MAX_REPOSITORIES = 32
 """Repositories whose prompts are followed; documents may come from any number of them."""
 
 
-class PromptedModel(CompletionModel):
+class PromptedModel(RepositoryModel):
     """Follows the prompt files on disk and reports which prompt serves.
 
     A prompt that was not named explicitly does not serve documents that it does not fit. A lock
@@ -54,6 +54,7 @@ class PromptedModel(CompletionModel):
         disabled: str | None = None,
         sureness: Sureness = "balanced",
         retriever_for: Callable[[CompletionRequest], Retriever | None] = lambda request: None,
+        fit_model: LanguageModel | None = None,
     ) -> None:
         """Serve with the prompt `named`, else with those of the document's repository.
 
@@ -61,12 +62,13 @@ class PromptedModel(CompletionModel):
 
         In a workspace that is not `trusted`, its own prompts need the user's consent. `disabled`:
         why no prompt serves at all, None if one may. `sureness`: how likely an automatic suggestion
-        must be.
+        must be. `fit_model` (None: `model`) says whether a prompt fits a document.
         """
         self._sessions = SessionPool(model)
         self._root = root
         checks_fit = named is None and disabled is None
-        fit_check = PromptFitCheck(self._sessions.session) if checks_fit else None
+        asked = self._sessions if fit_model is None else SessionPool(fit_model)
+        fit_check = PromptFitCheck(asked.session) if checks_fit else None
 
         def create_selector(root: Path | None) -> PromptSelector:
             accept = partial(check_prompt, model)
@@ -88,7 +90,7 @@ class PromptedModel(CompletionModel):
         self.refresh()
 
     def refresh(self) -> None:
-        """Read changed prompt files before a request needs them; any thread may call this.
+        """See `RepositoryModel`.
 
         Only the repository of the latest request gets a session for its new prompt: those of others
         would drop the ones in use.
@@ -104,12 +106,12 @@ class PromptedModel(CompletionModel):
                 self._report_choice(choice)
 
     def add_root(self, root: Path) -> None:
-        """Follow the prompts of one more repository, before a request for it arrives."""
+        """See `RepositoryModel`."""
         with self._lock:
             self._selector(root)
 
     def folders(self) -> set[Path]:
-        """The folders in which a changed file may change the choice of a prompt; thread-safe."""
+        """See `RepositoryModel`."""
         selectors = tuple(self._selectors.values())
         return {folder for selector in selectors for folder in selector.folders()}
 
@@ -159,7 +161,7 @@ class PromptedModel(CompletionModel):
             has_changed = selector.check_fit(request, computation.cancelled)
             if has_changed:
                 self._prompt_for(request)
-        if has_changed:
+        if has_changed and not self._sessions.model.is_shared:
             self.warm(request, computation)
 
     def _complete(

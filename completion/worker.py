@@ -2,18 +2,24 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Final, Literal
 
 from completion.cache import CompletionCache
 from completion.completion_model import CompletionModel, Computation
 from completion.errors import ModelUnavailableError, describe
+from completion.reasons import Reason
 from completion.request import CompletionRequest, CompletionResult
 from completion.status import Status, StatusListener
 
 logger = logging.getLogger(__name__)
+
+UNFINISHED: Final[Collection[Reason | None]] = (
+    "cancelled", "no_engine", "out_of_memory", "timed_out",
+)  # fmt: skip
+"""Reasons of results that the same request may not get again."""
 
 Purpose = Literal["request", "prefetch", "warm", "fit check"]
 
@@ -57,6 +63,11 @@ class ModelWorker:
     def is_loaded(self) -> bool:
         """Whether the model has been loaded."""
         return self._model is not None
+
+    @property
+    def looks_ahead(self) -> bool:
+        """Whether the model is loaded and may compute what nobody has asked for yet."""
+        return self._model is not None and self._model.looks_ahead
 
     @property
     def job(self) -> Job | None:
@@ -111,7 +122,7 @@ class ModelWorker:
                 if purpose != "request":  # no request awaits the result and would raise the error
                     logger.error("A background job (%s) failed (%s).", purpose, describe(error))
                 return
-            if future.result().reason not in ("cancelled", "no_engine", "out_of_memory"):
+            if future.result().reason not in UNFINISHED:
                 self._cache.add(request, future.result(), version)
                 on_result(future.result())
 

@@ -10,12 +10,15 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from code_model.language_model import LanguageModel
 from code_model.loading import load_model
 from code_model.model_choice import ModelChoice
 from code_model.model_resolution import choice_stamp, resolve_model
+from completion.completion_model import RepositoryModel
 from completion.model_pool import ModelPool, ModelResolution
 from completion.prompted_model import PromptedModel
 from completion.status import Status, StatusKind, StatusListener
+from completion.team_model import TeamModel, TeamServerName
 from lsp_server.index_client import IndexProgress
 from lsp_server.prompt_watch import PromptWatch
 from lsp_server.settings import Settings
@@ -33,14 +36,17 @@ def open_model(settings: Settings, roots: Sequence[Path], report: StatusListener
     indexes = WorkspaceIndexes(roots, status.set_progress, status.add_notice)
 
     def open_prompted(
-        choice: ModelChoice, root: Path | None, report: StatusListener
+        model: LanguageModel,
+        root: Path | None,
+        report: StatusListener,
+        fit_model: LanguageModel | None = None,
     ) -> PromptedModel:
-        model = load_model(choice)
         model.prepare()
         return PromptedModel(
             model,
             root,
             report,
+            fit_model=fit_model,
             named=None if settings.without_prompt else settings.prompt,
             trusted=settings.trusted,
             disabled="the settings say so" if settings.without_prompt else None,
@@ -48,8 +54,24 @@ def open_model(settings: Settings, roots: Sequence[Path], report: StatusListener
             retriever_for=indexes.retriever,
         )
 
+    def open_choice(
+        choice: ModelChoice, root: Path | None, report: StatusListener
+    ) -> RepositoryModel:
+        model = load_model(choice)
+        if choice.server is None:
+            return open_prompted(model, root, report)
+        local = load_model(choice.on_this_machine)
+        same = local if local.identity == model.identity else None
+        name = TeamServerName(choice.server.host, local.name, choice.server.timeout_s)
+        return TeamModel(
+            partial(open_prompted, model, root, fit_model=same),
+            partial(open_prompted, local, root),
+            name,
+            report,
+        )
+
     resolution = ModelResolution(partial(resolve_model, settings.model), choice_stamp, _folders)
-    pool = ModelPool(resolution, open_prompted, roots, status.set_status)
+    pool = ModelPool(resolution, open_choice, roots, status.set_status)
     followed = weakref.ref(pool)  # the watch must not keep the models alive
     watch = PromptWatch(
         lambda: set() if (pool := followed()) is None else pool.folders(),

@@ -68,6 +68,22 @@ class ModelTable:
 
 
 @dataclass(frozen=True)
+class TeamTable:
+    """The table `[team]`: the address of the team's server.
+
+    It is a proposal: nothing is sent there unless the user has joined that address.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = {"extra": "forbid"}
+
+    url: Annotated[
+        StrictStr,
+        Field(min_length=1, max_length=2048),
+        text_rule(str.isprintable, "one printable line"),
+    ]
+
+
+@dataclass(frozen=True)
 class Configuration:
     """The content of an `attune.toml`; empty without a file."""
 
@@ -79,6 +95,7 @@ class Configuration:
     registry: Annotated[StrictStr, text_rule(str.isprintable, "one printable line")] | None = None
     """URL of the registry that `attune prompt pull` and `push` use."""
     model: ModelTable | None = None
+    team: TeamTable | None = None
 
     @property
     def model_name(self) -> str | None:

@@ -77,6 +77,11 @@ class DecoderModel:
         return self.llama.config.max_position_embeddings
 
     @property
+    def is_shared(self) -> bool:
+        """See `LanguageModel`."""
+        return False
+
+    @property
     def num_parameters(self) -> int:
         """See `LanguageModel`."""
         return sum(parameter.numel() for parameter in self.llama.parameters())

@@ -54,6 +54,11 @@ class LlamaCppModel:
         return Runtime("llama.cpp", precision, None if full else name)
 
     @property
+    def is_shared(self) -> bool:
+        """See `LanguageModel`."""
+        return False
+
+    @property
     def num_parameters(self) -> int:
         """See `LanguageModel`."""
         return int(self.weights.api.llama_model_n_params(self.weights.pointer))

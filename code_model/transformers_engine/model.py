@@ -86,6 +86,11 @@ class TransformersModel:
         return int(config.max_position_embeddings)
 
     @property
+    def is_shared(self) -> bool:
+        """See `LanguageModel`."""
+        return False
+
+    @property
     def num_parameters(self) -> int:
         """See `LanguageModel`."""
         return self.network.num_parameters

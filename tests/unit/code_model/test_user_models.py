@@ -29,11 +29,13 @@ from code_model.model_resolution import MODEL_VARIABLE, UnknownModelError, resol
 from code_model.user_models import (
     FileEntry,
     UserModel,
+    UserServer,
     downloads_folder,
     forget_model,
     models_file,
     read_user_models,
     record_model,
+    record_server,
     set_default,
 )
 from prompts.configuration import FILE_NAME, FOLDER, add_route, read_configuration, set_model
@@ -86,6 +88,58 @@ def test_a_repository_can_name_no_path(folder: Path, tmp_path: Path) -> None:
     resolved = resolve_model(None, tmp_path)
     assert resolved.choice.path == DEFAULT
     assert "`attune model add PATH --name theirs`" in resolved.notices[0]
+
+
+def test_a_repository_can_propose_a_team_server_and_the_user_decides(
+    folder: Path, tmp_path: Path
+) -> None:
+    """Code is sent to an address that the user has joined, and to no other."""
+    (tmp_path / FOLDER).mkdir()
+    file = tmp_path / FOLDER / FILE_NAME
+    file.write_text('[team]\nurl = "https://llm.example.com"\n')
+    resolved = resolve_model(None, tmp_path)
+    assert (resolved.name, resolved.choice.server) == ("shipped", None)
+    assert "no code is sent there unless you run `attune team join`" in resolved.notices[0]
+    add_model("a", folder, str(folder))
+    record_server("team", UserServer("https://llm.example.com/", "a", key="env:TEAM_KEY"))
+    resolved = resolve_model(None, tmp_path)
+    assert (resolved.name, resolved.named_by, resolved.notices) == ("team", "repository", ())
+    choice = resolved.choice
+    assert choice.server is not None
+    assert (choice.path, choice.server.key) == (folder, "env:TEAM_KEY")
+    assert choice.on_this_machine == read_user_models().choice("a")
+    file.write_text('[team]\nurl = "https://llm.example.com.evil.org"\n')
+    assert resolve_model(None, tmp_path).choice.server is None
+    file.write_text('[team]\nurl = "https://llm.example.com"\nkey = "env:HOME"\n')
+    assert resolve_model(None, tmp_path).choice.server is None  # a repository names no key
+    forget_model("team")
+    assert read_user_models().names == ["shipped", "a"]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://llm.example.com",
+        "https://user:password@llm.example.com",
+        "https://llm.example.com/?key=1",
+        "https://llm.example.com#a",
+        "https://",
+        "https://llm.example.com:port",
+        "ftp://127.0.0.1",
+        "http://127.0.0.1.example.com",
+        " https://llm.example.com",
+    ],
+)
+def test_code_is_sent_encrypted_or_stays_on_this_machine(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="https address"):
+        record_server("team", UserServer(url))
+
+
+@pytest.mark.parametrize("url", ["https://a.b/c", "http://127.0.0.1:8000", "http://localhost:1"])
+def test_addresses_that_a_server_may_have(url: str) -> None:
+    record_server("team", UserServer(url))
+    server = read_user_models().server["team"]
+    assert server.url == url
 
 
 def test_an_unknown_name_is_an_error_where_the_user_gave_it() -> None:
