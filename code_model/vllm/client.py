@@ -55,6 +55,7 @@ class VllmClient:
 
     def __init__(self, server: TeamServer) -> None:
         self.server = server
+        self._key: str | None = None
         self._loop = asyncio.new_event_loop()
         run = threading.Thread(target=_run, args=[self._loop], name="attune-team", daemon=True)
         run.start()
@@ -114,10 +115,12 @@ class VllmClient:
         """The body of an answer. Raises `ModelUnreachableError`."""
         headers = {} if content is None else {"Content-Type": "application/json"}
         try:
-            if (key := read_key(self.server.key)) is not None:
+            if (key := await self._read_key()) is not None:
                 headers["Authorization"] = f"Bearer {key}"
             request = self._http.stream(method, path, content=content, headers=headers)
             async with request as response:
+                if response.status_code in (httpx2.codes.UNAUTHORIZED, httpx2.codes.FORBIDDEN):
+                    self._key = None  # the user may have stored another one
                 if response.status_code != httpx2.codes.OK:
                     raise ServerRefusalError(response.status_code)
                 async for chunk in response.aiter_raw():
@@ -128,6 +131,12 @@ class VllmClient:
             raise ModelUnreachableError("it cannot be reached") from None
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
             raise ModelUnreachableError(f"the connection failed ({type(error).__name__})") from None
+
+    async def _read_key(self) -> str | None:
+        """The key, looked up once: a keyring may ask the user first. Raises `MissingKeyError`."""
+        if self._key is None:
+            self._key = await asyncio.to_thread(read_key, self.server.key)
+        return self._key
 
     async def _tokens(
         self, content: bytes, vocabulary_size: int

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -22,7 +23,7 @@ from code_model.model_choice import DEFAULT, ModelChoice
 from code_model.vllm.model import VllmModel
 from code_model.vllm_inspection import inspect_server
 from prompts.configuration import stored_file
-from prompts.file import write_prompt
+from prompts.file import PromptFile, write_prompt
 from tests.team.conftest import BLOCK, ROOT, RealServer, make_prompt
 
 pytestmark = [pytest.mark.team, pytest.mark.timeout(1800)]
@@ -132,6 +133,29 @@ def test_fifty_people_with_thirty_two_prompts(
         expected = session.generate(ids[number], max_new_tokens=NEW_TOKENS)
         equal += same(expected, given, session, ids[number])
     assert equal >= 48
+
+
+def test_many_prompts_are_served_like_one(
+    local: TunableModel, remote: VllmModel, real_server: RealServer
+) -> None:
+    """Prints the throughput with 32 prompts and with one; no test asserts a time."""
+    prompts = [make_prompt(local, "kv", 2 * BLOCK, 100 + n, real_server.store) for n in range(32)]
+    ids = inputs(local, 64)
+
+    def seconds(chosen: Sequence[PromptFile]) -> float:
+        def ask(number: int) -> int:
+            session = remote.open(chosen[number % len(chosen)])
+            return len(session.generate(ids[number], max_new_tokens=NEW_TOKENS).ids)
+
+        started = time.perf_counter()
+        with ThreadPoolExecutor(16) as people:
+            assert sum(people.map(ask, range(len(ids)))) > len(ids)
+        return time.perf_counter() - started
+
+    seconds(prompts)  # loads them
+    seconds(prompts[:1])
+    many, one = seconds(prompts), seconds(prompts[:1])
+    print(f"requests a second: {len(ids) / many:.1f} with 32 prompts, {len(ids) / one:.1f} with 1")
 
 
 def test_a_prompt_that_the_server_lacks_or_that_is_of_another_model_serves_nobody(
