@@ -106,7 +106,7 @@ class TeamServer:
     `key` names the source of its key. `precision` is torch's name of what it computes in,
     `positions` what it has for one request, and `kv_prompts` says whether it has Attune's KV
     connector, all as it stated them when the user joined it. `timeout_s` is how long an editor
-    waits for an answer.
+    waits for an answer, `fallback_name` what the user calls the model that answers otherwise.
     """
 
     url: str
@@ -115,6 +115,7 @@ class TeamServer:
     positions: int | None = None
     timeout_s: float = TIMEOUT_MS / 1000
     kv_prompts: bool = False
+    fallback_name: str | None = None
 
     @property
     def host(self) -> str:

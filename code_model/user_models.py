@@ -114,7 +114,7 @@ class UserServer:
         """What to ask."""
         timeout_s = self.timeout_ms / 1000
         stated = (self.precision, self.positions, timeout_s, self.kv_prompts)
-        return TeamServer(self.url, self.key, *stated)
+        return TeamServer(self.url, self.key, *stated, self.fallback or self.model)
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,8 @@ def open_model(settings: Settings, roots: Sequence[Path], report: StatusListener
             return open_prompted(model, root, report)
         local = load_model(choice.on_this_machine)
         same = local if local.identity == model.identity else None
-        name = TeamServerName(choice.server.host, local.name, choice.server.timeout_s)
+        fallback = choice.server.fallback_name or local.name
+        name = TeamServerName(choice.server.host, fallback, choice.server.timeout_s)
         return TeamModel(
             partial(open_prompted, model, root, fit_model=same),
             partial(open_prompted, local, root),
