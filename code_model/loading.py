@@ -23,10 +23,9 @@ from prompts.form import Form
 
 __all__ = ["DEFAULT", "MODEL_VARIABLE", "load_model", "load_tunable_model"]
 
-DECODER_COMPUTES: Final = [
-    (device, precision, None) for device in (None, "cpu") for precision in (None, "float32")
-]
-"""Device, precision and quantisation as a choice may ask for them of our own decoder."""
+DECODER_DEVICES: Final = (None, "cpu")
+DECODER_PRECISIONS: Final = (None, "float32")
+"""What a choice may ask for of our own decoder; its quantisations are those of `QUANTISATIONS`."""
 LARGE_BYTES: Final = 500_000_000
 """Weights from which on a GPU, where there is one, computes a model that names no device."""
 
@@ -98,8 +97,8 @@ def best_engine(folder: ModelFolder, choice: ModelChoice) -> Engine:
     # on a GPU, a larger model is many times faster; a small one is fast anyway, with more forms
     if choice.device is None and _is_large(folder) and _has_gpu():
         return "transformers"
-    asked = (choice.device, choice.precision, choice.quantisation)
-    if computes(folder.config) and asked in DECODER_COMPUTES:
+    asked = choice.device in DECODER_DEVICES and choice.precision in DECODER_PRECISIONS
+    if computes(folder.config) and asked:
         return "decoder"
     return "transformers"
 
@@ -165,13 +164,21 @@ def _recorded_hashes(choice: ModelChoice) -> dict[Path, str]:
 
 
 def _check_decoder(choice: ModelChoice) -> None:
-    computed = {"device": (choice.device, "cpu"), "precision": (choice.precision, "float32")}
-    for name, (wanted, only) in {**computed, "quantisation": (choice.quantisation, None)}.items():
-        if wanted not in (None, only):
+    from code_model.decoder.quantised import SCHEMES
+
+    for name, wanted, computed in (
+        ("device", choice.device, DECODER_DEVICES),
+        ("precision", choice.precision, DECODER_PRECISIONS),
+    ):
+        if wanted not in computed:
             raise ModelLoadError(
                 f"The engine decoder has no {name} {wanted}, it computes in float32 on the CPU; "
                 "choose the engine transformers."
             )
+    if choice.quantisation not in (None, *SCHEMES):
+        raise ModelLoadError(
+            f"There is no quantisation {choice.quantisation!r}; choose one of {', '.join(SCHEMES)}."
+        )
 
 
 def _check_llama_cpp(choice: ModelChoice) -> None:
@@ -193,14 +200,18 @@ def _check_transformers(choice: ModelChoice) -> None:
 
 def _load_decoder(folder: ModelFolder, choice: ModelChoice) -> LanguageModel:
     from code_model.decoder.loading import load_decoder
+    from code_model.decoder.quantised import SCHEMES
 
     _check_decoder(choice)
+    scheme = next((each for each in SCHEMES if each == choice.quantisation), None)
     weights = weights_in(folder.weight_files)
     # float32, and once more packed for the compiled step: in bfloat16 where that is exact
-    per_number = 6 if weights.stored_bytes < 4 * weights.numbers else 8
-    advice = "choose a smaller model, or the engine transformers with --precision bfloat16"
-    check_fits(folder.name, weights.numbers * per_number, advice)
-    return load_decoder(folder)
+    per_number = 6.0 if weights.stored_bytes < 4 * weights.numbers else 8.0
+    advice = "choose a smaller model, or --quantisation int8"
+    if scheme is not None:
+        per_number, advice = 1.1, "choose a smaller model"  # numbers, and scales of 32 of them
+    check_fits(folder.name, int(weights.numbers * per_number), advice)
+    return load_decoder(folder, scheme)
 
 
 def _load_llama_cpp(folder: ModelFolder, choice: ModelChoice) -> LanguageModel:

@@ -20,7 +20,9 @@ from file_access.user_folders import cache_folder
 logger = logging.getLogger(__name__)
 
 SOURCE = Path(__file__).with_name("decode.cpp")
-HEADERS = (Path(__file__).with_name("thread_pool.h"), Path(__file__).with_name("vectors.h"))
+HEADERS = tuple(
+    SOURCE.with_name(f"{name}.h") for name in ("products", "quantised", "thread_pool", "vectors")
+)
 FLAGS = ("-O3", "-march=native", "-std=c++17", "-fno-math-errno", "-fPIC", "-shared", "-pthread")
 COMPILE_SECONDS = 600.0  # takes a few seconds, but runs at low priority
 POLL_SECONDS = 0.05

@@ -1,10 +1,9 @@
 // One forward step of a Llama-family decoder on the CPU. native.py packs the weights and calls
 // `attune_step`.
 //
-// A step reads every weight once for all of its tokens. Weights are packed in tiles of 64 rows,
-// column by column, so that memory is read sequentially and each vector lane holds one row. The
-// order of summation does not depend on the number of tokens, so a draft checked in one step gives
-// the same bits as its tokens one by one.
+// A step reads every weight once for all of its tokens (products.h, quantised.h). The order of
+// summation does not depend on the number of tokens, so a draft checked in one step gives the same
+// bits as its tokens one by one.
 
 #include <algorithm>
 #include <cmath>
@@ -12,29 +11,33 @@
 #include <cstring>
 #include <vector>
 
+#include "products.h"
+#include "quantised.h"
 #include "thread_pool.h"
 #include "vectors.h"
 
 namespace {
 
+enum Numbers : int64_t { kFloat32, kBfloat16, kInt8, kInt4 };
+
 struct Shape {
-  int64_t vocab, hidden, inner, layers, heads, kv_heads, head_dim, bf16;
+  int64_t vocab, hidden, inner, layers, heads, kv_heads, head_dim, numbers;
   float eps;
 };
 
 struct Layer {
   const float* attention_norm;
-  const void* qkv;
+  const void *q, *k, *v;
   const float* qkv_bias;  // null without biases
   const void* out;
   const float* inner_norm;
-  const void* gate_up;  // tiles of gate and up alternate
-  const void* down;
+  const void *gate, *up, *down;
 };
 
 struct Model {
   Shape shape;
-  const float *embedding, *norm, *cos, *sin;
+  const void* embedding;  // floats row by row, or packed as the head
+  const float *norm, *cos, *sin;
   const void* head;
   const Layer* layers;
 };
@@ -47,64 +50,8 @@ struct Step {
   int32_t* chosen;       // the best id after each of the last `scored` tokens
   float* logprobs;
   const int32_t* cancelled;  // null, or a flag that another thread sets to cancel
+  const uint8_t* allowed;    // null, or for each id whether it may be chosen
 };
-
-inline int64_t tiles(int64_t rows) { return (rows + kTile - 1) / kTile; }
-
-// How many vectors of rows have accumulators for N tokens in registers: a divisor of kVectors
-constexpr int vectors_per_pass(int tokens) {
-  const int limit = kSums / (kParts * tokens);
-  return limit >= kVectors ? kVectors : limit >= 2 ? 2 : 1;
-}
-
-// `out[t]` = 64 rows of a matrix times the token's vector, for N tokens
-template <int N, class Weight>
-inline void multiply(const Weight* tile, const float* x, int64_t width, Floats out[][kVectors]) {
-  constexpr int vectors = vectors_per_pass(N), registers = vectors * kParts;
-  for (int first = 0; first < kVectors; first += vectors) {
-    Register sums[N][registers] = {};
-    for (int64_t c = 0; c < width; ++c) {
-      // memory-bound: fetch further ahead than the hardware does, also across a page boundary
-      if (first == 0)
-        for (size_t i = 0; i < kTile * sizeof(Weight); i += kLine)
-          __builtin_prefetch(reinterpret_cast<const char*>(tile + c * kTile) + kAhead + i);
-      Floats weight[vectors];
-      for (int j = 0; j < vectors; ++j) weight[j] = widen(tile + c * kTile + (first + j) * kLanes);
-      const auto* weights = reinterpret_cast<const Register*>(weight);
-      for (int t = 0; t < N; ++t)
-        for (int j = 0; j < registers; ++j) sums[t][j] += weights[j] * x[t * width + c];
-    }
-    for (int t = 0; t < N; ++t) std::memcpy(&out[t][first], sums[t], vectors * sizeof(Floats));
-  }
-}
-
-template <class Weight>
-inline void multiply(int64_t n, const Weight* tile, const float* x, int64_t width,
-                     Floats out[][kVectors]) {
-  switch (n) {
-    case 1: return multiply<1>(tile, x, width, out);
-    case 2: return multiply<2>(tile, x, width, out);
-    case 3: return multiply<3>(tile, x, width, out);
-    case 4: return multiply<4>(tile, x, width, out);
-    case 5: return multiply<5>(tile, x, width, out);
-    default: return multiply<kTokens>(tile, x, width, out);
-  }
-}
-
-// Calls use(first row, token, sums) for every 64 rows of a matrix and every token.
-template <class Weight, class Use>
-inline void product(ThreadPool& pool, const void* matrix, int64_t rows, int64_t width,
-                    const float* x, int64_t tokens, const Use& use) {
-  pool.each(tiles(rows), [&](int64_t i) {
-    const Weight* tile = static_cast<const Weight*>(matrix) + i * kTile * width;
-    for (int64_t t = 0; t < tokens; t += kTokens) {
-      Floats sums[kTokens][kVectors];
-      const int64_t n = std::min<int64_t>(kTokens, tokens - t);
-      multiply(n, tile, x + t * width, width, sums);
-      for (int64_t k = 0; k < n; ++k) use(i * kTile, t + k, sums[k]);
-    }
-  });
-}
 
 inline void store(float* to, const Floats sums[kVectors], int64_t count) {
   if (count >= kTile)
@@ -288,6 +235,7 @@ struct Best {
   int64_t id = 0;
 
   void merge(const Best& other) {
+    if (other.total == 0) return;
     const float top = std::max(score, other.score);
     total = total * std::exp(score - top) + other.total * std::exp(other.score - top);
     if (other.score > score) id = other.id;
@@ -295,11 +243,17 @@ struct Best {
   }
 };
 
-Best best_of(const Floats sums[kVectors], int64_t first, int64_t count) {
+// `allowed` is null or says of each id whether it may be chosen; without one that may, the total
+// is 0.
+Best best_of(const Floats sums[kVectors], int64_t first, int64_t count, const uint8_t* allowed) {
   float scores[kTile];
   store(scores, sums, kTile);
-  std::fill(scores + std::min<int64_t>(count, kTile), scores + kTile, -INFINITY);
+  std::fill(scores + count, scores + kTile, -INFINITY);
+  if (allowed)
+    for (int64_t r = 0; r < count; ++r)
+      if (!allowed[first + r]) scores[r] = -INFINITY;
   const float* top = std::max_element(scores, scores + kTile);
+  if (allowed && *top == -INFINITY) return {};
   Floats totals{};
   for (int j = 0; j < kVectors; ++j) totals += exponential(at(scores + j * kLanes) - *top);
   return {*top, sum(totals), first + (top - scores)};
@@ -307,7 +261,8 @@ Best best_of(const Floats sums[kVectors], int64_t first, int64_t count) {
 
 // One step of `tokens` tokens. Its methods are the parts of the model, in their order. Reason for
 // its size: sizes and buffers that every part of the model uses.
-template <class Weight>
+// `Format` is that of the layers' matrices, `HeadFormat` that of the head and the embedding.
+template <class Format, class HeadFormat = Format>
 class Computation {
  public:
   Computation(ThreadPool& pool, const Model& model, const Step& step)
@@ -319,7 +274,7 @@ class Computation {
   // Returns false if the step was cancelled.
   bool run() {
     for (int64_t t = 0; t < T_; ++t)
-      std::memcpy(&x_[t * d_], model_.embedding + step_.ids[t] * d_, d_ * sizeof(float));
+      HeadFormat::read_row(model_.embedding, step_.ids[t], d_, &x_[t * d_]);
     pool_.wake();
     const int64_t block = step_.capacity * D_;
     for (int64_t l = 0; l < s_.layers; ++l) {
@@ -338,12 +293,12 @@ class Computation {
  private:
   // x += matrix * from
   void add_product(const void* matrix, int64_t width, const std::vector<float>& from) {
-    product<Weight>(pool_, matrix, d_, width, from.data(), T_,
-                    [&](int64_t row, int64_t t, const Floats* sums) {
+    input_.take(from.data(), T_, width);
+    product<Format>(pool_, {{matrix, d_, 0}}, input_, width, T_,
+                    [&](int64_t row, int64_t count, int64_t t, const Floats* sums) {
                       float rows[kTile];
                       store(rows, sums, kTile);
                       float* to = &x_[t * d_ + row];
-                      const int64_t count = std::min<int64_t>(kTile, d_ - row);
                       for (int64_t r = 0; r < count; ++r) to[r] += rows[r];
                     });
   }
@@ -351,9 +306,15 @@ class Computation {
   // Queries of the layer, rotated and unrotated; its keys and values go to the cache.
   void project(const Layer& layer, Half* keys, Half* values) {
     normalise(x_.data(), layer.attention_norm, T_, d_, s_.eps, normed_.data());
-    product<Weight>(pool_, layer.qkv, wide_, d_, normed_.data(), T_,
-                    [&](int64_t row, int64_t t, const Floats* sums) {
-                      store(&qkv_[t * wide_ + row], sums, wide_ - row);
+    input_.take(normed_.data(), T_, d_);
+    const int64_t kv_wide = s_.kv_heads * D_;
+    product<Format>(pool_,
+                    {{layer.q, queries_wide_, 0},
+                     {layer.k, kv_wide, queries_wide_},
+                     {layer.v, kv_wide, queries_wide_ + kv_wide}},
+                    input_, d_, T_,
+                    [&](int64_t row, int64_t count, int64_t t, const Floats* sums) {
+                      store(&qkv_[t * wide_ + row], sums, count);
                     });
     const int64_t block = step_.capacity * D_;
     for (int64_t t = 0; t < T_; ++t) {
@@ -400,13 +361,14 @@ class Computation {
   // SwiGLU
   void feed_forward(const Layer& layer) {
     normalise(x_.data(), layer.inner_norm, T_, d_, s_.eps, normed_.data());
+    input_.take(normed_.data(), T_, d_);
     pool_.each(tiles(s_.inner), [&](int64_t i) {
-      const Weight* gates = static_cast<const Weight*>(layer.gate_up) + 2 * i * kTile * d_;
+      const int64_t start = i * Format::tile_bytes(d_);
       for (int64_t t = 0; t < T_; t += kTokens) {
         Floats gate[kTokens][kVectors], up[kTokens][kVectors];
         const int64_t n = std::min<int64_t>(kTokens, T_ - t);
-        multiply(n, gates, &normed_[t * d_], d_, gate);
-        multiply(n, gates + kTile * d_, &normed_[t * d_], d_, up);
+        multiply<Format>(n, static_cast<const char*>(layer.gate) + start, input_, t, gate);
+        multiply<Format>(n, static_cast<const char*>(layer.up) + start, input_, t, up);
         for (int64_t k = 0; k < n; ++k) {
           for (int j = 0; j < kVectors; ++j) {  // silu, with an exponential of x <= 0 only
             const Floats g = gate[k][j], e = exponential(g < 0.0f ? g : -g);
@@ -425,10 +387,13 @@ class Computation {
     std::vector<Best> best(count * step_.scored);
     normalise(&x_[(T_ - step_.scored) * d_], model_.norm, step_.scored, d_, s_.eps,
               normed_.data());
-    product<Weight>(pool_, model_.head, s_.vocab, d_, normed_.data(), step_.scored,
-                    [&](int64_t row, int64_t t, const Floats* sums) {
-                      best[t * count + row / kTile] = best_of(sums, row, s_.vocab - row);
-                    });
+    typename HeadFormat::Input input;
+    input.take(normed_.data(), step_.scored, d_);
+    product<HeadFormat>(pool_, {{model_.head, s_.vocab, 0}}, input, d_, step_.scored,
+                        [&](int64_t row, int64_t rows, int64_t t, const Floats* sums) {
+                          best[t * count + row / kTile] =
+                              best_of(sums, row, rows, step_.allowed);
+                        });
     for (int64_t t = 0; t < step_.scored; ++t) {
       Best top;
       for (int64_t i = 0; i < count; ++i) top.merge(best[t * count + i]);
@@ -444,6 +409,7 @@ class Computation {
   const int64_t T_, d_, D_;  // tokens, hidden size, head dimension
   const int64_t wide_, queries_wide_;  // numbers per token in qkv_ and in attended_
   std::vector<float> x_, normed_, qkv_, attended_, inner_, unrotated_;
+  typename Format::Input input_;
 };
 
 }  // namespace
@@ -458,8 +424,13 @@ void attune_delete_pool(ThreadPool* pool) { delete pool; }
 
 // 1 if the step was computed, 0 if it was cancelled
 int attune_step(ThreadPool* pool, const Model* model, const Step* step) {
-  return model->shape.bf16 ? Computation<uint16_t>(*pool, *model, *step).run()
-                           : Computation<float>(*pool, *model, *step).run();
+  using Int8 = Quantised<Eights>;
+  switch (model->shape.numbers) {
+    case kInt4: return Computation<Quantised<Fours>, Int8>(*pool, *model, *step).run();
+    case kInt8: return Computation<Int8>(*pool, *model, *step).run();
+    case kBfloat16: return Computation<Floating<uint16_t>>(*pool, *model, *step).run();
+    default: return Computation<Floating<float>>(*pool, *model, *step).run();
+  }
 }
 
 // Packs (rows, width) floats in tiles of 64 rows; `out` holds tiles(rows) * 64 * width values.

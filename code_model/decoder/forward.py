@@ -4,8 +4,9 @@ torch always works; the compiled step (`code_model.decoder.native`) takes over w
 """
 
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Protocol
 
 import torch
@@ -15,8 +16,9 @@ from torch import Tensor
 from code_model.cancel import Cancel, StepCancelledError
 from code_model.decoder.compiler import compile_library, compiled_library
 from code_model.decoder.kv_cache import KVCache
-from code_model.decoder.llama import Llama, lower_right_mask, rotate
+from code_model.decoder.llama import Linear, Llama, lower_right_mask, rotate
 from code_model.decoder.native import NativeForward
+from code_model.decoder.precision import dense
 from code_model.decoder.worker_threads import start_until_exit
 
 # Above, the step is bound by arithmetic, and torch's matrix products are faster.
@@ -36,12 +38,14 @@ class Forward(Protocol):
         cache: KVCache,
         scored: int,
         cancel: Cancel | None = None,
+        allowed: Collection[int] | None = None,
     ) -> tuple[list[int], list[float]]:
         """Compute `ids` behind the cache, which grows by them.
 
         Returns the most likely id after each of the last `scored` tokens, and its log-probability
-        in nats. Raises `ValueError` if the cache or the model's positions are too short, and
-        `StepCancelledError` when a layer would begin after `cancel` was raised.
+        in nats. With `allowed`, only these ids are considered. Raises `ValueError` if the cache or
+        the model's positions are too short, and `StepCancelledError` when a layer would begin
+        after `cancel` was raised.
         """
 
 
@@ -50,20 +54,10 @@ class TorchForward:
 
     def __init__(self, model: Llama) -> None:
         self.model = model
-        self._qkv = [
-            _joined([a.q_proj.weight, a.k_proj.weight, a.v_proj.weight])
-            for a in (block.self_attn for block in model.blocks)
-        ]
-        self._qkv_bias = [
-            None
-            if a.q_proj.bias is None
-            else torch.cat((a.q_proj.bias, a.k_proj.bias, a.v_proj.bias)).detach()
-            for a in (block.self_attn for block in model.blocks)
-        ]
-        self._gate_up = [
-            _joined([block.mlp.gate_proj.weight, block.mlp.up_proj.weight])
-            for block in model.blocks
-        ]
+        attentions = [block.self_attn for block in model.blocks]
+        self._qkv = [_projection([a.q_proj, a.k_proj, a.v_proj]) for a in attentions]
+        mlps = [block.mlp for block in model.blocks]
+        self._gate_up = [_projection([mlp.gate_proj, mlp.up_proj]) for mlp in mlps]
 
     @torch.inference_mode()
     def step(
@@ -74,8 +68,8 @@ class TorchForward:
         cancel: Cancel | None = None,
         allowed: Collection[int] | None = None,
     ) -> tuple[list[int], list[float]]:
-        """See `Forward.step`. With `allowed`, only these ids are considered."""
-        embedded = self.model.model.embed_tokens.weight[torch.tensor(ids)]
+        """See `Forward.step`."""
+        embedded = self.model.model.embed_tokens(torch.tensor(ids))
         hidden = self.hidden(embedded, cache, cancel)
         if not scored:
             return [], []
@@ -106,7 +100,7 @@ class TorchForward:
             if cancel is not None and cancel():
                 raise StepCancelledError
             normed = block.input_layernorm(x)
-            qkv = F.linear(normed, self._qkv[index], self._qkv_bias[index]).view(tokens, -1, size)
+            qkv = self._qkv[index](normed).view(tokens, -1, size)
             rotated = rotate(qkv[:, : heads + kv_heads], cos, sin)
             cache.keys[index, :, start:end] = rotated[:, heads:].transpose(0, 1)
             cache.values[index, :, start:end] = qkv[:, heads + kv_heads :].transpose(0, 1)
@@ -120,24 +114,31 @@ class TorchForward:
                     attn_mask=mask, is_causal=causal, enable_gqa=heads != kv_heads,
                 )[0]  # fmt: skip
             attended = attended.transpose(0, 1).reshape(tokens, -1)
-            x = x + F.linear(attended, block.self_attn.o_proj.weight)
-            gate, up = F.linear(block.post_attention_layernorm(x), self._gate_up[index]).chunk(2, 1)
-            x = x + F.linear(F.silu(gate) * up, block.mlp.down_proj.weight)
+            x = x + block.self_attn.o_proj(attended)
+            gate, up = self._gate_up[index](block.post_attention_layernorm(x)).chunk(2, 1)
+            x = x + block.mlp.down_proj(F.silu(gate) * up)
         cache.length = end
         final: Tensor = self.model.model.norm(x)
         return final
 
 
 class BestForward:
-    """The compiled step, if there is one, for few tokens; torch for the rest."""
+    """The compiled step, if there is one; torch where that is faster.
+
+    Of a quantised model the compiled step computes everything. Only until it is there, or where
+    nothing compiles it, torch computes with floats made of the rounded weights.
+    """
 
     def __init__(self, model: Llama) -> None:
-        self.torch = TorchForward(model)
+        self._torch: TorchForward | None = None
         self.native: NativeForward | None = None
         self._model = model
-        size = sum(parameter.numel() for parameter in model.parameters())
-        if size <= PACKED_AT_ONCE and (library := compiled_library()) is not None:
+        # of a quantised model, there is nothing to pack
+        at_once = model.quantisation is not None or model.num_parameters <= PACKED_AT_ONCE
+        if at_once and (library := compiled_library()) is not None:
             self.native = NativeForward(model, library)
+        if self.native is None or model.quantisation is None:
+            self._torch = TorchForward(model if model.quantisation is None else dense(model))
 
     def compile(self) -> None:
         """Compile if necessary and pack the weights in the background; returns at once."""
@@ -152,18 +153,22 @@ class BestForward:
         cancel: Cancel | None = None,
         allowed: Collection[int] | None = None,
     ) -> tuple[list[int], list[float]]:
-        """See `TorchForward.step`."""
-        if allowed is not None:
-            return self.torch.step(ids, cache, scored, cancel, allowed)
-        native = self.native
-        chosen: Forward = self.torch if native is None or len(ids) > NATIVE_TOKENS else native
-        return chosen.step(ids, cache, scored, cancel)
+        """See `Forward.step`."""
+        # in this order: `_compile` gives the one before it takes the other
+        torch_forward, native = self._torch, self.native
+        chosen: Forward | None = native
+        if native is None or (torch_forward is not None and len(ids) > NATIVE_TOKENS):
+            chosen = torch_forward
+        assert chosen is not None  # noqa: S101
+        return chosen.step(ids, cache, scored, cancel, allowed)
 
     def _compile(self, exiting: threading.Event) -> None:
         library = compile_library(exiting)
         if library is not None and not exiting.is_set():
             with suppress(StepCancelledError):
                 self.native = NativeForward(self._model, library, exiting=exiting)
+                if self._model.quantisation is not None:
+                    self._torch = None
 
 
 def _beside_nope(
@@ -186,7 +191,15 @@ def _beside_nope(
     return attended
 
 
-def _joined(parameters: list[Tensor]) -> Tensor:
+def _projection(layers: list[Linear]) -> Callable[[Tensor], Tensor]:
+    """The outputs of linear layers beside each other, by one product."""
+    weight = _joined([layer.weight for layer in layers])
+    biases = [layer.bias.detach() for layer in layers if layer.bias is not None]
+    bias = torch.cat(biases) if biases else None
+    return partial(F.linear, weight=weight, bias=bias)
+
+
+def _joined(parameters: Sequence[Tensor]) -> Tensor:
     """The matrices stacked; the parameters become views of the result, so no memory is doubled."""
     first = parameters[0]
     end, is_adjacent = first.data_ptr(), True
@@ -196,7 +209,7 @@ def _joined(parameters: list[Tensor]) -> Tensor:
     rows = sum(len(parameter) for parameter in parameters)
     if is_adjacent and first.untyped_storage().nbytes() >= rows * first.shape[1] * 4:
         return first.detach().as_strided((rows, first.shape[1]), (first.shape[1], 1))
-    joined = torch.cat(parameters).detach()
+    joined = torch.cat(list(parameters)).detach()
     start = 0
     for parameter in parameters:
         parameter.data = joined[start : start + len(parameter)]

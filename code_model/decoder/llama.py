@@ -16,6 +16,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from code_model.decoder.kv_cache import PrefixKV
+from code_model.decoder.quantised import (
+    Quantised,
+    QuantisedEmbedding,
+    QuantisedLinear,
+    Scheme,
+    scheme_of,
+)
 
 
 class UnsupportedModelError(ValueError):
@@ -109,6 +116,10 @@ class Embedding(nn.Embedding):
 
     def reset_parameters(self) -> None:
         """Leave the memory uninitialised."""
+
+    def project(self, hidden: Tensor) -> Tensor:
+        """Logits (…, V) of hidden states (…, d), where the head is the embedding."""
+        return F.linear(hidden, self.weight)
 
 
 class RMSNorm(nn.Module):
@@ -283,6 +294,24 @@ class Llama(nn.Module):
                 nn.init.zeros_(parameter)
 
     @property
+    def quantisation(self) -> Scheme | None:
+        """The scheme of the layers' matrices, None for full weights."""
+        matrix = self.blocks[0].mlp.down_proj
+        return matrix.scheme if isinstance(matrix, Quantised) else None
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """That of the matrices, as floats."""
+        embedding = self.model.embed_tokens
+        return torch.float32 if isinstance(embedding, Quantised) else embedding.weight.dtype
+
+    @property
+    def num_parameters(self) -> int:
+        """The numbers in all weights."""
+        quantised = (m.shape.numel() for m in self.modules() if isinstance(m, Quantised))
+        return sum(quantised) + sum(parameter.numel() for parameter in self.parameters())
+
+    @property
     def blocks(self) -> list[Block]:
         """The decoder layers, typed."""
         return cast(list[Block], list(self.model.layers))
@@ -315,8 +344,23 @@ class Llama(nn.Module):
     def logits(self, hidden: Tensor) -> Tensor:
         """Next-token logits (…, V) of hidden states (…, d)."""
         tied = self.config.tie_word_embeddings
-        weight = self.model.embed_tokens.weight if tied else self.lm_head.weight
-        return F.linear(hidden, weight)
+        logits: Tensor = self.model.embed_tokens.project(hidden) if tied else self.lm_head(hidden)
+        return logits
+
+    def quantise(self, name: str, matrix: Tensor, scheme: Scheme) -> None:
+        """Put a quantised matrix in the place of the weight `name` of a checkpoint.
+
+        Its numbers are those of `matrix`, in int8 for the embedding and the head.
+        """
+        parent, _, child = name.removesuffix(".weight").rpartition(".")
+        module = self.get_submodule(parent)
+        scheme = scheme_of(name, scheme)
+        replaced = module.get_submodule(child)
+        if isinstance(replaced, nn.Embedding):
+            setattr(module, child, QuantisedEmbedding(matrix, scheme))
+        else:
+            bias = getattr(replaced, "bias", None)
+            setattr(module, child, QuantisedLinear(matrix, scheme, bias))
 
 
 def _behind(

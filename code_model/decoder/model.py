@@ -68,8 +68,8 @@ class DecoderModel:
     @property
     def runtime(self) -> Runtime:
         """See `LanguageModel`."""
-        dtype = self.llama.model.embed_tokens.weight.dtype
-        return Runtime("decoder", str(dtype).removeprefix("torch."))
+        dtype = str(self.llama.dtype).removeprefix("torch.")
+        return Runtime("decoder", dtype, self.llama.quantisation)
 
     @property
     def max_positions(self) -> int:
@@ -84,7 +84,7 @@ class DecoderModel:
     @property
     def num_parameters(self) -> int:
         """See `LanguageModel`."""
-        return sum(parameter.numel() for parameter in self.llama.parameters())
+        return self.llama.num_parameters
 
     @property
     def forms(self) -> Collection[Form]:
@@ -111,9 +111,8 @@ class DecoderModel:
     def prompt_embeddings_of(self, ids: Sequence[int], form: Form) -> Tensor:
         """See `TunableModel`."""
         if form == "embedding":
-            return self.llama.model.embed_tokens.weight[
-                torch.tensor(ids, dtype=torch.long)
-            ].detach()
+            embedded: Tensor = self.llama.model.embed_tokens(torch.tensor(ids, dtype=torch.long))
+            return embedded.detach()
         return soft_prompt.kv_to_rows(soft_prompt.kv_of_ids(self.llama, ids))
 
     def prefix_of(self, prompt_embeddings: Tensor, form: Form) -> PrefixKV:
@@ -158,10 +157,13 @@ class DecoderModel:
         return replace(self, llama=in_bfloat16(self.llama))
 
     def with_weights(self, weights: Mapping[str, Tensor]) -> "DecoderModel":
-        """See `TunableModel`."""
+        """See `TunableModel`; quantised as this one."""
         llama = Llama(self.llama.config)
         own = llama.state_dict()
         llama.load_state_dict({name: tensor for name, tensor in weights.items() if name in own})
+        if self.llama.quantisation is not None:
+            for name in (name for name, tensor in own.items() if tensor.ndim == 2):
+                llama.quantise(name, weights[name], self.llama.quantisation)
         return replace(self, llama=llama.requires_grad_(False).eval())
 
     def weights_hash(self) -> str:

@@ -1,25 +1,27 @@
 """The compiled forward step: ctypes around `decode.cpp`, with the weights packed for it.
 
 Weights whose values bfloat16 holds exactly are packed in bfloat16: half the memory traffic for each
-token, and the same result.
+token, and the same result. Quantised weights are packed already (`code_model.decoder.quantised`),
+and read in place.
 """
 
 import ctypes
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cache
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from code_model.cancel import Cancel, StepCancelledError
 from code_model.decoder.kv_cache import KVCache
 from code_model.decoder.llama import Llama
+from code_model.decoder.quantised import Quantised
 
 TILE = 64  # rows, as in decode.cpp
 MAX_THREADS = 8  # more do not help: the step is memory-bound
+NUMBERS = ("float32", "bfloat16", "int8", "int4")  # the order of `Numbers` in decode.cpp
 
 
 class _Shape(ctypes.Structure):
@@ -27,7 +29,7 @@ class _Shape(ctypes.Structure):
 
     _fields_ = (
         *((name, ctypes.c_int64) for name in ("vocab", "hidden", "inner", "layers", "heads")),
-        *((name, ctypes.c_int64) for name in ("kv_heads", "head_dim", "bf16")),
+        *((name, ctypes.c_int64) for name in ("kv_heads", "head_dim", "numbers")),
         ("eps", ctypes.c_float),
     )
 
@@ -35,7 +37,10 @@ class _Shape(ctypes.Structure):
 class _Layer(ctypes.Structure):
     _fields_ = tuple(
         (name, ctypes.c_void_p)
-        for name in ("attention_norm", "qkv", "qkv_bias", "out", "inner_norm", "gate_up", "down")
+        for name in (
+            *("attention_norm", "q", "k", "v", "qkv_bias", "out"),
+            *("inner_norm", "gate", "up", "down"),
+        )
     )
 
 
@@ -55,6 +60,7 @@ class _Step(ctypes.Structure):
         ("chosen", ctypes.POINTER(ctypes.c_int32)),
         ("logprobs", ctypes.POINTER(ctypes.c_float)),
         ("cancelled", ctypes.c_void_p),
+        ("allowed", ctypes.c_char_p),
     )
 
 
@@ -89,11 +95,7 @@ class NativeForward:
         self._exiting = exiting
         self._library = _loaded(library)
         self._kept: list[Tensor] = []
-        self._bf16 = all(
-            torch.equal(parameter, parameter.bfloat16().float())
-            for parameter in model.parameters()
-            if parameter.ndim == 2
-        )
+        self._numbers = model.quantisation or _smallest_exact(model)
         self._model = self._packed(model)
         self._layers: ctypes.Array[_Layer]
         count = threads or min(torch.get_num_threads(), MAX_THREADS)
@@ -104,7 +106,12 @@ class NativeForward:
             self._library.attune_delete_pool(pool)
 
     def step(
-        self, ids: Sequence[int], cache: KVCache, scored: int, cancel: Cancel | None = None
+        self,
+        ids: Sequence[int],
+        cache: KVCache,
+        scored: int,
+        cancel: Cancel | None = None,
+        allowed: Collection[int] | None = None,
     ) -> tuple[list[int], list[float]]:
         """See `Forward`. The result has the same bits however ids are divided into steps."""
         tokens = len(ids)
@@ -114,10 +121,16 @@ class NativeForward:
             raise ValueError(f"the compiled step reads float16, not {cache.keys.dtype}")
         c_ids = (ctypes.c_int32 * tokens)(*ids)
         chosen, logprobs = (ctypes.c_int32 * scored)(), (ctypes.c_float * scored)()
+        permitted = None
+        if allowed is not None:
+            permitted = bytearray(self._model.shape.vocab)
+            for token in allowed:
+                permitted[token] = 1
         step = _Step(
             c_ids, tokens, scored, cache.length, cache.keys.shape[2], cache.nope,
             cache.keys.data_ptr(), cache.values.data_ptr(), chosen, logprobs,
             None if cancel is None else cancel.address,
+            None if permitted is None else bytes(permitted),
         )  # fmt: skip
         model = ctypes.byref(self._model)
         if not self._library.attune_step(self._pool, model, ctypes.byref(step)):
@@ -136,23 +149,23 @@ class NativeForward:
                 bias = self._keep(torch.cat([projection.bias for projection in projections]))
             self._layers[index] = _Layer(
                 block.input_layernorm.weight.data_ptr(),
-                self._pack(torch.cat([projection.weight for projection in projections])),
+                *(self._pack(projection) for projection in projections),
                 bias,
-                self._pack(attention.o_proj.weight),
+                self._pack(attention.o_proj),
                 block.post_attention_layernorm.weight.data_ptr(),
-                self._pack(_interleaved(mlp.gate_proj.weight, mlp.up_proj.weight)),
-                self._pack(mlp.down_proj.weight),
+                *(self._pack(each) for each in (mlp.gate_proj, mlp.up_proj, mlp.down_proj)),
             )
-        embedding = decoder.embed_tokens.weight
-        head = embedding if config.tie_word_embeddings else model.lm_head.weight
+        embedding = decoder.embed_tokens
+        head = self._pack(embedding if config.tie_word_embeddings else model.lm_head)
+        rows = embedding.packed if isinstance(embedding, Quantised) else embedding.weight
         shape = _Shape(
             config.vocab_size, config.hidden_size, config.intermediate_size,
             config.num_hidden_layers, config.num_attention_heads, config.num_key_value_heads,
-            config.head_dim, self._bf16, config.rms_norm_eps,
+            config.head_dim, NUMBERS.index(self._numbers), config.rms_norm_eps,
         )  # fmt: skip
         return _Model(
-            shape, embedding.data_ptr(), decoder.norm.weight.data_ptr(), model.cos.data_ptr(),
-            model.sin.data_ptr(), self._pack(head), self._layers,
+            shape, rows.data_ptr(), decoder.norm.weight.data_ptr(), model.cos.data_ptr(),
+            model.sin.data_ptr(), head, self._layers,
         )  # fmt: skip
 
     def _keep(self, tensor: Tensor) -> int:
@@ -160,22 +173,24 @@ class NativeForward:
         self._kept.append(tensor)
         return tensor.data_ptr()
 
-    def _pack(self, weight: Tensor) -> int:
-        """Pack a matrix in tiles of `TILE` rows; returns the address."""
+    def _pack(self, module: nn.Module) -> int:
+        """The address of a matrix in tiles of `TILE` rows, packed now if it is not quantised."""
         if self._exiting is not None and self._exiting.is_set():
             raise StepCancelledError
-        weight = weight.detach().contiguous()
+        if isinstance(module, Quantised):
+            return self._keep(module.packed)
+        weight: Tensor = module.get_parameter("weight").detach().contiguous()
         rows, width = weight.shape
-        dtype = torch.bfloat16 if self._bf16 else torch.float32
+        dtype = torch.bfloat16 if self._numbers == "bfloat16" else torch.float32
         packed = torch.empty((-(-rows // TILE) * TILE, width), dtype=dtype)
         self._library.attune_pack(
-            weight.data_ptr(), rows, width, int(self._bf16), packed.data_ptr()
+            weight.data_ptr(), rows, width, int(dtype == torch.bfloat16), packed.data_ptr()
         )
         return self._keep(packed)
 
 
-def _interleaved(gate: Tensor, up: Tensor) -> Tensor:
-    """Tiles of the two matrices alternating, so that one thread computes both halves of a row."""
-    padding = (0, 0, 0, -gate.shape[0] % TILE)
-    tiles = [F.pad(matrix, padding).view(-1, TILE, matrix.shape[1]) for matrix in (gate, up)]
-    return torch.stack(tiles, dim=1).reshape(-1, gate.shape[1])
+def _smallest_exact(model: Llama) -> str:
+    """The smallest of the floating-point numbers that hold all weights of the matrices exactly."""
+    matrices = (parameter for parameter in model.parameters() if parameter.ndim == 2)
+    exact = all(torch.equal(matrix, matrix.bfloat16().float()) for matrix in matrices)
+    return "bfloat16" if exact else "float32"

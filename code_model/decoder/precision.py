@@ -1,8 +1,9 @@
-"""Models of this decoder in bfloat16."""
+"""Copies of models of this decoder in bfloat16 and, of quantised ones, in float32."""
 
 import torch
 
 from code_model.decoder.llama import Llama
+from code_model.decoder.quantised import dense_state
 
 
 def in_bfloat16(model: Llama) -> Llama:
@@ -11,7 +12,7 @@ def in_bfloat16(model: Llama) -> Llama:
     It must run under `autocast_of`, which leaves the rest in float32.
     """
     low = Llama(model.config)
-    values = model.state_dict().items()
+    values = dense_state(model).items()
     low.load_state_dict(
         {name: tensor.bfloat16() if tensor.ndim == 2 else tensor for name, tensor in values},
         assign=True,
@@ -19,7 +20,13 @@ def in_bfloat16(model: Llama) -> Llama:
     return low.requires_grad_(False).eval()
 
 
+def dense(model: Llama) -> Llama:
+    """A copy of a quantised model with the rounded weights as floats."""
+    full = Llama(model.config)
+    full.load_state_dict(dense_state(model), assign=True)
+    return full.requires_grad_(False).eval()
+
+
 def autocast_of(model: Llama) -> torch.autocast:
     """The autocast context for a model: enabled only for one of `in_bfloat16`."""
-    low = model.model.embed_tokens.weight.dtype == torch.bfloat16
-    return torch.autocast("cpu", torch.bfloat16, enabled=low)
+    return torch.autocast("cpu", torch.bfloat16, enabled=model.dtype == torch.bfloat16)

@@ -87,7 +87,7 @@ def nearest_tokens(model: Llama, prompt_embeddings: Tensor, form: Form) -> list[
 
     In the kv forms, by the values of the first layer, which have no position; embeddings directly.
     """
-    vocabulary = model.model.embed_tokens.weight.float()
+    vocabulary = model.model.embed_tokens.weight.float()  # all of it, at this moment only
     if form != "embedding":
         block = model.blocks[0]
         normed = block.input_layernorm(vocabulary)[:, None]

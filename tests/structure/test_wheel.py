@@ -43,6 +43,8 @@ def test_the_default_model_the_grammar_queries_and_the_page_templates_are_shippe
         "code_model/default/model.safetensors",
         "code_model/default/tokenizer.json",
         "code_model/decoder/decode.cpp",
+        "code_model/decoder/products.h",
+        "code_model/decoder/quantised.h",
         "code_model/decoder/thread_pool.h",
         "code_model/decoder/vectors.h",
         "attune/pages/templates/report.html",

@@ -1,9 +1,10 @@
-"""The compiled step against torch, for both ways to hold weights."""
+"""The compiled step against torch, with weights in float32 and in bfloat16."""
 
 import os
 import subprocess
 import sys
 import threading
+from functools import partial
 
 import pytest
 import torch
@@ -12,28 +13,9 @@ from code_model.cancel import Cancel, StepCancelledError
 from code_model.decoder import compiler, native
 from code_model.decoder.forward import BestForward, TorchForward
 from code_model.decoder.kv_cache import KVCache, PrefixKV
-from code_model.decoder.llama import Llama, LlamaConfig
+from tests.unit.code_model.decoder.random_llama import IDS, random_model
 
 pytestmark = pytest.mark.skipif(compiler.find_compiler() is None, reason="no C++ compiler")
-
-IDS = [5 + (n * 37) % 290 for n in range(23)]
-
-
-def random_model(*, heads: int, kv_heads: int, bias: bool, tied: bool, bf16: bool) -> Llama:
-    """Sizes that no tile or vector divides."""
-    config = LlamaConfig(
-        vocab_size=301, hidden_size=72, intermediate_size=100, num_hidden_layers=2,
-        num_attention_heads=heads, num_key_value_heads=kv_heads, head_dim=18,
-        max_position_embeddings=64, attention_bias=bias, tie_word_embeddings=tied,
-    )  # fmt: skip
-    model = Llama(config)
-    model.init_weights(torch.Generator().manual_seed(1))
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.mul_(6.0).add_(torch.randn_like(parameter) * 0.1)
-            if bf16:
-                parameter.copy_(parameter.bfloat16())
-    return model.requires_grad_(False)
 
 
 @pytest.mark.parametrize("bf16", [True, False], ids=["bfloat16", "float32"])
@@ -222,7 +204,10 @@ def test_joined_weights_stay_the_models_own() -> None:
     model = random_model(heads=4, kv_heads=2, bias=True, tied=True, bf16=False)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     first, second = TorchForward(model), TorchForward(model)
-    for weights, again in zip(first._qkv, second._qkv, strict=True):
+    for projection, other in zip(first._qkv, second._qkv, strict=True):
+        assert isinstance(projection, partial)
+        assert isinstance(other, partial)
+        weights, again = projection.keywords["weight"], other.keywords["weight"]
         assert weights.data_ptr() == again.data_ptr()
         assert weights.data_ptr() in {
             block.self_attn.q_proj.weight.data_ptr() for block in model.blocks

@@ -1,0 +1,178 @@
+"""Matrices of 8 or 4 bits, packed as the compiled step reads them (`quantised.h`).
+
+Blocks of 32 columns of a row share a scale, as in llama.cpp's Q8_0 and Q4_0. The packed numbers are
+the only copy: torch gets them back as floats some rows at a time. An int4 model keeps its embedding
+and its head in int8, because every token passes through them.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Final, Literal, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Scheme = Literal["int8", "int4"]
+SCHEMES: Final[tuple[Scheme, ...]] = get_args(Scheme)
+
+TILE, BLOCK = 64, 32  # rows and columns, as in quantised.h
+PART: Final = 2048
+"""Rows that exist as floats at a time."""
+_SCALE_BYTES = TILE * 2
+
+
+def scheme_of(name: str, scheme: Scheme) -> Scheme:
+    """The scheme for one matrix of a model in `scheme`, by the matrix's name."""
+    return "int8" if "embed_tokens" in name or "lm_head" in name else scheme
+
+
+def rounded(weight: Tensor, scheme: Scheme) -> tuple[Tensor, Tensor]:
+    """Whole numbers (rows, width) in int8 and scales (rows, width / 32) in float16.
+
+    The width must be a multiple of 32. int8: the largest of a block becomes 127. int4: it becomes
+    -8 or 7, whichever loses less in the sum of squares.
+    """
+    blocks = weight.detach().float().view(len(weight), -1, BLOCK)
+    largest = blocks.abs().amax(-1, keepdim=True)
+    if scheme == "int8":
+        numbers, scales = _rounded_by(blocks, largest / 127, -127, 127)
+    else:
+        signed = blocks.gather(-1, blocks.abs().argmax(-1, keepdim=True))
+        choices = [_rounded_by(blocks, scale, -8, 7) for scale in (signed / -8, signed / 7)]
+        lost = torch.stack([((n * s - blocks) ** 2).sum(-1, keepdim=True) for n, s in choices])
+        better = lost[1] < lost[0]
+        numbers, scales = (
+            torch.where(better, second, first) for first, second in zip(*choices, strict=True)
+        )
+    return numbers.flatten(1).to(torch.int8), scales.squeeze(-1).half()
+
+
+def _rounded_by(blocks: Tensor, scales: Tensor, low: int, high: int) -> tuple[Tensor, Tensor]:
+    scales = scales.half().float()  # as they are stored
+    return (blocks / scales).nan_to_num().round().clamp(low, high), scales
+
+
+class Quantised(nn.Module):
+    """A packed matrix (rows, width), frozen.
+
+    `packed` (tiles of 64 rows, blocks of 32 columns, bytes) holds 64 scales in float16 and the
+    numbers of each block. Rows and columns beyond the matrix are zero.
+    """
+
+    def __init__(self, weight: Tensor, scheme: Scheme) -> None:
+        super().__init__()
+        self.rows, self.width = weight.shape
+        self.scheme = scheme
+        weight = F.pad(weight, (0, -self.width % BLOCK, 0, -self.rows % TILE))
+        self.packed: Tensor
+        self.register_buffer("packed", _packed(*rounded(weight, scheme), scheme))
+
+    @property
+    def shape(self) -> torch.Size:
+        """Rows and width, as of a tensor."""
+        return torch.Size((self.rows, self.width))
+
+    @property
+    def weight(self) -> Tensor:
+        """The whole matrix as floats, made anew at every access."""
+        return torch.cat(list(self.parts()))
+
+    def parts(self) -> Iterator[Tensor]:
+        """The matrix as floats, `PART` rows at a time."""
+        for start in range(0, self.rows, PART):
+            tiles = self.packed[start // TILE : (start + PART) // TILE]
+            yield _floats(tiles, self.scheme)[: self.rows - start, : self.width]
+
+    def times(self, x: Tensor) -> Tensor:
+        """`x` (…, width) times the transposed matrix: (…, rows). Differentiable in `x`."""
+        product: Tensor = _Product.apply(x, self)  # type: ignore[no-untyped-call]
+        return product
+
+
+class QuantisedLinear(Quantised):
+    """In place of a linear layer."""
+
+    def __init__(self, weight: Tensor, scheme: Scheme, bias: nn.Parameter | None = None) -> None:
+        super().__init__(weight, scheme)
+        self.bias = bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(…, width) to (…, rows)."""
+        product = self.times(x)
+        return product if self.bias is None else product + self.bias
+
+
+class QuantisedEmbedding(Quantised):
+    """In place of an embedding."""
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """Ids (…) to their rows (…, width)."""
+        flat = ids.flatten()
+        rows = _floats(self.packed[flat // TILE], self.scheme)
+        rows = rows.view(len(flat), TILE, -1)[torch.arange(len(flat)), flat % TILE, : self.width]
+        return rows.view(*ids.shape, self.width)
+
+    def project(self, hidden: Tensor) -> Tensor:
+        """Logits (…, rows) of hidden states (…, width), where the head is the embedding."""
+        return self.times(hidden)
+
+
+class _Product(torch.autograd.Function):
+    """A product that keeps no floats of the matrix for the backward pass."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, matrix: Quantised) -> Tensor:
+        ctx.matrix = matrix
+        return torch.cat([F.linear(x, part) for part in matrix.parts()], dim=-1)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        matrix: Quantised = ctx.matrix
+        gradient = torch.zeros(())
+        for of_part, part in zip(
+            torch.split(gradients[0], PART, dim=-1), matrix.parts(), strict=True
+        ):
+            gradient = gradient + of_part @ part
+        return gradient, None
+
+
+def dense_state(model: nn.Module) -> dict[str, Tensor]:
+    """A model's weights by their names in a checkpoint, all of them as floats."""
+    matrices = {name: m for name, m in model.named_modules() if isinstance(m, Quantised)}
+    state = {
+        name: tensor
+        for name, tensor in model.state_dict().items()
+        if name.removesuffix(".packed") not in matrices
+    }
+    return state | {f"{name}.weight": matrix.weight for name, matrix in matrices.items()}
+
+
+def _packed(numbers: Tensor, scales: Tensor, scheme: Scheme) -> Tensor:
+    """The layout of `quantised.h`, of padded numbers (rows, width) and their scales."""
+    tiles, blocks = len(numbers) // TILE, scales.shape[1]
+    columns = numbers.view(tiles, TILE, blocks, BLOCK).transpose(1, 2)  # (…, rows, columns)
+    if scheme == "int8":
+        pairs = columns.reshape(tiles, blocks, TILE, -1, 2).transpose(2, 3)
+        content = pairs.contiguous().view(torch.uint8).view(tiles, blocks, -1)
+    else:
+        # (…, 8 columns each, rows, even and odd columns, 4 nibbles of a half word)
+        nibbles = columns.reshape(tiles, blocks, TILE, 4, 4, 2).permute(0, 1, 3, 2, 5, 4)
+        low, high = (nibbles[..., first::2].contiguous() & 15 for first in (0, 1))
+        content = (low | high << 4).view(torch.uint8).view(tiles, blocks, -1)
+    first = scales.view(tiles, TILE, blocks).transpose(1, 2).contiguous().view(torch.uint8)
+    return torch.cat((first, content), dim=-1)
+
+
+def _floats(packed: Tensor, scheme: Scheme) -> Tensor:
+    """The padded matrix (rows, width) of tiles (tiles, blocks, bytes), in float32."""
+    tiles, blocks, _ = packed.shape
+    scales = packed[..., :_SCALE_BYTES].contiguous().view(torch.float16)
+    content = packed[..., _SCALE_BYTES:].contiguous().view(torch.int8)
+    if scheme == "int8":
+        columns = content.view(tiles, blocks, -1, TILE, 2).transpose(2, 3).flatten(3)
+    else:
+        low, high = content << 4 >> 4, content >> 4
+        nibbles = torch.stack((low, high), -1).view(tiles, blocks, 4, TILE, 2, 4)
+        columns = nibbles.permute(0, 1, 3, 2, 5, 4).flatten(3)
+    matrix = columns * scales.float()[..., None]  # (tiles, blocks, rows, columns)
+    return matrix.transpose(1, 2).reshape(tiles * TILE, blocks * BLOCK)
