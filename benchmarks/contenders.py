@@ -115,14 +115,28 @@ class TransformersForward:
             pending = new[-1:]
 
 
+def llama_cpp_quantised(file: Path, name: str) -> Path:
+    """llama.cpp's own quantisation of a GGUF file of float16, beside it; "Q8_0" or "Q4_0"."""
+    import llama_cpp
+
+    made = file.with_name(f"{file.stem}-{name}.gguf")
+    parameters = llama_cpp.llama_model_quantize_default_params()
+    parameters.ftype = getattr(llama_cpp, f"LLAMA_FTYPE_MOSTLY_{name}")
+    failed = llama_cpp.llama_model_quantize(bytes(file), bytes(made), parameters)
+    if failed:
+        raise SystemExit(f"llama.cpp cannot quantise {file.name} to {name}.")
+    return made
+
+
 class LlamaCpp:
     """llama.cpp through llama-cpp-python, which keeps the KV of the common beginning itself."""
 
-    name = "llama.cpp, kept KV"
-
-    def __init__(self, file: Path, beginning_ids: Sequence[int], threads: int) -> None:
+    def __init__(
+        self, file: Path, beginning_ids: Sequence[int], threads: int, name: str = "float16"
+    ) -> None:
         from llama_cpp import Llama
 
+        self.name = f"llama.cpp {name}, kept KV"
         self._beginning_ids = list(beginning_ids)
         self._model = Llama(
             str(file), n_ctx=2048, n_threads=threads, n_threads_batch=threads, verbose=False

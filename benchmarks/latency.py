@@ -8,6 +8,7 @@ import argparse
 import copy
 import json
 import random
+import re
 import statistics
 import tempfile
 import time
@@ -21,6 +22,7 @@ import numpy as np
 import torch
 from rich.console import Console
 
+from benchmarks import shape
 from benchmarks.contenders import (
     Attune,
     Contender,
@@ -28,16 +30,18 @@ from benchmarks.contenders import (
     PeftGenerate,
     TransformersForward,
     TransformersGenerate,
+    llama_cpp_quantised,
     transformers_model,
 )
 from benchmarks.files import read_files
 from benchmarks.gguf_export import export_gguf
 from benchmarks.prompt_costs import prompt_costs
-from benchmarks.shape import random_model, transformers_twin
+from benchmarks.shape import transformers_twin
 from code_model.decoder import compiler
 from code_model.decoder.loading import load_decoder
 from code_model.decoder.model import DecoderModel
 from code_model.decoder.native import NativeForward
+from code_model.decoder.quantised import SCHEMES
 from code_model.decoder.session import DecoderSession
 from code_model.model_folder import read_model_folder
 from code_model.model_resolution import resolve_model
@@ -56,7 +60,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print tables, write them as JSON after every stage."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cases", type=int, default=24, help="cursors in real files")
-    parser.add_argument("--large-cases", type=int, default=3, help="cursors for the 0.5B shape")
+    parser.add_argument("--large-cases", type=int, default=3, help="cursors for other shapes")
+    parser.add_argument("--shapes", default="135M,0.5B", help="of SmolLM2, Qwen2.5-Coder")
+    parser.add_argument("--contenders", default="", help="regular expression of their names")
     parser.add_argument("--prompt-tokens", type=int, default=PROMPT_TOKENS)
     parser.add_argument("--room", type=int, help="limit the context to so many tokens")
     parser.add_argument("--threads", type=int, default=2)
@@ -79,17 +85,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
+        wanted = re.compile(options.contenders)
         contenders = default_contenders(model, folder, options.threads)
-        save("default", race("Default model", contenders, cases))
+        save("default", race("Default model", _named(contenders, wanted), cases))
         save("prompt", prompt_costs(model, cases[:8], options.prompt_tokens, folder))
-        if options.large_cases:
-            large = without_end_tokens(random_model(model))
+        shapes = {"135M": shape.SMALLER, "0.5B": shape.CONFIG}
+        for name in options.shapes.split(",") if options.large_cases else ():
+            large = without_end_tokens(shape.random_model(model, shapes[name]))
             large.forward.native = NativeForward(large.llama, library, options.threads)
             few = cases[: options.large_cases]
             contenders = large_contenders(large, folder, options.threads)
-            title = "Shape of Qwen2.5-Coder-0.5B, random weights"
-            save("0.5B", race(title, contenders, few))
-            save("0.5B prompt", prompt_costs(large, few[:2], options.prompt_tokens, folder))
+            title = f"{name} shape, random weights"
+            save(name, race(title, _named(contenders, wanted), few))
+            save(f"{name} prompt", prompt_costs(large, few[:2], options.prompt_tokens, folder))
+
+
+def _named(contenders: Sequence[Contender], pattern: re.Pattern[str]) -> list[Contender]:
+    """The first contender, which the others are compared with, and those that match."""
+    return [each for n, each in enumerate(contenders) if n == 0 or pattern.search(each.name)]
 
 
 def without_end_tokens(model: DecoderModel) -> DecoderModel:
@@ -139,6 +152,7 @@ def default_contenders(model: DecoderModel, folder: Path, threads: int) -> list[
         Attune("attune", model.open()),
         Attune("attune, no drafts", without_drafts(model)),
         Attune("attune without a compiler", _uncompiled(model).open()),
+        *(Attune(f"attune {each}", small.open()) for each, small in _quantised(model, threads)),
         *_llama_cpp(model, folder / "default.gguf", threads),
         TransformersForward(reference, beginning),
         TransformersGenerate(reference, beginning),
@@ -150,6 +164,10 @@ def large_contenders(model: DecoderModel, folder: Path, threads: int) -> list[Co
     """Without drafts: random weights repeat themselves, which drafts would profit from."""
     return [
         Attune("attune, no drafts", without_drafts(model)),
+        *(
+            Attune(f"attune {each}, no drafts", without_drafts(small))
+            for each, small in _quantised(model, threads)
+        ),
         *_llama_cpp(model, folder / "large.gguf", threads),
         TransformersForward(transformers_twin(model), model.encoder.beginning_ids),
     ]
@@ -160,7 +178,20 @@ def _llama_cpp(model: DecoderModel, file: Path, threads: int) -> list[Contender]
         console.print("llama-cpp-python is not installed, so llama.cpp is left out.")
         return []
     export_gguf(model.llama, file)
-    return [LlamaCpp(file, model.encoder.beginning_ids, threads)]
+    beginning = model.encoder.beginning_ids
+    made = {name: llama_cpp_quantised(file, name) for name in ("Q8_0", "Q4_0")}
+    files = {"float16": file, **made}
+    return [LlamaCpp(each, beginning, threads, name) for name, each in files.items()]
+
+
+def _quantised(model: DecoderModel, threads: int) -> list[tuple[str, DecoderModel]]:
+    """The model in each quantisation of our own."""
+    library = compiler.compile_library()
+    assert library is not None  # noqa: S101 (`main` has looked)
+    made = [(scheme, shape.quantised(model, scheme)) for scheme in SCHEMES]
+    for _, small in made:
+        small.forward.native = NativeForward(small.llama, library, threads)
+    return [(str(scheme), small) for scheme, small in made]
 
 
 def without_drafts(model: DecoderModel) -> DecoderSession:

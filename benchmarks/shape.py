@@ -1,4 +1,4 @@
-"""A model of Qwen2.5-Coder-0.5B's shape with random weights, for measurements of speed."""
+"""Models of other shapes with random weights, and quantised copies, for measurements of speed."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
@@ -13,12 +13,20 @@ from code_model.decoder.forward import BestForward
 from code_model.decoder.kv_cache import KVCache
 from code_model.decoder.llama import Llama, LlamaConfig
 from code_model.decoder.model import DecoderModel
+from code_model.decoder.quantised import Scheme
 
 CONFIG = LlamaConfig(
     vocab_size=151_936, hidden_size=896, intermediate_size=4864, num_hidden_layers=24,
     num_attention_heads=14, num_key_value_heads=2, head_dim=64, max_position_embeddings=32_768,
     rms_norm_eps=1e-6, rope_theta=1_000_000.0, attention_bias=True, tie_word_embeddings=True,
 )  # fmt: skip
+"""The shape of Qwen2.5-Coder-0.5B."""
+SMALLER = LlamaConfig(
+    vocab_size=49_152, hidden_size=576, intermediate_size=1536, num_hidden_layers=30,
+    num_attention_heads=9, num_key_value_heads=3, head_dim=64, max_position_embeddings=8192,
+    rope_theta=100_000.0, tie_word_embeddings=True,
+)  # fmt: skip
+"""The shape of SmolLM2-135M."""
 
 
 def random_model(like: DecoderModel, config: LlamaConfig | None = None) -> DecoderModel:
@@ -29,7 +37,7 @@ def random_model(like: DecoderModel, config: LlamaConfig | None = None) -> Decod
         for parameter in llama.parameters():
             parameter.copy_(parameter.bfloat16())
     return DecoderModel(
-        name="0.5B shape",
+        name="random",
         folder=Path(),
         llama=llama.requires_grad_(False).eval(),
         tokenizer=like.tokenizer,
@@ -37,6 +45,16 @@ def random_model(like: DecoderModel, config: LlamaConfig | None = None) -> Decod
         model_fingerprint="0" * 64,
         tokenizer_fingerprint="0" * 64,
     )
+
+
+def quantised(model: DecoderModel, scheme: Scheme) -> DecoderModel:
+    """A copy with rounded weights."""
+    llama = Llama(model.llama.config)
+    weights = model.llama.state_dict()
+    for name in (name for name, tensor in weights.items() if tensor.ndim == 2):
+        llama.quantise(name, weights[name], scheme)
+    llama.load_state_dict(weights, strict=False)
+    return replace(model, llama=llama.requires_grad_(False).eval())
 
 
 class SlowedForward:

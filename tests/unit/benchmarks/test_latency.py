@@ -34,6 +34,7 @@ def library() -> Path:
 @pytest.mark.filterwarnings("ignore:Position ids are not supported:UserWarning")
 def test_a_short_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shape, "CONFIG", SMALL)
+    monkeypatch.setattr(shape, "SMALLER", replace(SMALL, attention_bias=False))
     out = tmp_path / "latency.json"
     latency.main(
         ["--cases", "2", "--large-cases", "1", "--prompt-tokens", "16", "--room", "300",
@@ -41,14 +42,16 @@ def test_a_short_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     )  # fmt: skip
     figures = json.loads(out.read_text())
     assert figures.keys() == {
-        "threads", "new_tokens", "prompt_tokens", "default", "prompt", "0.5B", "0.5B prompt"
+        "threads", "new_tokens", "prompt_tokens", "default", "prompt",
+        "135M", "135M prompt", "0.5B", "0.5B prompt",
     }  # fmt: skip
     names = {row["name"] for row in figures["default"]}
-    assert {"attune", "attune without a compiler", "PEFT generate"} <= names
-    assert len(figures["default"]) == 7 - (find_spec("llama_cpp") is None)
-    for row in (*figures["default"], *figures["0.5B"]):
+    assert {"attune", "attune without a compiler", "attune int8", "PEFT generate"} <= names
+    assert len(figures["default"]) == 8 + 3 * (find_spec("llama_cpp") is not None)
+    for row in (*figures["default"], *figures["135M"], *figures["0.5B"]):
         assert row["median_ms"] > 0, row["name"]
-        if "llama.cpp" not in row["name"]:  # it rounds keys and values to float16
+        # llama.cpp rounds keys and values to float16
+        if not any(word in row["name"] for word in ("llama.cpp", "int8", "int4")):
             assert row["same_ids"] == 1.0, "every contender computes the same greedy continuation"
     for costs in (figures["prompt"], figures["0.5B prompt"]):
         assert costs["prefill_added"] == 0
