@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import replace
 
 from code_context.indentation import indentation_unit
+from completion.power import on_battery
 from completion.request import CompletionRequest, CompletionResult, line_end
 from completion.worker import ModelWorker
 
@@ -19,7 +20,8 @@ DEFAULT_UNIT = "    "
 class Prefetcher:
     """After each result: prefetch the next states, then check whether the prompt fits the file.
 
-    Any request interrupts it. All methods are called on the event loop.
+    On the battery no state is prefetched: most of them are never asked for. Any request interrupts
+    it. All methods are called on the event loop.
     """
 
     def __init__(self, worker: ModelWorker) -> None:
@@ -64,7 +66,7 @@ class Prefetcher:
     def _prefetch(self, request: CompletionRequest, result: CompletionResult) -> None:
         """Start the first of the next requests whose result is not cached.
 
-        When all are cached, schedule the prompt-fit check.
+        When all are cached, or on the battery, schedule the prompt-fit check.
         """
         if self._is_busy() or not self._worker.is_open or not self._worker.looks_ahead:
             return
@@ -74,7 +76,7 @@ class Prefetcher:
             if interruptions == self._interruptions:
                 self._prefetch(request, result)
 
-        for next_request in next_requests(request, result):
+        for next_request in () if on_battery() else next_requests(request, result):
             cached = self._worker.cached(next_request)
             if cached is None:
                 self._worker.start(next_request, "prefetch", resume)

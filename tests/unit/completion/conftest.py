@@ -15,8 +15,11 @@ def model() -> FakeModel:
 
 
 @pytest.fixture
-async def loaded(model: FakeModel) -> AsyncIterator[CompletionScheduler]:
-    """With prefetching after the usual time."""
+async def loaded(
+    model: FakeModel, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[CompletionScheduler]:
+    """With prefetching after the usual time, also on a laptop without its cable."""
+    monkeypatch.setattr(prefetch, "on_battery", lambda: False)
     scheduler = CompletionScheduler()
     scheduler.open(lambda: model, lambda status: None)
     yield scheduler

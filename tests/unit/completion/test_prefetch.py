@@ -68,6 +68,21 @@ async def test_states_after_accepting_and_after_enter_are_prefetched(
     assert len(model.requests) == 3
 
 
+@pytest.mark.parametrize(("battery", "prefetches"), [(True, False), (False, True)])
+async def test_nothing_is_prefetched_on_the_battery(
+    model, loaded, idle_at_once, monkeypatch: pytest.MonkeyPatch, battery: bool, prefetches: bool
+) -> None:
+    """The prompt-fit check, which is rare, still follows."""
+    monkeypatch.setattr(prefetch, "on_battery", lambda: battery)
+    monkeypatch.setattr(prefetch, "FIT_CHECK_IDLE_S", 0.0)
+    checked = asyncio.Event()
+    monkeypatch.setattr(loaded._prefetcher, "_check_fit", lambda request: checked.set())
+    model.answer = lambda request: "1"
+    await loaded.complete(request("x = $0"))
+    await checked.wait()
+    assert (len(model.requests) > 1) == prefetches
+
+
 async def test_a_request_cancels_prefetching(model, loaded, idle_at_once) -> None:
     model.answer = lambda request: model.gate.clear() or "answer"
     await loaded.complete(request("x = $0"))
