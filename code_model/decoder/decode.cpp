@@ -129,15 +129,16 @@ struct Query {
 
 // Dot products of a query with the keys of 16 positions
 inline Floats products(const float* q, const Half* keys, int64_t size) {
-  Floats rows[kLanes] = {};
-  int64_t i = 0;
-  for (; i + kLanes <= size; i += kLanes) {
-    const Floats part = widen(q + i);
-    for (int p = 0; p < kLanes; ++p) rows[p] += part * widen(keys + p * size + i);
+  Floats rows[kLanes];
+  const int64_t whole = size - size % kLanes;
+  for (int p = 0; p < kLanes; ++p) {  // one row at a time: 16 sums are too many for AVX2
+    Register row[kParts] = {};
+    for (int64_t i = 0; i < whole; i += kLanes)
+      for (int r = 0; r < kParts; ++r) row[r] += part(q + i, r) * part(keys + p * size + i, r);
+    std::memcpy(&rows[p], row, sizeof(row));
   }
   Floats result = sums_of(rows);
-  if (size % kLanes == 0) return result;
-  for (; i < size; ++i) {
+  for (int64_t i = whole; i < size; ++i) {
     Floats column;
     for (int p = 0; p < kLanes; ++p) column[p] = widen(keys[p * size + i]);
     result += q[i] * column;
@@ -145,24 +146,27 @@ inline Floats products(const float* q, const Half* keys, int64_t size) {
   return result;
 }
 
+// Sums of the same numbers that alternate, to overlap latencies; AVX2 has registers for one.
+constexpr int kChains = kParts == 1 ? 2 : 1;
+
 // Adds `shares` of up to 16 positions' values to `out`.
 inline void mix(const float* shares, const Half* values, int64_t positions, int64_t size,
                 float* out) {
   int64_t d = 0;
   for (; d + kTile <= size; d += kTile) {
-    Floats even[kVectors], odd[kVectors] = {};  // two accumulators, to overlap latencies
-    for (int j = 0; j < kVectors; ++j) even[j] = at(out + d + j * kLanes);
+    constexpr int registers = kVectors * kParts;
+    Register sums[kChains][registers] = {};
+    std::memcpy(sums[0], out + d, sizeof(sums[0]));
     int64_t p = 0;
-    for (; p + 2 <= positions; p += 2)
-      for (int j = 0; j < kVectors; ++j) {
-        const Half* value = values + p * size + d + j * kLanes;
-        even[j] += shares[p] * widen(value);
-        odd[j] += shares[p + 1] * widen(value + size);
-      }
-    if (p < positions)
-      for (int j = 0; j < kVectors; ++j)
-        even[j] += shares[p] * widen(values + p * size + d + j * kLanes);
-    for (int j = 0; j < kVectors; ++j) at(out + d + j * kLanes) = even[j] + odd[j];
+    for (; p + kChains <= positions; p += kChains)
+      for (int c = 0; c < kChains; ++c)
+        for (int r = 0; r < registers; ++r)
+          sums[c][r] += shares[p + c] * part(values + (p + c) * size + d, r);
+    for (; p < positions; ++p)
+      for (int r = 0; r < registers; ++r) sums[0][r] += shares[p] * part(values + p * size + d, r);
+    for (int c = 1; c < kChains; ++c)
+      for (int r = 0; r < registers; ++r) sums[0][r] += sums[c][r];
+    std::memcpy(out + d, sums[0], sizeof(sums[0]));
   }
   if (size % kTile == 0) return;
   for (; d < size; ++d)

@@ -59,6 +59,24 @@ inline Floats widen(const Half* from) {
 #endif
 }
 
+// The numbers of register `r`, counted from `from`. GCC keeps a vector that is wider than a register
+// in memory; what is computed register by register stays out of it.
+inline Register part(const float* from, int r) {
+  return *reinterpret_cast<const Register*>(from + r * kLanes / kParts);
+}
+
+inline Register part(const Half* from, int r) {
+#if defined(__AVX512F__)
+  return widen(from + r * kLanes);
+#elif defined(__F16C__)
+  return (Register)_mm256_cvtph_ps(
+      _mm_loadu_si128(reinterpret_cast<const __m128i*>(from + r * kLanes / kParts)));
+#else
+  const Floats wide = widen(from + r / kParts * kLanes);
+  return reinterpret_cast<const Register*>(&wide)[r % kParts];
+#endif
+}
+
 inline float widen(Half value) {
   const Half lanes[kLanes] = {value};
   return widen(lanes)[0];

@@ -15,11 +15,10 @@ def random_model(*, heads: int, kv_heads: int, bias: bool, tied: bool, bf16: boo
         max_position_embeddings=64, attention_bias=bias, tie_word_embeddings=tied,
     )  # fmt: skip
     model = Llama(config)
-    generator = torch.Generator().manual_seed(1)
-    model.init_weights(generator)
+    model.init_weights(torch.Generator().manual_seed(1))
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter.mul_(6.0).add_(0.1 * torch.randn(parameter.shape, generator=generator))
+            parameter.mul_(6.0).add_(torch.randn_like(parameter) * 0.1)
             if bf16:
                 parameter.copy_(parameter.bfloat16())
     return model.requires_grad_(False)
