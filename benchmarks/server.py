@@ -32,21 +32,21 @@ async def measure(n_requests: int, settle_s: float, idle_s: float) -> dict[str, 
     await client.start_io(sys.executable, "-I", "-m", "attune", "serve", cwd="/")
     try:
         process = client._server.pid
-        uris = await _open(client, files)
+        uris = await open_files(client, files)
         result: dict[str, float] = {"requests": n_requests}
         for n in range(n_requests):
             path = list(files)[n * len(files) // n_requests]
             lines = files[path].split("\n")
             line = n % len(lines)  # a new line each time, so that no answer is cached
-            await _complete(client, uris[path], line, len(lines[line]))
+            await complete(client, uris[path], line, len(lines[line]))
             if n == 0:
                 result["start_to_first_answer_s"] = time.perf_counter() - started
-                result["start_cpu_s"] = _cpu_s(process)  # the least wait, on an idle machine
+                result["start_cpu_s"] = cpu_s(process)  # the least wait, on an idle machine
         result["resident_mb"] = _resident_mb(process)
         await asyncio.sleep(settle_s)
-        before = _cpu_s(process)
+        before = cpu_s(process)
         await asyncio.sleep(idle_s)
-        result["idle_cpu"] = (_cpu_s(process) - before) / idle_s
+        result["idle_cpu"] = (cpu_s(process) - before) / idle_s
         result["resident_idle_mb"] = _resident_mb(process)
         await client.shutdown_session()
     finally:
@@ -54,7 +54,7 @@ async def measure(n_requests: int, settle_s: float, idle_s: float) -> dict[str, 
     return {name: round(value, 4) for name, value in result.items()}
 
 
-async def _open(client: LanguageClient, files: dict[str, str]) -> dict[str, str]:
+async def open_files(client: LanguageClient, files: dict[str, str]) -> dict[str, str]:
     """Initialise the session and open the files; their URIs by path."""
     client.feature("attune/didChangeStatus")(lambda params: None)
     client.feature("attune/didChangeEmptyReason")(lambda params: None)
@@ -68,7 +68,7 @@ async def _open(client: LanguageClient, files: dict[str, str]) -> dict[str, str]
     return uris
 
 
-async def _complete(client: LanguageClient, uri: str, line: int, character: int) -> None:
+async def complete(client: LanguageClient, uri: str, line: int, character: int) -> None:
     """An explicit request, which is answered at once and everywhere."""
     await client.text_document_inline_completion_async(
         types.InlineCompletionParams(
@@ -85,7 +85,7 @@ def _resident_mb(process: int) -> float:
     return int(line.split()[1]) / 1024
 
 
-def _cpu_s(process: int) -> float:
+def cpu_s(process: int) -> float:
     """User and system time so far, in seconds."""
     fields = Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

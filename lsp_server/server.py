@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import sys
@@ -204,6 +205,7 @@ def serve(tcp: tuple[str, int] | None = None, token: str | None = None) -> None:
     address cannot be listened to, `ValueError` if other machines reach it and there is no token.
     """
     log_to_stderr()
+    gc.disable()  # until the model is open: what is imported is no garbage, but looked at again
     server = create_server()
     try:
         if tcp is None:
@@ -228,10 +230,14 @@ def _claim_stdout() -> BinaryIO:
 def _open_model(
     settings: Settings, roots: Sequence[Path], report: StatusListener
 ) -> CompletionModel:
-    # Imported here because it imports torch, and `initialize` must not wait for that.
-    from lsp_server.model import open_model
+    try:
+        # Imported here because it imports torch, and `initialize` must not wait for that.
+        from lsp_server.model import open_model
 
-    return open_model(settings, roots, report)
+        return open_model(settings, roots, report)
+    finally:
+        gc.freeze()  # no later collection, which a request waits for, looks at it again
+        gc.enable()
 
 
 def _initialize(ls: AttuneServer, params: types.InitializeParams) -> None:
