@@ -1,4 +1,4 @@
-"""Libraries that compute models report on stderr, where progress and sentences are read."""
+"""transformers reports on stderr, where progress and sentences are read."""
 
 import contextlib
 import logging
@@ -6,31 +6,25 @@ from collections.abc import Iterator
 from importlib import import_module
 from typing import Any
 
-LIBRARIES = ("bitsandbytes", "transformers")
-
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Let transformers and what it uses show no progress bars, tables and warnings.
+    """Let transformers show no progress bars, tables and warnings; bitsandbytes for good.
 
     What is wrong is raised, and the caller says it in a sentence.
     """
+    # transformers imports it, which warns of a missing kernel then, and later of every product
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     reports: Any = import_module("transformers.utils.logging")
     gguf: Any = import_module("transformers.modeling_gguf_pytorch_utils")
     bar = gguf.tqdm  # of its own, which follows no setting
     level, bars = reports.get_verbosity(), reports.is_progress_bar_enabled()
-    loggers = [logging.getLogger(name) for name in LIBRARIES]
-    levels = [logger.level for logger in loggers]
     reports.set_verbosity(logging.CRITICAL)
     reports.disable_progress_bar()
     gguf.tqdm = _silent
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL)
     try:
         yield
     finally:
-        for logger, before in zip(loggers, levels, strict=True):
-            logger.setLevel(before)
         gguf.tqdm = bar
         reports.set_verbosity(level)
         if bars:

@@ -129,11 +129,15 @@ def gradient_of(model: TransformersModel) -> torch.Tensor:
 
 @pytest.mark.parametrize(("scheme", "tolerance"), [("int8", 0.1), ("int4", 0.5)])
 def test_quantised_weights_change_the_nats_a_little(
-    folder_of: Callable[..., ModelFolder], scheme: str, tolerance: float
+    folder_of: Callable[..., ModelFolder],
+    scheme: str,
+    tolerance: float,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     pytest.importorskip("bitsandbytes", reason="the extra quantised is not installed")
     shape = {"hidden_size": 64, "head_dim": 16, "intermediate_size": 128}  # whole blocks of 64
     folder = folder_of("llama", shape)
+    caplog.clear()  # transformers, which the fixture uses alone, imports bitsandbytes
     full = load_transformers(folder, device="cpu", precision="float32")
     quantised = load_transformers(folder, device="cpu", precision="float32", quantisation=scheme)
     assert quantised.runtime == Runtime("transformers", "float32", scheme)
@@ -143,6 +147,7 @@ def test_quantised_weights_change_the_nats_a_little(
     change = (nats(quantised) - nats(full)).abs().mean() / nats(full).mean()
     assert 0 < change < tolerance
     assert quantised.open().generate(IDS, max_new_tokens=2).steps
+    assert caplog.text == ""  # bitsandbytes would warn of every product
     before = quantised.weights_hash()
     gradients = [gradient_of(model) for model in (quantised, full)]
     assert torch.cosine_similarity(*gradients, dim=0) > 0.7
