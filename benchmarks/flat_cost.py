@@ -23,8 +23,8 @@ from code_model.loading import load_model
 from completion.completion_model import Computation
 from completion.prompted_model import PromptedModel
 from completion.request import CompletionRequest
-from lsp_server.documents import Documents, excerpt
-from lsp_server.edits import line_index, range_edit
+from lsp_server.document_sync import DidChangeParams, DocumentIdentifier, change
+from lsp_server.documents import Documents
 from lsp_server.suggestions import completion_request
 
 REAL = "\n".join(read_files().values())
@@ -60,16 +60,18 @@ def measure(model: PromptedModel, text: str, keystrokes: int) -> tuple[float, fl
         document = opened.get(uri)
         if document is None:
             raise RuntimeError("The document is not open.")
-        lines = line_index(document.text)
-        line, column = lines.to_utf16(len(document.text))
-        document = opened.change(
-            uri, range_edit(document.text, (line, column), (line, column), character)
-        )
-        offset = line_index(document.text).from_utf16(line, column + 1)
-        part, offset = excerpt(document.text, offset)
-        request = completion_request(
-            opened, type(document)(uri, "python", document.location, part), offset, explicit=True
-        )
+        line, column = document.lines.to_utf16(len(document.text))
+        at = {"line": line, "character": column}
+        changes = [{"range": {"start": at, "end": at}, "text": character}]
+        change(opened, DidChangeParams(DocumentIdentifier(uri), changes))
+        document = opened.get(uri)
+        if document is None or document.refusal is not None:
+            loop.append(time.perf_counter() - started)
+            worker.append(0.0)
+            tokens.append(0)
+            continue
+        offset = document.lines.from_utf16(line, column + 1)
+        request = completion_request(opened, document, offset, explicit=True)
         loop.append(time.perf_counter() - started)
         started = time.perf_counter()
         result = model.complete(request, Computation())

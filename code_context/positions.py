@@ -5,7 +5,7 @@ uses (line, UTF-16 units), the command line 1-based (line, column), and tree-sit
 """
 
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from functools import cached_property
 from itertools import accumulate
 
@@ -20,13 +20,17 @@ class PositionError(ValueError):
 
 def utf16_units(text: str) -> int:
     """The number of UTF-16 code units of `text`."""
-    return len(text) + sum(character > "\uffff" for character in text)
+    if text.isascii():
+        return len(text)
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def code_points(text: str, units: int) -> int:
     """The number of code points in the first `units` UTF-16 units; half a pair counts as one."""
     if units <= 0:
         return 0
+    if text.isascii():
+        return min(units, len(text))
     encoded = text.encode("utf-16-le", "surrogatepass")[: 2 * units]
     return len(encoded.decode("utf-16-le", "replace"))
 
@@ -48,9 +52,28 @@ def _line_starts(text: str) -> list[int]:
 class LineIndex:
     """The line starts of one text, and conversions of positions in it."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, starts: list[int] | None = None) -> None:
+        """`starts`: those of this text, where they are known."""
         self.text = text
-        self.starts = _line_starts(text)
+        self.starts = _line_starts(text) if starts is None else starts
+
+    def edited(self, start: int, end: int, inserted: str) -> "LineIndex":
+        """The index of the text in which `inserted` replaces the offsets from `start` to `end`.
+
+        Line endings are searched in what is inserted only. Lines above are copied, those below are
+        moved, so that an edit costs little in a text of any length that is completed.
+        """
+        if start == end and not inserted:
+            return self
+        text = self.text[:start] + inserted + self.text[end:]
+        changed_end = start + len(inserted)
+        # from the character before, and up to the one behind, because two can be one line ending
+        endings = LINE_ENDING.finditer(text, max(0, start - 1), changed_end + 1)
+        above = self.starts[: max(1, bisect_left(self.starts, start))]
+        changed = [match.end() for match in endings if match.end() <= changed_end]
+        below = self.starts[bisect_right(self.starts, end) :]
+        growth = changed_end - end
+        return LineIndex(text, [*above, *changed, *map(growth.__add__, below)])
 
     @cached_property
     def byte_starts(self) -> list[int]:
@@ -86,17 +109,11 @@ class LineIndex:
             return 0
         if line >= len(self.starts):
             return len(self.text)
-        start, end = self.starts[line], self.content_end(line)
-        if character >= end - start and self.text.isascii():
-            return end
-        offset, units = start, 0
-        while offset < end:
-            width = 2 if self.text[offset] > "\uffff" else 1
-            if units + width > character:
-                break
-            units += width
-            offset += 1
-        return offset
+        start = self.starts[line]
+        before = self.text[start : min(start + max(0, character), self.content_end(line))]
+        count = code_points(before, character)
+        # a position inside a pair is that of the pair
+        return start + count - (utf16_units(before[:count]) > max(0, character))
 
     def to_utf16(self, offset: int) -> tuple[int, int]:
         """The LSP position (0-based line, UTF-16 character) of an offset."""

@@ -28,6 +28,7 @@ Reason = Literal[
     "timed_out",
     "not_open",
     "out_of_sync",
+    "too_large",
     "stale",
     "error",
 ]
@@ -53,6 +54,7 @@ REASONS: Mapping[Reason, str] = {
     "timed_out": "no model answered in time",
     "not_open": "the document is not open",
     "out_of_sync": "an edit from the editor was invalid; close the file and open it again",
+    "too_large": "the document has over 2.5 million characters; once it is smaller, open it again",
     "stale": "the document has changed since the request",
     "error": "an error occurred; the log has its type and place",
 }

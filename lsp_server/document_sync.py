@@ -1,7 +1,8 @@
 """Text synchronisation: the messages that open, change and close documents.
 
 A document whose edit cannot be applied is out of sync. It gets no completions until the client
-sends its text as a whole, because a wrong text would give wrong completions in wrong places.
+sends its text as a whole, because a wrong text would give wrong completions in wrong places. The
+same holds for a document that is too large.
 """
 
 import logging
@@ -11,7 +12,7 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field, PlainValidator, TypeAdapter, ValidationError
 from pydantic.alias_generators import to_camel
 
-from lsp_server.documents import Document, Documents
+from lsp_server.documents import Document, Documents, edited, refused
 from lsp_server.edits import Edit, InvalidEditError, range_edit, whole_document_edit
 
 logger = logging.getLogger(__name__)
@@ -112,32 +113,35 @@ def change(documents: Documents, params: DidChangeParams) -> list[tuple[Edit, Do
         return []
     try:
         changes = _CHANGES.validate_python(params.content_changes)
-        edits = _edits(document.text, changes)
+        states = _states(document, changes)
     except (ValidationError, InvalidEditError):
         logger.error("An edit was invalid; its document is out of sync until it is reopened.")
-        documents.set_in_sync(uri, False)
+        documents.update(refused(document, "out_of_sync"))
         return []
-    is_whole = any(change.range is None for change in changes)
-    if not document.is_in_sync and not is_whole:
-        return []
-    documents.set_in_sync(uri, True)
-    return [(edit, documents.change(uri, edit)) for edit in edits]
+    if states:
+        documents.update(states[-1][1])
+    return [(edit, state) for edit, state in states if state.refusal is None]
 
 
-def _edits(text: str, changes: list[_Change]) -> list[Edit]:
-    """The edits of all changes, each of the text after the one before."""
-    edits = []
+def _states(document: Document, changes: list[_Change]) -> list[tuple[Edit, Document]]:
+    """The edit of each change, and the document after it.
+
+    An edit of a range of a document without a text is left out.
+    """
+    states = []
     for change in changes:
         if change.range is None:
-            edit = whole_document_edit(text, change.text)
-        else:
+            edit = whole_document_edit(document.text, change.text)
+        elif document.refusal is None:
             start, end = change.range.start, change.range.end
             edit = range_edit(
-                text,
+                document.lines,
                 (start.line, start.character),
                 (end.line, end.character),
                 change.text,
             )
-        text = edit.applied_to(text)
-        edits.append(edit)
-    return edits
+        else:
+            continue
+        document = edited(document, edit)
+        states.append((edit, document))
+    return states

@@ -3,39 +3,46 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 from urllib.parse import unquote
 
+from code_context.positions import LineIndex
 from completion.request import is_file
-from lsp_server.edits import Edit, whole_document_edit, without_surrogates
+from lsp_server.edits import Edit, has_surrogates, whole_document_edit, without_surrogates
 from lsp_server.locations import Location, locate
 
-LARGE = 2_500_000
-"""A document of more characters is large: the model gets an excerpt of it, at least so many
-characters on each side of the cursor. An excerpt is too long to be parsed
-(`code_context.syntax.MAX_PARSED`), so only the plain window is used."""
+MAX_CHARACTERS = 2_500_000
+"""A document of more characters is too large: its text is not kept, so a keystroke in it costs
+nothing. Editors switch most of their own features off in files of a few times that size."""
 
-BLOCK = 250_000
-"""Characters by which an excerpt moves, so that typing does not move it."""
+Refusal = Literal["out_of_sync", "too_large"]
+"""Why a document gets no completions: a reason of `completion.reasons`."""
 
 
 @dataclass(frozen=True)
 class Document:
     """One state of an open document.
 
-    `text` is the client's, with any halves of surrogate pairs. `is_in_sync`: no edit was refused
-    since the text was last sent as a whole.
+    The text of `lines` is the client's, with any halves of surrogate pairs. `refusal`: why the text
+    is not known, until it is sent as a whole; None if it is.
     """
 
     uri: str
     language_id: str
     location: Location
-    text: str
-    is_in_sync: bool = True
+    lines: LineIndex
+    refusal: Refusal | None = None
+    may_have_surrogates: bool = False
 
     @property
-    def is_large(self) -> bool:
-        """Whether it is too large to be parsed."""
-        return len(self.text) > LARGE
+    def text(self) -> str:
+        """The client's text."""
+        return self.lines.text
+
+    @property
+    def encodable_text(self) -> str:
+        """The text with U+FFFD for halves of pairs, which UTF-8 cannot encode; of equal length."""
+        return without_surrogates(self.text) if self.may_have_surrogates else self.text
 
 
 class Documents:
@@ -57,17 +64,14 @@ class Documents:
 
     def open(self, uri: str, language_id: str, text: str) -> Document:
         """Add a document; a document that is already open is replaced."""
-        text = whole_document_edit("", text).inserted
-        return self._put(Document(uri, language_id, locate(uri, self._folders), text))
+        empty = Document(uri, language_id, locate(uri, self._folders), LineIndex(""))
+        if len(text) > MAX_CHARACTERS:
+            return self._put(replace(empty, refusal="too_large"))
+        return self._put(edited(empty, whole_document_edit("", text)))
 
-    def change(self, uri: str, edit: Edit) -> Document:
-        """Apply an edit to an open document."""
-        document = self._documents[unquote(uri)]
-        return self._put(replace(document, text=edit.applied_to(document.text)))
-
-    def set_in_sync(self, uri: str, is_in_sync: bool) -> None:
-        """Say whether the text of an open document is the client's."""
-        self._put(replace(self._documents[unquote(uri)], is_in_sync=is_in_sync))
+    def update(self, document: Document) -> None:
+        """Set the state of an open document."""
+        self._put(document)
 
     def close(self, uri: str) -> None:
         """Remove a document, if it is open."""
@@ -80,24 +84,20 @@ class Documents:
     def is_current(self, document: Document) -> bool:
         """Whether the document is still open with this text."""
         now = self.get(document.uri)
-        return now is not None and now.is_in_sync and now.text == document.text
+        return now is not None and now.refusal is None and now.text == document.text
 
     def texts(self, root: Path | None) -> dict[str, str]:
         """The texts of the open files of a repository, by their path relative to its root.
 
         Of two documents that are the same file, the one that was changed last counts. Documents
-        that are no files, such as old revisions, are left out, and so are large ones: they are
-        never retrieved for other files.
+        that are no files, such as old revisions, are left out.
         """
         if root is None:
             return {}
         return {
-            document.location.path: without_surrogates(document.text)
+            document.location.path: document.encodable_text
             for document in self._documents.values()
-            if document.location.root == root
-            and is_file(document.uri)
-            and document.is_in_sync
-            and not document.is_large
+            if document.location.root == root and is_file(document.uri) and document.refusal is None
         }
 
     def _put(self, document: Document) -> Document:
@@ -107,17 +107,19 @@ class Documents:
         return document
 
 
-def excerpt(text: str, offset: int) -> tuple[str, int]:
-    """The excerpt of a text around `offset`, and the corresponding offset in it.
+def edited(document: Document, edit: Edit) -> Document:
+    """The document after an edit; without a text if it is too large then."""
+    size = len(document.text) + len(edit.inserted) - (edit.end - edit.start)
+    if size > MAX_CHARACTERS:
+        return refused(document, "too_large")
+    return replace(
+        document,
+        lines=document.lines.edited(edit.start, edit.end, edit.inserted),
+        refusal=None,
+        may_have_surrogates=document.may_have_surrogates or has_surrogates(edit.inserted),
+    )
 
-    The excerpt of a text of up to `LARGE` characters is the whole text.
-    """
-    if len(text) <= LARGE:
-        return text, offset
-    start, end = _omitted(offset), len(text) - _omitted(len(text) - offset)
-    return text[start:end], offset - start
 
-
-def _omitted(length: int) -> int:
-    """How many of `length` characters on one side of the cursor are left out."""
-    return max(0, length - LARGE) // BLOCK * BLOCK
+def refused(document: Document, reason: Refusal) -> Document:
+    """The document, whose text is not known any more."""
+    return replace(document, lines=LineIndex(""), refusal=reason, may_have_surrogates=False)

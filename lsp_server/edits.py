@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
 
 from rapidfuzz.distance import Postfix, Prefix
 
@@ -31,13 +30,7 @@ class Edit:
         return text[: self.start] + self.inserted + text[self.end :]
 
 
-@lru_cache(1)
-def line_index(text: str) -> LineIndex:
-    """The line index of a text, cached for the edit that follows a request."""
-    return LineIndex(text)
-
-
-def range_edit(text: str, start: LspPosition, end: LspPosition, inserted: str) -> Edit:
+def range_edit(lines: LineIndex, start: LspPosition, end: LspPosition, inserted: str) -> Edit:
     """The replacement of a range; positions behind a line or the text mean its end.
 
     A position inside a surrogate pair splits the pair, and halves that meet become one character
@@ -45,7 +38,7 @@ def range_edit(text: str, start: LspPosition, end: LspPosition, inserted: str) -
     """
     if end < start:
         raise InvalidEditError
-    lines = line_index(text)
+    text = lines.text
     first, last = lines.from_utf16(*start), lines.from_utf16(*end)
     if _splits_pair(lines, start, first):
         inserted = _halves(text[first])[0] + inserted
@@ -69,6 +62,11 @@ def whole_document_edit(before: str, after: str) -> Edit:
     return Edit(start, len(before) - tail, after[start : len(after) - tail])
 
 
+def has_surrogates(text: str) -> bool:
+    """Whether the text has a half of a surrogate pair."""
+    return not text.isascii() and SURROGATE.search(text) is not None
+
+
 def without_surrogates(text: str) -> str:
     """The text with U+FFFD for halves of pairs, which UTF-8 cannot encode; as long as before."""
     return text if text.isascii() else SURROGATE.sub("\ufffd", text)
@@ -89,7 +87,7 @@ def _halves(character: str) -> tuple[str, str]:
 
 
 def _with_whole_pairs(text: str) -> str:
-    if SURROGATE.search(text) is None:
+    if not has_surrogates(text):
         return text
     encoded = text.encode("utf-16-le", "surrogatepass")
     return encoded.decode("utf-16-le", "surrogatepass")

@@ -393,17 +393,16 @@ def _did_open(ls: AttuneServer, params: DidOpenParams) -> None:
     ls.outcomes.closed(item.uri)  # a client that opens a document again has lost its edits
     document = ls.documents.open(item.uri, item.language_id, item.text)
     _warm(ls, item.uri)
-    if document.is_large:
-        logger.warning(
-            "A document of %d characters is too large to be parsed; only the plain window around "
-            "the cursor is used.",
-            len(document.text),
-        )
+    if document.refusal is not None:
+        logger.warning("A document gets no completions: %s.", REASONS[document.refusal])
 
 
 def _did_change(ls: AttuneServer, params: DidChangeParams) -> None:
-    for edit, document in change(ls.documents, params):
-        ls.outcomes.edited(document.uri, edit.start, edit.end, edit.inserted, document.text)
+    for edit, state in change(ls.documents, params):
+        ls.outcomes.edited(state.uri, edit.start, edit.end, edit.inserted, state.text)
+    document = ls.documents.get(params.text_document.uri)
+    if document is not None and document.refusal is not None:
+        ls.outcomes.closed(document.uri)  # what follows cannot be told from the edits
 
 
 def _did_focus(ls: AttuneServer, params: DocumentParams) -> None:
@@ -412,7 +411,7 @@ def _did_focus(ls: AttuneServer, params: DocumentParams) -> None:
 
 def _warm(ls: AttuneServer, uri: str) -> None:
     document = ls.documents.get(uri)
-    if document is not None and document.is_in_sync and not document.is_large:
+    if document is not None and document.refusal is None:
         ls.scheduler.warm(completion_request(ls.documents, document, offset=0))
 
 

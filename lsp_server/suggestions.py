@@ -1,7 +1,7 @@
 """From a position in a document to the suggestions there, for both kinds of completion request."""
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import PurePath
 
 from lsprotocol import types
@@ -11,8 +11,8 @@ from completion.edit_range import replaced_length
 from completion.reasons import JUDGED, Reason
 from completion.request import CompletionRequest
 from completion.scheduler import CompletionScheduler
-from lsp_server.documents import Document, Documents, excerpt
-from lsp_server.edits import Edit, line_index, range_edit, without_surrogates
+from lsp_server.documents import Document, Documents, edited
+from lsp_server.edits import Edit, range_edit
 from lsp_server.outcomes import OutcomeTracker, Source
 from lsp_server.protocol import DID_ACCEPT
 
@@ -69,16 +69,17 @@ async def suggest(
     document = documents.get(at.uri)
     if document is None:
         return Suggestions(reason="not_open")
-    if not document.is_in_sync:
-        return Suggestions(reason="out_of_sync")
-    lines = line_index(document.text)
+    if document.refusal is not None:
+        return Suggestions(reason=document.refusal)
+    lines = document.lines
     cursor = lines.from_utf16(at.position.line, at.position.character)
-    edit = _edit_before(at, document.text, cursor)
-    text, offset = excerpt(edit.applied_to(document.text), edit.start + len(edit.inserted))
+    edit = _edit_before(at, lines, cursor)
+    with_edit = edited(document, edit)
+    if with_edit.refusal is not None:
+        return Suggestions(reason=with_edit.refusal)
+    offset = edit.start + len(edit.inserted)
     result = await scheduler.complete(
-        completion_request(
-            documents, replace(document, text=text), offset, at.explicit, without_prompt
-        ),
+        completion_request(documents, with_edit, offset, at.explicit, without_prompt),
         lambda: _current_text(documents, at.uri),
     )
     compared = without_prompt and result.prompt is not None
@@ -92,7 +93,7 @@ async def suggest(
     completions = [result.text, *(result.alternatives or ())]
     texts = [edit.inserted + completion for completion in completions]
     ids = outcomes.track(at.uri, edit.start, cursor, texts, document.text, source)
-    ranges = [_range(lines, document.text, edit, completion) for completion in completions]
+    ranges = [_range(lines, edit, completion) for completion in completions]
     return Suggestions(
         tuple(
             Suggestion(
@@ -113,7 +114,7 @@ def completion_request(
     """The request for a cursor at `offset` of a document's text."""
     location = document.location
     return CompletionRequest(
-        without_surrogates(document.text),
+        document.encodable_text,
         location.path,
         offset,
         explicit,
@@ -127,26 +128,26 @@ def completion_request(
 
 def _current_text(documents: Documents, uri: str) -> str:
     document = documents.get(uri)
-    return "" if document is None else without_surrogates(document.text)
+    return "" if document is None else document.encodable_text
 
 
-def _edit_before(at: CompletionPosition, text: str, cursor: int) -> Edit:
+def _edit_before(at: CompletionPosition, lines: LineIndex, cursor: int) -> Edit:
     """The edit that the editor makes in front of the completion when an item is accepted."""
     if at.selected is not None:
         start, end = at.selected.range.start, at.selected.range.end
         return range_edit(
-            text, (start.line, start.character), (end.line, end.character), at.selected.text
+            lines, (start.line, start.character), (end.line, end.character), at.selected.text
         )
     if at.from_word:
-        match = WORD.search(text[max(0, cursor - MAX_WORD) : cursor])
+        match = WORD.search(lines.text[max(0, cursor - MAX_WORD) : cursor])
         word = match.group() if match else ""
         return Edit(cursor - len(word), cursor, word)
     return Edit(cursor, cursor, "")
 
 
-def _range(lines: LineIndex, text: str, edit: Edit, completion: str) -> types.Range:
+def _range(lines: LineIndex, edit: Edit, completion: str) -> types.Range:
     """What an item replaces: the edit's range, and closers that the completion writes again."""
-    right = text[edit.end : lines.content_end(lines.line_of(edit.end))]
+    right = lines.text[edit.end : lines.content_end(lines.line_of(edit.end))]
     end = edit.end + replaced_length(completion, right)
     return types.Range(
         types.Position(*lines.to_utf16(edit.start)), types.Position(*lines.to_utf16(end))

@@ -57,6 +57,37 @@ def test_lines_cover_the_text(text: str) -> None:
     assert all(not set(index.line_text(n)) & {"\r", "\n"} for n in range(index.line_count))
 
 
+@given(TEXTS, TEXTS, st.data())
+def test_an_edited_index_is_that_of_the_new_text(
+    text: str, inserted: str, data: st.DataObject
+) -> None:
+    start, end = sorted(
+        (data.draw(st.integers(0, len(text))), data.draw(st.integers(0, len(text))))
+    )
+    after = text[:start] + inserted + text[end:]
+    edited = LineIndex(text).edited(start, end, inserted)
+    assert (edited.text, edited.starts) == (after, LineIndex(after).starts)
+
+
+@pytest.mark.parametrize(
+    ("text", "start", "end", "inserted"),
+    [
+        ("a\r\nb", 2, 2, "x"),  # splits a line ending
+        ("a\rb\nc", 2, 3, ""),  # makes one of two
+        ("a\rb", 2, 2, "\n"),
+        ("a\nb", 1, 1, "\r"),
+        ("a\r\nb", 1, 2, ""),
+        ("a\r\nb", 2, 3, ""),
+        ("", 0, 0, "\r\n"),
+    ],
+)
+def test_halves_of_line_endings_meet_and_part(
+    text: str, start: int, end: int, inserted: str
+) -> None:
+    after = text[:start] + inserted + text[end:]
+    assert LineIndex(text).edited(start, end, inserted).starts == LineIndex(after).starts
+
+
 def test_utf16_counts_a_surrogate_pair_as_two() -> None:
     index = LineIndex("a😀b\nc")
     assert index.to_utf16(2) == (0, 3)

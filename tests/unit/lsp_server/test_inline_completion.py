@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from code_model.out_of_memory import OutOfModelMemoryError, is_out_of_memory
-from lsp_server import server
+from completion.reasons import REASONS
+from lsp_server import documents, server
 from tests.unit.lsp_server.conftest import URI
 
 REQUEST_CANCELLED = -32800
@@ -279,18 +280,29 @@ async def test_documents_are_warmed_when_opened_and_focused(client, model):
     assert model.requests == []
 
 
-async def test_of_a_huge_document_the_engine_gets_a_part(client, model, caplog):
-    """50 MB: the range of the item is that in the whole document, and the log has a warning."""
+async def test_a_document_that_is_too_large_gets_no_completions(client, model, caplog):
+    """Its text is not kept. It is served again once it is sent as a whole and is smaller."""
     with caplog.at_level(logging.WARNING):
         client.open("    value = compute(first, second)\n" * 1_430_000)
-    assert "too large to be parsed" in caplog.text
+    assert REASONS["too_large"] in caplog.text
     client.change(2, edit(700_000, 4, 4, "x"))
-    (item,) = (await client.complete(700_000, 5))["result"]["items"]
-    assert item["insertText"] == "answer"
-    assert item["range"]["start"] == {"line": 700_000, "character": 5}
-    (request,) = model.requests
-    assert len(request.text) < 6_000_000
-    assert request.text[: request.offset].endswith("second)\n    x")
-    assert request.text[request.offset :].startswith("value = compute")
+    assert (await client.complete(700_000, 5))["result"] == {"items": []}
+    assert client.empty_reasons[-1]["reason"] == "too_large"
+    assert client.server.documents.get(URI).text == ""
+    assert model.requests == []
     assert model.warmed == []
-    assert request.documents == {}
+    client.change(3, {"text": "value = "})
+    (item,) = (await client.complete(0, 8))["result"]["items"]
+    assert item["insertText"] == "answer"
+    assert model.requests[-1].text == "value = "
+
+
+async def test_a_document_that_grows_too_large_gets_no_completions(client, model, monkeypatch):
+    monkeypatch.setattr(documents, "MAX_CHARACTERS", 10)
+    client.open("123456789")
+    client.change(2, edit(0, 9, 9, "0"))
+    await client.complete(0, 10)
+    assert [request.text for request in model.requests] == ["1234567890"]
+    client.change(3, edit(0, 10, 10, "1"), edit(0, 0, 9, ""))
+    assert (await client.complete(0, 1))["result"] == {"items": []}
+    assert client.empty_reasons[-1]["reason"] == "too_large"

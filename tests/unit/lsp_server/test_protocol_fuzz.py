@@ -6,14 +6,22 @@ unless a document was refused because of an invalid edit.
 
 import asyncio
 import json
+from itertools import pairwise
 
-from hypothesis import HealthCheck, settings
+import pytest
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 from hypothesis.stateful import initialize as at_first
 
 from completion.status import Status
-from lsp_server.edits import without_surrogates
+from lsp_server import edits
 from lsp_server.server import create_server
 from tests.unit.completion.fake_model import FakeModel
 from tests.unit.lsp_server.conftest import Client
@@ -71,8 +79,11 @@ def position(characters: list[str], offset: int) -> dict[str, int]:
     return {"line": before.count("\n"), "character": len(before) - (before.rfind("\n") + 1)}
 
 
-class ProtocolMachine(RuleBasedStateMachine):
-    """One connection. `texts` are the client's documents, None for a refused one."""
+class DocumentMachine(RuleBasedStateMachine):
+    """One connection, and edits of documents.
+
+    `texts` are the client's documents, None for a refused one.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -105,15 +116,12 @@ class ProtocolMachine(RuleBasedStateMachine):
 
         return self.loop.run_until_complete(run())
 
-    @at_first(is_soon=st.sampled_from([True, True, True, False]), texts=st.lists(TEXTS, max_size=3))
-    def begin(self, is_soon, texts):
-        """Most connections begin as they should, so that edits meet open documents."""
-        if is_soon:
-            self.initialize()
-            for uri, text in zip(ALL_URIS, texts, strict=False):
-                self.open(uri, text, 1)
+    @at_first(texts=st.lists(TEXTS, min_size=1, max_size=3))
+    def begin(self, texts):
+        self.initialize()
+        for uri, text in zip(ALL_URIS, texts, strict=False):
+            self.open(uri, text, 1)
 
-    @rule()
     def initialize(self):
         params = {"processId": None, "rootUri": "file:///work/space", "capabilities": {}}
         options = {"initializationOptions": {"statistics": False}}
@@ -124,19 +132,12 @@ class ProtocolMachine(RuleBasedStateMachine):
             self.is_initialized = True
             self._run(lambda: self.client.notify("initialized", {}))
 
-    @precondition(lambda self: self.is_initialized)
-    @rule(is_meant=st.sampled_from([False] * 15 + [True]))
-    def shutdown(self, is_meant):
-        if is_meant:
-            self._run(lambda: self.client.request("shutdown"))
-            self.is_shut_down = True
-
-    @rule(uri=URIS, text=TEXTS | TEXTS | TEXTS | st.just(HUGE), version=VERSIONS)
+    @rule(uri=URIS, text=TEXTS, version=VERSIONS)
     def open(self, uri, text, version):
         item = {"uri": uri, "languageId": "python", "version": version, "text": text}
         self._run(lambda: self.client.notify("textDocument/didOpen", {"textDocument": item}))
         if self.is_open_session:
-            self.texts[uri] = joined(units(text))
+            self.texts[uri] = None if text is HUGE else joined(units(text))
 
     @rule(uri=URIS)
     def close(self, uri):
@@ -159,11 +160,88 @@ class ProtocolMachine(RuleBasedStateMachine):
         if self.is_open_session and self.texts.get(uri) is not None:
             self.texts[uri] = joined([*now[:start], *units(text), *now[end:]])
 
+    @precondition(lambda self: self.is_open_session and self.pairs())
+    @rule(text=TEXTS, is_first_half=st.booleans(), data=st.data())
+    def change_half_of_a_pair(self, text, is_first_half, data):
+        """One end of the range is inside a character of two units, as after Shift and an arrow."""
+        uri, middle = data.draw(st.sampled_from(self.pairs()))
+        now = units(self.texts[uri])
+        start, end = (middle - 1, middle) if is_first_half else (middle, middle + 1)
+        change = {"range": {"start": position(now, start), "end": position(now, end)}, "text": text}
+        self._change(uri, 2, change)
+        self.texts[uri] = joined([*now[:start], *units(text), *now[end:]])
+
+    def pairs(self) -> list[tuple[str, int]]:
+        """The documents' places between the units of a character, as offsets in units."""
+        return [
+            (uri, at)
+            for uri, text in sorted(self.texts.items())
+            if text is not None
+            for at, (before, after) in enumerate(pairwise(units(text)), 1)
+            if len(joined([before, after])) == 1
+        ]
+
     @rule(uri=URIS, version=VERSIONS, text=TEXTS)
     def change_whole(self, uri, version, text):
         self._change(uri, version, {"text": text})
         if self.is_open_session and uri in self.texts:
             self.texts[uri] = joined(units(text))
+
+    def _change(self, uri, version, change):
+        document = {"uri": uri, "version": version}
+        params = {"textDocument": document, "contentChanges": [change]}
+        self._run(lambda: self.client.notify("textDocument/didChange", params))
+
+    @invariant()
+    def texts_are_the_clients(self):
+        documents = self.client.server.documents
+        for uri, text in self.texts.items():
+            document = documents.get(uri)
+            assert document is not None
+            assert (document.refusal is None) == (text is not None)
+            if text is not None:
+                assert document.text == text
+                document.encodable_text.encode()
+
+    def teardown(self) -> None:
+        """Every request is answered."""
+        self.loop.run_until_complete(self._settle())
+        assert self.client.unanswered == 0
+        self.client.server.shutdown()
+        self.loop.run_until_complete(self.loop.shutdown_default_executor())
+        self.loop.close()
+
+    async def _settle(self) -> None:
+        pending = [answer for answer in self.client._answers.values() if not answer.done()]
+        if pending:
+            await asyncio.wait(pending, timeout=30)
+
+
+class ProtocolMachine(DocumentMachine):
+    """Also what is no edit, is invalid, or comes too soon or too late."""
+
+    @at_first(is_soon=st.sampled_from([True, True, True, False]), texts=st.lists(TEXTS, max_size=3))
+    def begin(self, is_soon, texts):
+        """Most connections begin as they should, so that edits meet open documents."""
+        if is_soon:
+            self.initialize()
+            for uri, text in zip(ALL_URIS, texts, strict=False):
+                self.open(uri, text, 1)
+
+    @rule()
+    def initialize(self):
+        super().initialize()
+
+    @precondition(lambda self: self.is_initialized)
+    @rule(is_meant=st.sampled_from([False] * 15 + [True]))
+    def shutdown(self, is_meant):
+        if is_meant:
+            self._run(lambda: self.client.request("shutdown"))
+            self.is_shut_down = True
+
+    @rule(uri=URIS)
+    def open_huge(self, uri):
+        self.open(uri, HUGE, 1)
 
     @rule(uri=URIS, bad=BAD_NUMBERS, name=st.sampled_from(["line", "character"]))
     def change_invalidly(self, uri, bad, name):
@@ -178,11 +256,6 @@ class ProtocolMachine(RuleBasedStateMachine):
         self._change(uri, 2, {"range": {"start": start, "end": end}, "text": "x"})
         if self.is_open_session and uri in self.texts:
             self.texts[uri] = None
-
-    def _change(self, uri, version, change):
-        document = {"uri": uri, "version": version}
-        params = {"textDocument": document, "contentChanges": [change]}
-        self._run(lambda: self.client.notify("textDocument/didChange", params))
 
     @rule(uri=URIS, line=st.integers(0, 2**31 - 1), character=st.integers(0, 2**31 - 1))
     def complete(self, uri, line, character):
@@ -209,28 +282,9 @@ class ProtocolMachine(RuleBasedStateMachine):
         self._run(lambda: self.client.send(body))
         assert len(self.client.errors) == before + 1
 
-    def teardown(self) -> None:
-        """Every request is answered, and the texts are the client's."""
-        self.loop.run_until_complete(self._settle())
-        assert self.client.unanswered == 0
-        documents = self.client.server.documents
-        for uri, text in self.texts.items():
-            document = documents.get(uri)
-            assert document is not None
-            assert document.is_in_sync == (text is not None)
-            if text is not None:
-                assert document.text == text
-                without_surrogates(document.text).encode()
-        self.client.server.shutdown()
-        self.loop.run_until_complete(self.loop.shutdown_default_executor())
-        self.loop.close()
 
-    async def _settle(self) -> None:
-        pending = [answer for answer in self.client._answers.values() if not answer.done()]
-        if pending:
-            await asyncio.wait(pending, timeout=30)
-
-
+TestDocuments = DocumentMachine.TestCase
+TestDocuments.settings = settings(max_examples=25, stateful_step_count=20, deadline=None)
 TestProtocol = ProtocolMachine.TestCase
 TestProtocol.settings = settings(
     max_examples=15,
@@ -238,3 +292,18 @@ TestProtocol.settings = settings(
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        ("_splits_pair", lambda lines, position, offset: False),
+        ("_halves", lambda character: (character, character)),
+        ("_with_whole_pairs", lambda text: text),
+    ],
+)
+def test_the_fuzz_finds_faults_in_the_middle_of_a_pair(monkeypatch, name, fault):
+    monkeypatch.setattr(edits, name, fault)
+    search = settings(TestDocuments.settings, phases=[Phase.generate], report_multiple_bugs=False)
+    with pytest.raises(AssertionError):
+        run_state_machine_as_test(DocumentMachine, settings=search)
