@@ -5,7 +5,7 @@ reading and parsing files never delays completions. It reports in lines of JSON 
 `{"done": 3, "total": 9}` while it indexes, `{"ready": true, "files": 9, "notices": []}` when the
 index is up to date, problems that are over as `{"notice": "..."}`, lasting ones as
 `{"notices": ["..."]}`, and `{"failure": "..."}` before it ends because no index can be kept on
-disk. It ends when its stdin ends.
+disk. `{"alive": true}` is a sign of life. It ends when its stdin ends.
 """
 
 import contextlib
@@ -25,6 +25,7 @@ from code_context.index_follower import IndexFollower
 from code_context.index_store import DAMAGED, index_file, open_or_rebuild
 
 MAX_REBUILDS = 3
+ALIVE_PERIOD = 60.0  # seconds between two signs of life, unless one step takes longer
 RETRY_PERIOD = 5.0  # seconds, while another process holds a lock
 EXIT_GRACE = 0.4  # seconds for the current file, after stdin has ended
 BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
@@ -43,9 +44,10 @@ def follow(root: Path, index: RepositoryIndex, changes: ChangeQueue) -> bool:
         if result.notice is not None:
             notices.append(result.notice)
         _report(ready=True, files=index.file_count(), notices=notices)
+        said_at = time.monotonic()
         while True:
             try:
-                path = changes.get(timeout=follower.wait())
+                path = changes.get(timeout=min(follower.wait(), ALIVE_PERIOD))
                 if path == "":
                     return False
                 follower.changed(path)
@@ -55,6 +57,9 @@ def follow(root: Path, index: RepositoryIndex, changes: ChangeQueue) -> bool:
                 return True
             was_polling = follower.is_polling
             follower.update()
+            if time.monotonic() - said_at >= ALIVE_PERIOD / 2:
+                _report(alive=True)
+                said_at = time.monotonic()
             if follower.is_polling and not was_polling:
                 _report(notices=[NO_WATCH.format(NO_EVENTS)])
     finally:
@@ -85,6 +90,7 @@ def keep(root: Path, changes: ChangeQueue, pause: Callable[[float], object] = ti
                 _report(failure=getattr(error, "strerror", None) or str(error))
                 return False
             if code in BUSY:
+                _report(alive=True)
                 pause(RETRY_PERIOD)
         finally:
             if index is not None:

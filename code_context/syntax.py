@@ -5,6 +5,7 @@ All positions that this module returns are offsets in code points.
 """
 
 import re
+import time
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,6 +24,10 @@ Captures = dict[str, list[tree_sitter.Node]]
 DEFINITION = "definition."  # prefix of the captures that are definitions; their kind follows
 EXACT_BYTES = 65_536  # broken code up to this size is parsed from scratch: a few milliseconds
 MAX_PARSED = 2_000_000  # characters; parsing more takes noticeably long
+PARSE_SECONDS, PARSE_SECONDS_PER_BYTE = 0.5, 2e-6
+"""Processor time that parsing may take: several times what real code of a text's length takes. Some
+texts, such as thousands of `a<` in Java, take time quadratic in their length."""
+READ_BYTES = 1 << 16  # tree-sitter asks for so many at a time
 MAX_TOKEN_RUN = 2_000
 """Siblings in sequence that are tokens without a node, such as openers that nobody closed. A query
 takes time quadratic in the length of such a run."""
@@ -62,7 +67,7 @@ class SyntaxTree:
 
     @cached_property
     def root(self) -> tree_sitter.Node | None:
-        """The root node; None for an unknown language, or if queries would take too long."""
+        """The root node; None for an unknown language, or if parsing or queries take too long."""
         if self._tree is None or _has_long_token_run(self._tree.root_node):
             return None
         return self._tree.root_node
@@ -72,15 +77,15 @@ class SyntaxTree:
         previous, self._previous = self._previous, None
         if self.language is None:
             return None
-        parser = tree_sitter.Parser(grammar(self.language))
         if previous is not None and previous.language == self.language:
             old = previous.edited_to(self.source)
             if old is not None:
-                tree = parser.parse(self.source, old)
+                tree = _parse(self.source, self.language, old)
                 # error recovery may depend on the old tree; small texts are parsed from scratch
-                if len(self.source) > EXACT_BYTES or not tree.root_node.has_error:
+                is_small = len(self.source) <= EXACT_BYTES
+                if tree is None or not (is_small and tree.root_node.has_error):
                     return tree
-        return parser.parse(self.source)
+        return _parse(self.source, self.language)
 
     def edited_to(self, source: bytes) -> tree_sitter.Tree | None:
         """A copy of the tree, marked as edited where `source` differs; None without a tree.
@@ -188,6 +193,27 @@ def parse(text: str, language: str | None, previous: SyntaxTree | None = None) -
     """
     is_slow = len(text) > MAX_PARSED or _has_many_continuations(text)
     return SyntaxTree(text, None if is_slow else language, previous=previous)
+
+
+def _parse(
+    source: bytes, language: str, old: tree_sitter.Tree | None = None
+) -> tree_sitter.Tree | None:
+    """The tree of a text; None if that takes too long, which only this thread's work counts for."""
+    end = time.thread_time() + PARSE_SECONDS + PARSE_SECONDS_PER_BYTE * len(source)
+    parser = tree_sitter.Parser(grammar(language))
+
+    def read(byte: int, point: tree_sitter.Point) -> bytes:
+        return source[byte : byte + READ_BYTES]
+
+    def is_late(byte: int, has_error: bool) -> bool:
+        return time.thread_time() > end
+
+    try:
+        if old is None:
+            return parser.parse(read, progress_callback=is_late)
+        return parser.parse(read, old, progress_callback=is_late)
+    except ValueError:  # "Parsing failed": it was stopped
+        return None
 
 
 class TreeCache:

@@ -23,6 +23,9 @@ MAX_FAILURES = 4
 """Ends of the process, each soon after its start, until it is not started again."""
 FIRST_DELAY_S = 1.0
 """Pause before the second start; it doubles with each failure."""
+SILENCE_S = 300.0
+"""A process that says nothing for so long hangs: git may take a minute, and a batch of files that
+are hard to parse not much longer."""
 HEALTHY_S = 60.0
 """After so many seconds the failures before no longer count."""
 ERROR_NAME = re.compile(r"(?:\w+\.)*(\w+(?:Error|Exception|Interrupt))\b")
@@ -48,6 +51,7 @@ class IndexSupervisor:
         self._clock = clock
         self._stopped = threading.Event()
         self._lock = threading.Lock()
+        self._heard_at = 0.0
         self._process: subprocess.Popen[bytes] | None = None
         self._thread = threading.Thread(target=self._run, name="attune-index", daemon=True)
 
@@ -92,20 +96,41 @@ class IndexSupervisor:
                 )
             except OSError as error:
                 return error.strerror or type(error).__name__, False
+        self._heard_at = self._clock()
+        has_ended = threading.Event()
+        threading.Thread(
+            target=self._kill_if_silent,
+            args=(process, has_ended),
+            name="attune-index-silence",
+            daemon=True,
+        ).start()
         error_name = failure = None
         for line in process.stdout or ():
+            self._heard_at = self._clock()
             message = _message(line)
             if message is None:
                 name = ERROR_NAME.match(line.decode("utf-8", "replace"))
                 error_name = name.group(1) if name else error_name
             elif "failure" in message:
                 failure = str(message["failure"])
-            else:
+            elif "alive" not in message:
                 self._on_message(message)
+        has_ended.set()
+        is_silent = self._clock() - self._heard_at > SILENCE_S
         _stop(process)
         if process.stdout is not None:
             process.stdout.close()
+        if is_silent:
+            return f"no sign of life for {SILENCE_S:g} seconds", False
         return failure or error_name or f"exit status {process.returncode}", failure is not None
+
+    def _kill_if_silent(
+        self, process: "subprocess.Popen[bytes]", has_ended: threading.Event
+    ) -> None:
+        while not has_ended.wait(SILENCE_S / 10):
+            if self._clock() - self._heard_at > SILENCE_S:
+                process.kill()
+                return
 
 
 def _message(line: bytes) -> dict[str, Any] | None:

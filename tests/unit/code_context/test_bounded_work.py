@@ -57,6 +57,16 @@ def test_many_continued_lines_are_not_parsed(line: str) -> None:
     assert parse((line * 900 + "x = 1\n") * 3, "python").root is not None
 
 
+def test_parsing_that_takes_too_long_is_stopped() -> None:
+    """16,000 characters of this took six seconds, and time grows with the square."""
+    text = "a<" * 20_000
+    tree = parse(text, "java")
+    assert tree.root is None
+    assert decide(tree, len(text)).kind.value == "line"
+    assert parse(text + "a", "java", tree).root is None
+    assert parse("class A {\n  int a;\n}\n", "java", tree).root is not None
+
+
 class Counter:
     """A tokenizer with four characters per token that counts the characters it was given."""
 

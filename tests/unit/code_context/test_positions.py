@@ -96,6 +96,21 @@ def test_utf16_counts_a_surrogate_pair_as_two() -> None:
     assert utf16_units("a😀") == 3
 
 
+def test_lone_surrogates_and_the_last_character_of_one_unit() -> None:
+    index = LineIndex("\ud83da\uffffb\néa\n")
+    assert [index.from_utf16(0, units) for units in range(6)] == [0, 1, 2, 3, 4, 4]
+    assert index.to_utf16(4) == (0, 4)
+    assert [index.to_byte(offset) for offset in range(5)] == [0, 3, 4, 7, 8]
+    assert [index.from_byte(byte) for byte in (0, 1, 2, 3, 4, 7, 8)] == [0, 0, 0, 1, 2, 3, 4]
+    assert code_points("\ud83da", 1) == 1
+
+
+def test_lines_outside_the_text_mean_its_start_and_end() -> None:
+    index = LineIndex("a\nbc\n")
+    assert (index.from_utf16(-1, 1), index.from_utf16(3, 0), index.from_utf16(2, 5)) == (0, 5, 5)
+    assert [index.from_utf16(1, character) for character in (-1, 0, 1, 2, 3)] == [2, 2, 3, 4, 4]
+
+
 def test_editor_positions_are_one_based() -> None:
     index = LineIndex("ab\r\ncd")
     assert index.from_editor(2, 1) == 4
@@ -104,6 +119,8 @@ def test_editor_positions_are_one_based() -> None:
         index.from_editor(3, 1)
     with pytest.raises(PositionError, match="column 4 does not exist; line 1 ends at column 3"):
         index.from_editor(1, 4)
+    with pytest.raises(PositionError, match="column 4 does not exist; line 2 ends at column 3"):
+        index.from_editor(2, 4)
 
 
 def test_code_points_of_utf16_units():

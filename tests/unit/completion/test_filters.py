@@ -18,6 +18,12 @@ CASES = {
         ("if $0:\n    pass", "x > 1:", "x > 1"),
         ("x = $0  # why", "1  # why", "1"),
         ("foo($0)", "a)", None),  # the edit's range replaces the bracket
+        ("foo( $0 )", "a )", None),
+        ("foo($0, bc)", "a, bc", "a"),  # four characters of what is behind, not all of it
+        ("if $0:\n    pass", "x", None),
+        ("$0\nab()", "ab()", ""),
+        ("b = $0  # x\nb = compute(a)", "compute(a)\nc = 1", ""),
+        ("b = $0  # x\nb = compute(a)  # x", "compute(a)", ""),
         ("x = $0\nreturn x", "1\nreturn x", "1"),
         ("a = 1\n$0\nb = compute(a)", "b = compute(a)", ""),
         ("a = 1\nb = $0\nb = compute(a)", "compute(a)", ""),
@@ -35,6 +41,7 @@ CASES = {
         ("x = node + $0", "node + 1", None),  # not directly in front
         ("x = test$0", "tests", None),  # a longer word is another one
         ("x = foo$0", "foo", None),  # short names repeat by chance
+        ("x = node$0", "node", ""),
     ],
     filters.joins_word: [
         ("x = $0getattr(a, b)", "None", ""),
@@ -56,6 +63,8 @@ CASES = {
         ("x = '($0", "a)'", None),
         ("x = $0", "')'", None),
         ("don't (he said$0", ")", None),
+        ("($0", ")", None),
+        ("(" + " " * filters.BRACKET_WINDOW + "$0", ")", ""),  # too far away to be searched
     ],
     filters.wrong_indentation: [
         ("def f():\n    $0", "a = 1\n    return a", None),
@@ -67,12 +76,18 @@ CASES = {
         ("def f():\n    $0", "x = foo(1,\n          2)\n    return x", None),
         ("def f():\n    $0", "a = 1\n\n    return a", None),
         ("x = $0", "1\n   y", None),  # the file's unit is unknown
+        ("$0\nif a:\n\tb\n", "if x:\n    y", "if x:"),  # the unit of what follows
+        ("def f():\n    x = foo($0", "1,\n          2)", None),
     ],
     filters.repetition_loop: [
         ("x = $0", "a.b.a.b.a.b.a.b.a.b.a.b", ""),
         ("x = $0", "foo(1, 1, 1, 1, 1, 1, 1, 1)", ""),
         ("def f():\n    $0", "a = 1\n    b = compute(a)\n" + "    c = compute(b)\n" * 3,
          "a = 1\n    b = compute(a)\n    c = compute(b)"),
+        ("$0", "a = 1\nb = 2\nb = 2\nb = 2", "a = 1\nb = 2"),
+        ("$0", "b = 2\nc = 3\nb = 2", None),
+        ("$0", "a = 1\nb = " + "foo(1, " * 6, "a = 1"),
+        ("x = $0", "compute(first) + " * 3, ""),
         ("# $0", "-" * 40, None),
         ("x = $0", "[0, 1, 2, 3, 4, 5]", None),
         ("x = $0", "self.first + self.second + self.third", None),
@@ -84,7 +99,9 @@ CASES = {
         ("a = 1\n$0\nb = 2", "for a in b:", None),
         ("a = 1\n$0\nb = 2", "foo(", None),
         ("a = 1\n$0\nb = 2", "@cached", None),
+        ("a = 1\n$0\nb = 2", "case 1:", None),
         ("a = 1\n$0\nb = 2", "c = 1\nd e f", "c = 1"),
+        ("a = 1\n$0\nb = 2", "@cached\nx y z", "@cached"),
         ("def f():\n    $0\n", "return x y", ""),
         ("def f():\n    $0\n", "return x", None),
         ("foo($0)\n", "a b c", ""),
@@ -137,6 +154,26 @@ def test_filters_only_shorten(before: str, text: str, behind: str, language: str
 def test_an_unknown_language_is_not_parsed() -> None:
     text = "a = 1\n"
     assert filters.breaks_parse(Candidate(parse(text, None), 0, "x y z")) == "x y z"
+
+
+def test_a_line_that_was_cut_may_be_broken() -> None:
+    at = cursor("a = 1\n$0\nb = 2")
+    candidate = Candidate(parse(at.text, "python"), at.offset, "d e f", is_cut=True)
+    assert filters.breaks_parse(candidate) == "d e f"
+    assert filters.breaks_parse(replace(candidate, text="c = 1\nd e f")) == "c = 1"
+
+
+def test_repeated_lines_are_long_or_next_and_not_far_below() -> None:
+    long_line = "v" * filters.LONG_LINE
+
+    def kept(below: str, text: str) -> str:
+        tree = parse("\n" + below, "python")
+        return filters.repeats_suffix(Candidate(tree, 0, text, infills=False))
+
+    filler = [f"a = {n}" for n in range(filters.LINES_BELOW)]
+    assert kept("\n".join([*filler[1:], long_line]), long_line) == ""
+    assert kept("\n".join([*filler, long_line]), long_line) == long_line
+    assert kept("b = 12", "b = 12") == ""
 
 
 @pytest.mark.parametrize(

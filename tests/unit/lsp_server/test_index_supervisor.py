@@ -118,6 +118,30 @@ def test_much_output_to_stderr_blocks_nothing(start: Start, listener: Listener) 
     assert listener.messages.get(timeout=60) == READY
 
 
+def test_a_process_that_says_nothing_is_replaced(
+    start: Start, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It hangs without ending: it is killed, which counts as a failure."""
+    monkeypatch.setattr(index_supervisor, "SILENCE_S", 0.3)
+    start('echo \'{"ready": true, "files": 1}\'\nexec cat')
+    for _ in range(MAX_FAILURES):
+        assert listener.messages.get(timeout=60) == READY
+    assert listener.failures.get(timeout=60) == "no sign of life for 0.3 seconds"
+
+
+def test_a_sign_of_life_is_enough(start: Start, listener: Listener) -> None:
+    supervisor = start("read line\necho '{\"alive\": true}'\necho '{\"ready\": true}'\nexec cat")
+    while supervisor._process is None:
+        pass
+    supervisor._clock = lambda: 3600.0
+    assert supervisor._process.stdin is not None
+    supervisor._process.stdin.write(b"\n")
+    supervisor._process.stdin.flush()
+    assert listener.messages.get(timeout=60) == {"ready": True}
+    assert supervisor._heard_at == 3600.0
+    assert listener.failures.empty()
+
+
 def test_a_process_that_hangs_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(index_supervisor, "EXIT_TIMEOUT_S", 0.1)
     process = subprocess.Popen([sys.executable, "-c", "while True: pass"], stdin=subprocess.PIPE)
