@@ -22,9 +22,12 @@ PACKAGE_FOLDERS = {
 """Names of folders that hold installed packages or caches, in every language's custom."""
 PACKAGE_MARKS = ("pyvenv.cfg", "conda-meta", "CACHEDIR.TAG")
 """What only such a folder holds."""
+QUICK_S = 5.0  # seconds; if git takes longer, it may be waiting for the writer of a pipe
 MAX_NAMED = 5  # paths in one sentence
+NO_FILE = "it is no regular file"
 _STAGED = re.compile(r"(\d{6}) [0-9a-f]+ \d\t(.*)", re.DOTALL)
 _SUBMODULE = "160000"
+_SPECIAL = re.compile(r"[\\*?\[]")  # in a pattern of an ignore file
 
 
 @dataclass
@@ -93,13 +96,21 @@ def _git_paths(root: Path, listing: Listing) -> list[str] | None:
 
     Raises `GitTimeoutError`.
     """
-    for name in (*GIT_IGNORE_FILES, ".git/config"):
+    for name in (*GIT_IGNORE_FILES, ".git/config", ".git/index", ".git/HEAD"):
         if not _is_file_or_absent(root / name):  # git would wait for the writer of a pipe
-            listing.unreadable[name] = "it is no regular file"
+            listing.unreadable[name] = NO_FILE
     if listing.unreadable:
         return []
     options = ("ls-files", "-z", "--stage", "--cached", "--others", "--exclude-standard")
-    output = run_git(root, *options)
+    closed: list[str] = []
+    try:
+        output = run_git(root, *options, timeout_s=QUICK_S)
+    except GitTimeoutError:
+        closed = _folders_with_pipes(root)
+        listing.unreadable |= {f"{folder}/.gitignore": NO_FILE for folder in closed}
+        inside = root.resolve().relative_to(_top(root))
+        patterns = (_SPECIAL.sub(r"\\\g<0>", (inside / folder).as_posix()) for folder in closed)
+        output = run_git(root, *options, *(f"--exclude=/{pattern}/" for pattern in patterns))
     if output is None:
         return None
     paths = set()
@@ -108,9 +119,22 @@ def _git_paths(root: Path, listing: Listing) -> list[str] | None:
         path = entry if staged is None else staged[2]
         if path.endswith("/") or (staged is not None and staged[1] == _SUBMODULE):
             listing.repositories.append(path.rstrip("/"))
-        elif ".." not in PurePosixPath(path).parts:
+        elif ".." not in PurePosixPath(path).parts and not any(
+            path.startswith(f"{folder}/") for folder in closed
+        ):
             paths.add(path)
     return sorted(paths)
+
+
+def _folders_with_pipes(root: Path) -> list[str]:
+    """The folders below `root` whose `.gitignore` git would wait for."""
+    found = []
+    for folder, inner, names in os.walk(root):
+        inner[:] = [name for name in inner if name != ".git"]
+        if ".gitignore" in names and not _is_file_or_absent(Path(folder, ".gitignore")):
+            found.append(Path(folder).relative_to(root).as_posix())
+            inner.clear()
+    return found
 
 
 def _is_ignored(root: Path) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from code_context import file_listing
 from code_context.file_listing import list_paths
 from code_context.source_files import list_files, read_source
 from file_access import git as git_module
@@ -105,7 +106,9 @@ def test_an_ignore_file_that_cannot_be_understood_excludes_its_folder(tree: Path
 
 
 @pytest.mark.timeout(60)
-@pytest.mark.parametrize("name", [".gitignore", ".git/info/exclude", ".git/config"])
+@pytest.mark.parametrize(
+    "name", [".gitignore", ".git/info/exclude", ".git/config", ".git/index", ".git/HEAD"]
+)
 def test_a_pipe_that_git_would_wait_for_is_reported(tmp_path: Path, name: str) -> None:
     write(tmp_path, "a.py")
     git(tmp_path, "init", "-q")
@@ -116,15 +119,36 @@ def test_a_pipe_that_git_would_wait_for_is_reported(tmp_path: Path, name: str) -
     assert name in listed.notices[0]
 
 
+@pytest.mark.parametrize("root", ["", "b"])
+def test_a_pipe_below_the_root_excludes_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, root: str
+) -> None:
+    """git, which would wait for its writer, is not let into the folder, tracked files or not."""
+    folder = f"{root}/odd [x] * name/c".removeprefix("/")
+    top = root and f"{root}/"
+    write(
+        tmp_path, "a.py", f"{top}d.py", f"{folder}/tracked.py", f"{folder}/e/f.py", f"{top}c/g.py"
+    )
+    git(tmp_path, "init", "-q")
+    git(tmp_path, "add", f"{folder}/tracked.py")
+    os.mkfifo(tmp_path / folder / ".gitignore")
+    monkeypatch.setattr(file_listing, "QUICK_S", 1.0)
+    listed = list_files(tmp_path / root, lambda path: True)
+    assert [path for path in listed.paths if path != "a.py"] == ["c/g.py", "d.py"]
+    (notice,) = listed.notices
+    assert notice.startswith("odd [x] * name/c/.gitignore cannot be understood (it is no regular")
+
+
 def test_nothing_is_read_if_git_does_not_answer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What it would ignore is not known. (git waits for the writer of the inner pipe.)"""
+    """What it would ignore is not known. (git waits for the writer of a pipe above the root.)"""
     write(tmp_path, "a.py", "b/c.py")
     git(tmp_path, "init", "-q")
-    os.mkfifo(tmp_path / "b" / ".gitignore")
+    os.mkfifo(tmp_path / ".gitignore")
     monkeypatch.setattr(git_module.run_git, "__kwdefaults__", {"timeout_s": 1.0})
-    listed = list_files(tmp_path, lambda path: True)
+    monkeypatch.setattr(file_listing, "QUICK_S", 0.5)
+    listed = list_files(tmp_path / "b", lambda path: True)
     assert listed.paths == ()
     assert "git did not answer" in listed.notices[0]
 
