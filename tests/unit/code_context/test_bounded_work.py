@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from code_context import syntax
 from code_context.completion_kind import decide
 from code_context.context import ContextConfig, build_context
 from code_context.positions import LineIndex
@@ -57,14 +58,34 @@ def test_many_continued_lines_are_not_parsed(line: str) -> None:
     assert parse((line * 900 + "x = 1\n") * 3, "python").root is not None
 
 
-def test_parsing_that_takes_too_long_is_stopped() -> None:
-    """16,000 characters of this took six seconds, and time grows with the square."""
-    text = "a<" * 20_000
-    tree = parse(text, "java")
+@pytest.mark.parametrize(
+    ("language", "piece"), [("java", "a<"), ("c", "x=>"), ("csharp", "<a\n"), ("cpp", "a < ")]
+)
+def test_a_long_expression_is_not_parsed(language: str, piece: str) -> None:
+    """16,000 characters of the first took six seconds, 18,000 of the second 37."""
+    text = piece * 20_000
+    tree = parse(text, language)
     assert tree.root is None
     assert decide(tree, len(text)).kind.value == "line"
-    assert parse(text + "a", "java", tree).root is None
-    assert parse("class A {\n  int a;\n}\n", "java", tree).root is not None
+    assert parse("class A {\n  int a;\n}\n", language, tree).root is not None
+
+
+def test_long_data_is_parsed() -> None:
+    text = 'String key = "' + "aB3" * 3_000 + '";\n'
+    assert parse("class A {\n" + text + "}", "java").root is not None
+    assert parse(f"int a[] = {{{NUMBERS}}};", "c").root is not None
+    assert parse("/* " + "a note on what follows. " * 500 + "*/ int a;", "c").root is not None
+
+
+def test_parsing_that_takes_too_long_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    code = "".join(f"def f{n}(a):\n    return a\n" for n in range(3_000))
+    monkeypatch.setattr(syntax, "PARSE_SECONDS", 0.0)
+    monkeypatch.setattr(syntax, "PARSE_SECONDS_PER_BYTE", 0.0)
+    tree = parse(code, "python")
+    assert tree.root is None
+    assert decide(tree, len(code)).kind.value == "line"
+    monkeypatch.undo()
+    assert parse(code, "python", tree).root is not None
 
 
 class Counter:
