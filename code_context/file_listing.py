@@ -91,6 +91,29 @@ def list_paths(root: Path, is_wanted: Callable[[str], bool] = lambda path: True)
     return listing
 
 
+def excluded_paths(root: Path, paths: Sequence[str]) -> set[str]:
+    """Those of the paths, relative to `root`, that a rule excludes, whether they exist or not.
+
+    All of them if git does not answer.
+    """
+    kinds: Sequence[Sequence[str]] = ((IGNORE_FILE,), GIT_IGNORE_FILES)
+    top, ignored = _top(root), set[str]()
+    try:
+        if run_git(root, "rev-parse", "--git-dir", timeout_s=QUICK_S) is not None:
+            if _is_ignored(root):
+                top = root
+            else:
+                kinds = ((IGNORE_FILE,),)
+                check = ("check-ignore", "-z", "--stdin")
+                names = "\0".join(paths)
+                output = run_git(root, *check, timeout_s=QUICK_S, text=names)
+                ignored = set((output or "").split("\0"))
+    except GitTimeoutError:
+        return set(paths)
+    rules = _Rules(root, top, kinds, Listing())
+    return {path for path in paths if path in ignored or not rules.allows(path)}
+
+
 def _git_paths(root: Path, listing: Listing) -> list[str] | None:
     """The files that git tracks or does not ignore; None where git does not answer.
 

@@ -30,6 +30,12 @@ DETECTORS = {
     "telegram_token": "TelegramBotTokenDetector",
     "twilio": "TwilioKeyDetector",
 }
+SECRET_FILES = re.compile(
+    r"\.env(\..*)?|\.(netrc|npmrc|pgpass|pypirc)|id_[a-z0-9]+|credentials"
+    r"|.*\.(key|p12|pem|pfx)",
+    re.IGNORECASE,
+)
+"""Names of files that hold secrets by custom."""
 # every token format has a run of this many of these bytes with a digit in it; else these words
 MIN_RUN = 20
 RUN_BYTES = (string.ascii_letters + string.digits + "_+/=:-").encode()
@@ -37,6 +43,11 @@ RUN = b"a" * MIN_RUN
 RUN_TABLE = bytes(ord("a") if byte in RUN_BYTES else ord(" ") for byte in range(256))
 WORDS = b"PRIVATE KEY"
 DIGIT = re.compile(rb"[0-9]")
+
+
+def is_secret_file(path: str) -> bool:
+    """Whether a file holds secrets by its name."""
+    return SECRET_FILES.fullmatch(path.rpartition("/")[2]) is not None
 
 
 def detect_secret(text: str) -> str | None:

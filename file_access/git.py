@@ -56,15 +56,17 @@ def git(root: Path, *arguments: str) -> str | None:
         return None
 
 
-def run_git(root: Path, *arguments: str, timeout_s: float = TIMEOUT_S) -> str | None:
-    """As `git`, but raises `GitTimeoutError` if there is no answer in time."""
+def run_git(
+    root: Path, *arguments: str, timeout_s: float = TIMEOUT_S, text: str = ""
+) -> str | None:
+    """As `git`, with `text` to read, but raises `GitTimeoutError` without an answer in time."""
     command = ["git", "-C", str(root), *_NO_PROGRAMS, *arguments]
     try:
         completed = subprocess.run(
             command,
             capture_output=True,
             check=True,
-            stdin=subprocess.DEVNULL,
+            input=os.fsencode(text),
             env=environment(),
             timeout=timeout_s,
         )

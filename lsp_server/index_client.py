@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from code_context.file_listing import excluded_paths
 from code_context.index import RepositoryIndex
 from code_context.index_store import index_file
 from code_context.positions import LineIndex
 from code_context.retrieval import Retriever
+from code_context.secrets import is_secret_file
 from completion.request import CompletionRequest
 from completion.status import StatusKind
 from lsp_server.index_supervisor import IndexSupervisor
@@ -76,6 +78,27 @@ class IndexReader:
         return self._retriever
 
 
+class OpenDocuments:
+    """The open documents of a folder that may be shown in other files, by their path.
+
+    An ignored one is not, and neither is one whose name says that it holds secrets. Whether a file
+    is ignored is found out when it is opened.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._is_excluded: dict[str, bool] = {}
+
+    def shown(self, documents: Mapping[str, str]) -> dict[str, str]:
+        """Those of all open documents that may be shown."""
+        known = {path: self._is_excluded[path] for path in documents if path in self._is_excluded}
+        if new := [path for path in documents if path not in known]:
+            excluded = excluded_paths(self._root, new)
+            known |= {path: path in excluded or is_secret_file(path) for path in new}
+        self._is_excluded = known
+        return {path: text for path, text in documents.items() if not known[path]}
+
+
 class WorkspaceIndexClient:
     """Retrieval from the index of a folder, with the open documents in place of saved files.
 
@@ -96,6 +119,7 @@ class WorkspaceIndexClient:
         self._progress: IndexProgress | None = None
         self._reader = IndexReader(index_file(root))
         self._documents: Mapping[str, str] = {}
+        self._open = OpenDocuments(root)
         self._lock = threading.Lock()
         self._is_closed = False
         # the threads must not keep this object alive
@@ -117,7 +141,8 @@ class WorkspaceIndexClient:
             if request.is_file:  # else the file of this path keeps its own text
                 documents = {**documents, request.path: request.text}
             self._documents = documents
-            retriever.update_open_documents(self._documents, request.path, line)
+            shown = self._open.shown(self._documents)
+            retriever.update_open_documents(shown, request.path, line)
         return retriever
 
     def close(self) -> None:

@@ -1,5 +1,6 @@
 """The repository index: content, refreshing, damage, and chunks."""
 
+import os
 import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -104,6 +105,18 @@ def test_only_changed_files_are_indexed_again(root: Path) -> None:
     assert names(index, "clean") == names(index, "Store") == []
     assert index.search(["clean"], 5) == index.search(["rows"], 5) == []
     assert index.file_count() == 2
+
+
+def test_a_file_of_any_time_is_indexed_when_it_changes(root: Path) -> None:
+    """A clock that was set back or forward: whether a file is newer does not matter."""
+    index = RepositoryIndex()
+    for name, seconds in (("first", 4_000_000_000), ("other", 0), ("third", 1_000_000_000)):
+        (root / "clock.py").write_text(f"def {name}():\n    pass\n")
+        os.utime(root / "clock.py", (seconds, seconds))
+        assert refresh(index, root).indexed >= 1
+        assert index.definitions(name)
+    assert refresh(index, root).indexed == 0
+    index.close()
 
 
 def test_nothing_of_a_file_with_a_secret_is_stored(root: Path) -> None:

@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from code_context import source_files
 from code_context.secrets import detect_secret
 from code_context.source_files import (
+    MAX_BYTES,
     MAX_LINE,
     ExcludedFile,
     exclusion_reason,
@@ -88,6 +90,42 @@ def test_symbolic_links_are_not_followed(tree: Path) -> None:
 def test_too_many_files_are_cut_to_the_least_deep(tree: Path) -> None:
     found = list_files(tree, lambda path: path.endswith(".py"), max_files=1)
     assert (found.paths, found.dropped) == (("a.py",), 2)
+    (tree / "a").mkdir()
+    (tree / "a" / "a.py").write_text("x = 1\n")
+    assert list_files(tree, lambda path: path.endswith(".py"), max_files=1).paths == ("a.py",)
+
+
+def test_a_source_file_is_inside_the_root(tree: Path, tmp_path: Path) -> None:
+    """A link on the way out of it is refused, whatever a listing said."""
+    (tree / "out").symlink_to(tmp_path.parent, target_is_directory=True)
+    (tmp_path.parent / "outside.py").write_text("x = 1\n")
+    assert read_source(tree, "out/outside.py") == ExcludedFile("not a plain file")
+
+
+def test_a_file_that_may_not_be_read(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object, **options: object) -> bytes:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(source_files, "read_regular_file", refuse)
+    assert read_source(tree, "a.py") == ExcludedFile("unreadable")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("x\n" * (MAX_BYTES // 2), None),
+        ("x\n" * (MAX_BYTES // 2) + "\n", "too large"),
+        ("x" * MAX_LINE, None),
+        ("x" * MAX_LINE + "\n", None),
+        ("x" * (MAX_LINE + 1), "minified or data"),
+        ("\n" + "x" * (MAX_LINE + 1), "minified or data"),
+        ("x" * MAX_LINE + "\n" + "x" * MAX_LINE + "\n", None),
+        ("x" * MAX_LINE + "\n" + "x" * (MAX_LINE + 1), "minified or data"),
+        ("a = '<<<<<<< '\n", None),
+    ],
+)
+def test_limits_are_exact(text: str, reason: str | None) -> None:
+    assert exclusion_reason(text) == reason
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from queue import Queue
 
 import pytest
 
+from code_context import file_listing
 from code_context.index import RepositoryIndex
 from code_context.index_store import index_file
 from code_context.repository_root import is_indexable
@@ -19,6 +21,7 @@ from lsp_server.index_client import (
     IN_MEMORY,
     IndexProgress,
     IndexReader,
+    OpenDocuments,
     WorkspaceIndexClient,
 )
 
@@ -63,6 +66,34 @@ def test_open_documents_replace_saved_files(client: WorkspaceIndexClient) -> Non
     assert "unsaved" in retrieved(client, unsaved)
     assert "unsaved" in retrieved(client), "None means that no document has changed"
     assert "on_disk" in retrieved(client, {})
+
+
+@pytest.mark.parametrize("has_git", [True, False])
+def test_an_ignored_or_secret_document_is_not_shown_in_others(root: Path, has_git: bool) -> None:
+    """Also while it is open, and before it is saved."""
+    if has_git:
+        subprocess.run(["git", "init", "-q", str(root)], check=True)
+    (root / ".gitignore").write_text("local_*\n")
+    (root / ".attuneignore").write_text("private/\n")
+    left_out = ["local_settings.py", "private/a.py", "venv/b.py", ".env", "a/.env.local", "x.pem"]
+    shown = ["store.py", "new/unsaved.py", "environment.py"]
+    documents = OpenDocuments(root)
+    for _ in range(2):
+        texts = dict.fromkeys([*left_out, *shown], "x = 1\n")
+        assert sorted(documents.shown(texts)) == sorted(shown)
+    (root / ".gitignore").unlink()
+    assert "local_settings.py" not in documents.shown(texts)
+    documents.shown({})
+    assert "local_settings.py" in documents.shown(texts), "it was opened again"
+
+
+def test_if_git_does_not_answer_no_document_is_shown(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subprocess.run(["git", "init", "-q", str(root)], check=True)
+    os.mkfifo(root / ".gitignore")
+    monkeypatch.setattr(file_listing, "QUICK_S", 0.5)
+    assert OpenDocuments(root).shown({"store.py": ""}) == {}
 
 
 @pytest.mark.slow

@@ -86,6 +86,24 @@ def test_a_place_where_nothing_is_shown_counts_as_nothing_saved(counts, file, cl
     again.close()
 
 
+def test_a_clock_that_is_set_back_and_forward_loses_nothing(counts, clock):
+    """The sums that are kept and those of the file agree, and the arms are those of the time."""
+    test = AbTest(0.5, b"seed", clock)
+    arms = []
+    for number, now in enumerate([2e9, 5.0, 4e9, 2e9, 2e9 + PERIOD_S, 5.0]):
+        clock.now = now
+        arms.append([test.is_without_prompt(f"file:///{n}.py") for n in range(40)])
+        counts.record(outcome(number))
+        counts.record_retention(Retention(str(number), 120, number))
+        counts.ab_test(PROMPT).result()  # from now on the sums are kept
+    assert (arms[0], arms[1]) == (arms[3], arms[5])
+    kept = counts.ab_test(PROMPT).result()
+    summary = counts.summary(PROMPT).result()
+    assert summary.ab_test == kept
+    arm = summary.with_prompt
+    assert (arm.suggestions, arm.retained_after_120_s) == (6, 2.5)
+
+
 def test_counts_outlive_the_server(counts, file):
     counts.record(outcome(1))
     counts.close()

@@ -1,6 +1,7 @@
 """Which prompt serves a document, and that what is on disk counts at once."""
 
 import dataclasses
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -82,6 +83,7 @@ def test_a_prompt_that_is_not_for_the_file_is_passed_over(tmp_path: Path, write:
     assert chosen(prompts, "src/a.sh", "shellscript") == "scripts"
     nobody = prompts.choose("b.py", "python")
     assert (nobody.prompt, nobody.problems) == (None, ())
+    assert chosen(prompts, None) == "scripts"
     assert nobody.reason == "prompt source is not for this file"
 
 
@@ -110,7 +112,10 @@ def test_a_missing_routed_file_is_a_problem_and_the_next_serves(
     route(tmp_path / ".attune", ("absent", ["**"]), ("repository", ["**"]))
     choice = PromptRouter(tmp_path).choose("a.py")
     assert choice.prompt is not None
-    assert "absent.attune.safetensors does not exist" in choice.problems[0]
+    file = tmp_path / ".attune" / "absent.attune.safetensors"
+    assert choice.problems == (
+        f"The prompt file {file} does not exist; fetch it, or name another one.",
+    )
 
 
 def test_a_bad_file_leaves_the_old_one(tmp_path: Path, write: Write) -> None:
@@ -204,7 +209,39 @@ def test_a_named_file_serves_everything(tmp_path: Path, write: Write) -> None:
     prompts = PromptRouter(tmp_path, Path(".attune") / f"named{SUFFIX}")
     assert chosen(prompts, "any/where.txt") == "named"
     assert prompts.folders() == {tmp_path / ".attune", user_folder()}
+    elsewhere = write("named", tmp_path / "elsewhere" / f"named{SUFFIX}")
+    assert PromptRouter(tmp_path, elsewhere).folders() == {
+        elsewhere.parent,
+        tmp_path / ".attune",
+        user_folder(),
+    }
+    assert PromptRouter(None).folders() == {user_folder()}
     assert PromptRouter(None).choose("a.py").reason == NO_PROMPT
+
+
+def test_the_users_own_routes_name_files_in_the_users_folder(tmp_path: Path, write: Write) -> None:
+    """They hold for their paths only; a broken file of routes is a problem."""
+    write("mine", user_folder() / f"mine{SUFFIX}")
+    route(user_folder(), ("mine", ["docs/**"]))
+    prompts = PromptRouter(tmp_path)
+    assert chosen(prompts, "docs/a.py") == "mine"
+    assert chosen(prompts, "a.py") is None
+    (user_folder() / FILE_NAME).write_text("[[route]")
+    assert "is not TOML" in PromptRouter(tmp_path).choose("docs/a.py").problems[0]
+
+
+def test_the_name_of_a_prompt_without_proof() -> None:
+    path = unproven_path(Path("a") / f"team.b{SUFFIX}")
+    assert path == Path("a/team.b.unproven.attune.safetensors")
+
+
+def test_a_file_of_another_time_counts(tmp_path: Path, write: Write) -> None:
+    """A clock that was set back or forward: whether a file is newer does not matter."""
+    prompts = PromptRouter(tmp_path)
+    for number, seconds in enumerate((4_000_000_000, 0, 1_000_000_000)):
+        path = write(f"p{number}", tmp_path / DEFAULT_PROMPT)
+        os.utime(path, (seconds, seconds))
+        assert chosen(prompts, "a.py") == f"p{number}"
 
 
 def test_stamp_differs_when_a_file_changed(tmp_path: Path, write: Write) -> None:
