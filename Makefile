@@ -7,7 +7,7 @@ MINUTES ?= 2
 
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: try test test-team check fast soak faults coverage lock audit sbom e2e-install clean
+.PHONY: try test test-team check fast soak faults coverage mutation lock audit sbom e2e-install clean
 .DELETE_ON_ERROR:
 
 $(VENV)/bin/python:
@@ -80,6 +80,21 @@ coverage: $(VENV)/installed-dev
 		$(VENV)/bin/python -m coverage report --include "$$package/*" --fail-under 90 || exit 1; \
 	done
 
+# Small faults planted in filters, prompt verification, selection rules and positions: how many do the
+# tests find? It takes half an hour on one core, and goes on where it was stopped.
+MUTATION = $(VENV)-mutation
+
+$(MUTATION)/installed: Makefile
+	$(PYTHON) -m venv $(MUTATION)
+	$(MUTATION)/bin/python -m pip --disable-pip-version-check install --quiet mutmut==3.8.1
+	touch $@
+
+mutation: $(VENV)/installed-dev $(MUTATION)/installed
+	PYTHONPATH=$$($(VENV)/bin/python -c "import sys; \
+		print(':'.join(path for path in sys.path if path.endswith('site-packages')))") \
+		$(MUTATION)/bin/mutmut run --max-children 1 $(MUTANTS)
+	$(VENV)/bin/python -m benchmarks.mutation
+
 # The tools of a release have an environment of their own, so that they change no version of Attune's.
 RELEASE = $(VENV)-release
 
@@ -110,4 +125,5 @@ e2e-install: | $(VENV)/bin/python
 	vscode-client/e2e/install.sh
 
 clean:
-	rm -rf $(VENV) $(RELEASE) $(VLLM) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache dist
+	rm -rf $(VENV) $(RELEASE) $(VLLM) $(MUTATION) mutants \
+		.mypy_cache .pytest_cache .ruff_cache .import_linter_cache dist

@@ -1,6 +1,7 @@
 """The manifest: canonical JSON, strict reading."""
 
 import dataclasses
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from prompts.errors import CorruptPrompt, PromptWriteError, UnsupportedVersion
 from prompts.file import PromptFile
 from prompts.form import FORMS
-from prompts.manifest import OPTIONAL, FileFields, Manifest
+from prompts.manifest import MAX_MANIFEST_BYTES, OPTIONAL, FileFields, Manifest, layout_with
 
 
 @pytest.fixture
@@ -39,6 +40,30 @@ def test_to_json_is_canonical(kv_prompt: PromptFile) -> None:
     assert text == json.dumps(json.loads(text), sort_keys=True, separators=(",", ":"))
     turned = dataclasses.replace(manifest, recipe=dict(reversed(manifest.recipe.items())))
     assert turned.to_json() == text
+
+
+def test_the_layout_binds_the_contexts_parameters() -> None:
+    """By their canonical JSON; the value is written down, because files in use hold it."""
+    layout = "ab" * 32
+    assert layout_with(layout, {}) == layout
+    text = f'["{layout}",{{"a":[2],"b":1}}]'
+    expected = hashlib.sha256(text.encode()).hexdigest()
+    assert layout_with(layout, {"b": 1, "a": [2]}) == expected
+    assert layout_with(layout, {"a": [2], "b": 1}) == expected
+
+
+def test_a_form_of_a_later_version_names_those_that_are_allowed(fields: dict[str, Any]) -> None:
+    fields |= {"format_version": 1, "form": "kv-nope"}
+    check_refused(json.dumps(fields), 'form must be "kv" or "embedding" in version 1')
+
+
+def test_a_manifest_of_the_largest_size_is_read(fields: dict[str, Any]) -> None:
+    room = MAX_MANIFEST_BYTES - len(json.dumps(fields | {"colour": ""}))
+    text = json.dumps(fields | {"colour": "x" * room})
+    assert len(text) == MAX_MANIFEST_BYTES
+    assert Manifest.from_json(text).name == fields["name"]
+    with pytest.raises(CorruptPrompt):
+        Manifest.from_json(json.dumps(fields | {"colour": "x" * (room + 1)}))
 
 
 def test_defaults_make_no_timestamp(kv_prompt: PromptFile) -> None:
