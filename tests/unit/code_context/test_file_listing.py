@@ -146,7 +146,7 @@ def test_nothing_is_read_if_git_does_not_answer(
     write(tmp_path, "a.py", "b/c.py")
     git(tmp_path, "init", "-q")
     os.mkfifo(tmp_path / ".gitignore")
-    monkeypatch.setattr(git_module.run_git, "__kwdefaults__", {"timeout_s": 1.0})
+    monkeypatch.setattr(git_module.run_git, "__kwdefaults__", {"timeout_s": 1.0, "text": ""})
     monkeypatch.setattr(file_listing, "QUICK_S", 0.5)
     listed = list_files(tmp_path / "b", lambda path: True)
     assert listed.paths == ()

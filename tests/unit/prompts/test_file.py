@@ -5,6 +5,7 @@ import errno
 import hashlib
 import io
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,12 +13,25 @@ from typing import Any, NoReturn
 
 import numpy as np
 import pytest
+import safetensors.numpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from prompts.errors import NotAPromptFile, PromptWriteError
-from prompts.file import SUFFIX, PromptFile, read_prompt, sha256_of, write_prompt
+from prompts import file
+from prompts.errors import CorruptPrompt, NotAPromptFile, PromptWriteError
+from prompts.file import (
+    SUFFIX,
+    PromptFile,
+    copy_prompt,
+    encode_prompt,
+    install_prompt,
+    parse_prompt,
+    read_prompt,
+    read_tensor,
+    sha256_of,
+    write_prompt,
+)
 from prompts.manifest import Manifest, ModelIdentity
 
 NAMES = st.text(
@@ -253,6 +267,65 @@ def test_write_onto_a_folder(kv_prompt: PromptFile, tmp_path: Path) -> None:
     with pytest.raises(PromptWriteError, match="could not be written"):
         write_prompt(tmp_path / "p", kv_prompt)
     assert list(tmp_path.iterdir()) == [tmp_path / "p"]
+
+
+def test_a_copy_is_verified_and_has_the_same_bytes(kv_prompt: PromptFile, tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    digest = write_prompt(source, kv_prompt)
+    copied = copy_prompt(source, target)
+    assert (copied.manifest, copied.sha256) == (kv_prompt.manifest, digest)
+    assert target.read_bytes() == source.read_bytes()
+    data = source.read_bytes()
+    source.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    sentence = f"{source}: The prompt file was changed: its numbers or its manifest are not those"
+    with pytest.raises(CorruptPrompt, match=f"^{re.escape(sentence)} that were written;"):
+        copy_prompt(source, target)
+    assert target.read_bytes() == data, "what was there stays"
+
+
+def test_bytes_are_verified_before_they_are_installed(
+    kv_prompt: PromptFile, tmp_path: Path
+) -> None:
+    """Errors name where the bytes came from."""
+    target, data = tmp_path / "target", encode_prompt(kv_prompt)
+    with pytest.raises(NotAPromptFile, match=r"^the registry: The file does not begin with a"):
+        install_prompt(b"no prompt", target, "the registry")
+    assert not target.exists()
+    assert install_prompt(data, target, "the registry").manifest == kv_prompt.manifest
+    assert target.read_bytes() == data
+    assert parse_prompt(data, "a").sha256 == hashlib.sha256(data).hexdigest()
+
+
+def test_a_tensor_without_a_manifest(tmp_path: Path) -> None:
+    """As PEFT writes it: of one shape, finite, and the only one."""
+    path, numbers = tmp_path / "adapter", np.arange(6, dtype=np.float32).reshape(2, 3)
+
+    def write(**tensors: np.ndarray) -> None:
+        safetensors.numpy.save_file(tensors, path, {"format": "pt"})
+
+    write(prompt_embeddings=numbers)
+    assert np.array_equal(read_tensor(path, (2, 3)), numbers)
+    with pytest.raises(CorruptPrompt, match="must have the shape"):
+        read_tensor(path, (3, 2))
+    write(prompt_embeddings=np.where(numbers == 5, np.inf, numbers).astype(np.float32))
+    with pytest.raises(CorruptPrompt, match=r"^[^:]*: The prompt file holds numbers that are not"):
+        read_tensor(path, (2, 3))
+    for tensors in ({"other": numbers}, {"prompt_embeddings": numbers, "other": numbers}):
+        write(**tensors)
+        with pytest.raises(CorruptPrompt, match="must hold one tensor, prompt_embeddings"):
+            read_tensor(path, (2, 3))
+
+
+def test_a_prompt_that_would_be_too_large_is_not_written(
+    kv_prompt: PromptFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size = len(encode_prompt(kv_prompt))
+    monkeypatch.setattr(file, "MAX_FILE_BYTES", size)
+    assert len(encode_prompt(kv_prompt)) == size
+    monkeypatch.setattr(file, "MAX_FILE_BYTES", size - 1)
+    words = f"it takes {size} bytes of the {size - 1} allowed; tune again with fewer"
+    with pytest.raises(PromptWriteError, match=words):
+        write_prompt(tmp_path / "p", kv_prompt)
 
 
 def test_sha256_of_missing_file(tmp_path: Path) -> None:
