@@ -92,7 +92,12 @@ def test_too_many_files_are_cut_to_the_least_deep(tree: Path) -> None:
     assert (found.paths, found.dropped) == (("a.py",), 2)
     (tree / "a").mkdir()
     (tree / "a" / "a.py").write_text("x = 1\n")
-    assert list_files(tree, lambda path: path.endswith(".py"), max_files=1).paths == ("a.py",)
+    (tree / "z.py").write_text("x = 1\n")
+    found = list_files(tree, lambda path: path.endswith(".py"), max_files=2)
+    assert (found.paths, found.notices) == (("a.py", "z.py"), ())
+    (tree / ".attuneignore").write_bytes(b"priv\xe9/\n")
+    (notice,) = list_files(tree, lambda path: True).notices
+    assert notice.startswith(".attuneignore cannot be understood")
 
 
 def test_a_source_file_is_inside_the_root(tree: Path, tmp_path: Path) -> None:
@@ -119,6 +124,10 @@ def test_a_file_that_may_not_be_read(tree: Path, monkeypatch: pytest.MonkeyPatch
         ("x" * MAX_LINE + "\n", None),
         ("x" * (MAX_LINE + 1), "minified or data"),
         ("\n" + "x" * (MAX_LINE + 1), "minified or data"),
+        ("x" * (MAX_LINE + 1) + "\n", "minified or data"),
+        ("x" * (MAX_LINE + 1) + "\n" + "x\n" * MAX_LINE, "minified or data"),
+        ("x" * 10 + "\n" + "x" * (MAX_LINE + 1) + "\nx\n", "minified or data"),
+        ("\n" * (MAX_LINE + 1) + "x" * MAX_LINE, None),
         ("x" * MAX_LINE + "\n" + "x" * MAX_LINE + "\n", None),
         ("x" * MAX_LINE + "\n" + "x" * (MAX_LINE + 1), "minified or data"),
         ("a = '<<<<<<< '\n", None),
