@@ -119,20 +119,23 @@ def measure(
     prompt: PromptFile | None = None,
     other: PromptFile | None = None,
     on_condition: Callable[[str], None] = lambda name: None,
+    *,
+    as_served: bool = False,
 ) -> dict[str, Replay]:
     """Replays by condition. `other` is another package's prompt, served with retrieval as well.
 
-    `on_condition` is called with the name of each condition before it is measured.
+    `on_condition` is called with the name of each condition before it is measured. `as_served`
+    leaves out those without retrieval, which no editor has.
     """
-    conditions = {
-        NO_PROMPT: Condition(model),
-        RETRIEVAL: Condition(model, None, retrieval=True),
-    }
+    conditions = {RETRIEVAL: Condition(model, None, retrieval=True)}
     if prompt is not None:
-        conditions[THIS_PROMPT] = Condition(model, prompt)
         conditions[BOTH] = Condition(model, prompt, retrieval=True)
     if other is not None:
         conditions[OTHER_BOTH] = Condition(model, other, retrieval=True)
+    if not as_served:
+        conditions[NO_PROMPT] = Condition(model)
+    if not as_served and prompt is not None:
+        conditions[THIS_PROMPT] = Condition(model, prompt)
     served = f"{model.identity.model_fingerprint} {model.runtime}"
     replays = {}
     for name, condition in conditions.items():
@@ -195,7 +198,7 @@ def summary(replays: Mapping[str, Replay], model: LanguageModel) -> dict[str, An
         for name, baseline in COMPARISONS
         if name in replays and baseline in replays
     }
-    paths = replays[NO_PROMPT].paths
+    paths = replays[RETRIEVAL].paths
     return {
         "places": len(paths),
         "files": len(set(paths)),

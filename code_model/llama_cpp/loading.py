@@ -1,5 +1,7 @@
 """Load a `LlamaCppModel` from a model folder that names a GGUF file, or refuse it with a reason."""
 
+import os
+
 import psutil
 
 from code_model.language_model import ModelLoadError
@@ -38,9 +40,18 @@ def load_llama_cpp(folder: ModelFolder) -> LlamaCppModel:
         encoder=folder.encoder,
         show_thresholds=folder.show_thresholds,
         max_positions=min(trained, MAX_POSITIONS),
-        threads=psutil.cpu_count(logical=False) or 1,
+        threads=_threads(),
         architecture=weights.description("general.architecture") or "",
     )
+
+
+def _threads() -> int:
+    """One for each physical core that this process may use: llama.cpp's threads wait for each
+    other at every layer, so one too many makes it several times slower."""
+    cores = psutil.cpu_count(logical=False) or 1
+    if not hasattr(os, "sched_getaffinity"):  # macOS and Windows
+        return cores
+    return min(cores, len(os.sched_getaffinity(0)))
 
 
 def _check_memory(folder: ModelFolder) -> None:
