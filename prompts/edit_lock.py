@@ -21,7 +21,7 @@ def edit_lock(path: Path) -> Iterator[None]:
     The locks are in the user's folder, so that a repository gets no file of its own for them; a
     user who cannot have one edits without a lock. Raises `ConfigurationError` after `LOCK_SECONDS`.
     """
-    name = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()
+    name = hashlib.sha256(os.fsencode(os.path.realpath(path))).hexdigest()
     folder = user_folder() / "locks"
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -120,11 +120,27 @@ def embeddings_of(body: dict[str, Any]) -> torch.Tensor:
     return tensor
 
 
+class NoticingHandler(BaseHTTPRequestHandler):
+    """Notices a client that has gone, also where its answer was written before."""
+
+    abandoned: threading.Event
+
+    def handle_one_request(self) -> None:
+        """As in the standard library; a lost connection is no traceback."""
+        try:
+            super().handle_one_request()
+        except OSError:
+            self.close_connection = True
+        if self.close_connection:
+            self.abandoned.set()
+
+
 def handler_of(server: FakeServer) -> type[BaseHTTPRequestHandler]:
     """What answers the requests of one connection."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(NoticingHandler):
         protocol_version = "HTTP/1.1"
+        abandoned = server.abandoned
 
         def log_message(self, *args: Any) -> None:
             pass
