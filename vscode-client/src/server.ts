@@ -108,18 +108,21 @@ export class Server {
       return; // the settings have changed meanwhile
     }
     const client = this.clients.create(python, settings, {
-      listener: this.whileCurrent(() => client),
+      listener: this.whileCurrent(() => client, () => started),
       onEnd: this.oncePerClient(() => client),
     });
     this.client = client;
     this.backoff.started();
     // Not awaited, so that a restart also helps against a server that never answers. A failed start changes the
     // client's state, and the library has logged the cause.
-    void client.start().catch(() => undefined);
+    const started = client.start().catch(() => undefined);
   }
 
-  /** The listener, deaf to a client that has been replaced. */
-  private whileCurrent(client: () => LanguageClient): Listener {
+  /**
+   * The listener, deaf to a client that has been replaced. The library registers what gives suggestions after the
+   * server has heard that it may begin, so a status is passed on once that is `started`: “ready” means ready.
+   */
+  private whileCurrent(client: () => LanguageClient, started: () => Promise<void>): Listener {
     const guard =
       <T>(notify: (value: T) => void) =>
       (value: T): void => {
@@ -129,7 +132,7 @@ export class Server {
       };
     const { listener } = this;
     return {
-      status: guard((status) => listener.status(status)),
+      status: (status) => void started().then(() => guard(listener.status.bind(listener))(status)),
       emptyReason: guard((message) => listener.emptyReason(message)),
       promptHasNoGain: guard((prompt) => listener.promptHasNoGain(prompt)),
     };
