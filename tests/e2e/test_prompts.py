@@ -112,7 +112,7 @@ def test_from_the_palette_to_a_changed_completion(play, workspace, pictures):
         workspace.write("wallet.py", WALLET),
         {
             "attune.pythonPath": sys.executable,
-            "attune.tuneMinutes": 0.3,
+            "attune.tuneMinutes": 0.5,
             "attune.comparisonShare": 0,
         },
         {"statusSays": "Ready without a prompt: there is none yet"},
@@ -129,7 +129,7 @@ def test_from_the_palette_to_a_changed_completion(play, workspace, pictures):
         {"press": "Escape"},
         {"screenshot": str(pictures / "tuned.png")},
         {"open": "wallet.py"},
-        {"statusSays": r"Ready with prompt \w+ \(\+\d+\.\d %"},
+        {"statusSays": r"Ready with prompt \w+ \(saves \d+% more characters"},
         {"press": "Control+z"},
         {"press": "Enter"},
         ASK,

@@ -145,6 +145,9 @@ async function play(scenario, address, page, result, run) {
   await page.keyboard.press("Control+1");
   await page.locator(".editor-instance .monaco-editor.focused").waitFor();
   await cursorIn(page, scenario.cursor[0]);
+  // VS Code makes an editor's part for inline suggestions when the page is idle: what is typed before that asks
+  // nobody. Idle callbacks run in the order of their registration, so this one runs after it.
+  await page.evaluate(() => new Promise((resolve) => requestIdleCallback(resolve)));
   for (const step of scenario.steps) {
     const [[name, value]] = Object.entries(step);
     result.step = step;

@@ -137,9 +137,10 @@ export const actions = {
     if (result.status.kind !== kind) throw new Error(`the status bar says: ${result.status.label}`);
   },
   async statusSays(page, pattern, { result }) {
-    result.status = await until(async () => {
+    await until(async () => {
       const status = await page.evaluate(readStatus, STATUS);
-      return status !== null && new RegExp(pattern).test(status.label) && status;
+      result.status = status ?? result.status; // of a wait without end, the last one tells why
+      return status !== null && new RegExp(pattern).test(status.label);
     });
   },
   ghost: (page) => page.waitForFunction(settledGhostText, undefined, { polling: 500 }),
