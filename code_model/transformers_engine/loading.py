@@ -44,7 +44,7 @@ def load_transformers(
     where = choose_device(device)
     dtype = choose_precision(precision, where)
     causal = _load(folder, config, where, dtype, quantisation)
-    network, forms = probe(causal)
+    network, forms = probe(causal, quantisation)
     return TransformersModel(folder, network, _identity(folder, network), forms, quantisation)
 
 

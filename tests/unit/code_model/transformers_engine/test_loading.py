@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import PreTrainedModel
+from transformers import DynamicCache, PreTrainedModel
 
 from code_model.language_model import ModelLoadError, Runtime, ScoredIds
+from code_model.model_choice import DEFAULT
 from code_model.model_folder import ModelFolder, read_model_folder
 from code_model.transformers_engine import device as device_module
 from code_model.transformers_engine.device import choose_device, choose_precision
@@ -154,6 +155,27 @@ def test_quantised_weights_change_the_nats_a_little(
     assert quantised.weights_hash() == before
     with pytest.raises(ModelLoadError, match="load it without a quantisation"):
         quantised.with_weights({})
+
+
+def test_the_shipped_model_in_int8_can_be_served() -> None:
+    """Its tokens depend on their company in a pass, which is no fault of its cache."""
+    pytest.importorskip("bitsandbytes", reason="the extra quantised is not installed")
+    folder = read_model_folder(DEFAULT)
+    model = load_transformers(folder, device="cpu", precision="float32", quantisation="int8")
+    assert set(model.forms) == {"kv", "kv-nope", "embedding"}
+
+
+@pytest.mark.parametrize("scheme", [None, "int8"])
+def test_a_cache_that_is_not_cut_is_refused(
+    monkeypatch: pytest.MonkeyPatch, scheme: str | None
+) -> None:
+    if scheme is not None:
+        pytest.importorskip("bitsandbytes", reason="the extra quantised is not installed")
+    monkeypatch.setattr(DynamicCache, "crop", lambda cache, length: None)
+    with pytest.raises(ModelLoadError, match="behind a cut cache"):
+        load_transformers(
+            read_model_folder(DEFAULT), device="cpu", precision="float32", quantisation=scheme
+        )
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device here")
