@@ -8,7 +8,8 @@ prompt for each package on the same weights dequantised. Both packages were firs
 after the model. Then llama.cpp serves the file as it is:
 the prompts are proved there on unseen files beside no prompt, the other packages' prompts (the swap
 control), retrieval, and both, and suggestions are counted as `benchmarks.acceptance` does. Results
-go to `benchmarks/results/smollm2.json`; a prompt that is in the cache already is not tuned again.
+go to `benchmarks/results/smollm2.json`. A run that was ended goes on where it was: prompts, proofs
+and replays stay in the cache, and a prompt that was being tuned continues from its checkpoint.
 """
 
 import argparse
@@ -18,6 +19,7 @@ import sys
 import zipfile
 from dataclasses import asdict, replace
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +45,6 @@ from tuning.proof import (
     RETRIEVAL,
     THIS_PROMPT,
     Condition,
-    Proof,
 )
 from tuning.run import TuningRun, prove_job
 
@@ -112,8 +113,17 @@ def prove_as_served(
     package: Path,
     prompt: PromptFile,
     others: dict[str, PromptFile],
-) -> Proof:
-    """The proof of a prompt by the engine that serves, beside other packages' prompts."""
+) -> dict[str, Any]:
+    """The proof of a prompt by the engine that serves, beside other packages' prompts, as JSON.
+
+    Measured unless it is in the cache.
+    """
+    digests = [each.tensor_sha256 for each in (prompt, *others.values())]
+    label = f"{served.identity.model_fingerprint} {served.runtime} {digests}"
+    kept = FOLDER / f"{package.name}-proof-{sha256(label.encode()).hexdigest()[:16]}.json"
+    if kept.exists():
+        proof: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
+        return proof
     conditions = {
         NO_PROMPT: Condition(served),
         **{f"{OTHER}{name}": Condition(served, other) for name, other in others.items()},
@@ -124,7 +134,9 @@ def prove_as_served(
     job = recorded_job(tuned, collect(package), prompt.manifest)
     # `acceptance.measure` completes at more places
     job = replace(job, config=replace(job.config, proof_places=0))
-    return prove_job(job, conditions, lambda done, shown: None)
+    proof = prove_job(job, conditions, lambda done, shown: None).to_json()
+    kept.write_text(json.dumps(proof), encoding="utf-8")
+    return proof
 
 
 def show(results: dict[str, Any]) -> None:
@@ -185,7 +197,7 @@ def main() -> None:
         replays = measure(served, places, prompt, other, partial(print_stage, name), as_served=True)
         proof = prove_as_served(tuned, served, folder, prompt, others)
         results["packages"][name] = {
-            "proof": proof.to_json(),
+            "proof": proof,
             "acceptance": summary(replays, served),
         }
         text = json.dumps(results, indent=1, sort_keys=True) + "\n"
