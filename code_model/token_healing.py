@@ -22,9 +22,8 @@ class TokenHealing:
 
     def __init__(self, vocabulary: Mapping[int, bytes]) -> None:
         self._text_of = vocabulary
-        ordered = sorted((text, id_) for id_, text in vocabulary.items() if text)
-        self._texts = [text for text, _ in ordered]
-        self._ids = [id_ for _, id_ in ordered]
+        self._ids = sorted(filter(vocabulary.__getitem__, vocabulary), key=vocabulary.__getitem__)
+        self._texts = [vocabulary[id_] for id_ in self._ids]
         self._longest = max(map(len, self._texts), default=0)
 
     def border(self, ids: Sequence[int]) -> tuple[list[int], str]:

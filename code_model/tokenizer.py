@@ -75,16 +75,23 @@ class Tokenizer:
         byte_level = decoder is not None and b'"ByteLevel"' in decoder.__getstate__()
         added = self._tokenizer.get_added_tokens_decoder()
         tokens = self._tokenizer.get_vocab(with_added_tokens=False)
+        text_of = _byte_level_text if byte_level else _sentencepiece_text
         texts = {
-            id_: _byte_level_text(token) if byte_level else _sentencepiece_text(token)
+            id_: text_of(token)
             for token, id_ in tokens.items()
-            if id_ not in added and not (BYTE.fullmatch(token) and _character(token) in tokens)
+            if id_ not in added
+            and not (
+                token.startswith("<0x") and BYTE.fullmatch(token) and _character(token) in tokens
+            )
         }
         plain = {id_: token.content.encode() for id_, token in added.items() if not token.special}
         return texts | plain
 
 
 def _byte_level_text(token: str) -> bytes:
+    ascii_ = token.replace("Ġ", " ").replace("Ċ", "\n")
+    if ascii_.isascii():  # most tokens: a first request waits for the whole vocabulary
+        return ascii_.encode()
     try:
         return token.translate(BYTE_OF_CHARACTER).encode("latin-1")
     except UnicodeEncodeError:  # not written in the bytes' alphabet
