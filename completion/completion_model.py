@@ -12,7 +12,10 @@ from completion.request import CompletionRequest, CompletionResult
 class Computation:
     """Shared by the event loop and the worker thread: whether to stop, and the text so far."""
 
-    def __init__(self) -> None:
+    def __init__(self, timeout_s: float | None = None) -> None:
+        self.timeout_s = timeout_s
+        """Seconds after which nobody waits any more; None: as long as it takes."""
+        self.timed_out = False
         self.cancelled = Cancel()
         """Whether to stop; tested before every layer of the model."""
         self._text = ""
@@ -21,6 +24,12 @@ class Computation:
     def cancel(self) -> None:
         """Stop at the next layer."""
         self.cancelled.set()
+
+    def time_out(self) -> None:
+        """Its time is over: stop. If it was cancelled before, nobody waits for it."""
+        if not self.cancelled():
+            self.timed_out = True
+            self.cancel()
 
     def update(self, text: str) -> None:
         """Set the text generated so far; text that contradicts the typed text is not finished."""
@@ -59,6 +68,13 @@ class CompletionModel(Protocol):
     def looks_ahead(self) -> bool:
         """Whether to compute, while idle, what nobody has asked for yet; any thread may ask."""
         return True
+
+    def timeout_s(self, request: CompletionRequest) -> float | None:
+        """The longest that this request may wait, in seconds; None: as long as it takes.
+
+        Called on the event loop, which answers then, whatever the worker thread is doing.
+        """
+        return None
 
     @abstractmethod
     def version(self, request: CompletionRequest) -> Hashable:

@@ -128,17 +128,19 @@ class ModelPool(CompletionModel):
     def version(self, request: CompletionRequest) -> Hashable:
         """See `CompletionModel`."""
         root = self._root_of(request)
-        route = self._routes.get(root)
-        model = None if route is None or route.key is None else self._models.get(route.key)
-        own = None if model is None or isinstance(model, _Failure) else model.version(request)
-        return self._resolution.stamp(root), own
+        model = self._loaded_for(root)
+        return self._resolution.stamp(root), None if model is None else model.version(request)
+
+    def timeout_s(self, request: CompletionRequest) -> float | None:
+        """See `CompletionModel`; while a model is loaded, a request waits for that."""
+        model = self._loaded_for(self._root_of(request))
+        return None if model is None else model.timeout_s(request)
 
     @property
     def looks_ahead(self) -> bool:
         """See `CompletionModel`: as the model that answered last."""
-        route = self._routes.get(self._active)
-        model = None if route is None or route.key is None else self._models.get(route.key)
-        return model is None or isinstance(model, _Failure) or model.looks_ahead
+        model = self._loaded_for(self._active)
+        return model is None or model.looks_ahead
 
     def complete(self, request: CompletionRequest, computation: Computation) -> CompletionResult:
         """See `CompletionModel`; empty where the repository's model cannot be loaded."""
@@ -156,6 +158,12 @@ class ModelPool(CompletionModel):
         """See `CompletionModel`."""
         if (model := self._model_for(request)) is not None:
             model.check_fit(request, computation)
+
+    def _loaded_for(self, root: Path | None) -> RepositoryModel | None:
+        """The model of a repository, if it is there already."""
+        route = self._routes.get(root)
+        model = None if route is None or route.key is None else self._models.get(route.key)
+        return None if isinstance(model, _Failure) else model
 
     def _loaded(self) -> list[RepositoryModel]:
         models = tuple(self._models.values())

@@ -102,16 +102,20 @@ class CompletionScheduler:
         self, request: CompletionRequest, arrival: int, current_text: Callable[[], str]
     ) -> CompletionResult:
         """Take over the current decode if possible, else wait and run the model."""
+        waited_s, began = 0.0, self._clock()
         job = self._worker.job
         if job is not None and (typed := _typed_on(job, request)) is not None:
             job.computation.expect(typed)
             result = await self._wait_for(job, current_text)
             if result.text.startswith(typed) and result.text != typed:
                 return replace(result.after(typed), source="adopted")
+            if result.reason == "timed_out":
+                return result
             if result.reason not in (None, "cancelled") and result.stays_empty(typed):
                 return replace(result, source="adopted")
             if arrival != self._latest_request:
                 return CompletionResult("", "cancelled")
+            waited_s = self._clock() - began
         self._worker.cancel()  # before the delay, not behind it
         if delay := self._policy.delay_s(request):
             await asyncio.sleep(delay)
@@ -123,13 +127,19 @@ class CompletionScheduler:
             if was_loaded and result.generation is not None:
                 self._policy.computed(self._clock() - started)
 
-        job = self._worker.start(request, "request", learn)
+        job = self._worker.start(request, "request", learn, waited_s=waited_s)
         return await self._wait_for(job, current_text)
 
     async def _wait_for(self, job: Job, current_text: Callable[[], str]) -> CompletionResult:
-        """The job's result; a cancelled wait cancels the job unless its text is being typed."""
+        """The job's result; empty once its time is over, though a layer may still be computed.
+
+        A cancelled wait cancels the job unless its text is being typed.
+        """
         try:
-            return await asyncio.shield(job.result)
+            await asyncio.wait((job.result, job.expired), return_when=asyncio.FIRST_COMPLETED)
+            if job.result.done():
+                return job.result.result()
+            return CompletionResult("", "timed_out" if job.computation.timed_out else "cancelled")
         except asyncio.CancelledError:
             text = current_text()
             typed = _typed_between(job.request, text, job.computation)

@@ -1,15 +1,14 @@
 """A model on a team server with one on this machine behind it: an editor never waits for long.
 
-A request has a time-out. Until half of it has passed the server may begin to answer; then, or as
-soon as it is known to fail, the model on this machine answers in what is left. After a failure the
+A request has a time-out, which the event loop keeps (`timeout_s`). Until half of it has passed the
+server may begin to answer; then, or as soon as it is known to fail, the model on this machine
+answers in what is left. After a failure the
 server is left alone for a while, twice as long each time, and requests go to this machine at once.
 """
 
 import random
-import threading
 import time
-from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -25,7 +24,7 @@ SPREAD: Final = 0.2  # of a pause, so that the clients of a server that comes ba
 
 
 class Pauses:
-    """How long a server that failed is left alone. Not thread-safe."""
+    """How long a server that failed is left alone. One thread may call all but `is_over`."""
 
     def __init__(
         self,
@@ -109,22 +108,25 @@ class TeamModel(RepositoryModel):
         """See `CompletionModel`."""
         return self._problem is None, self._remote.version(request), self._local.version(request)
 
+    def timeout_s(self, request: CompletionRequest) -> float | None:
+        """See `CompletionModel`: that of the server, unless it is left alone."""
+        return self._server.timeout_s if self._pauses.is_over else None
+
     def complete(self, request: CompletionRequest, computation: Computation) -> CompletionResult:
         """See `CompletionModel`; empty as "timed_out" where the time-out has passed."""
-        if not self._pauses.is_over:
+        if computation.timeout_s is None:  # the server was left alone when the request came
             return self._local.complete(request, computation)
-        with _time_out(self._server.timeout_s, computation) as has_passed:
-            try:
-                result = self._remote.complete(request, computation)
-            except ModelUnreachableError as error:
-                self._failed(str(error))
-                result = self._local.complete(request, computation)
-            else:
-                if result.reason == "cancelled" and has_passed():
-                    self._failed(f"it took longer than {1000 * self._server.timeout_s:.0f} ms")
-                elif result.reason != "cancelled" and result.generation is not None:
-                    self._answered()
-        if result.reason == "cancelled" and has_passed():
+        try:
+            result = self._remote.complete(request, computation)
+        except ModelUnreachableError as error:
+            self._failed(str(error))
+            result = self._local.complete(request, computation)
+        else:
+            if result.reason == "cancelled" and computation.timed_out:
+                self._failed(f"it took longer than {1000 * computation.timeout_s:.0f} ms")
+            elif result.reason != "cancelled" and result.generation is not None:
+                self._answered()
+        if result.reason == "cancelled" and computation.timed_out:
             return replace(result, reason="timed_out")
         return result
 
@@ -174,22 +176,3 @@ class TeamModel(RepositoryModel):
         kind = "Warning" if status.kind == "Normal" else status.kind
         message = f"{notice} {status.message}"
         self._report(replace(status, kind=kind, message=message, model=self._server.fallback))
-
-
-@contextmanager
-def _time_out(seconds: float, computation: Computation) -> Iterator[Callable[[], bool]]:
-    """Cancel a computation after a time; gives a function that says whether that happened."""
-    passed = threading.Event()
-
-    def cancel() -> None:
-        if not computation.cancelled():  # else nobody waits any more
-            passed.set()
-            computation.cancel()
-
-    timer = threading.Timer(seconds, cancel)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield passed.is_set
-    finally:
-        timer.cancel()

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from completion.cache import CompletionCache
@@ -29,16 +29,26 @@ ModelLoader = Callable[[], CompletionModel]
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """One computation on the worker thread. `warm` and `fit check` have no result to use."""
+    """One computation on the worker thread. `warm` and `fit check` have no result to use.
+
+    `expired` is done once nobody waits for the result any more.
+    """
 
     request: CompletionRequest
     purpose: Purpose
     result: "asyncio.Future[CompletionResult]"
-    computation: Computation = field(default_factory=Computation)
+    expired: "asyncio.Future[None]"
+    computation: Computation
 
     def cancel(self) -> None:
         """Stop it at the next layer."""
         self.computation.cancel()
+
+    def time_out(self) -> None:
+        """Stop it at the next layer; who waits for it goes at once."""
+        self.computation.time_out()
+        if not self.expired.done():
+            self.expired.set_result(None)
 
 
 class ModelWorker:
@@ -102,18 +112,31 @@ class ModelWorker:
         request: CompletionRequest,
         purpose: Purpose,
         on_result: Callable[[CompletionResult], None] = lambda result: None,
+        *,
+        waited_s: float = 0.0,
     ) -> Job:
         """Cancel the current job and start another one.
 
-        A result that was not cancelled is cached, and then `on_result` is called.
+        A result that was not cancelled is cached, and then `on_result` is called. `waited_s`: how
+        much of the time that the model allows has passed already.
         """
         self.cancel()
-        version = None if self._model is None else self._model.version(request)
-        computation = Computation()
+        model = self._model
+        version = None if model is None else model.version(request)
+        is_limited = model is not None and purpose in ("request", "prefetch")
+        timeout_s = model.timeout_s(request) if model is not None and is_limited else None
+        loop = asyncio.get_running_loop()
+        computation = Computation(timeout_s)
         submitted = self._executor.submit(self._run, request, purpose, computation)
-        self._job = job = Job(request, purpose, asyncio.wrap_future(submitted), computation)
+        result = asyncio.wrap_future(submitted)
+        self._job = job = Job(request, purpose, result, loop.create_future(), computation)
+        timer = None
+        if timeout_s is not None:
+            timer = loop.call_later(timeout_s - waited_s, job.time_out)
 
         def done(future: "asyncio.Future[CompletionResult]") -> None:
+            if timer is not None:
+                timer.cancel()
             if self._job is job:
                 self._job = None
             if future.cancelled():

@@ -28,6 +28,7 @@ class FakeModel(CompletionModel):
         self.warmed: list[CompletionRequest] = []
         self.fit_checks: list[CompletionRequest] = []
         self.cancelled_fit_checks: list[bool] = []
+        self.limit_s: float | None = None
         self.gate = threading.Event()
         self.gate.set()
         self.fit_check_gate = threading.Event()
@@ -38,6 +39,9 @@ class FakeModel(CompletionModel):
 
     def version(self, request: CompletionRequest) -> Hashable:
         return self.versions.get(request.path, self.model_version)
+
+    def timeout_s(self, request: CompletionRequest) -> float | None:
+        return self.limit_s
 
     def warm(self, request: CompletionRequest, computation: Computation) -> None:
         self.warmed.append(request)

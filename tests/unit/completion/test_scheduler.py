@@ -1,6 +1,7 @@
 """What is computed and what is not: cache, take-over, cancellation, delays, errors."""
 
 import asyncio
+import threading
 
 import pytest
 
@@ -190,3 +191,56 @@ async def test_the_latest_result_of_each_file_is_kept(model, scheduler) -> None:
     await scheduler.complete(request("y = $0", "b.py"))
     assert scheduler.latest("a.py").text == "answer"
     assert scheduler.latest("b.py").text == "other"
+
+
+async def test_no_request_waits_longer_than_its_model_allows(model, scheduler) -> None:
+    """Though the thread of the model notices nothing."""
+    await loaded_by_a_request(scheduler, model)
+    model.limit_s = 0.02
+    model.gate.clear()
+    assert (await scheduler.complete(request("x = $0", explicit=True))).reason == "timed_out"
+    # nor does the next one, which cannot even begin
+    assert (await scheduler.complete(request("x = $0", explicit=True))).reason == "timed_out"
+    model.limit_s = None
+    model.gate.set()
+    assert (await scheduler.complete(request("x = $0", explicit=True))).text == "answer"
+    assert [cancelled.offset for cancelled in model.cancelled] == [4]
+
+
+async def test_a_decode_taken_over_brings_no_more_time(model, scheduler) -> None:
+    await loaded_by_a_request(scheduler, model)
+    model.limit_s = 0.05
+    model.gate.clear()
+    model.partial_text = "foo("
+    first = asyncio.create_task(scheduler.complete(request("x = $0")))
+    await model.began()
+    second = asyncio.create_task(scheduler.complete(request("x = fo$0")))
+    assert [(await each).reason for each in (first, second)] == ["timed_out", "timed_out"]
+    model.gate.set()
+    assert len(model.requests) == 2
+
+
+async def test_the_wait_for_a_decode_taken_over_in_vain_counts(model) -> None:
+    now, held = 0.0, threading.Event()
+    scheduler = CompletionScheduler(lambda: now)
+    scheduler.open(lambda: model, lambda status: None)
+    await loaded_by_a_request(scheduler, model)
+    model.limit_s = 3600.0
+    model.gate.clear()
+    model.answer = lambda request: "foo" if request.offset == 4 else f"{held.wait(60)}"
+    first = asyncio.create_task(scheduler.complete(request("x = $0")))
+    await model.began()
+    second = asyncio.create_task(scheduler.complete(request("x = b$0")))
+    await asyncio.sleep(0)
+    now = model.limit_s
+    model.gate.set()
+    assert (await first).text == "foo"
+    assert (await second).reason == "timed_out"
+    held.set()
+    scheduler.close()
+
+
+async def loaded_by_a_request(scheduler: CompletionScheduler, model: FakeModel) -> None:
+    """A model that is not loaded yet has no limit."""
+    await scheduler.complete(request("loaded = $0"))
+    await model.began()

@@ -1,6 +1,5 @@
 """An editor gets this machine's answer where the server gives none, and is told which it is."""
 
-import threading
 from collections.abc import Callable, Hashable
 from pathlib import Path
 
@@ -56,7 +55,7 @@ class Scripted(RepositoryModel):
 class Team:
     """A `TeamModel` over two scripted models, with a clock that the test moves."""
 
-    def __init__(self, timeout_s: float = PATIENT_S) -> None:
+    def __init__(self) -> None:
         self.now = 0.0
         self.statuses: list[Status] = []
         self.opened: dict[str, Scripted] = {}
@@ -68,7 +67,7 @@ class Team:
 
             return open_model
 
-        server = TeamServerName("llm.example.com", "small", timeout_s)
+        server = TeamServerName("llm.example.com", "small", PATIENT_S)
         pauses = Pauses(lambda: self.now, lambda: 0.5)
         self.model = TeamModel(
             open_as("remote"), open_as("local"), server, self.statuses.append, pauses
@@ -76,7 +75,7 @@ class Team:
         self.remote, self.local = self.opened["remote"], self.opened["local"]
 
     def complete(self) -> CompletionResult:
-        return self.model.complete(REQUEST, Computation())
+        return self.model.complete(REQUEST, Computation(self.model.timeout_s(REQUEST)))
 
     @property
     def status(self) -> Status:
@@ -87,9 +86,14 @@ def unreachable(computation: Computation) -> CompletionResult:
     raise ModelUnreachableError("it cannot be reached")
 
 
-def until_cancelled(computation: Computation) -> CompletionResult:
-    while not computation.cancelled():
-        threading.Event().wait(0.001)
+def too_slow(computation: Computation) -> CompletionResult:
+    computation.time_out()  # as the event loop does
+    return CompletionResult("", "cancelled")
+
+
+def overtaken(computation: Computation) -> CompletionResult:
+    computation.cancel()
+    computation.time_out()  # too late to say anything of the server
     return CompletionResult("", "cancelled")
 
 
@@ -144,26 +148,37 @@ def test_pauses_have_an_upper_bound_and_differ(chance: float, factor: float) -> 
 
 
 def test_a_server_that_is_too_slow_counts_as_one_that_fails() -> None:
-    team = Team(timeout_s=0.05)
-    team.remote.behaviour = until_cancelled
+    team = Team()
+    team.remote.behaviour = too_slow
     assert team.complete().reason == "timed_out"
-    assert "longer than 50 ms" in team.status.message
+    assert "longer than 60000 ms" in team.status.message
     assert team.complete().text == "local"
 
 
-def test_nor_does_an_editor_wait_for_this_machine() -> None:
-    team = Team(timeout_s=0.05)
+def test_only_a_request_that_may_ask_the_server_is_limited() -> None:
+    """What this machine computes without it may take as long as it takes."""
+    team = Team()
+    assert team.model.timeout_s(REQUEST) == PATIENT_S
     team.remote.behaviour = unreachable
-    team.local.behaviour = until_cancelled
+    team.complete()
+    assert team.model.timeout_s(REQUEST) is None
+    team.now += FIRST_PAUSE_S
+    assert team.model.timeout_s(REQUEST) == PATIENT_S
+    # its limit is that of the moment when it came, also if the pause has ended since
+    assert team.model.complete(REQUEST, Computation(None)).text == "local"
+
+
+def test_nor_does_an_editor_wait_for_this_machine() -> None:
+    team = Team()
+    team.remote.behaviour = unreachable
+    team.local.behaviour = too_slow
     assert team.complete().reason == "timed_out"
 
 
 def test_a_request_that_nobody_waits_for_says_nothing_of_the_server() -> None:
     team = Team()
-    team.remote.behaviour = until_cancelled
-    computation = Computation()
-    threading.Timer(0.01, computation.cancel).start()
-    assert team.model.complete(REQUEST, computation).reason == "cancelled"
+    team.remote.behaviour = overtaken
+    assert team.complete().reason == "cancelled"
     assert team.status.kind == "Normal"
     team.remote.behaviour = None
     assert team.complete().text == "remote"
