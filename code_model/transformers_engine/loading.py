@@ -45,7 +45,7 @@ def load_transformers(
     dtype = choose_precision(precision, where)
     causal = _load(folder, config, where, dtype, quantisation)
     network, forms = probe(causal, quantisation)
-    return TransformersModel(folder, network, _identity(folder, network), forms, quantisation)
+    return TransformersModel(folder, _identity(folder, network), network, forms, quantisation)
 
 
 def _config(folder: ModelFolder) -> PreTrainedConfig:

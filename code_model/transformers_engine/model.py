@@ -3,19 +3,15 @@
 import copy
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from code_model.bfloat16 import bfloat16_wins
 from code_model.compatibility import check_prompt
-from code_model.fim import FimEncoder
+from code_model.folder_model import FolderModel
 from code_model.language_model import HeadQueries, ModelLoadError, Runtime, ScoredSequence
-from code_model.model_folder import ModelFolder
 from code_model.prompt_layout import kv_to_rows
-from code_model.show_thresholds import ShowThresholds
-from code_model.tokenizer import Tokenizer
 from code_model.transformers_engine import loss
 from code_model.transformers_engine.device import memory_of
 from code_model.transformers_engine.kv_cache import keys_and_values
@@ -26,7 +22,6 @@ from code_model.transformers_engine.session import TransformersSession
 from code_model.weights_hash import weights_hash
 from prompts.file import PromptFile
 from prompts.form import Form
-from prompts.manifest import ModelIdentity
 
 REFUSALS: Mapping[Form, str] = {
     "kv-nope": "the positions in this model's queries cannot be taken back, which it needs",
@@ -36,48 +31,21 @@ RECOMPUTE_FROM = 300_000_000  # parameters; below, activations are small and mem
 
 
 @dataclass(frozen=True, eq=False)
-class TransformersModel:
+class TransformersModel(FolderModel):
     """A frozen model with what belongs to it. No parameter takes a gradient.
 
     `forms` are those that its keys and values allow (`probe`).
     """
 
-    files: ModelFolder
     network: Network
-    identity: ModelIdentity
     forms: Collection[Form]
     quantisation: str | None = None
-
-    @property
-    def name(self) -> str:
-        """See `LanguageModel`."""
-        return self.files.name
-
-    @property
-    def folder(self) -> Path:
-        """See `LanguageModel`."""
-        return self.files.path
 
     @property
     def runtime(self) -> Runtime:
         """See `LanguageModel`."""
         precision = str(self.network.dtype).removeprefix("torch.")
         return Runtime("transformers", precision, self.quantisation)
-
-    @property
-    def tokenizer(self) -> Tokenizer:
-        """See `LanguageModel`."""
-        return self.files.tokenizer
-
-    @property
-    def encoder(self) -> FimEncoder:
-        """See `LanguageModel`."""
-        return self.files.encoder
-
-    @property
-    def show_thresholds(self) -> ShowThresholds:
-        """See `LanguageModel`."""
-        return self.files.show_thresholds
 
     @property
     def max_positions(self) -> int:

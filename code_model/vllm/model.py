@@ -4,17 +4,13 @@ import hashlib
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import get_args
 
 import torch
 
-from code_model.fim import FimEncoder
+from code_model.folder_model import FolderModel
 from code_model.language_model import Runtime
-from code_model.model_folder import ModelFolder
-from code_model.show_thresholds import ShowThresholds
 from code_model.team_server import TeamServer, served_name
-from code_model.tokenizer import Tokenizer
 from code_model.vllm.client import VllmClient
 from code_model.vllm.model_input import (
     Beginning,
@@ -27,7 +23,6 @@ from code_model.vllm.placeholders import placeholder_ids
 from code_model.vllm.session import VllmSession
 from prompts.file import PromptFile, encode_prompt
 from prompts.form import Form
-from prompts.manifest import ModelIdentity
 
 PLAIN_EMBEDDINGS = {"llama", "mistral", "qwen2", "qwen3"}
 """Model types (of config.json) that scale no embedding; others refuse embedding prompts here."""
@@ -39,43 +34,16 @@ NO_POSITIONS = (
 
 
 @dataclass(frozen=True, eq=False)
-class VllmModel:
+class VllmModel(FolderModel):
     """A frozen model on a server; what describes it lies in a folder on this machine."""
 
-    files: ModelFolder
-    identity: ModelIdentity
     server: TeamServer
     client: VllmClient
-
-    @property
-    def name(self) -> str:
-        """See `LanguageModel`."""
-        return self.files.name
-
-    @property
-    def folder(self) -> Path:
-        """See `LanguageModel`."""
-        return self.files.path
 
     @property
     def runtime(self) -> Runtime:
         """See `LanguageModel`: the precision is the one that the server stated."""
         return Runtime("vllm", self.server.precision)
-
-    @property
-    def tokenizer(self) -> Tokenizer:
-        """See `LanguageModel`."""
-        return self.files.tokenizer
-
-    @property
-    def encoder(self) -> FimEncoder:
-        """See `LanguageModel`."""
-        return self.files.encoder
-
-    @property
-    def show_thresholds(self) -> ShowThresholds:
-        """See `LanguageModel`."""
-        return self.files.show_thresholds
 
     @property
     def max_positions(self) -> int:
