@@ -23,7 +23,7 @@ CLIENT = REPOSITORY / "vscode-client"
 CACHE = Path(os.environ.get("ATTUNE_E2E_CACHE", REPOSITORY / ".cache" / "e2e")).resolve()
 INSTALL_FIRST = "Run vscode-client/e2e/install.sh first: "
 
-SCENARIO_TIMEOUT_S = 240  # after it the driver ends by itself
+SCENARIO_TIMEOUT_S = 240
 GRACE_S = 40  # for a driver that does not
 
 # What could change the text beside the completion is off, and what could cover it in the picture.

@@ -234,6 +234,33 @@ def test_texts_of_every_kind(play, workspace, scripted):
     assert crlf == "def main():\r\n    if crlf:\r\n        return 1\r\n"
 
 
+def test_drafts_and_notebooks(play, workspace, scripted):
+    """A file that was never saved, and a cell of a notebook."""
+    cells = [
+        {"cell_type": "code", "source": [text], "metadata": {}, "outputs": []}
+        for text in ("import os", "one")
+    ]
+    kernel = {"language_info": {"name": "python"}}
+    notebook = {"cells": cells, "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}
+    workspace.write("work.ipynb", json.dumps(notebook))
+    result = play(
+        workspace.write("main.py", "$0"),
+        scripted([["one = ", "first + second"]]),
+        {"statusSays": "script"},
+        {"draft": "Python"},
+        {"type": "one = "},
+        {"ghostIs": "first + second"},
+        {"cell": ["work.ipynb", "one"]},
+        {"type": " = "},
+        {"ghostIs": "first + second"},
+        TAB,
+        {"save": True},
+    )
+    assert result["errors"] == []
+    saved = json.loads(workspace.text("work.ipynb"))
+    assert "".join(saved["cells"][1]["source"]) == "one = first + second"
+
+
 def test_staying_in_charge(play, workspace, scripted, attune_home):
     """Off for a file and on again, snoozed and awake, a server that dies, and the counts."""
     result = play(

@@ -31,6 +31,8 @@
 //     {"save": true}          presses Ctrl+S and waits until the file is saved
 //     {"note": "file"}        reads a file of the workspace and notes its text
 //     {"open": "file"}        opens another file of the workspace, or goes back to it
+//     {"draft": "language"}   opens a file without a name, of this language
+//     {"cell": [file, text]}  opens a notebook and puts the cursor at the end of its first cell with this text
 //     {"goto": [line, col]}   puts the cursor there, both from 1
 //     {"command": "title"}    runs a command from the palette
 //     {"pick": "text"}        chooses in the list or box that is open

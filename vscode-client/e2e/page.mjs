@@ -44,7 +44,9 @@ export function startBrowser({ cache, chromium }, run) {
 export function readGhostText() {
   const join = (element, selector) =>
     [...element.querySelectorAll(selector)].map((part) => part.textContent.replaceAll("\u00a0", " ")).join("");
-  const editor = document.querySelector(".editor-instance .monaco-editor");
+  const editor =
+    document.querySelector(".cell-editor-container .monaco-editor.focused") ??
+    document.querySelector(".editor-instance .monaco-editor");
   const below = [...editor.querySelectorAll(".suggest-preview-text .view-line")];
   return [join(editor, ".ghost-text-decoration, .ghost-text-decoration-preview"), ...below.map((line) => join(line, ".ghost-text"))].join("\n");
 }
@@ -95,6 +97,18 @@ async function quickInput(page, text) {
   const box = page.locator(".quick-input-widget:visible input");
   await box.waitFor();
   await box.fill(text);
+}
+
+/** Types into the list that is open, and chooses the entry with this text. */
+async function quickChoose(page, text) {
+  await quickInput(page, text);
+  await page.locator(".quick-input-list .monaco-list-row.focused:visible", { hasText: text }).waitFor();
+  await page.keyboard.press("Enter");
+}
+
+async function quickOpen(page, file) {
+  await page.keyboard.press("Control+p");
+  await quickChoose(page, file);
 }
 
 /** Waits until `read` returns something truthy, and returns it, polling; the scenario's timeout ends it. */
@@ -170,13 +184,25 @@ export const actions = {
     if ((await tab.count()) > 0) {
       await tab.click();
     } else {
-      await page.keyboard.press("Control+p");
-      await quickInput(page, file);
-      await page.locator(".quick-input-list .monaco-list-row.focused", { hasText: file }).waitFor();
-      await page.keyboard.press("Enter");
+      await quickOpen(page, file);
     }
     await page.locator(".tab.active", { hasText: file }).waitFor();
     await page.locator(".editor-instance .monaco-editor.focused").waitFor();
+  },
+  async draft(page, language) {
+    await page.keyboard.press("Control+Alt+n");
+    await page.locator(".tab.active", { hasText: "Untitled" }).waitFor();
+    await actions.command(page, "Change Language Mode");
+    await page.locator(".quick-input-widget:visible input[placeholder='Select Language Mode']").waitFor();
+    await quickChoose(page, language);
+    await page.locator("[id='status.editor.mode']", { hasText: language }).waitFor();
+    await page.locator(".editor-instance .monaco-editor.focused").waitFor();
+  },
+  async cell(page, [file, text]) {
+    await quickOpen(page, file);
+    await page.locator(".cell-editor-container .view-line", { hasText: text }).first().click();
+    await page.locator(".cell-editor-container .monaco-editor.focused").waitFor();
+    await page.keyboard.press("Control+End");
   },
   async goto(page, [line, column]) {
     await page.keyboard.press("Control+g");
@@ -193,9 +219,7 @@ export const actions = {
   },
   async pick(page, text) {
     await page.locator(".quick-input-list .monaco-list-row:visible", { hasText: text }).first().waitFor();
-    await quickInput(page, text);
-    await page.locator(".quick-input-list .monaco-list-row.focused:visible", { hasText: text }).waitFor();
-    await page.keyboard.press("Enter");
+    await quickChoose(page, text);
   },
   suggestions: (page, open) =>
     page.locator(".suggest-widget.visible .monaco-list-row").first().waitFor({ state: open ? "visible" : "hidden" }),

@@ -4,7 +4,7 @@ import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import type { LogOutputChannel } from "vscode";
 import { CloseAction, ErrorAction, LanguageClient, type Middleware, RevealOutputChannelOn, State } from "vscode-languageclient/node";
-import { ALL_LANGUAGES } from "./languages";
+import { ALL_LANGUAGES, SCHEMES } from "./languages";
 import { didChangeEmptyReason, didChangeStatus, didFindNoGain, type Status } from "./protocol";
 import { attuneArguments } from "./serverCommand";
 import type { Settings } from "./settings";
@@ -45,7 +45,7 @@ export class ClientFactory {
     this.log.info(`Starting ${[python, ...args].join(" ")}`);
     const command = { command: python, args, options: { cwd: this.folder } };
     const client = new QuietClient("attune", "Attune", command, {
-      documentSelector: ALL_LANGUAGES.map((language) => ({ language, scheme: "file" })),
+      documentSelector: SCHEMES.flatMap((scheme) => ALL_LANGUAGES.map((language) => ({ language, scheme }))),
       initializationOptions: serverOptions(settings),
       outputChannel: this.log,
       traceOutputChannel: tracing(this.log),

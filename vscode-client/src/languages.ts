@@ -4,6 +4,8 @@ export const ALL_LANGUAGES: readonly string[] = [
   "python", "javascript", "javascriptreact", "typescript", "typescriptreact", "go", "rust", "java", "c", "cpp", "csharp",
   "ruby", "php",
 ];
+/** Files, drafts that have no file yet, and cells of notebooks, each of which is a document of its own. */
+export const SCHEMES: readonly string[] = ["file", "untitled", "vscode-notebook-cell"];
 const SHIPPED_MODEL_LANGUAGES = ["python"];
 const SHIPPED = "shipped";
 
