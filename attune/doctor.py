@@ -1,12 +1,17 @@
 """Diagnosis: what is installed, which model and prompt serve here, and whether they complete."""
 
 import platform
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from file_access.user_folders import cache_folder, data_folder
+
 PACKAGES = ("torch", "tokenizers", "tree-sitter", "tree-sitter-python", "pygls", "safetensors")
+EXTRAS = ("transformers", "llama-cpp-python", "bitsandbytes", "peft", "huggingface-hub")
+"""Packages that an engine or a registry needs, and that Attune does without."""
 
 
 @dataclass(frozen=True)
@@ -25,15 +30,31 @@ class Finding:
 def examine(repository: Path, model: str | None = None) -> list[Finding]:
     """Check the installation, the model and the repository's prompt. Changes nothing.
 
-    `model` is a name or a path; without it, the repository's model is checked.
+    `model` is a name or a path; without it, the repository's model is checked. The findings are
+    what a bug report needs: they hold no code, and the user's own folder is written as `~`.
     """
-    findings = [Finding("python", platform.python_version())]
+    findings = [
+        Finding("system", " ".join((platform.system(), platform.machine(), *platform.libc_ver()))),
+        Finding("python", platform.python_version()),
+    ]
     for package in ("attune", *PACKAGES):
         try:
             findings.append(Finding(package, version(package)))
         except PackageNotFoundError:
             findings.append(Finding(package, "not installed; install Attune again", problem=True))
+    for package in EXTRAS:
+        with suppress(PackageNotFoundError):
+            findings.append(Finding(package, version(package)))
+    for name, folder in (("cache folder", cache_folder()), ("data folder", data_folder())):
+        findings.append(Finding(name, _short(folder)))
     return [*findings, *_model_and_prompt(repository, model)]
+
+
+def _short(path: Path) -> str:
+    """A path without the user's name where it is below the user's own folder."""
+    with suppress(RuntimeError, ValueError):
+        return str(Path("~") / path.relative_to(Path.home()))
+    return str(path)
 
 
 def _model_and_prompt(repository: Path, named: str | None) -> list[Finding]:
@@ -52,13 +73,18 @@ def _model_and_prompt(repository: Path, named: str | None) -> list[Finding]:
         model = load_model(resolved.choice.without_server)
     except (ConfigurationError, ModelLoadError) as error:
         return [Finding("model", str(error), problem=True)]
-    millions = model.num_parameters / 1e6
+    size = f"{model.num_parameters / 1e6:.1f} million parameters"
+    computation = model.computation
     findings = [
         *(Finding("model", notice, problem=True) for notice in resolved.notices),
-        Finding("model", f"{model.name}, {millions:.1f} million parameters, {model.folder}"),
+        Finding("model", f"{model.name}, {size}, {_short(model.folder)}"),
         Finding("model chosen", f"{resolved.name}, {NAMED_BY[resolved.named_by]}"),
         Finding("model fingerprint", model.identity.model_fingerprint[:16]),
+        Finding("engine", str(model.runtime)),
+        Finding("computed by", computation.means),
     ]
+    if computation.problem is not None:
+        findings.append(Finding("computed by", computation.problem, problem=True))
     if isinstance(model, TunableModel):
         bfloat16 = "yes" if model.prefers_bfloat16() else "no, float32 is faster here"
         findings.append(Finding("bfloat16 for tuning", bfloat16))

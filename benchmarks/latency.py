@@ -37,7 +37,7 @@ from benchmarks.files import read_files
 from benchmarks.gguf_export import export_gguf
 from benchmarks.prompt_costs import prompt_costs
 from benchmarks.shape import transformers_twin
-from code_model.decoder import compiler
+from code_model.decoder.library import compile_library
 from code_model.decoder.loading import load_decoder
 from code_model.decoder.model import DecoderModel
 from code_model.decoder.native import NativeForward
@@ -69,11 +69,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/latency.json"))
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
-    library = compiler.compile_library()
+    library = compile_library()
     if library is None:
         raise SystemExit("This benchmark compares the compiled step, which needs a C++ compiler.")
     model = without_end_tokens(load_decoder(read_model_folder(resolve_model().choice.path)))
-    model.forward.native = NativeForward(model.llama, library, options.threads)
+    model.forward.native = NativeForward(model.llama, library.path, options.threads)
     cases = cases_for(model, options.cases, options.room)
     result: dict[str, Any] = {"threads": options.threads, "new_tokens": NEW_TOKENS}
     result["prompt_tokens"] = statistics.median(len(timed) for _, timed in cases)
@@ -92,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         shapes = {"135M": shape.SMALLER, "0.5B": shape.CONFIG}
         for name in options.shapes.split(",") if options.large_cases else ():
             large = without_end_tokens(shape.random_model(model, shapes[name]))
-            large.forward.native = NativeForward(large.llama, library, options.threads)
+            large.forward.native = NativeForward(large.llama, library.path, options.threads)
             few = cases[: options.large_cases]
             contenders = large_contenders(large, folder, options.threads)
             title = f"{name} shape, random weights"
@@ -186,11 +186,11 @@ def _llama_cpp(model: DecoderModel, file: Path, threads: int) -> list[Contender]
 
 def _quantised(model: DecoderModel, threads: int) -> list[tuple[str, DecoderModel]]:
     """The model in each quantisation of our own."""
-    library = compiler.compile_library()
+    library = compile_library()
     assert library is not None  # noqa: S101 (`main` has looked)
     made = [(scheme, shape.quantised(model, scheme)) for scheme in SCHEMES]
     for _, small in made:
-        small.forward.native = NativeForward(small.llama, library, threads)
+        small.forward.native = NativeForward(small.llama, library.path, threads)
     return [(str(scheme), small) for scheme, small in made]
 
 

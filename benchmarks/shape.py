@@ -8,9 +8,10 @@ from typing import Any
 import torch
 
 from code_model.cancel import Cancel
-from code_model.decoder import compiler, native
+from code_model.decoder import native
 from code_model.decoder.forward import BestForward
 from code_model.decoder.kv_cache import KVCache
+from code_model.decoder.library import compile_library
 from code_model.decoder.llama import Llama, LlamaConfig
 from code_model.decoder.model import DecoderModel
 from code_model.decoder.quantised import Scheme
@@ -88,13 +89,13 @@ class SlowedForward:
 
 def slowed(model: DecoderModel, config: LlamaConfig | None = None) -> DecoderModel:
     """`model` at the speed of the large shape. Raises `SystemExit` without a compiler."""
-    library = compiler.compile_library()
+    library = compile_library()
     if library is None:
         raise SystemExit("This measures the compiled step, which needs a C++ compiler.")
     large, other = random_model(model, config), replace(model)
-    large.forward.native = native.NativeForward(large.llama, library)
+    large.forward.native = native.NativeForward(large.llama, library.path)
     answers = BestForward(model.llama)
-    answers.native = native.NativeForward(model.llama, library)
+    answers.native = native.NativeForward(model.llama, library.path)
     # in place of the cached property
     vars(other)["forward"] = SlowedForward(answers, large, model.max_positions)
     return other

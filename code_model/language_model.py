@@ -77,6 +77,17 @@ class Runtime:
 
 
 @dataclass(frozen=True)
+class Computation:
+    """What computes a model on this machine, for people.
+
+    `problem` is a sentence on what makes it slower than it need be, None where nothing does.
+    """
+
+    means: str
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
 class Generation:
     """Generated ids (without the end token), their text and log-probabilities (nats, one per id).
 
@@ -200,6 +211,10 @@ class LanguageModel(Protocol):
     @property
     def runtime(self) -> Runtime:
         """The engine and its precision."""
+
+    @property
+    def computation(self) -> Computation:
+        """What computes it here, and what makes that slow."""
 
     @property
     def tokenizer(self) -> Tokenizer:

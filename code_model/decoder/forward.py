@@ -1,6 +1,7 @@
 """One forward step of the model over cached keys and values: by torch, or compiled.
 
-torch always works; the compiled step (`code_model.decoder.native`) takes over when it is ready.
+torch always works. The compiled step (`code_model.decoder.native`) takes over where a library is
+installed, or when one is compiled.
 """
 
 import threading
@@ -14,8 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from code_model.cancel import Cancel, StepCancelledError
-from code_model.decoder.compiler import compile_library, compiled_library
 from code_model.decoder.kv_cache import KVCache
+from code_model.decoder.library import compile_library, find_library
 from code_model.decoder.llama import Linear, Llama, lower_right_mask, rotate
 from code_model.decoder.native import NativeForward
 from code_model.decoder.precision import dense
@@ -135,8 +136,8 @@ class BestForward:
         self._model = model
         # of a quantised model, there is nothing to pack
         at_once = model.quantisation is not None or model.num_parameters <= PACKED_AT_ONCE
-        if at_once and (library := compiled_library()) is not None:
-            self.native = NativeForward(model, library)
+        if at_once and (library := find_library()) is not None:
+            self.native = NativeForward(model, library.path)
         if self.native is None or model.quantisation is None:
             self._torch = TorchForward(model if model.quantisation is None else dense(model))
 
@@ -166,7 +167,7 @@ class BestForward:
         library = compile_library(exiting)
         if library is not None and not exiting.is_set():
             with suppress(StepCancelledError):
-                self.native = NativeForward(self._model, library, exiting=exiting)
+                self.native = NativeForward(self._model, library.path, exiting=exiting)
                 if self._model.quantisation is not None:
                     self._torch = None
 

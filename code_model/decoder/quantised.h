@@ -37,18 +37,10 @@ inline Sums add_products(Sums sums, Pairs a, Pairs b) {
   return (Sums)_mm512_dpwssd_epi32((__m512i)sums, (__m512i)a, (__m512i)b);
 #elif defined(__AVX512BW__)
   return sums + (Sums)_mm512_madd_epi16((__m512i)a, (__m512i)b);
-#elif defined(__AVXVNNI__)
-  return (Sums)_mm256_dpwssd_avx_epi32((__m256i)sums, (__m256i)a, (__m256i)b);
 #elif defined(__AVX2__)
   return sums + (Sums)_mm256_madd_epi16((__m256i)a, (__m256i)b);
 #elif defined(__SSE2__)
-  const auto *left = reinterpret_cast<const __m128i*>(&a),
-             *right = reinterpret_cast<const __m128i*>(&b);
-  Sums products;
-  auto* halves = reinterpret_cast<__m128i*>(&products);
-  for (int i = 0; i < 2; ++i)
-    halves[i] = _mm_madd_epi16(_mm_loadu_si128(left + i), _mm_loadu_si128(right + i));
-  return sums + products;
+  return sums + (Sums)_mm_madd_epi16((__m128i)a, (__m128i)b);
 #else  // on little-endian machines, the low half is the first of a pair
   const Sums x = (Sums)a, y = (Sums)b;
   return sums + (x << 16 >> 16) * (y << 16 >> 16) + (x >> 16) * (y >> 16);

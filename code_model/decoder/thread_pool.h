@@ -2,6 +2,8 @@
 
 #pragma once
 
+#include <pthread.h>
+
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
@@ -104,7 +106,9 @@ class ThreadPool {
         if (stop_) return;
         const int64_t call = call_;
         ++sleepers_;
-        awake_.wait(lock, [&] { return stop_ || call_ != call; });
+        // the library's own wait, compiled by GCC 12 or later, cannot be loaded on older systems
+        while (!stop_ && call_ == call)
+          pthread_cond_wait(awake_.native_handle(), mutex_.native_handle());
         --sleepers_;
         idle = 0;
       }

@@ -12,7 +12,6 @@
 namespace {
 
 constexpr int kLanes = 16, kTile = 64, kVectors = kTile / kLanes;
-constexpr int kTokens = 6;  // tokens that share one load of a weight; limited by the registers
 constexpr int kLine = 64, kAhead = 4096;  // bytes: of a cache line, and of weights fetched ahead
 constexpr int kQueries = 8;  // queries that share one pass over keys and values
 
@@ -26,11 +25,21 @@ typedef uint16_t Halves __attribute__((vector_size(32), aligned(2), may_alias));
 #ifdef __AVX512F__
 typedef Floats Register;
 constexpr int kSums = 24;
-#else
+#elif defined(__AVX__)
 typedef Eight Register;
 constexpr int kSums = 12;
+#else
+typedef Four Register;
+#ifdef __aarch64__
+constexpr int kSums = 24;
+#else
+constexpr int kSums = 12;
+#endif
 #endif
 constexpr int kParts = sizeof(Floats) / sizeof(Register);
+
+// tokens that share one load of a weight: as many as have accumulators for 16 rows
+constexpr int kTokens = kSums / kParts < 6 ? kSums / kParts : 6;
 
 inline Floats widen(const float* from) { return *reinterpret_cast<const Floats*>(from); }
 

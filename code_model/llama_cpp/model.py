@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 
 from code_model.fim import FimEncoder
-from code_model.language_model import Runtime
+from code_model.language_model import Computation, Runtime
 from code_model.llama_cpp.context import Context
 from code_model.llama_cpp.sequence_state import EXACT, SMALL, CacheFormat
 from code_model.llama_cpp.session import LlamaCppSession
@@ -52,6 +52,11 @@ class LlamaCppModel:
         name = self._file_type
         full = name in {"all F32", "F16", "BF16"}
         return Runtime("llama.cpp", precision, None if full else name)
+
+    @property
+    def computation(self) -> Computation:
+        """See `LanguageModel`."""
+        return Computation("llama.cpp")
 
     @property
     def is_shared(self) -> bool:

@@ -10,7 +10,13 @@ from torch import Tensor
 from code_model.bfloat16 import bfloat16_wins
 from code_model.compatibility import check_prompt
 from code_model.folder_model import FolderModel
-from code_model.language_model import HeadQueries, ModelLoadError, Runtime, ScoredSequence
+from code_model.language_model import (
+    Computation,
+    HeadQueries,
+    ModelLoadError,
+    Runtime,
+    ScoredSequence,
+)
 from code_model.prompt_layout import kv_to_rows
 from code_model.transformers_engine import loss
 from code_model.transformers_engine.device import memory_of
@@ -46,6 +52,11 @@ class TransformersModel(FolderModel):
         """See `LanguageModel`."""
         precision = str(self.network.dtype).removeprefix("torch.")
         return Runtime("transformers", precision, self.quantisation)
+
+    @property
+    def computation(self) -> Computation:
+        """See `LanguageModel`."""
+        return Computation(f"torch on {self.device}")
 
     @property
     def max_positions(self) -> int:

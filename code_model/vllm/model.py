@@ -9,7 +9,7 @@ from typing import get_args
 import torch
 
 from code_model.folder_model import FolderModel
-from code_model.language_model import Runtime
+from code_model.language_model import Computation, Runtime
 from code_model.team_server import TeamServer, served_name
 from code_model.vllm.client import VllmClient
 from code_model.vllm.model_input import (
@@ -44,6 +44,11 @@ class VllmModel(FolderModel):
     def runtime(self) -> Runtime:
         """See `LanguageModel`: the precision is the one that the server stated."""
         return Runtime("vllm", self.server.precision)
+
+    @property
+    def computation(self) -> Computation:
+        """See `LanguageModel`."""
+        return Computation("vLLM on another machine")
 
     @property
     def max_positions(self) -> int:

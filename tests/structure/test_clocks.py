@@ -6,7 +6,6 @@ from tests.structure.source import PACKAGES, files, tree
 
 SHIPPED = set(PACKAGES) - {"benchmarks", "pretraining"}
 DATED = {
-    "code_model/decoder/compiler.py": "ages of files that a killed compiler left",
     "code_model/leftovers.py": "ages of files that a killed process left",
     "lsp_server/server.py": "periods of the A/B test, as its statistics have them",
     "lsp_server/statistics.py": "the time of an outcome",

@@ -1,9 +1,12 @@
 """The wheel holds the listed packages and nothing else."""
 
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
+from typing import Any
 
+import pytest
 from hatchling.builders.wheel import WheelBuilder
 
+from hatch_build import PLATFORM_VARIABLE, DecodeStepHook
 from tests.structure.source import PACKAGES, ROOT
 
 NOT_SHIPPED = {"benchmarks", "pretraining"}
@@ -52,3 +55,64 @@ def test_the_default_model_the_grammar_queries_and_the_page_templates_are_shippe
     ):
         assert needed in paths
     assert sum(path.endswith(".scm") for path in paths) >= 12
+
+
+def added(root: Path, version: str = "standard") -> dict[str, Any]:
+    """What the build hook adds to a wheel."""
+    data: dict[str, Any] = {"force_include": {}, "pure_python": True}
+    hook = DecodeStepHook(str(root), {}, None, None, str(root), "wheel")
+    hook.initialize(version, data)
+    return data
+
+
+PURE = {"force_include": {}, "pure_python": True}
+
+
+@pytest.fixture
+def compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """One that writes the words of its command in place of a library."""
+    script = tmp_path / "c++"
+    script.write_text('#!/bin/sh\nfor made; do :; done\necho "$@" > "$made"\n')
+    script.chmod(0o755)
+    monkeypatch.setenv("CXX", str(script))
+    monkeypatch.delenv(PLATFORM_VARIABLE, raising=False)
+    return script
+
+
+@pytest.mark.parametrize(
+    ("platform", "names"),
+    [("linux_x86_64", ["avx-512", "avx2", "baseline"]), ("linux_aarch64", ["baseline"])],
+)
+def test_a_wheel_has_the_step_for_each_instruction_set(
+    compiler, tmp_path, monkeypatch, platform, names
+) -> None:
+    monkeypatch.setenv(PLATFORM_VARIABLE, platform)
+    data = added(tmp_path)
+    assert (data["pure_python"], data["tag"]) == (False, f"py3-none-{platform}")
+    paths = [f"code_model/decoder/compiled/decode-{name}.so" for name in names]
+    assert list(data["force_include"].values()) == paths
+    for name, made in zip(names, data["force_include"], strict=True):
+        command = Path(made).read_text("utf-8")
+        assert ("-mavx2" in command) == (name in ("avx-512", "avx2"))
+        assert ("-mavx512vnni" in command) == (name == "avx-512")
+    compiler.write_text("#!/bin/sh\nexit 1\n")
+    assert added(tmp_path) == data, "the same sources are not compiled again"
+
+
+def test_a_wheel_for_all_machines_an_editable_one_or_one_without_compiler_compiles_nothing(
+    compiler, tmp_path, monkeypatch
+) -> None:
+    assert added(tmp_path, "editable") == PURE
+    monkeypatch.setenv(PLATFORM_VARIABLE, "any")
+    assert added(tmp_path) == PURE
+    monkeypatch.delenv(PLATFORM_VARIABLE)
+    monkeypatch.delenv("CXX")
+    monkeypatch.setenv("PATH", "")
+    assert added(tmp_path) == PURE
+
+
+def test_no_wheel_is_made_where_the_compiler_fails(compiler, tmp_path) -> None:
+    compiler.write_text("#!/bin/sh\necho no such header >&2\nexit 1\n")
+    with pytest.raises(RuntimeError, match="no such header"):
+        added(tmp_path)
+    assert not list((tmp_path / ".cache" / "wheel").iterdir())

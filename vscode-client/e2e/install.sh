@@ -54,7 +54,8 @@ if ! cmp -s "$client/../constraints.txt" "$cache/wheels/constraints.txt"; then
   say "putting wheels aside for an installation without a network"
   rm -rf "$cache/wheels"
   python="$(command -v "$client/../.venv/bin/python" || command -v python3)"
-  "$python" -m pip download --quiet --disable-pip-version-check --constraint "$client/../constraints.txt" \
+  # any: Attune's own wheel is thrown away, so nothing need be compiled for it
+  ATTUNE_WHEEL_PLATFORM=any "$python" -m pip download --quiet --disable-pip-version-check --constraint "$client/../constraints.txt" \
     --dest "$cache/wheels" "$client/.."
   rm -f "$cache"/wheels/attune-*
   cp "$client/../constraints.txt" "$cache/wheels/"

@@ -1,7 +1,9 @@
 #!/bin/sh
 # Builds the wheel that the .vsix carries, with the versions it is installed with, into bundled/.
+# With a C++ compiler, the decode step is compiled into it, and it is for this kind of machine.
 #
-#   PYTHON   an interpreter with pip (default: the repository's .venv, else python3)
+#   PYTHON                  an interpreter with pip (default: the repository's .venv, else python3)
+#   ATTUNE_WHEEL_PLATFORM   "any": for all machines, with the decode step as source
 set -eu
 cd "$(dirname "$0")/.."
 python="${PYTHON:-$(command -v ../.venv/bin/python || command -v python3)}"

@@ -10,6 +10,7 @@ import pytest
 from benchmarks import latency, shape
 from benchmarks.contenders import TransformersForward
 from code_model.decoder import compiler
+from code_model.decoder.library import compile_library
 from code_model.decoder.llama import LlamaConfig
 from code_model.decoder.model import DecoderModel
 from code_model.decoder.native import NativeForward
@@ -24,9 +25,9 @@ needs_compiler = pytest.mark.skipif(compiler.find_compiler() is None, reason="no
 
 @pytest.fixture
 def library() -> Path:
-    compiled = compiler.compile_library()
+    compiled = compile_library()
     assert compiled is not None
-    return compiled
+    return compiled.path
 
 
 @pytest.mark.slow

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from code_model.decoder import compiler
+from code_model.decoder.library import compile_library
 
 
 @pytest.fixture(scope="session")
 def library(_own_cache: None) -> Path:
-    made = compiler.compile_library()
+    made = compile_library()
     assert made is not None
-    return made
+    return made.path

@@ -1,10 +1,10 @@
 """The compiled step against torch, with weights in float32 and in bfloat16."""
 
-import os
 import subprocess
 import sys
 import threading
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,7 +12,9 @@ import torch
 from code_model.cancel import Cancel, StepCancelledError
 from code_model.decoder import compiler, native
 from code_model.decoder.forward import BestForward, TorchForward
+from code_model.decoder.instruction_sets import BASELINE
 from code_model.decoder.kv_cache import KVCache, PrefixKV
+from code_model.decoder.library import Library
 from tests.unit.code_model.decoder.random_llama import IDS, random_model
 
 pytestmark = pytest.mark.skipif(compiler.find_compiler() is None, reason="no C++ compiler")
@@ -24,14 +26,19 @@ pytestmark = pytest.mark.skipif(compiler.find_compiler() is None, reason="no C++
 )
 @pytest.mark.parametrize("virtual", [0, 19], ids=["alone", "behind virtual tokens"])
 def test_native_equals_torch(library, virtual, heads, kv_heads, bias, tied, bf16) -> None:
+    check_floats(library, virtual, heads=heads, kv_heads=kv_heads, bias=bias, tied=tied, bf16=bf16)
+
+
+def check_floats(library: Path, virtual: int, **shape: int) -> None:
+    """Steps of several sizes behind so many virtual tokens give torch's results and cache."""
     torch.manual_seed(0)
-    model = random_model(heads=heads, kv_heads=kv_heads, bias=bias, tied=tied, bf16=bf16)
+    model = random_model(**shape)
     caches = [KVCache(model.config, 60) for _ in range(2)]
     forwards = (TorchForward(model), native.NativeForward(model, library))
     start = 0
     if virtual:
         start = virtual
-        kv = torch.randn(2, 2, kv_heads, virtual, 18)
+        kv = torch.randn(2, 2, shape["kv_heads"], virtual, 18)
         for cache in caches:
             cache.load_prefix(PrefixKV(kv, positions=False))
     for size, scored in ((9, 0), (1, 1), (7, 7), (6, 2)):
@@ -58,6 +65,11 @@ def test_native_equals_torch(library, virtual, heads, kv_heads, bias, tied, bf16
 @pytest.mark.parametrize("threads", [1, 3])
 def test_native_is_the_same_bit_for_bit_however_ids_are_divided(library, threads) -> None:
     """What makes drafts exact: a token checked in a step of several is as if computed alone."""
+    check_bits(library, threads)
+
+
+def check_bits(library: Path, threads: int) -> None:
+    """One step of many tokens has the bits of as many steps of one."""
     model = random_model(heads=4, kv_heads=2, bias=False, tied=True, bf16=True)
     forward = native.NativeForward(model, library, threads)
     whole, single = (KVCache(model.config, 64) for _ in range(2))
@@ -70,23 +82,6 @@ def test_native_is_the_same_bit_for_bit_however_ids_are_divided(library, threads
     end = 37 + len(IDS)
     assert torch.equal(whole.keys[:, :, :end], single.keys[:, :, :end])
     assert torch.equal(whole.values[:, :, :end], single.values[:, :, :end])
-
-
-def test_it_is_compiled_once_for_this_user(library) -> None:
-    made = library.stat()
-    assert compiler.compiled_library() == compiler.compile_library() == library
-    assert (library.stat().st_ino, library.stat().st_mtime_ns) == (made.st_ino, made.st_mtime_ns)
-
-
-def test_what_a_killed_compilation_left_is_removed_by_the_next(monkeypatch, tmp_path) -> None:
-    monkeypatch.setattr(compiler, "cache_folder", lambda: tmp_path)
-    killed, running = tmp_path / "decode-0123456789abcdef.17", tmp_path / "decode-fedcba98.18"
-    for file in (killed, running):
-        file.write_bytes(b"half")
-    os.utime(killed, (1.0, 1.0))
-    library = compiler.compile_library()
-    assert library is not None
-    assert set(tmp_path.iterdir()) == {library, running}
 
 
 def test_a_full_cache_is_refused_and_left_alone(library) -> None:
@@ -114,9 +109,9 @@ def test_a_cancelled_step_leaves_the_cache_alone(library, kind: str) -> None:
 
 def test_it_takes_over_when_it_is_compiled(library, monkeypatch) -> None:
     """Until then torch computes, and the answers are the same."""
-    monkeypatch.setattr(compiler, "compiled_library", lambda: None)
-    monkeypatch.setattr("code_model.decoder.forward.compiled_library", lambda: None)
-    monkeypatch.setattr("code_model.decoder.forward.compile_library", lambda exiting: library)
+    monkeypatch.setattr("code_model.decoder.forward.find_library", lambda: None)
+    made = Library(library, BASELINE, shipped=False)
+    monkeypatch.setattr("code_model.decoder.forward.compile_library", lambda exiting: made)
     model = random_model(heads=4, kv_heads=4, bias=False, tied=True, bf16=True)
     forward = BestForward(model)
     before = forward.step(IDS[:5], KVCache(model.config, 40), 2)
@@ -125,29 +120,6 @@ def test_it_takes_over_when_it_is_compiled(library, monkeypatch) -> None:
     assert forward.native is not None
     assert forward.step(IDS[:5], KVCache(model.config, 40), 2)[0] == before[0]
 
-
-@pytest.mark.parametrize("does", ["raise SystemExit(1)", "while True: pass"])
-def test_without_a_working_compiler_torch_goes_on(monkeypatch, tmp_path, caplog, does) -> None:
-    if does == "while True: pass":
-        monkeypatch.setattr(compiler, "COMPILE_SECONDS", 0.1)
-    broken = tmp_path / "c++"
-    broken.write_text(f"#!{sys.executable}\n{does}\n")
-    broken.chmod(0o755)
-    monkeypatch.setenv("CXX", str(broken))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    assert compiler.find_compiler() == str(broken)
-    assert compiler.compile_library() is None
-    assert "torch is used instead" in caplog.text
-    assert not list((tmp_path / "cache" / "attune").iterdir())
-
-
-ENDS_WHEN_TOLD = """
-import sys
-from code_model.decoder.compiler import compile_library
-from code_model.decoder.worker_threads import start_until_exit
-start_until_exit(compile_library, "compile")
-sys.stdin.read()
-"""
 
 ENDS_WHILE_IT_PACKS = """
 import threading, torch
@@ -170,25 +142,6 @@ NativeForward._pack = slow
 forward.compile()
 assert began.wait(60)
 """
-
-
-def test_what_a_compiler_has_started_ends_with_who_wanted_it(tmp_path) -> None:
-    """A compiler's driver starts other processes, which would run on for a minute."""
-    held, driver = tmp_path / "held", tmp_path / "c++"
-    os.mkfifo(held)
-    driver.write_text(f"#!/bin/sh\n(echo begun; exec sleep 100000) > {held} &\nwait\n")
-    driver.chmod(0o755)
-    environment = os.environ | {"CXX": str(driver), "XDG_CACHE_HOME": str(tmp_path / "cache")}
-    with (
-        subprocess.Popen(
-            [sys.executable, "-c", ENDS_WHEN_TOLD], stdin=subprocess.PIPE, env=environment
-        ) as process,
-        held.open() as stream,
-    ):
-        assert stream.readline() == "begun\n"
-        process.communicate()
-        assert stream.read() == "", "at the end, nobody holds the pipe any more"
-    assert process.returncode == 0
 
 
 def test_a_process_may_end_while_weights_are_packed(library) -> None:

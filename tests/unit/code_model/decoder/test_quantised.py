@@ -1,7 +1,5 @@
 """Quantised weights: what rounding loses, and that torch and the compiled step read them alike."""
 
-import platform
-import subprocess
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +13,9 @@ from torch import nn
 
 from code_model.decoder import compiler
 from code_model.decoder.forward import BestForward, TorchForward
+from code_model.decoder.instruction_sets import BASELINE
 from code_model.decoder.kv_cache import KVCache, PrefixKV
+from code_model.decoder.library import Library
 from code_model.decoder.llama import Llama
 from code_model.decoder.model import DecoderModel
 from code_model.decoder.native import NativeForward
@@ -129,25 +129,6 @@ def test_the_compiled_step_equals_torch_on_the_rounded_weights(library, scheme) 
     check_against_torch(library, scheme)
 
 
-INSTRUCTIONS = {"x86-64": "sse2", "x86-64-v3": "avx2", "x86-64-v4": "avx512bw"}
-
-
-@pytest.mark.slow
-@needs_compiler
-@pytest.mark.skipif(platform.machine() != "x86_64", reason="another kind of processor")
-@pytest.mark.parametrize("processor", INSTRUCTIONS)
-def test_every_instruction_set_gives_the_same(tmp_path: Path, processor: str) -> None:
-    """What is compiled for this processor has its newest one."""
-    if INSTRUCTIONS[processor] not in Path("/proc/cpuinfo").read_text("utf-8"):
-        pytest.skip("this processor lacks it")
-    compiled = tmp_path / "decode.so"
-    flags = [flag for flag in compiler.FLAGS if flag not in ("-O3", "-march=native")]
-    command = [compiler.find_compiler(), *flags, "-O1", "-w", f"-march={processor}"]
-    subprocess.run([*command, str(compiler.SOURCE), "-o", str(compiled)], check=True)
-    for scheme in SCHEMES:
-        check_against_torch(compiled, scheme)
-
-
 @needs_compiler
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("scheme", SCHEMES)
@@ -233,8 +214,9 @@ def test_a_prompt_is_tuned_in_front_of_rounded_weights(base: DecoderModel) -> No
 @needs_compiler
 def test_until_it_is_compiled_torch_computes_the_same(library, base, monkeypatch) -> None:
     """Then the floats that torch has made of the weights are dropped."""
-    monkeypatch.setattr("code_model.decoder.forward.compiled_library", lambda: None)
-    monkeypatch.setattr("code_model.decoder.forward.compile_library", lambda exiting: library)
+    monkeypatch.setattr("code_model.decoder.forward.find_library", lambda: None)
+    made = Library(library, BASELINE, shipped=False)
+    monkeypatch.setattr("code_model.decoder.forward.compile_library", lambda exiting: made)
     forward = BestForward(quantised(dense(base.llama), "int4"))
     before = forward.step(IDS[:9], KVCache(base.llama.config, 20), 4)
     assert forward._torch is not None
