@@ -179,22 +179,23 @@ def _bracket(part: str, index: int) -> tuple[str, int] | None:
     members, start = "", index
     while part[index : index + 1] != "]" or index == start:
         if part.startswith("[:", index):
-            end = part.find(":]", index)
-            name = part[index + 2 : max(end, index)]
-            if name not in _CLASSES:
+            end = part.find("]", index + 2)
+            if end < 0:
                 return None
-            members, index = members + _CLASSES[name], end + 2
-            continue
+            if part[end - 1] == ":" and end > index + 2:  # else the bracket is a member
+                name = part[index + 2 : end - 1]
+                if name not in _CLASSES:
+                    return None
+                members, index = members + _CLASSES[name], end + 1
+                continue
         first, index = _member(part, index)
         last = first
         if part[index : index + 1] == "-" and part[index + 1 : index + 2] != "]":
             last, index = _member(part, index + 1)
         if not first or not last:
             return None
-        if first <= last:
-            members += f"{re.escape(first)}-{re.escape(last)}"
-    if not members:
-        return ("." if negated else "(?!)"), index + 1
+        last = max(first, last)  # git compares with the first character by itself too
+        members += f"{re.escape(first)}-{re.escape(last)}"
     return f"[{'^' if negated else ''}{members}]", index + 1
 
 

@@ -68,6 +68,48 @@ def test_patterns_match_as_in_git(tmp_path: Path) -> None:
         assert [path for path in PATHS if ignored(lines, path)] == expected, lines
 
 
+def test_each_part_of_a_pattern_matches_as_in_git(tmp_path: Path) -> None:
+    """One folder for each pattern, so that git is asked once for all of them."""
+    patterns = [
+        *PARTS,
+        *("??", "a?", "a[b]", "a[ ]b", "[a]b", "[a]?[a-b]", "[#a]*", "[!z-a]", "[!z-a]b", "a[z-a]"),
+        *("[[:digit:]a]*", "[a[:digit:]]*", "[![:alpha:]]*", "[[:digit:]-a]*", "[--a]*", "[+-]*"),
+        *(
+            "[[:alpha:]",
+            "[[:alpha:a]",
+            "[[:]*",
+            "[[::]]",
+            "[[:a]]*",
+            "[[:a]b:]",
+            "[a-[:digit:]]*",
+            "[b-a]b",
+            "[a-a]b",
+            "[a-",
+            "[\\",
+            "a[!a]",
+        ),
+    ]
+    names = [name for name in NAMES if name != "*"]
+    names += ["aa", "aab", "]", "-", "a]", "1a", "+", "z", "zb", "bb"]
+    subprocess.run(["git", "-C", str(tmp_path), "init", "-q"], check=True)
+    for index, pattern in enumerate(patterns):
+        (tmp_path / str(index)).mkdir()
+        (tmp_path / str(index) / ".gitignore").write_bytes(pattern.encode())
+    paths = [f"{index}/{name}" for index in range(len(patterns)) for name in names]
+    asked = ["git", "-C", str(tmp_path), "check-ignore", "--no-index", "--stdin", "-z"]
+    done = subprocess.run(
+        asked, input="\0".join(paths), capture_output=True, text=True, check=False
+    )
+    expected = done.stdout.split("\0")[:-1]
+    assert len(expected) > len(patterns)
+    assert [
+        f"{index}/{name}"
+        for index, pattern in enumerate(patterns)
+        for name in names
+        if ignored([pattern], name)
+    ] == expected
+
+
 @pytest.mark.timeout(20)
 def test_no_pattern_takes_long() -> None:
     """Patterns that make a backtracking matcher run for years."""
@@ -100,22 +142,33 @@ def test_every_encoding_that_editors_write_is_read(content: bytes, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    "content",
+    ("content", "why"),
     [
-        "private/\n".encode("utf-16-le"),  # without a mark
-        "private/\n".encode("utf-32"),
-        "geh\N{LATIN SMALL LETTER A WITH DIAERESIS}ssig/".encode("latin-1"),
-        codecs.BOM_UTF16_LE + b"p",
-        b"x" * (1 << 20) + b"y",
-        b"a\n" * 10_001,
-        b"x" * 1_001,
+        ("private/\n".encode("utf-16-le"), "it holds null characters"),  # without a mark
+        ("private/\n".encode("utf-32"), "it holds null characters"),
+        ("geh\N{LATIN SMALL LETTER A WITH DIAERESIS}ssig/".encode("latin-1"), "it is not UTF-8"),
+        (codecs.BOM_UTF16_LE + b"p", "it is not UTF-8"),
+        (b"x" * (1 << 20) + b"y", "larger than"),
+        (b"a\n" * 10_000, "it has more than 10000 lines"),
+        (b"x" * 1_001, "a pattern has more than 1000 characters"),
     ],
 )
-def test_what_cannot_be_understood_is_an_error(content: bytes, tmp_path: Path) -> None:
+def test_what_cannot_be_understood_is_an_error(content: bytes, why: str, tmp_path: Path) -> None:
     """It could exclude anything."""
     (tmp_path / "ignore").write_bytes(content)
-    with pytest.raises(IgnoreFileError):
+    with pytest.raises(IgnoreFileError, match=f"^{why}"):
         read_ignore_file(tmp_path / "ignore")
+
+
+def test_a_line_is_one_pattern_and_as_many_as_allowed_are_read(tmp_path: Path) -> None:
+    (tmp_path / "ignore").write_bytes(b"a b\n" + b"\n" * 9_998 + b"x" * 1_000)
+    rules = read_ignore_file(tmp_path / "ignore")
+    assert rules is not None
+    assert [rules.ignores([name], is_folder=False) for name in ("a b", "a", "b")] == [
+        True,
+        None,
+        None,
+    ]
 
 
 @pytest.mark.timeout(20)
@@ -124,15 +177,15 @@ def test_what_is_no_regular_file_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("x\n")
     path = tmp_path / "inside" / "ignore"
     assert read_ignore_file(path) is None
-    for make in (
-        os.mkfifo,
-        lambda path: path.symlink_to("/dev/zero"),
-        lambda path: path.symlink_to(tmp_path / "secret"),
-        lambda path: path.symlink_to("nowhere"),
-        lambda path: path.symlink_to(path.name),
-        Path.mkdir,
+    for make, why in (
+        (os.mkfifo, "it is a folder, a pipe or a device"),
+        (lambda path: path.symlink_to("/dev/zero"), "out of"),
+        (lambda path: path.symlink_to(tmp_path / "secret"), "out of"),
+        (lambda path: path.symlink_to("nowhere"), "its link leads nowhere"),
+        (lambda path: path.symlink_to(path.name), "links"),
+        (Path.mkdir, "it is a folder, a pipe or a device"),
     ):
         make(path)
-        with pytest.raises(IgnoreFileError):
+        with pytest.raises(IgnoreFileError, match=why):
             read_ignore_file(path)
         path.rmdir() if path.is_dir() else path.unlink()
