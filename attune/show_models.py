@@ -100,7 +100,7 @@ def show_check(report: dict[str, Any]) -> None:
         rows += [
             ("parameters", f"{here['parameters'] / 1e6:.1f} million"),
             ("1,000 tokens of KV", "not known" if per_1000 is None else gigabytes(per_1000)),
-            ("a prompt of 256 tokens", "not known" if prompt is None else gigabytes(prompt)),
+            ("each prompt in use", "not known" if prompt is None else gigabytes(prompt)),
             ("engine", " ".join(part for part in computing if part)),
             ("device", here["device"]),
             ("positions", f"{here['max_positions']:,}"),

@@ -84,6 +84,14 @@ def fetch_gguf(folder: Path = FOLDER) -> Path:
     return file
 
 
+def model_folder() -> Path:
+    """The model folder of the GGUF file, made unless it is there. Raises `NotFetchedError`."""
+    folder = FOLDER / "model"
+    if not folder.exists():
+        make_model_folder(fetch_gguf(), folder, "smollm2-135m-instruct", LEFT_TO_RIGHT)
+    return folder
+
+
 def tuned_prompt(
     model: TunableModel, served: LanguageModel, package: Path, config: TuningConfig
 ) -> PromptFile:
@@ -172,9 +180,7 @@ def main() -> None:
     parser.add_argument("--form", default="kv", choices=["kv", "embedding"])
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args()
-    folder = FOLDER / "model"
-    if not folder.exists():
-        make_model_folder(fetch_gguf(), folder, "smollm2-135m-instruct", LEFT_TO_RIGHT)
+    folder = model_folder()
     names = options.packages.split(",")
     packages = fetched(CACHE, {name: NEWER_PACKAGES[name] for name in names})
     tuned, served = load_for_tuning(folder)

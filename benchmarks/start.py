@@ -25,9 +25,8 @@ from typing import Any
 from pytest_lsp import make_test_lsp_client
 
 from benchmarks.server import complete, cpu_s, open_files
-from benchmarks.smollm2 import FOLDER, fetch_gguf
-from code_model.fim_templates import LEFT_TO_RIGHT
-from code_model.gguf_folder import dequantise, make_model_folder
+from benchmarks.smollm2 import model_folder
+from code_model.gguf_folder import dequantise
 from code_model.model_addition import Computing, add_model
 from code_model.model_choice import Engine
 from code_model.user_models import SHIPPED
@@ -65,9 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def add_smollm2() -> None:
     """Add SmolLM2 for each engine; its folder is the one of `benchmarks.smollm2`."""
-    folder = FOLDER / "model"
-    if not folder.exists():
-        make_model_folder(fetch_gguf(), folder, "smollm2-135m-instruct", LEFT_TO_RIGHT)
+    folder = model_folder()
     dequantise(folder)
     for name, engine in SMOLLM2.items():
         add_model(name, folder, str(folder), computing=Computing(engine))

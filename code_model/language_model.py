@@ -88,6 +88,18 @@ class Computation:
 
 
 @dataclass(frozen=True)
+class CacheMemory:
+    """What a session keeps in memory: keys and values in `precision`.
+
+    `reserved` counts the positions that it takes memory for at once; 0 where it takes that as it
+    needs it.
+    """
+
+    precision: str
+    reserved: int = 0
+
+
+@dataclass(frozen=True)
 class Generation:
     """Generated ids (without the end token), their text and log-probabilities (nats, one per id).
 
@@ -227,6 +239,10 @@ class LanguageModel(Protocol):
     @property
     def max_positions(self) -> int:
         """Positions for prompt, input and generated tokens together."""
+
+    @property
+    def cache_memory(self) -> CacheMemory:
+        """What each of its sessions keeps."""
 
     @property
     def num_parameters(self) -> int:

@@ -14,6 +14,8 @@ from prompts.form import Form
 
 PROMPT_TOKENS: Final = 256
 """Virtual tokens of a prompt, as `attune tune` makes it by default."""
+DOCUMENT_TOKENS: Final = 1000
+"""Tokens behind a prompt in use, about as many as the default context has."""
 PREFILL_TOKENS: Final = 512
 DECODE_TOKENS: Final = 32
 MAX_ATTEMPTS: Final = 8
@@ -70,7 +72,8 @@ class Speed:
 class Capabilities:
     """What a loaded model does here.
 
-    Bytes are those of keys and values in the precision that serves; None where they are not known.
+    Bytes of keys and values are in the precision that serves; None where they are not known.
+    `prompt_bytes` are those of a prompt in use: its tensor, and the keys and values of its session.
     `tunes` are the forms that can be tuned and served: for a GGUF file, on the same weights
     dequantised, which are written when they are first needed.
 
@@ -125,7 +128,10 @@ def capabilities_of(
     """What a loaded model serves, tunes, and how fast; takes some seconds for a large one."""
     forms = tuple(sorted(model.forms))
     runtime = model.runtime
-    per_token = kv_bytes_per_token(folder.config, BYTES.get(runtime.precision, BYTES["float16"]))
+    cache = model.cache_memory
+    per_token = kv_bytes_per_token(folder.config, BYTES.get(cache.precision, BYTES["float16"]))
+    tensor = PROMPT_TOKENS * (kv_bytes_per_token(folder.config, BYTES["float32"]) or 0)
+    positions = max(cache.reserved, PROMPT_TOKENS + DOCUMENT_TOKENS)
     return Capabilities(
         engine=runtime.engine,
         device=model.device,
@@ -136,7 +142,7 @@ def capabilities_of(
         tunes=forms if isinstance(model, TunableModel) or folder.gguf is not None else (),
         max_positions=model.max_positions,
         kv_bytes_per_1000_tokens=None if per_token is None else 1000 * per_token,
-        prompt_bytes=None if per_token is None else PROMPT_TOKENS * per_token,
+        prompt_bytes=None if per_token is None else tensor + positions * per_token,
         speed=measured_speed(model, clock),
     )
 

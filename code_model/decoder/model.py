@@ -19,7 +19,7 @@ from code_model.decoder.precision import autocast_of, in_bfloat16
 from code_model.decoder.queries import head_queries
 from code_model.decoder.session import DecoderSession
 from code_model.fim import FimEncoder
-from code_model.language_model import Computation, HeadQueries, Runtime, ScoredSequence
+from code_model.language_model import CacheMemory, Computation, HeadQueries, Runtime, ScoredSequence
 from code_model.show_thresholds import UNCALIBRATED, ShowThresholds
 from code_model.tokenizer import Tokenizer
 from code_model.weights_hash import weights_hash
@@ -86,6 +86,11 @@ class DecoderModel:
     def is_shared(self) -> bool:
         """See `LanguageModel`."""
         return False
+
+    @property
+    def cache_memory(self) -> CacheMemory:
+        """See `LanguageModel`: `KVCache` has float16."""
+        return CacheMemory("float16")
 
     @property
     def num_parameters(self) -> int:

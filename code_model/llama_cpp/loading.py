@@ -10,7 +10,9 @@ from code_model.llama_cpp_library import Weights, library
 from code_model.model_folder import ModelFolder
 from prompts.manifest import ModelIdentity
 
-MAX_POSITIONS = 8192  # llama.cpp allocates and clears a session's whole cache at once
+MAX_POSITIONS = 4096
+"""llama.cpp takes and clears the memory of a session's whole cache at once. A prompt, the default
+context and a suggestion take a quarter of it."""
 
 
 def load_llama_cpp(folder: ModelFolder) -> LlamaCppModel:

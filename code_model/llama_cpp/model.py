@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 
 from code_model.fim import FimEncoder
-from code_model.language_model import Computation, Runtime
+from code_model.language_model import CacheMemory, Computation, Runtime
 from code_model.llama_cpp.context import Context
 from code_model.llama_cpp.sequence_state import EXACT, SMALL, CacheFormat
 from code_model.llama_cpp.session import LlamaCppSession
@@ -62,6 +62,11 @@ class LlamaCppModel:
     def is_shared(self) -> bool:
         """See `LanguageModel`."""
         return False
+
+    @property
+    def cache_memory(self) -> CacheMemory:
+        """See `LanguageModel`."""
+        return CacheMemory(self.cache_format.dtype.name, self.max_positions)
 
     @property
     def num_parameters(self) -> int:

@@ -11,6 +11,7 @@ from code_model.bfloat16 import bfloat16_wins
 from code_model.compatibility import check_prompt
 from code_model.folder_model import FolderModel
 from code_model.language_model import (
+    CacheMemory,
     Computation,
     HeadQueries,
     ModelLoadError,
@@ -68,6 +69,11 @@ class TransformersModel(FolderModel):
     def is_shared(self) -> bool:
         """See `LanguageModel`."""
         return False
+
+    @property
+    def cache_memory(self) -> CacheMemory:
+        """See `LanguageModel`."""
+        return CacheMemory(self.runtime.precision)
 
     @property
     def num_parameters(self) -> int:

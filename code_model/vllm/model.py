@@ -9,7 +9,7 @@ from typing import get_args
 import torch
 
 from code_model.folder_model import FolderModel
-from code_model.language_model import Computation, Runtime
+from code_model.language_model import CacheMemory, Computation, Runtime
 from code_model.team_server import TeamServer, served_name
 from code_model.vllm.client import VllmClient
 from code_model.vllm.model_input import (
@@ -55,6 +55,11 @@ class VllmModel(FolderModel):
         """See `LanguageModel`: what the model has, or less if the server has less."""
         own = int(self.files.config["max_position_embeddings"])
         return min(own, self.server.positions or own)
+
+    @property
+    def cache_memory(self) -> CacheMemory:
+        """See `LanguageModel`; on the server."""
+        return CacheMemory(self.runtime.precision)
 
     @property
     def num_parameters(self) -> int:

@@ -22,8 +22,11 @@ def test_facts_and_capabilities(tiny_model: Path, base: DecoderModel) -> None:
     assert here.serves == here.tunes == ("embedding", "kv", "kv-nope")
     assert here.parameters == base.num_parameters
     assert (here.engine, here.device, here.precision) == ("decoder", "cpu", "float32")
-    assert here.kv_bytes_per_1000_tokens == 1000 * 2 * 2 * 2 * 8 * 4
-    assert here.prompt_bytes == 256 * 2 * 2 * 2 * 8 * 4
+    numbers = 2 * 2 * 2 * 8  # of one token's keys and values, which the cache has in float16
+    assert here.kv_bytes_per_1000_tokens == 1000 * numbers * 2
+    cache = base.open()._cache
+    assert cache.keys.nbytes + cache.values.nbytes == cache.capacity * numbers * 2
+    assert here.prompt_bytes == 256 * numbers * 4 + (256 + 1000) * numbers * 2
     # of 512 positions, one is the beginning's and 32 are for new tokens; 8 were there before
     assert here.speed.prefill == 512 - 1 - 32 - 8
     assert here.speed.decode is None or 1 < here.speed.decode <= 32

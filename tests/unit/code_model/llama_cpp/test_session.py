@@ -10,6 +10,8 @@ from code_model.cancel import Cancel, StepCancelledError
 from code_model.language_model import ContextTooLongError, ScoredIds
 from code_model.llama_cpp.context import BATCH
 from code_model.llama_cpp.session import LlamaCppSession
+from code_model.memory import BYTES, kv_bytes_per_token
+from code_model.model_folder import read_model_folder
 from code_model.out_of_memory import OutOfModelMemoryError
 from tests.unit.code_model.llama_cpp.conftest import Pair
 from tests.unit.code_model.llama_cpp.test_equalities import IDS, prompt_for
@@ -32,6 +34,17 @@ def test_reuse_changes_nothing(pair: Pair) -> None:
         fresh = pair.llama_cpp.open(prompt).generate(ids, max_new_tokens=8)
         assert kept.ids == fresh.ids
         assert kept.logprobs == pytest.approx(fresh.logprobs, abs=pair.tolerance)
+
+
+def test_a_session_keeps_the_bytes_that_its_model_says(pair: Pair) -> None:
+    model, session = pair.llama_cpp, pair.llama_cpp.open()
+    session.prefill(IDS)
+    config = read_model_folder(model.folder).config
+    memory = model.cache_memory
+    cached = session.num_virtual_tokens + len(IDS) - 1
+    expected = cached * (kv_bytes_per_token(config, BYTES[memory.precision]) or 0)
+    assert expected < len(session._cache.state()) < expected + 20 * cached
+    assert model.weights.api.llama_n_ctx(session._cache.pointer) == memory.reserved
 
 
 def test_drafts_change_nothing(pair: Pair) -> None:
