@@ -4,9 +4,10 @@ In a repository git decides, and then `.attuneignore` files; elsewhere `.gitigno
 `.attuneignore` files do. Folders of installed packages and caches are never entered.
 """
 
+import contextlib
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -89,6 +90,24 @@ def list_paths(root: Path, is_wanted: Callable[[str], bool] = lambda path: True)
         listing.repositories = [path for path in listing.repositories if rules.enters(path)]
     listing.paths = [path for path in paths if is_wanted(path) and rules.allows(path)]
     return listing
+
+
+def ignore_file_versions(root: Path, paths: Iterable[str]) -> dict[Path, tuple[int, int, int]]:
+    """The present versions (time, size, inode) of the ignore files that count for `paths`.
+
+    Cheap. Those that count from outside of `root`, such as a user's own for git, are not among
+    them.
+    """
+    folders = {folder for path in paths for folder in PurePosixPath(path).parents}
+    files = {root / ".git/info/exclude"} | {
+        root / folder / name for folder in folders for name in (".gitignore", IGNORE_FILE)
+    }
+    versions = {}
+    for file in files:
+        with contextlib.suppress(OSError):
+            status = file.stat()
+            versions[file] = (status.st_mtime_ns, status.st_size, status.st_ino)
+    return versions
 
 
 def excluded_paths(root: Path, paths: Sequence[str]) -> set[str]:

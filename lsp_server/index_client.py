@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from code_context.file_listing import excluded_paths
+from code_context.file_listing import excluded_paths, ignore_file_versions
 from code_context.index import RepositoryIndex
 from code_context.index_store import index_file
 from code_context.positions import LineIndex
@@ -82,15 +82,20 @@ class OpenDocuments:
     """The open documents of a folder that may be shown in other files, by their path.
 
     An ignored one is not, and neither is one whose name says that it holds secrets. Whether a file
-    is ignored is found out when it is opened.
+    is ignored is found out when it is opened, and again when an ignore file changes.
     """
 
     def __init__(self, root: Path) -> None:
         self._root = root
         self._is_excluded: dict[str, bool] = {}
+        self._ignore_files: object = None
 
     def shown(self, documents: Mapping[str, str]) -> dict[str, str]:
         """Those of all open documents that may be shown."""
+        ignore_files = ignore_file_versions(self._root, documents)
+        if ignore_files != self._ignore_files:
+            self._ignore_files = ignore_files
+            self._is_excluded.clear()
         known = {path: self._is_excluded[path] for path in documents if path in self._is_excluded}
         if new := [path for path in documents if path not in known]:
             excluded = excluded_paths(self._root, new)

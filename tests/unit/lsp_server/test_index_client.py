@@ -82,9 +82,12 @@ def test_an_ignored_or_secret_document_is_not_shown_in_others(root: Path, has_gi
         texts = dict.fromkeys([*left_out, *shown], "x = 1\n")
         assert sorted(documents.shown(texts)) == sorted(shown)
     (root / ".gitignore").unlink()
-    assert "local_settings.py" not in documents.shown(texts)
-    documents.shown({})
-    assert "local_settings.py" in documents.shown(texts), "it was opened again"
+    assert "local_settings.py" in documents.shown(texts)
+    (root / "new").mkdir()
+    (root / "new" / ".attuneignore").write_text("*\n")
+    assert "new/unsaved.py" not in documents.shown(texts)
+    (root / "new" / ".attuneignore").write_text("!*\n*.toml\n")
+    assert "new/unsaved.py" in documents.shown(texts)
 
 
 def test_if_git_does_not_answer_no_document_is_shown(
