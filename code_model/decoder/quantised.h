@@ -3,7 +3,8 @@
 // 32 columns of a row share a scale. A tile of 64 rows is a sequence of such blocks: 64 scales in
 // float16, then the numbers. Vectors are rounded to 16 bits with a scale for each 32 numbers, so
 // what a product loses is what the weights have lost. The instruction that this is made for adds
-// two products of 16-bit numbers to a 32-bit sum; every x86 processor has it in some width.
+// two products of 16-bit numbers to a 32-bit sum; every x86 processor has it in some width, and
+// others do it in a few.
 
 #pragma once
 
@@ -16,8 +17,10 @@
 #include "products.h"
 #include "vectors.h"
 
-#ifdef __SSE2__
+#if defined(__SSE2__)
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 namespace {
@@ -41,6 +44,10 @@ inline Sums add_products(Sums sums, Pairs a, Pairs b) {
   return sums + (Sums)_mm256_madd_epi16((__m256i)a, (__m256i)b);
 #elif defined(__SSE2__)
   return sums + (Sums)_mm_madd_epi16((__m128i)a, (__m128i)b);
+#elif defined(__aarch64__)
+  const auto x = (int16x8_t)a, y = (int16x8_t)b;
+  const int32x4_t first = vmull_s16(vget_low_s16(x), vget_low_s16(y));
+  return sums + (Sums)vpaddq_s32(first, vmull_high_s16(x, y));
 #else  // on little-endian machines, the low half is the first of a pair
   const Sums x = (Sums)a, y = (Sums)b;
   return sums + (x << 16 >> 16) * (y << 16 >> 16) + (x >> 16) * (y >> 16);

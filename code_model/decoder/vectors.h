@@ -7,6 +7,8 @@
 #include <cstring>
 #if defined(__AVX512F__) || defined(__F16C__)
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 namespace {
@@ -61,6 +63,13 @@ inline Floats widen(const Half* from) {
   reinterpret_cast<Eight*>(&wide)[0] = (Eight)_mm256_cvtph_ps(_mm_loadu_si128(halves));
   reinterpret_cast<Eight*>(&wide)[1] = (Eight)_mm256_cvtph_ps(_mm_loadu_si128(halves + 1));
   return wide;
+#elif defined(__aarch64__)
+  Floats wide;
+  for (int r = 0; r < kParts; ++r) {
+    const uint16x4_t halves = vld1_u16(&from[r * kLanes / kParts].bits);
+    reinterpret_cast<Four*>(&wide)[r] = (Four)vcvt_f32_f16(vreinterpret_f16_u16(halves));
+  }
+  return wide;
 #else
   const Ints bits = __builtin_convertvector(*reinterpret_cast<const Halves*>(from), Ints);
   const Floats size = (Floats)((bits & 0x7fff) << 13) * 0x1p112f;
@@ -80,6 +89,9 @@ inline Register part(const Half* from, int r) {
 #elif defined(__F16C__)
   return (Register)_mm256_cvtph_ps(
       _mm_loadu_si128(reinterpret_cast<const __m128i*>(from + r * kLanes / kParts)));
+#elif defined(__aarch64__)
+  const uint16x4_t halves = vld1_u16(&from[r * kLanes / kParts].bits);
+  return (Register)vcvt_f32_f16(vreinterpret_f16_u16(halves));
 #else
   const Floats wide = widen(from + r / kParts * kLanes);
   return reinterpret_cast<const Register*>(&wide)[r % kParts];
@@ -95,6 +107,8 @@ inline Half narrow(float x) {  // rounds to nearest, saturates instead of overfl
   x = std::max(-65504.0f, std::min(x, 65504.0f));
 #ifdef __F16C__
   return {static_cast<uint16_t>(_cvtss_sh(x, _MM_FROUND_TO_NEAREST_INT))};
+#elif defined(__aarch64__)
+  return {vget_lane_u16(vreinterpret_u16_f16(vcvt_f16_f32(vdupq_n_f32(x))), 0)};
 #else
   const float scaled = std::fabs(x) * 0x1p-112f;
   uint32_t bits;
