@@ -74,17 +74,17 @@ def _model_and_prompt(repository: Path, named: str | None) -> list[Finding]:
     except (ConfigurationError, ModelLoadError) as error:
         return [Finding("model", str(error), problem=True)]
     size = f"{model.num_parameters / 1e6:.1f} million parameters"
-    computation = model.computation
+    backend = model.backend
     findings = [
         *(Finding("model", notice, problem=True) for notice in resolved.notices),
         Finding("model", f"{model.name}, {size}, {_short(model.folder)}"),
         Finding("model chosen", f"{resolved.name}, {NAMED_BY[resolved.named_by]}"),
         Finding("model fingerprint", model.identity.model_fingerprint[:16]),
         Finding("engine", str(model.runtime)),
-        Finding("computed by", computation.means),
+        Finding("computed by", backend.means),
     ]
-    if computation.problem is not None:
-        findings.append(Finding("computed by", computation.problem, problem=True))
+    if backend.problem is not None:
+        findings.append(Finding("computed by", backend.problem, problem=True))
     if isinstance(model, TunableModel):
         bfloat16 = "yes" if model.prefers_bfloat16() else "no, float32 is faster here"
         findings.append(Finding("bfloat16 for tuning", bfloat16))

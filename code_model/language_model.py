@@ -77,7 +77,7 @@ class Runtime:
 
 
 @dataclass(frozen=True)
-class Computation:
+class Backend:
     """What computes a model on this machine, for people.
 
     `problem` is a sentence on what makes it slower than it need be, None where nothing does.
@@ -225,7 +225,7 @@ class LanguageModel(Protocol):
         """The engine and its precision."""
 
     @property
-    def computation(self) -> Computation:
+    def backend(self) -> Backend:
         """What computes it here, and what makes that slow."""
 
     @property

@@ -18,7 +18,7 @@ from typing import Final
 
 from code_model.decoder.compiler import compile_command, digest, find_compiler
 from code_model.decoder.instruction_sets import InstructionSet, Processor, this_processor
-from code_model.language_model import Computation
+from code_model.language_model import Backend
 from code_model.leftovers import remove_leftovers
 from file_access.user_folders import cache_folder
 
@@ -88,7 +88,7 @@ def loading_error(file: Path) -> str | None:
     return None
 
 
-def computation(processor: Processor | None = None) -> Computation:
+def backend(processor: Processor | None = None) -> Backend:
     """What computes the decode step, and what makes it slower than it need be."""
     processor = processor or this_processor()
     best = processor.usable[0]
@@ -109,16 +109,16 @@ def computation(processor: Processor | None = None) -> Computation:
         means = f"library for {found.instruction_set.name}{flags}, {origin}"
         if processor.lacks_avx2:
             means += "; this processor has no AVX2, so a call takes about twice as long"
-        return Computation(means, problem)
+        return Backend(means, problem)
     file = compiled_file(best)
     if file is None:
         lacking = "there is no C++ compiler. Install one, or a wheel of Attune for this system"
     elif not _can_be_written(file.parent):
         lacking = "nothing can be written in the cache folder. Let XDG_CACHE_HOME name another one"
     else:
-        return Computation(f"torch, until the editor's server compiles it for {best.name}", problem)
+        return Backend(f"torch, until the editor's server compiles it for {best.name}", problem)
     slower = f"The decode step is not compiled, and a call takes several times as long: {lacking}."
-    return Computation("torch", problem or slower)
+    return Backend("torch", problem or slower)
 
 
 def _compile(instruction_set: InstructionSet, file: Path, exiting: threading.Event) -> None:

@@ -13,13 +13,13 @@ from code_model.bfloat16 import bfloat16_wins
 from code_model.decoder import loss, soft_prompt
 from code_model.decoder.forward import BestForward
 from code_model.decoder.kv_cache import PrefixKV
-from code_model.decoder.library import computation
+from code_model.decoder.library import backend
 from code_model.decoder.llama import Llama
 from code_model.decoder.precision import autocast_of, in_bfloat16
 from code_model.decoder.queries import head_queries
 from code_model.decoder.session import DecoderSession
 from code_model.fim import FimEncoder
-from code_model.language_model import CacheMemory, Computation, HeadQueries, Runtime, ScoredSequence
+from code_model.language_model import Backend, CacheMemory, HeadQueries, Runtime, ScoredSequence
 from code_model.show_thresholds import UNCALIBRATED, ShowThresholds
 from code_model.tokenizer import Tokenizer
 from code_model.weights_hash import weights_hash
@@ -73,9 +73,9 @@ class DecoderModel:
         return Runtime("decoder", dtype, self.llama.quantisation)
 
     @property
-    def computation(self) -> Computation:
+    def backend(self) -> Backend:
         """See `LanguageModel`."""
-        return computation()
+        return backend()
 
     @property
     def max_positions(self) -> int:

@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 
 from code_model.fim import FimEncoder
-from code_model.language_model import CacheMemory, Computation, Runtime
+from code_model.language_model import Backend, CacheMemory, Runtime
 from code_model.llama_cpp.context import Context
 from code_model.llama_cpp.sequence_state import EXACT, SMALL, CacheFormat
 from code_model.llama_cpp.session import LlamaCppSession
@@ -54,9 +54,9 @@ class LlamaCppModel:
         return Runtime("llama.cpp", precision, None if full else name)
 
     @property
-    def computation(self) -> Computation:
+    def backend(self) -> Backend:
         """See `LanguageModel`."""
-        return Computation("llama.cpp")
+        return Backend("llama.cpp")
 
     @property
     def is_shared(self) -> bool:

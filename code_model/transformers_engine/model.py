@@ -11,8 +11,8 @@ from code_model.bfloat16 import bfloat16_wins
 from code_model.compatibility import check_prompt
 from code_model.folder_model import FolderModel
 from code_model.language_model import (
+    Backend,
     CacheMemory,
-    Computation,
     HeadQueries,
     ModelLoadError,
     Runtime,
@@ -55,9 +55,9 @@ class TransformersModel(FolderModel):
         return Runtime("transformers", precision, self.quantisation)
 
     @property
-    def computation(self) -> Computation:
+    def backend(self) -> Backend:
         """See `LanguageModel`."""
-        return Computation(f"torch on {self.device}")
+        return Backend(f"torch on {self.device}")
 
     @property
     def max_positions(self) -> int:

@@ -9,7 +9,7 @@ from typing import get_args
 import torch
 
 from code_model.folder_model import FolderModel
-from code_model.language_model import CacheMemory, Computation, Runtime
+from code_model.language_model import Backend, CacheMemory, Runtime
 from code_model.team_server import TeamServer, served_name
 from code_model.vllm.client import VllmClient
 from code_model.vllm.model_input import (
@@ -46,9 +46,9 @@ class VllmModel(FolderModel):
         return Runtime("vllm", self.server.precision)
 
     @property
-    def computation(self) -> Computation:
+    def backend(self) -> Backend:
         """See `LanguageModel`."""
-        return Computation("vLLM on another machine")
+        return Backend("vLLM on another machine")
 
     @property
     def max_positions(self) -> int:

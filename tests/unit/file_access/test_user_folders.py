@@ -8,7 +8,7 @@ from typing import NoReturn
 import pytest
 
 from code_context.index_store import open_index
-from code_model.decoder.library import compile_library, computation
+from code_model.decoder.library import backend, compile_library
 from file_access.user_folders import NO_HOME, cache_folder, data_folder
 from prompts.errors import PromptWriteError
 from prompts.router import NO_PROMPT, PromptRouter
@@ -58,7 +58,7 @@ def test_prompts_are_read_and_nothing_is_stored(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("no_folders")
 def test_the_compiled_step_is_left_out_and_the_diagnosis_says_why() -> None:
     assert compile_library() is None
-    assert "cache folder" in (computation().problem or "")
+    assert "cache folder" in (backend().problem or "")
 
 
 def test_nothing_can_be_made_in_place_of_a_home_folder() -> None:

@@ -12,7 +12,7 @@ import pytest
 from code_model.decoder import compiler
 from code_model.decoder import library as libraries
 from code_model.decoder.instruction_sets import AVX2, AVX512, BASELINE, Processor, this_processor
-from code_model.decoder.library import compile_library, computation, find_library
+from code_model.decoder.library import backend, compile_library, find_library
 
 needs_compiler = pytest.mark.skipif(compiler.find_compiler() is None, reason="no C++ compiler")
 OLD = Processor("x86_64", {"fpu", "sse2", "avx"})
@@ -82,7 +82,7 @@ def test_an_installed_library_serves_without_a_compiler(
     found = find_library(processor)
     assert found is not None
     assert (found.path, found.shipped) == (shipped / best.file_name, True)
-    said = computation(processor)
+    said = backend(processor)
     assert best.name in said.means
     assert said.problem is None
     assert ("no AVX2" in said.means) == (processor is OLD)
@@ -101,7 +101,7 @@ def test_a_library_for_another_system_is_passed_over_and_reported(
     found = find_library(SERVER)
     assert found is not None
     assert found.instruction_set == AVX2
-    said = computation(SERVER)
+    said = backend(SERVER)
     assert said.means.startswith("library for AVX2 (")
     assert said.problem is not None
     assert "library for AVX-512 cannot be loaded" in said.problem
@@ -114,7 +114,7 @@ def test_without_an_installed_one_it_is_compiled_once_for_this_user(library) -> 
         assert found is not None
         assert (found.path, found.shipped) == (library, False)
     assert (library.stat().st_ino, library.stat().st_mtime_ns) == (made.st_ino, made.st_mtime_ns)
-    assert "compiled here" in computation().means
+    assert "compiled here" in backend().means
 
 
 @needs_compiler
@@ -171,7 +171,7 @@ def test_without_a_compiler_torch_computes_and_the_diagnosis_says_so(
     monkeypatch.setenv("PATH", "")
     monkeypatch.delenv("CXX", raising=False)
     assert compile_library() is find_library() is None
-    said = computation()
+    said = backend()
     assert said.means == "torch"
     assert "there is no C++ compiler" in (said.problem or "")
     assert not nothing_compiled.exists()
