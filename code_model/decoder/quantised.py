@@ -109,7 +109,10 @@ class QuantisedEmbedding(Quantised):
         """Ids (…) to their rows (…, width)."""
         flat = ids.flatten()
         rows = _floats(self.packed[flat // TILE], self.scheme)
-        rows = rows.view(len(flat), TILE, -1)[torch.arange(len(flat)), flat % TILE, : self.width]
+        # sizes are named because of a model without a beginning token, whose prefix has no ids
+        rows = rows.view(len(flat), TILE, rows.shape[1])[
+            torch.arange(len(flat)), flat % TILE, : self.width
+        ]
         return rows.view(*ids.shape, self.width)
 
     def project(self, hidden: Tensor) -> Tensor:
@@ -169,7 +172,7 @@ def _floats(packed: Tensor, scheme: Scheme) -> Tensor:
     scales = packed[..., :_SCALE_BYTES].contiguous().view(torch.float16)
     content = packed[..., _SCALE_BYTES:].contiguous().view(torch.int8)
     if scheme == "int8":
-        columns = content.view(tiles, blocks, -1, TILE, 2).transpose(2, 3).flatten(3)
+        columns = content.view(tiles, blocks, BLOCK // 2, TILE, 2).transpose(2, 3).flatten(3)
     else:
         low, high = content << 4 >> 4, content >> 4
         nibbles = torch.stack((low, high), -1).view(tiles, blocks, 4, TILE, 2, 4)

@@ -27,6 +27,7 @@ from code_model.decoder.quantised import (
     Scheme,
     dense_state,
 )
+from code_model.fim_templates import LEFT_TO_RIGHT
 from code_model.language_model import ModelLoadError, Runtime, ScoredIds
 from code_model.loading import load_model
 from code_model.model_choice import ModelChoice
@@ -185,6 +186,14 @@ def test_a_model_is_loaded_quantised(tiny_model: Path, scheme: Scheme) -> None:
     nats = [torch.tensor(model.open().score(scored)[0]) for model in (full, small)]
     change = (nats[1] - nats[0]).abs().mean() / nats[0].mean()
     assert 0 < change < (0.02 if scheme == "int8" else 0.2)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_model_without_a_beginning_token_completes(tiny_model: Path, scheme: Scheme) -> None:
+    model = load_model(ModelChoice(tiny_model, quantisation=scheme, layout=LEFT_TO_RIGHT))
+    session = model.open()
+    assert session.num_virtual_tokens == 0
+    assert session.generate([5, 9, 30], max_new_tokens=3).prefilled == 3
 
 
 def test_an_unknown_quantisation_is_refused(tiny_model: Path) -> None:
