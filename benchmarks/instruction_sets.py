@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         }
         rows = measure(load_decoder(folder).llama, libraries, options.turns)
     options.out.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-    print("| | " + " | ".join(f"{tokens} tokens" for tokens in TOKENS) + " |")
+    print("| | " + " | ".join(f"{tokens} token(s)" for tokens in TOKENS) + " |")
     for name, row in rows.items():
         cells = (f"{median:.1f} ({low:.1f} to {high:.1f})" for low, median, high in row)
         print(f"| {name} | " + " | ".join(cells) + " |")

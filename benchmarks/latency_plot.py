@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 RESULTS = Path(__file__).parent / "results" / "latency.json"
 PICTURE = Path("docs/images/latency.png")
 TITLES = {
-    "default": "default model (6.9M)",
+    "default": "default model (22.5M)",
     "0.5B": "shape of Qwen2.5-Coder-0.5B, random weights, no drafts",
 }
 
