@@ -171,6 +171,11 @@ class CountedModel(CompletionModel):
         """Not counted."""
         self._model.check_fit(request, computation)
 
+    @property
+    def looks_ahead(self) -> bool:
+        """As the model does."""
+        return self._model.looks_ahead
+
     def version(self, request: CompletionRequest) -> Hashable:
         """That of the model."""
         return self._model.version(request)
