@@ -1,14 +1,18 @@
 """Greedy decoding, the same for every engine: drafts, constraints, and where a text ends."""
 
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from code_model.cancel import StepCancelledError
 from code_model.language_model import FinishReason
 from code_model.prompt_lookup import PromptLookup
 from code_model.tokenizer import Tokenizer
+
+ResultT = TypeVar("ResultT")
+StepResult = tuple[list[int], list[float]]
+"""See `Step`: the most likely ids, with their log-probabilities (nats)."""
 
 
 class Step(Protocol):
@@ -16,7 +20,7 @@ class Step(Protocol):
 
     def __call__(
         self, pending: Sequence[int], draft: Sequence[int], allowed: Collection[int] | None
-    ) -> tuple[list[int], list[float]]:
+    ) -> StepResult:
         """Compute `pending` and the ids of `draft` that are right; the cache then holds them.
 
         Returns the most likely id after the last of `pending` and after each right id of the draft,
@@ -25,6 +29,15 @@ class Step(Protocol):
         log-probability is that among them. An engine may ignore the draft. Raises
         `StepCancelledError`.
         """
+
+
+@dataclass(frozen=True)
+class WantedStep:
+    """The arguments of a `Step`."""
+
+    pending: Sequence[int]
+    draft: Sequence[int]
+    allowed: Collection[int] | None
 
 
 @dataclass(frozen=True)
@@ -52,17 +65,33 @@ class Continuation:
     steps: int = 0
 
 
-def decode_greedily(
-    step: Step,
+def run_steps(steps: Generator[WantedStep, StepResult, ResultT], step: Step) -> ResultT:
+    """The result of a generator whose steps `step` computes; it gets the errors too."""
+    try:
+        wanted = next(steps)
+        while True:
+            try:
+                computed = step(wanted.pending, wanted.draft, wanted.allowed)
+            except Exception as error:
+                wanted = steps.throw(error)
+            else:
+                wanted = steps.send(computed)
+    except StopIteration as end:
+        result: ResultT = end.value
+        return result
+
+
+def greedy_steps(
     last_id: int,
     tokenizer: Tokenizer,
     end: GreedyEnd,
     *,
     lookup: PromptLookup | None = None,
     must_spell: str = "",
-) -> Continuation:
+) -> Generator[WantedStep, StepResult, Continuation]:
     """Continue behind `last_id`, the last id of the input, which is not in the cache yet.
 
+    A generator, so that several texts can be written in the same forward passes (`run_steps`).
     `lookup` gives drafts. The first ids spell `must_spell` (`code_model.token_healing`); until they
     have, no draft is used, and log-probabilities are those among the tokens that may come. So the
     joint probability is that of the text, given what is typed.
@@ -79,7 +108,7 @@ def decode_greedily(
         left = end.max_new_tokens - len(result.ids) - 1
         draft = lookup.draft(left) if lookup and left and permitted is None else []
         try:
-            chosen, logprobs = step(pending, draft, permitted)
+            chosen, logprobs = yield WantedStep(pending, draft, permitted)
         except StepCancelledError:
             result.finish_reason = "cancelled"
             break

@@ -2,11 +2,11 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Generic, TypeVar
 
-from code_model.greedy import GreedyEnd, decode_greedily
+from code_model.greedy import GreedyEnd, StepResult, WantedStep, greedy_steps, run_steps
 from code_model.language_model import Generation, LanguageModel
 from code_model.prompt_lookup import PromptLookup
 
@@ -36,27 +36,29 @@ class GreedySession(ABC, Generic[ModelT]):
         """See `Session`. `cancelled` is called before every forward pass; where the engine can, a
         `Cancel` also ends a pass. `stop` sees the text grow by one token at a time, with drafts
         too."""
-        reused = self._reuse(ids, max_new_tokens)
-        encoder = self.model.encoder
+        end = GreedyEnd(self.model.encoder.end_ids, max_new_tokens, threshold, stop, cancelled)
 
         def step(
             pending: Sequence[int], draft: Sequence[int], allowed: Collection[int] | None
-        ) -> tuple[list[int], list[float]]:
+        ) -> StepResult:
             return self._step(pending, draft, allowed, cancelled)
 
+        return run_steps(self.generation(ids, end, must_spell), step)
+
+    def generation(
+        self, ids: Sequence[int], end: GreedyEnd, must_spell: str
+    ) -> Generator[WantedStep, StepResult, Generation]:
+        """`generate`, but for its steps, which whoever runs this computes (`greedy.run_steps`)."""
+        reused = self._reuse(ids, end.max_new_tokens)
+        encoder, cancelled = self.model.encoder, end.cancelled
         with self._computing():
             prefilled = self._prefill(ids, cancelled)
             if prefilled < len(ids) - 1:
                 return Generation((), "", (), "cancelled", prefilled - reused)
             ordered = encoder.in_writing_order(ids)
             lookup = PromptLookup([*self._last_suggestion, *ordered]) if self.speculate else None
-            decoded = decode_greedily(
-                step,
-                ids[-1],
-                self.model.tokenizer,
-                GreedyEnd(encoder.end_ids, max_new_tokens, threshold, stop, cancelled),
-                lookup=lookup,
-                must_spell=must_spell,
+            decoded = yield from greedy_steps(
+                ids[-1], self.model.tokenizer, end, lookup=lookup, must_spell=must_spell
             )
         reason = decoded.finish_reason or "length"
         if reason != "cancelled":
@@ -99,5 +101,5 @@ class GreedySession(ABC, Generic[ModelT]):
         draft: Sequence[int],
         allowed: Collection[int] | None,
         cancelled: Callable[[], bool],
-    ) -> tuple[list[int], list[float]]:
+    ) -> StepResult:
         """See `code_model.greedy.Step`."""

@@ -9,6 +9,7 @@ from torch import Tensor
 from transformers import Cache
 
 from code_model.compatibility import context_of, show_thresholds_of
+from code_model.greedy import StepResult
 from code_model.greedy_session import GreedySession
 from code_model.kv_reuse import check_input, common_length
 from code_model.language_model import ScoredSequence
@@ -35,7 +36,7 @@ class TransformersSession(GreedySession["TransformersModel"]):
         self.prompt = prompt
         # on the CPU a step of six tokens takes half as long again as one, more than drafts save
         self.speculate = model.network.device.type != "cpu"
-        self._prefix = model.prefix_of_prompt(prompt)
+        self.prefix = model.prefix_of_prompt(prompt)
         manifest = None if prompt is None else prompt.manifest
         self.context = context_of(manifest)
         self.show_thresholds = show_thresholds_of(manifest, model.show_thresholds)
@@ -45,7 +46,7 @@ class TransformersSession(GreedySession["TransformersModel"]):
     @property
     def num_virtual_tokens(self) -> int:
         """See `Session`."""
-        return self._prefix.tokens
+        return self.prefix.tokens
 
     def room(self, max_new_tokens: int) -> int:
         """See `Session`."""
@@ -58,7 +59,7 @@ class TransformersSession(GreedySession["TransformersModel"]):
     ) -> list[list[float]]:
         """See `Session`; beside the cache. Raises `OutOfModelMemoryError` too."""
         with self._computing():
-            return loss.nats(self.model.network, self._prefix, sequences, cancelled)
+            return loss.nats(self.model.network, self.prefix, sequences, cancelled)
 
     @contextmanager
     def _computing(self) -> Iterator[None]:
@@ -91,10 +92,11 @@ class TransformersSession(GreedySession["TransformersModel"]):
         draft: Sequence[int],
         allowed: Collection[int] | None,
         cancelled: Callable[[], bool],
-    ) -> tuple[list[int], list[float]]:
+    ) -> StepResult:
         """See `code_model.greedy.Step`."""
         hidden = self._forward([*pending, *draft])
-        chosen, logprobs = self._choose(hidden[-len(draft) - 1 :], allowed)
+        logits = self.model.network.logits(hidden[-len(draft) - 1 :]).float()
+        chosen, logprobs = self.choose(logits, allowed)
         accepted = common_length(draft, chosen)
         self._cached_ids += [*pending, *draft[:accepted]]
         self._crop()
@@ -104,20 +106,30 @@ class TransformersSession(GreedySession["TransformersModel"]):
     def _forward(self, ids: Sequence[int]) -> Tensor:
         """Hidden states (T, d) of `ids` behind the cache, which grows by them."""
         network = self.model.network
-        if self._cache is None:
-            self._cache = self._prefix.resident(network.dtype)
-        start = len(self._cached_ids) + self._prefix.tokens - self._prefix.nope
-        positions = torch.arange(start, start + len(ids), device=network.device)
+        positions = torch.arange(len(ids), device=network.device) + self.next_position
         on_device = torch.tensor(ids, device=network.device)[None]
-        attend = self._prefix.attend(network, positions)
-        return network.hidden(positions, self._cache, ids=on_device, attend=attend)[0]
+        attend = self.prefix.attend(network, positions)
+        return network.hidden(positions, self.cache(), ids=on_device, attend=attend)[0]
 
+    @property
+    def next_position(self) -> int:
+        """That of the token behind the cache."""
+        return len(self._cached_ids) + self.prefix.tokens - self.prefix.nope
+
+    def cache(self) -> Cache:
+        """Prefix and document. Who lets it grow says so (`has_cached`)."""
+        if self._cache is None:
+            self._cache = self.prefix.resident(self.model.network.dtype)
+        return self._cache
+
+    def has_cached(self, token: int) -> None:
+        """The cache has grown by a token."""
+        self._cached_ids.append(token)
+
+    @staticmethod
     @torch.inference_mode()
-    def _choose(
-        self, hidden: Tensor, allowed: Collection[int] | None
-    ) -> tuple[list[int], list[float]]:
-        """The most likely ids after hidden states (T, d), and their log-probabilities (nats)."""
-        logits = self.model.network.logits(hidden).float()
+    def choose(logits: Tensor, allowed: Collection[int] | None) -> StepResult:
+        """The most likely ids by logits (T, V), and their log-probabilities (nats)."""
         if allowed is not None:
             permitted = torch.tensor(sorted(allowed), device=logits.device)
             logits = logits[:, permitted]
@@ -139,4 +151,4 @@ class TransformersSession(GreedySession["TransformersModel"]):
 
     def _crop(self) -> None:
         if self._cache is not None:
-            crop(self._cache, self._prefix.tokens + len(self._cached_ids))
+            crop(self._cache, self.prefix.tokens + len(self._cached_ids))

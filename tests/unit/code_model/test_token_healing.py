@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from code_model.fim import FimEncoder
 from code_model.fim_templates import LEFT_TO_RIGHT, named_template
-from code_model.greedy import GreedyEnd, decode_greedily
+from code_model.greedy import GreedyEnd, greedy_steps, run_steps
 from code_model.prompt_lookup import PromptLookup
 from code_model.token_healing import TokenHealing
 from code_model.tokenizer import Tokenizer
@@ -128,7 +128,8 @@ def test_decoding_spells_what_is_typed(kind: str, prefix: str, seed: int) -> Non
     model = Scores([id_ for id_, text in own.vocabulary().items() if text.isascii()], seed)
     lookup = PromptLookup([*plain, *plain])
     end = GreedyEnd(encoder.end_ids, max_new_tokens=12)
-    decoded = decode_greedily(model.step, 0, own, end, lookup=lookup, must_spell=typed)
+    steps = greedy_steps(0, own, end, lookup=lookup, must_spell=typed)
+    decoded = run_steps(steps, model.step)
     assert own.decode([*ids, *decoded.ids]) == own.decode(plain) + decoded.text
     assert model.drafts_before_free == 0
 
