@@ -59,12 +59,22 @@ def test_who_types_on_gives_up() -> None:
 
 
 def test_a_batch_shares_its_steps_and_one_text_at_a_time_does_not() -> None:
-    people = replace(LOAD, people=4, seconds=100.0)
-    at_once = [TypingSession(90.0, 9, [Call(0.0, t, 10, 0, 4) for t in (40.0, 41.0)][:1])]
-    alone = simulate(ALONE, at_once, people).summary()
-    batch = simulate(replace(ALONE, batch=8), at_once, people).summary()
-    assert batch["sent_p90_ms"] <= alone["sent_p90_ms"]
-    assert simulate(ALONE, at_once, people) == simulate(ALONE, at_once, people)
+    """Twenty people ask for five seconds of work every half minute."""
+    often = [TypingSession(30.0, 9, [Call(0.0, 0.0, 10, 0, 5)])]
+    people = replace(LOAD, people=20, seconds=300.0)
+    alone, batch = (
+        simulate(replace(ALONE, batch=size), often, people).summary() for size in (1, 32)
+    )
+    assert batch["sent_p90_ms"] < 8_000
+    assert alone["sent_p90_ms"] > 3 * batch["sent_p90_ms"]
+    assert simulate(ALONE, often, people) == simulate(ALONE, often, people)
+
+
+def test_a_step_reads_the_weights_or_computes_the_inputs() -> None:
+    """7.62 billion weights of two bytes at 0.7 of 300 GB/s; a long input at 0.5 of 121 TFLOP/s."""
+    cost = scale.Roofline(scale.MODELS[1], scale.GPUS[0])
+    assert cost.seconds(0, 1, 0) == pytest.approx(0.003 + 15.24 / 210)
+    assert cost.seconds(2048, 0, 2048) == pytest.approx(0.003 + 2 * 7.62e9 * 2048 / 60.5e12)
 
 
 def test_texts_of_a_larger_model_are_longer() -> None:
