@@ -45,3 +45,15 @@ def test_a_link_that_leads_nowhere_is_noticed(tmp_path: Path) -> None:
     page = tmp_path / "a.md"
     page.write_text("[1](b.md#a-heading-x-two) [2](b.md#none) [3](c.md) `[4](d.md)` [5](#none)\n")
     assert list(broken(page)) == ["b.md#none", "c.md#", "#none"]
+
+
+def test_every_page_and_image_is_linked() -> None:
+    """What nothing leads to is read by nobody, and grows old."""
+    linked = {
+        (page.parent / path).resolve()
+        for page in PAGES
+        for path, _ in LINK.findall(CODE.sub("", page.read_text(encoding="utf-8")))
+        if path
+    }
+    documents = {file.resolve() for file in (ROOT / "docs").rglob("*") if file.is_file()}
+    assert sorted(str(file.relative_to(ROOT)) for file in documents - linked) == []
