@@ -98,8 +98,9 @@ async def soak(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
 async def _calm(client: SoakClient, workspace: Workspace, script: Script) -> bool:
     """Bring the server into the same state for every measurement.
 
-    Each prompt serves some documents, so that all sessions have filled their caches; the first one
-    stays, without routes. Returns whether the prompts that were put in place served.
+    Each prompt serves some documents, a long one among them, so that all sessions have filled their
+    caches; the first one stays, without routes. Returns whether the prompts that were put in place
+    served.
     """
     await settled(client)
     workspace.configure(0)
@@ -114,6 +115,7 @@ async def _calm(client: SoakClient, workspace: Workspace, script: Script) -> boo
             )
         )
         await script.visit_all()
+        await script.visit_long()
     return all(served)
 
 

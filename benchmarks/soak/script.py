@@ -152,6 +152,23 @@ class Script:
             if not was_open:
                 self._client.close(document)
 
+    async def visit_long(self) -> None:
+        """Complete in the middle of a long document of each folder: no context is larger.
+
+        The prompt serves one of them; the other folder has none.
+        """
+        lines = "\n".join(self._workspace.texts).split("\n")
+        lines = (lines * (1 + 2 * MAX_LINES // len(lines)))[: 2 * MAX_LINES]
+        for root in (self._workspace.first, self._workspace.second):
+            document = OpenDocument((root / "package" / "long.py").as_uri(), list(lines))
+            document.line = next(
+                number for number in range(MAX_LINES, len(lines)) if "return " in lines[number]
+            )
+            self._client.open(document)
+            self._client.complete(document, explicit=True)
+            await self._client.settle()
+            self._client.close(document)
+
     async def run(self, n_requests: int, n_storms: int) -> None:
         """Act until the client has sent `n_requests` more, with storms in between."""
         counts, start = self._client.counts, self._client.counts["requests"]
