@@ -155,11 +155,11 @@ class Script:
     async def visit_long(self) -> None:
         """Complete in the middle of a long document of each folder: no context is larger.
 
-        The prompt serves one of them; the other folder has none.
+        The prompt serves the second one; the other folder has none.
         """
         lines = "\n".join(self._workspace.texts).split("\n")
         lines = (lines * (1 + 2 * MAX_LINES // len(lines)))[: 2 * MAX_LINES]
-        for root in (self._workspace.first, self._workspace.second):
+        for root in (self._workspace.second, self._workspace.first):
             document = OpenDocument((root / "package" / "long.py").as_uri(), list(lines))
             document.line = next(
                 number for number in range(MAX_LINES, len(lines)) if "return " in lines[number]
