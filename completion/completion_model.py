@@ -1,7 +1,7 @@
 """The interface between the scheduler and a model that completes."""
 
 from abc import abstractmethod
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Protocol
 
@@ -16,6 +16,8 @@ class Computation:
         self.timeout_s = timeout_s
         """Seconds after which nobody waits any more; None: as long as it takes."""
         self.timed_out = False
+        self.on_limit: Callable[[float], object] = lambda timeout_s: None
+        """Called on the worker thread with a time that is known only there."""
         self.cancelled = Cancel()
         """Whether to stop; tested before every layer of the model."""
         self._text = ""
@@ -24,6 +26,11 @@ class Computation:
     def cancel(self) -> None:
         """Stop at the next layer."""
         self.cancelled.set()
+
+    def limit(self, timeout_s: float) -> None:
+        """Give it so much time from now on: when its request came, none could be told."""
+        self.timeout_s = timeout_s
+        self.on_limit(timeout_s)
 
     def time_out(self) -> None:
         """Its time is over: stop. If it was cancelled before, nobody waits for it."""
@@ -72,7 +79,8 @@ class CompletionModel(Protocol):
     def timeout_s(self, request: CompletionRequest) -> float | None:
         """The longest that this request may wait, in seconds; None: as long as it takes.
 
-        Called on the event loop, which answers then, whatever the worker thread is doing.
+        Called on the event loop, which answers then, whatever the worker thread is doing. A model
+        that was not loaded then may limit the computation when it begins.
         """
         return None
 

@@ -114,8 +114,10 @@ class TeamModel(RepositoryModel):
 
     def complete(self, request: CompletionRequest, computation: Computation) -> CompletionResult:
         """See `CompletionModel`; empty as "timed_out" where the time-out has passed."""
-        if computation.timeout_s is None:  # the server was left alone when the request came
-            return self._local.complete(request, computation)
+        if computation.timeout_s is None:  # nobody knew of the server when the request came
+            if not self._pauses.is_over:
+                return self._local.complete(request, computation)
+            computation.limit(self._server.timeout_s)
         try:
             result = self._remote.complete(request, computation)
         except ModelUnreachableError as error:
@@ -123,7 +125,7 @@ class TeamModel(RepositoryModel):
             result = self._local.complete(request, computation)
         else:
             if result.reason == "cancelled" and computation.timed_out:
-                self._failed(f"it took longer than {1000 * computation.timeout_s:.0f} ms")
+                self._failed(f"it took longer than {1000 * self._server.timeout_s:.0f} ms")
             elif result.reason != "cancelled" and result.generation is not None:
                 self._answered()
         if result.reason == "cancelled" and computation.timed_out:

@@ -127,12 +127,19 @@ class ModelWorker:
         timeout_s = model.timeout_s(request) if model is not None and is_limited else None
         loop = asyncio.get_running_loop()
         computation = Computation(timeout_s)
+        computation.on_limit = lambda seconds: loop.call_soon_threadsafe(limit, seconds)
         submitted = self._executor.submit(self._run, request, purpose, computation)
         result = asyncio.wrap_future(submitted)
         self._job = job = Job(request, purpose, result, loop.create_future(), computation)
-        timer = None
+        timer: asyncio.TimerHandle | None = None
+
+        def limit(seconds: float) -> None:
+            nonlocal timer
+            if not job.result.done():
+                timer = loop.call_later(seconds, job.time_out)
+
         if timeout_s is not None:
-            timer = loop.call_later(timeout_s - waited_s, job.time_out)
+            limit(timeout_s - waited_s)
 
         def done(future: "asyncio.Future[CompletionResult]") -> None:
             if timer is not None:

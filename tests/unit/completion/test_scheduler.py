@@ -5,9 +5,10 @@ import threading
 
 import pytest
 
+from completion.completion_model import Computation
 from completion.debouncer import Debouncer
 from completion.errors import ModelUnavailableError
-from completion.request import CompletionRequest
+from completion.request import CompletionRequest, CompletionResult
 from completion.scheduler import CompletionScheduler
 from completion.status import Status
 from tests.conftest import cursor
@@ -205,6 +206,21 @@ async def test_no_request_waits_longer_than_its_model_allows(model, scheduler) -
     model.gate.set()
     assert (await scheduler.complete(request("x = $0", explicit=True))).text == "answer"
     assert [cancelled.offset for cancelled in model.cancelled] == [4]
+
+
+async def test_a_model_that_was_not_loaded_limits_its_first_request_itself(
+    model, scheduler, monkeypatch
+) -> None:
+    held = threading.Event()
+
+    def complete(request: CompletionRequest, computation: Computation) -> CompletionResult:
+        computation.limit(0.02)
+        assert held.wait(60)
+        return CompletionResult("", "cancelled")
+
+    monkeypatch.setattr(model, "complete", complete)
+    assert (await scheduler.complete(request("x = $0", explicit=True))).reason == "timed_out"
+    held.set()
 
 
 async def test_a_decode_taken_over_brings_no_more_time(model, scheduler) -> None:

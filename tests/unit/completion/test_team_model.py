@@ -106,6 +106,14 @@ def test_the_server_answers() -> None:
     assert not team.model.looks_ahead
 
 
+def test_a_request_that_came_before_the_server_was_known_gets_its_time_too() -> None:
+    team, limits = Team(), list[float]()
+    computation = Computation()
+    computation.on_limit = limits.append
+    assert team.model.complete(REQUEST, computation).text == "remote"
+    assert limits == [PATIENT_S]
+
+
 def test_this_machine_answers_where_the_server_fails_and_the_status_says_so() -> None:
     team = Team()
     before = team.model.version(REQUEST)
