@@ -28,6 +28,7 @@ from completion.request import CompletionResult
 from completion.scheduler import CompletionScheduler
 from completion.status import Status, StatusListener
 from lsp_server.ab_test import AbTest
+from lsp_server.allocator import return_large_blocks
 from lsp_server.connection import StreamReader, listen, receive_all
 from lsp_server.document_sync import DidChangeParams, DidCloseParams, DidOpenParams, change
 from lsp_server.documents import Documents
@@ -205,6 +206,7 @@ def serve(tcp: tuple[str, int] | None = None, token: str | None = None) -> None:
     address cannot be listened to, `ValueError` if other machines reach it and there is no token.
     """
     log_to_stderr()
+    return_large_blocks()
     gc.disable()  # until the model is open: what is imported is no garbage, but looked at again
     server = create_server()
     try:
