@@ -4,7 +4,6 @@ In a repository git decides, and then `.attuneignore` files; elsewhere `.gitigno
 `.attuneignore` files do. Folders of installed packages and caches are never entered.
 """
 
-import contextlib
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -12,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from code_context.ignore_files import IgnoreFile, IgnoreFileError, read_ignore_file
+from file_access.file_version import FileVersion, file_version
 from file_access.git import GitTimeoutError, git, run_git
 
 IGNORE_FILE = ".attuneignore"
@@ -92,8 +92,8 @@ def list_paths(root: Path, is_wanted: Callable[[str], bool] = lambda path: True)
     return listing
 
 
-def ignore_file_versions(root: Path, paths: Iterable[str]) -> dict[Path, tuple[int, int, int]]:
-    """The present versions (time, size, inode) of the ignore files that count for `paths`.
+def ignore_file_versions(root: Path, paths: Iterable[str]) -> dict[Path, FileVersion | None]:
+    """The present versions of the ignore files that count for `paths`, None for absent ones.
 
     Cheap. Those that count from outside of `root`, such as a user's own for git, are not among
     them.
@@ -102,12 +102,7 @@ def ignore_file_versions(root: Path, paths: Iterable[str]) -> dict[Path, tuple[i
     files = {root / ".git/info/exclude"} | {
         root / folder / name for folder in folders for name in (".gitignore", IGNORE_FILE)
     }
-    versions = {}
-    for file in files:
-        with contextlib.suppress(OSError):
-            status = file.stat()
-            versions[file] = (status.st_mtime_ns, status.st_size, status.st_ino)
-    return versions
+    return {file: file_version(file) for file in files}
 
 
 def excluded_paths(root: Path, paths: Sequence[str]) -> set[str]:

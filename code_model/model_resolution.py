@@ -14,6 +14,7 @@ from typing import Literal
 from code_model.language_model import ModelLoadError
 from code_model.model_choice import ModelChoice
 from code_model.user_models import SHIPPED, UserModels, models_file, read_user_models
+from file_access.file_version import file_version
 from prompts.configuration import FILE_NAME, FOLDER, read_configuration
 from prompts.errors import ConfigurationError
 
@@ -74,15 +75,7 @@ def resolve_model(named: str | None = None, root: Path | None = None) -> Resolve
 def choice_stamp(root: Path | None) -> tuple[object, ...]:
     """Differs whenever `resolve_model` may give another result for this repository; cheap."""
     files = [models_file()] if root is None else [models_file(), root / FOLDER / FILE_NAME]
-    return tuple(_version(file) for file in files)
-
-
-def _version(file: Path) -> tuple[int, int, int] | None:
-    try:
-        status = file.stat()
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_size, status.st_ino
+    return tuple(file_version(file) for file in files)
 
 
 def _explicit(named: str, models: UserModels) -> ModelChoice:

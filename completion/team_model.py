@@ -2,8 +2,8 @@
 
 A request has a time-out, which the event loop keeps (`timeout_s`). Until half of it has passed the
 server may begin to answer; then, or as soon as it is known to fail, the model on this machine
-answers in what is left. After a failure the
-server is left alone for a while, twice as long each time, and requests go to this machine at once.
+answers in what is left. After a failure the server is left alone for a while, twice as long each
+time, and requests go to this machine at once.
 """
 
 import random

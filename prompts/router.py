@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from file_access.file_version import FileVersion, file_version
 from prompts import globs
 from prompts.configuration import (
     FILE_NAME,
@@ -34,7 +35,6 @@ NO_PROMPT = 'there is none yet; run "attune tune" in this repository'
 MAX_READS = 3
 """Attempts to read a file that changes meanwhile, before the earlier content is kept."""
 
-FileVersion = tuple[int, int, int] | None
 Value = TypeVar("Value")
 
 
@@ -207,7 +207,7 @@ class _CachedFile(Generic[Value]):
         self._absent = absent
         self.value = absent
         self.exists = False
-        self._versions: tuple[FileVersion, ...] = (None,) * (1 + len(related))
+        self._versions: tuple[FileVersion | None, ...] = (None,) * (1 + len(related))
         self.problem: str | None = None
         """Why the present version of the file cannot be used, as a sentence."""
 
@@ -230,19 +230,10 @@ class _CachedFile(Generic[Value]):
                 return
         # It is still being written: keep the value, and let the next call decide.
 
-    def stamp(self) -> tuple[FileVersion, ...]:
+    def stamp(self) -> tuple[FileVersion | None, ...]:
         """The present versions of the file and of those that are related."""
-        return tuple(_version(path) for path in (self._path, *self._related))
+        return tuple(file_version(path) for path in (self._path, *self._related))
 
 
 def _trust_files(path: Path) -> tuple[Path, ...]:
     return signature_path(path), consents_path()
-
-
-def _version(path: Path) -> FileVersion:
-    """Changes whenever the file is replaced or written; None without a file."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_size, status.st_ino
