@@ -160,7 +160,7 @@ async def test_a_gpu_that_runs_out_of_memory_in_the_middle_of_a_decode(
     def failing(*arguments: object, **options: object) -> torch.Tensor:
         nonlocal calls
         calls += 1
-        if calls == 3:
+        if calls >= 3:  # from then on: a prefetch of the answer before may take a call
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
         return hidden(*arguments, **options)
 
@@ -171,7 +171,7 @@ async def test_a_gpu_that_runs_out_of_memory_in_the_middle_of_a_decode(
         patch.setattr(Network, "hidden", failing)
         answer = await client.complete(LINE + 1, CHARACTER, uri=uri_of(tmp_path), invoked=True)
     assert answer["result"] == EMPTY
-    assert calls == 3
+    assert calls >= 3
     assert client.empty_reasons[-1]["reason"] == "out_of_memory"
     assert "close other programs" in client.empty_reasons[-1]["message"]
     again = await client.complete(LINE + 1, CHARACTER, uri=uri_of(tmp_path), invoked=True)
