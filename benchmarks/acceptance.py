@@ -26,6 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.repositories import CACHE, repositories
+from code_context.context import ContextConfig
 from code_context.retrieval import Retriever
 from code_model.language_model import LanguageModel, TunableModel
 from code_model.loading import load_tunable_model
@@ -88,8 +89,15 @@ class Package:
         places = sample_places(test, count, SEED)
         return cls(folder.name, places, indexed(corpus.files), cache / "replays")
 
-    def replay(self, label: str, condition: Condition | Callable[[], Condition]) -> Replay:
+    def replay(
+        self,
+        label: str,
+        condition: Condition | Callable[[], Condition],
+        context: ContextConfig | None = None,
+    ) -> Replay:
         """What a condition shows; `label` names all that the result depends on.
+
+        `context` replaces that of the condition's prompt.
 
         A condition that takes long to make is given as a function, which is called if the cache has
         no replay of that label.
@@ -103,6 +111,7 @@ class Package:
                 one.model.open(one.prompt),
                 self.places,
                 self.retriever if one.retrieval else None,
+                context,
                 thresholds=WITH_EVERYTHING,
             )
             self.cache.mkdir(parents=True, exist_ok=True)

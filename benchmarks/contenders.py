@@ -44,7 +44,8 @@ class PeftGenerate:
         embedding = model.get_input_embeddings().weight[beginning_id].detach().clone()
         self._model = get_peft_model(model, config).eval()
         with torch.no_grad():
-            self._model.prompt_encoder["default"].embedding.weight[0] = embedding
+            encoder: Any = self._model.prompt_encoder["default"]
+            encoder.embedding.weight[0] = embedding
 
     def generate(self, ids: Sequence[int], new_tokens: int) -> list[int]:
         """See `Contender`."""

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-import pytest_timeout
+import pytest_timeout  # type: ignore[import-untyped]
 
 FILES = (
     "importlinter/application/use_cases.py",

@@ -14,6 +14,7 @@ import gzip
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -88,14 +89,14 @@ def with_prompt(
 
     def where_it_fits(task: Task) -> Session:
         nonlocal fitting
-        gain = gain_on(model, prompt, PATH, task.before + "\n" + task.after)
+        gain = gain_on(model.open, prompt, PATH, task.before + "\n" + task.after)
         fits = misfit(prompt, gain) is None
         fitting += fits
         return prompted if fits else bare
 
     results = {
-        "no prompt": shares(tasks, lambda task: bare),
-        "always": shares(tasks, lambda task: prompted),
+        "no prompt": shares(tasks, partial(_always, bare)),
+        "always": shares(tasks, partial(_always, prompted)),
         "where it fits": shares(tasks, where_it_fits),
     }
     results["where it fits"]["served"] = round(fitting / len(tasks), 4)
@@ -113,8 +114,12 @@ def by_layout(
             encoder = FimEncoder(model.tokenizer, replace(template, token_healing=healing))
             name = f"{layout}, {'with' if healing else 'without'} token healing"
             session = replace(model, encoder=encoder).open()
-            results[name] = shares(tasks, lambda task, session=session: session)
+            results[name] = shares(tasks, partial(_always, session))
     return results
+
+
+def _always(session: Session, task: Task) -> Session:
+    return session
 
 
 def show(results: Mapping[str, Any]) -> None:
@@ -146,7 +151,7 @@ def main() -> None:
         ways = with_prompt(model, tasks, read_prompt(options.prompt))
     else:
         session = model.open()
-        ways = {"no prompt": shares(tasks, lambda task: session)}
+        ways = {"no prompt": shares(tasks, partial(_always, session))}
     results = {"places": len(tasks), "ways": ways}
     text = json.dumps(results, indent=1, sort_keys=True) + "\n"
     options.results.write_text(text, encoding="utf-8")

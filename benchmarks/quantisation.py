@@ -52,10 +52,10 @@ def bits_per_byte(model: LanguageModel, windows: Sequence[str]) -> float:
     """Over all windows; the first token of each is given."""
     session, nats, size = model.open(), 0.0, 0
     for window in windows:
-        ids = model.encoder.tokenizer.encode(window)[: session.room(1)]
+        ids = model.tokenizer.encode(window)[: session.room(1)]
         (scored,) = session.score([ScoredIds(ids, len(ids) - 1)])
         nats += sum(scored)
-        size += len(model.encoder.tokenizer.decode(ids[1:]).encode())
+        size += len(model.tokenizer.decode(ids[1:]).encode())
     return nats / math.log(2) / size
 
 

@@ -14,6 +14,7 @@ import time
 from collections.abc import Hashable, Sequence
 from pathlib import Path
 from statistics import median, quantiles
+from typing import Any
 
 from lsprotocol import types
 from pygls.lsp.client import LanguageClient
@@ -75,7 +76,12 @@ async def round_trips(keystrokes: int) -> list[float]:
     uri = "file:///benchmark/module.py"
     client = LanguageClient("benchmark", "1")
     ready = asyncio.Event()
-    client.feature("attune/didChangeStatus")(lambda status: status.busy or ready.set())
+
+    def on_status(status: Any) -> None:
+        if not status.busy:
+            ready.set()
+
+    client.feature("attune/didChangeStatus")(on_status)
     client.feature("attune/didChangeEmptyReason")(lambda params: None)
     await client.start_io(
         sys.executable, "-m", "benchmarks.round_trip", "--server", cwd=str(REPOSITORY)
@@ -114,7 +120,7 @@ async def _keystroke(client: LanguageClient, uri: str, column: int) -> float:
     client.text_document_did_change(types.DidChangeTextDocumentParams(document, [change]))
     response = await client.text_document_inline_completion_async(params)
     elapsed_ms = 1000 * (time.perf_counter() - started)
-    if not response.items:
+    if not isinstance(response, types.InlineCompletionList) or not response.items:
         raise RuntimeError("The server suggested nothing, so there is no round trip to measure.")
     return elapsed_ms
 
@@ -125,6 +131,8 @@ async def echoes(count: int) -> list[float]:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", ECHO, stdin=pipe, stdout=pipe
     )
+    if process.stdin is None or process.stdout is None:
+        raise RuntimeError("The process has no pipes.")
     times = []
     for _ in range(count):
         started = time.perf_counter()

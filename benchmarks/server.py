@@ -31,7 +31,7 @@ async def measure(n_requests: int, settle_s: float, idle_s: float) -> dict[str, 
     started = time.perf_counter()
     await client.start_io(sys.executable, "-I", "-m", "attune", "serve", cwd="/")
     try:
-        process = client._server.pid
+        process = pid_of(client)
         uris = await open_files(client, files)
         result: dict[str, float] = {"requests": n_requests}
         for n in range(n_requests):
@@ -52,6 +52,13 @@ async def measure(n_requests: int, settle_s: float, idle_s: float) -> dict[str, 
     finally:
         await client.stop()
     return {name: round(value, 4) for name, value in result.items()}
+
+
+def pid_of(client: LanguageClient) -> int:
+    """That of the client's server. Raises `RuntimeError` if none runs."""
+    if client._server is None:
+        raise RuntimeError("The client has no server.")
+    return client._server.pid
 
 
 async def open_files(client: LanguageClient, files: dict[str, str]) -> dict[str, str]:

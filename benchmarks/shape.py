@@ -106,7 +106,7 @@ def transformers_twin(model: DecoderModel) -> Any:
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
     shape = model.llama.config
-    config = Qwen2Config(
+    config: Any = Qwen2Config(  # type: ignore[call-arg]  # transformers types no keyword of its base
         vocab_size=shape.vocab_size, hidden_size=shape.hidden_size,
         intermediate_size=shape.intermediate_size, num_hidden_layers=shape.num_hidden_layers,
         num_attention_heads=shape.num_attention_heads,

@@ -81,8 +81,10 @@ def gains(
     prefix = model.prefix_of(state.prompt_embeddings, job.config.form)
 
     def saved(holes: Sequence[HeldOutHole], examples: Sequence[Example]) -> list[float | None]:
-        nats = [total_nats(model.score(each, examples)) for each in (model.bare_prefix(), prefix)]
-        return interval(paired_gain(*nats, holes, SEED))
+        without, behind = (
+            total_nats(model.score(each, examples)) for each in (model.bare_prefix(), prefix)
+        )
+        return interval(paired_gain(without, behind, holes, SEED))
 
     row: Row = {
         "gain": saved(holes, [hole.example for hole in holes]),

@@ -79,7 +79,7 @@ def peft(
     def gradient(batch: list[Example]) -> float:
         with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
             loss = padded_loss(tuned, batch, config, front=[])
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         return loss.item()
 
     return gradient, table

@@ -24,7 +24,7 @@ from collections import Counter, deque
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from rapidfuzz.distance import Prefix
@@ -37,6 +37,7 @@ from code_context.syntax import parse
 from completion.completion_model import CompletionModel, Computation
 from completion.request import CompletionRequest, CompletionResult
 from completion.status import StatusListener
+from lsp_server.json_rpc import LspProtocol
 from lsp_server.server import OpenModel, create_server
 from lsp_server.settings import Settings
 
@@ -208,7 +209,7 @@ class Connection:
             self.last_result = await complete(request, *rest)
             return self.last_result
 
-        self.server.scheduler.complete = recorded  # type: ignore[method-assign]
+        self.server.scheduler.complete = recorded  # type: ignore[method-assign, assignment]
 
     async def start(self, root: Path) -> None:
         """Initialise and wait until the model is loaded."""
@@ -248,8 +249,7 @@ class Connection:
 
     def _send(self, message: dict[str, Any]) -> None:
         text = json.dumps({"jsonrpc": "2.0"} | message)
-        protocol = self.server.protocol
-        protocol.receive(text.encode())
+        cast("LspProtocol", self.server.protocol).receive(text.encode())
 
 
 class Editor:
@@ -462,12 +462,12 @@ def _open_large(
     settings: Settings, roots: Sequence[Path], report: StatusListener
 ) -> CompletionModel:
     from benchmarks.shape import slowed
+    from code_model.decoder.model import DecoderModel
     from code_model.loading import load_model
     from completion.prompted_model import PromptedModel
 
-    return PromptedModel(
-        slowed(load_model()), roots[0] if roots else None, report, named=settings.prompt
-    )
+    model = cast("DecoderModel", load_model())
+    return PromptedModel(slowed(model), roots[0] if roots else None, report, named=settings.prompt)
 
 
 if __name__ == "__main__":

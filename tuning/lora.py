@@ -1,7 +1,7 @@
-"""LoRA baseline: PEFT in a plain training loop, with the prompt's examples and wall time.
+"""Baselines that change weights: LoRA by PEFT, and all weights, in a plain training loop.
 
-Needs the extra `lora` (transformers, peft), which is imported only here. The adapters are merged
-into a copy of the weights, so the same code measures the result and a prompt.
+They have the prompt's examples and wall time. Needs the extra `lora` (transformers, peft), which is
+imported only here. The result is a copy of the model, so the same code measures it and a prompt.
 """
 
 import time
@@ -19,6 +19,9 @@ from tuning.prompt_optimiser import Examples, rate
 
 RANK, ALPHA = 8, 16
 LEARNING_RATE = 2e-3
+LEARNING_RATE_OF_ALL = 2e-4
+"""The two rates are those of AdamW at which the validation files gain most
+(`benchmarks.recipes`)."""
 
 
 def tune_lora(
@@ -35,21 +38,51 @@ def tune_lora(
     """
     try:
         from peft import LoraConfig, get_peft_model
-        from transformers import AutoModelForCausalLM
     except ImportError as error:
         raise CorpusError(
             "Comparing with LoRA needs transformers and peft; install attune[lora]."
         ) from error
     torch.manual_seed(config.seed)
-    weights: Any = AutoModelForCausalLM.from_pretrained(
-        model.folder, dtype=torch.float32, use_safetensors=True, local_files_only=True,
-        trust_remote_code=False,
-    )  # fmt: skip
     adapters = LoraConfig(
         r=RANK, lora_alpha=ALPHA, target_modules="all-linear", task_type="CAUSAL_LM"
     )
-    tuned: Any = get_peft_model(weights, adapters)
-    trained = [parameter for parameter in tuned.parameters() if parameter.requires_grad]
+    tuned: Any = get_peft_model(_weights_of(model), adapters)
+    _train(tuned, model, examples, config, learning_rate)
+    return model.with_weights(tuned.merge_and_unload().state_dict())
+
+
+def tune_all_weights(
+    model: TunableModel,
+    examples: Examples,
+    config: TuningConfig,
+    *,
+    learning_rate: float = LEARNING_RATE_OF_ALL,
+) -> TunableModel:
+    """A copy of the model, all of whose weights are tuned; else as `tune_lora`."""
+    weights = _weights_of(model)
+    weights.requires_grad_(True)
+    _train(weights, model, examples, config, learning_rate)
+    return model.with_weights(weights.state_dict())
+
+
+def _weights_of(model: TunableModel) -> Any:
+    from transformers import AutoModelForCausalLM
+
+    return AutoModelForCausalLM.from_pretrained(
+        model.folder, dtype=torch.float32, use_safetensors=True, local_files_only=True,
+        trust_remote_code=False,
+    )  # fmt: skip
+
+
+def _train(
+    weights: Any,
+    model: TunableModel,
+    examples: Examples,
+    config: TuningConfig,
+    learning_rate: float,
+) -> None:
+    """Train what requires a gradient in `weights`, the transformers module of `model`."""
+    trained = [parameter for parameter in weights.parameters() if parameter.requires_grad]
     optimiser = torch.optim.AdamW(trained, lr=learning_rate, weight_decay=0.0)
     started, step, fraction = time.monotonic(), 0, 0.0
     while fraction < 1.0:
@@ -58,7 +91,7 @@ def tune_lora(
         for group in optimiser.param_groups:
             group["lr"] = learning_rate * max(rate(fraction, config.warmup), 1e-3)
         with torch.autocast("cpu", torch.bfloat16, enabled=model.prefers_bfloat16()):
-            loss = padded_loss(tuned, batch, config, model.encoder.beginning_ids)
+            loss = padded_loss(weights, batch, config, model.encoder.beginning_ids)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(trained, config.max_grad_norm)
         optimiser.step()
@@ -66,8 +99,6 @@ def tune_lora(
         step += 1
         elapsed = (time.monotonic() - started) / (60.0 * config.minutes)
         fraction = elapsed if config.steps is None else step / config.steps
-    merged = tuned.merge_and_unload()
-    return model.with_weights(merged.state_dict())
 
 
 def padded_loss(

@@ -1,11 +1,11 @@
 """Run the context benchmarks.
 
-    python -m benchmarks.context quality --folder DATA [--holes N] [--packages NAME …]
+    python -m benchmarks.context quality [--packages NAME …] [--places N] [--ways NAME …]
     python -m benchmarks.context speed [--archive WHEEL …]
 
-`quality` measures the loss of hidden code with each source of context, on packages that the default
-model was not trained on (DATA is the folder of `python -m pretraining corpus`). `speed` measures
-parsing, indexing and assembling on the standard library and on wheels; give it one core
+`quality` completes at places of packages that the default model was not trained on, with each
+source of context and with other budgets; what it has measured is kept in the cache. `speed`
+measures parsing, indexing and assembling on the standard library and on wheels; give it one core
 (`taskset -c 0 python -m …`).
 """
 
@@ -16,7 +16,9 @@ from pathlib import Path
 
 from rich.console import Console
 
+from benchmarks.acceptance import print_stage
 from benchmarks.context import quality, speed
+from benchmarks.repositories import CACHE, fetched
 from code_model.loading import load_model
 from pretraining import corpus
 
@@ -26,11 +28,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.context", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     command = commands.add_parser("quality")
-    command.add_argument("--folder", type=Path, required=True)
-    command.add_argument("--packages", nargs="+", default=quality.PACKAGES)
-    command.add_argument("--holes", type=int, default=160, help="for each package")
-    command.add_argument("--decoded", type=int, default=16, help="lines decoded for each package")
-    command.add_argument("--room", type=int, help="limit contexts to so many tokens")
+    command.add_argument("--packages", nargs="+", default=list(corpus.packages()[1]))
+    command.add_argument("--places", type=int, default=200, help="of each package")
+    command.add_argument("--ways", nargs="+", default=list(quality.WAYS), choices=quality.WAYS)
+    command.add_argument("--cache", type=Path, default=CACHE)
     command = commands.add_parser("speed")
     command.add_argument("--archive", type=Path, nargs="*", default=[])
     for command in commands.choices.values():
@@ -38,14 +39,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     figures: object
     if options.command == "quality":
-        documents = corpus.read(options.folder, "held_out")
+        versions = corpus.packages()[1]
         measured = quality.measure(
             load_model(),
-            documents,
-            options.packages,
-            options.holes,
-            options.decoded,
-            options.room,
+            fetched(options.cache, {name: versions[name] for name in options.packages}),
+            options.places,
+            options.cache,
+            options.ways,
+            print_stage,
         )
         quality.show(measured, Console())
         figures = measured

@@ -1,65 +1,65 @@
-"""The loss of hidden code with each source of context.
+"""What each source of context is worth: characters saved at places of unseen files.
 
-Holes are hidden in packages that the default model was not trained on. Each condition builds the
-context in its own way; the results are the loss of the hidden code in nats per token, the share of
-exact first lines, and the difference in loss to the plain window, with its 95 % interval over files
-(paired bootstrap). Two conditions are controls: a plain window of the same size as everything
-together, and random code of the same repository in place of retrieved code.
+Completes the same places of packages that the default model was not trained on, by the path that
+serves, with the context built in several ways. Each is compared with the context that ships, where
+equally many characters are wrong, paired, with intervals over files. Random code of the same
+repository, in place of retrieved code, is a control. Recent edits cannot be replayed: there are
+none in an archive.
 """
 
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
+from benchmarks.acceptance import ALL, SEED, Package, pooled
 from code_context.context import ContextConfig
 from code_context.index import RepositoryIndex
 from code_context.retrieval import Retriever
 from code_context.snippets import Snippet
-from code_context.syntax import SyntaxTree, parse
-from code_model.language_model import LanguageModel, Session
-from completion.model_input import CompletionPoint, model_input
-from completion.pipeline import complete
-from pretraining.corpus import Document
-from tuning.corpus import SourceFile
-from tuning.evaluate import total_nats
-from tuning.examples import Example, HeldOutHole, held_out_holes, middle_of, without_middle
+from code_context.syntax import SyntaxTree
+from code_model.language_model import LanguageModel
+from tuning.acceptance import Replay, saved_at_equal_wrong
+from tuning.corpus import SourceFile, collect
+from tuning.proof import Condition
 
-PACKAGES = (
-    "click", "rich", "httpx", "networkx", "celery", "black", "peft", "huggingface-hub"
-)  # fmt: skip
-RESAMPLES = 4_000
-SEED = 7
-ROOM = 512  # tokens of a hole's own context
+SHIPPED = "as shipped"
 DEFAULT = ContextConfig()
-PLAIN = replace(DEFAULT, max_header_tokens=0)
-WIDER = DEFAULT.max_prefix_tokens + DEFAULT.max_header_tokens + DEFAULT.max_snippet_tokens
+SIMILAR = replace(DEFAULT, sources=(("similar", 1.0),))
+DEFINITIONS = replace(DEFAULT, sources=(("definition", 1.0),))
 
 
 @dataclass(frozen=True)
-class Condition:
-    """One way to build the context. `retriever`: "index", "random", or None for no other file."""
+class Way:
+    """One way to build the context. `retrieved`: "chosen", "random", or None for no other file."""
 
-    name: str
-    config: ContextConfig
-    retriever: str | None
+    config: ContextConfig = DEFAULT
+    retrieved: str | None = "chosen"
 
 
-CONDITIONS = (
-    Condition("plain window", PLAIN, None),
-    Condition("plain window, as long as everything", replace(PLAIN, max_prefix_tokens=WIDER), None),
-    Condition("+ header: imports, signatures, members", DEFAULT, None),
-    Condition("+ header, random code", replace(DEFAULT, sources=(("similar", 1.0),)), "random"),
-    Condition("+ header, definitions", replace(DEFAULT, sources=(("definition", 1.0),)), "index"),
-    Condition("+ header, similar code", replace(DEFAULT, sources=(("similar", 1.0),)), "index"),
-    Condition("everything", DEFAULT, "index"),
-)
+SOURCES: dict[str, Way] = {
+    SHIPPED: Way(),
+    "plain window": Way(replace(DEFAULT, max_header_tokens=0), None),
+    "window and header": Way(DEFAULT, None),
+    "random code": Way(SIMILAR, "random"),
+    "definitions": Way(DEFINITIONS),
+    "similar code": Way(SIMILAR),
+    "no header": Way(replace(DEFAULT, max_header_tokens=0)),
+}
+BUDGETS: dict[str, Way] = {
+    "128 tokens of other files": Way(replace(DEFAULT, max_snippet_tokens=128)),
+    "512 tokens of other files": Way(replace(DEFAULT, max_snippet_tokens=512)),
+    "768 tokens of other files": Way(replace(DEFAULT, max_snippet_tokens=768)),
+    "512 tokens of similar code": Way(replace(SIMILAR, max_snippet_tokens=512)),
+    "768 tokens before the cursor": Way(replace(DEFAULT, max_prefix_tokens=768)),
+    "256 tokens after the cursor": Way(replace(DEFAULT, max_suffix_tokens=256)),
+    "similar code nearest": Way(replace(DEFAULT, order=("recent", "definition", "similar"))),
+}
+WAYS = SOURCES | BUDGETS
 
 
 class RandomCode(Retriever):
@@ -82,173 +82,71 @@ class RandomCode(Retriever):
         return drawn
 
 
-@dataclass
-class Scores:
-    """What a condition gave so far: nats of each hole, exact lines, input tokens in all."""
-
-    nats: list[NDArray[np.float64]] = field(default_factory=list)
-    exact: list[bool] = field(default_factory=list)
-    tokens: int = 0
-
-
 def measure(
     model: LanguageModel,
-    documents: Sequence[Document],
-    packages: Sequence[str],
-    holes_per_package: int,
-    decoded_per_package: int,
-    room: int | None = None,
+    folders: Mapping[str, Path],
+    places: int,
+    cache: Path,
+    ways: Sequence[str],
+    on_way: Callable[[str, str], None] = lambda package, way: None,
 ) -> dict[str, Any]:
-    """Loss and exact match of every condition. `room` limits contexts to so many tokens."""
-    session = model.open()
-    scores = {condition.name: Scores() for condition in CONDITIONS}
-    middles: list[int] = []
-    files_of: list[str] = []
-    loss_by_package: dict[str, dict[str, float]] = {}
-    for package in track(packages, "Packages", console=Console(stderr=True)):
-        files = tuple(
-            SourceFile(document.path, document.text)
-            for document in documents
-            if document.package == package
-        )
-        drawn = random.Random(SEED).sample(files, min(len(files), holes_per_package))
-        holes = held_out_holes(
-            model, drawn, config=PLAIN, room=ROOM, count=holes_per_package, seed=SEED
-        )
-        _score_package(session, files, holes, decoded_per_package, room, scores)
-        counts = [hole.example.scored for hole in holes]
-        middles += counts
-        files_of += [f"{package}/{hole.file.path}" for hole in holes]
-        loss_by_package[package] = {
-            name: round(float(score.nats[-1].sum() / sum(counts)), 4)
-            for name, score in scores.items()
-        }
+    """Scores of each way by package and of all together; the first way is compared with.
+
+    `on_way` is called with package and way before they are measured. What `cache` has is not
+    measured again.
+    """
+    replays: dict[str, dict[str, Replay]] = {}
+    for name, folder in folders.items():
+        package = Package.of(folder, places, None, cache)
+        control = replace(package, retriever=RandomCode(collect(folder).files))
+        replays[name] = {}
+        for way in ways:
+            on_way(name, way)
+            one = WAYS[way]
+            served = f"{model.identity.model_fingerprint} {model.runtime}"
+            replays[name][way] = (control if one.retrieved == "random" else package).replay(
+                f"{served} {one}", Condition(model, None, one.retrieved is not None), one.config
+            )
+    threshold = model.show_thresholds.balanced
+    figures = {name: _figures(of_package, threshold) for name, of_package in replays.items()}
     return {
-        "model": model.name,
-        "model_fingerprint": model.identity.model_fingerprint[:16],
-        "packages": list(packages),
-        "holes": len(middles),
-        "files": len(set(files_of)),
-        "decoded_lines": len(scores[CONDITIONS[0].name].exact),
-        "rows": _rows(scores, middles, files_of),
-        "loss_by_package": loss_by_package,
-        **_against_random(scores, middles, files_of),
+        "runtime": asdict(model.runtime),
+        "packages": {**figures, ALL: _figures(pooled(replays), threshold)},
     }
 
 
-def _score_package(
-    session: Session,
-    files: Sequence[SourceFile],
-    holes: Sequence[HeldOutHole],
-    n_decoded: int,
-    room: int | None,
-    scores: dict[str, Scores],
-) -> None:
-    """Add the holes of one package to the scores of every condition."""
-    index = RepositoryIndex()
-    for file in files:
-        index.put(file.path, file.text)
-    retrievers = {"index": Retriever(index), "random": RandomCode(files), None: None}
-    lines = [hole for hole in holes if hole.hole.kind in ("line", "line_end")][:n_decoded]
-    for condition in CONDITIONS:
-        retriever, score = retrievers[condition.retriever], scores[condition.name]
-        examples = []
-        for hole in holes:
-            tree = parse(without_middle(hole.file, hole.hole), "python")
-            point = CompletionPoint(
-                tree, hole.file.path, hole.hole.start, retriever, condition.config, room
-            )
-            ids = model_input(session.model.encoder, point)
-            score.tokens += len(ids)
-            middle = hole.example.ids[-hole.example.scored :]
-            examples.append(Example([*ids, *middle], len(middle)))
-        score.nats.append(total_nats(session.score(examples)))
-        score.exact += [_is_exact(session, hole, condition.config, retriever) for hole in lines]
-
-
-def _is_exact(
-    session: Session, hole: HeldOutHole, config: ContextConfig, retriever: Retriever | None
-) -> bool:
-    """Whether the first line of the completion is the hidden one."""
-    text = without_middle(hole.file, hole.hole)
-    point = CompletionPoint.parse(text, hole.file.path, hole.hole.start, retriever, config)
-    result = complete(session, point, explicit=True)
-    lines = result.text.strip().splitlines()
-    expected = middle_of(hole.file, hole.hole).strip().splitlines()[0].rstrip()
-    return bool(lines) and lines[0].rstrip() == expected
-
-
-def _rows(
-    scores: dict[str, Scores], middles: Sequence[int], files_of: Sequence[str]
-) -> list[dict[str, Any]]:
-    """The table: one row for each condition."""
-    plain = np.concatenate(scores[CONDITIONS[0].name].nats)
-    rows = []
-    for name, score in scores.items():
-        nats = np.concatenate(score.nats)
-        rows.append(
-            {
-                "context": name,
-                "tokens": round(score.tokens / len(middles)),
-                "loss": round(float(nats.sum() / sum(middles)), 4),
-                "exact": round(sum(score.exact) / max(1, len(score.exact)), 4),
-                "against_plain": _interval(nats - plain, middles, files_of),
+def _figures(replays: Mapping[str, Replay], threshold: float) -> dict[str, Any]:
+    first = next(iter(replays.values()))
+    return {
+        "places": len(first.paths),
+        "files": len(set(first.paths)),
+        "ways": {
+            name: {
+                **one.at(threshold).to_json(),
+                **saved_at_equal_wrong(one, first, threshold, SEED).to_json(),
             }
-        )
-    return rows
+            for name, one in replays.items()
+        },
+    }
 
 
-def _against_random(
-    scores: dict[str, Scores], middles: Sequence[int], files_of: Sequence[str]
-) -> dict[str, tuple[float, float]]:
-    """Intervals of retrieved code against random code, over files and over packages."""
-    control = np.concatenate(scores["+ header, random code"].nats)
-    packages = [file.partition("/")[0] for file in files_of]
-    intervals = {}
-    for source, name in (
-        ("definitions", "+ header, definitions"),
-        ("similar", "+ header, similar code"),
-    ):
-        difference = np.concatenate(scores[name].nats) - control
-        intervals[f"{source}_against_random"] = _interval(difference, middles, files_of)
-        intervals[f"{source}_against_random_over_packages"] = _interval(
-            difference, middles, packages
-        )
-    return intervals
-
-
-def _interval(
-    differences: NDArray[np.float64], middles: Sequence[int], groups: Sequence[str]
-) -> tuple[float, float]:
-    """95 % interval of a difference in nats per token; whole groups (files, packages) are drawn."""
-    names = sorted(set(groups))
-    row = {name: number for number, name in enumerate(names)}
-    sums = np.zeros((len(names), 2))
-    for difference, count, group in zip(differences, middles, groups, strict=True):
-        sums[row[group]] += (difference, count)
-    rng = np.random.default_rng(SEED)
-    drawn = sums[rng.integers(len(names), size=(RESAMPLES, len(names)))].sum(axis=1)
-    low, high = np.percentile(drawn[:, 0] / drawn[:, 1], (2.5, 97.5))
-    return round(float(low), 4), round(float(high), 4)
-
-
-def show(figures: dict[str, Any], console: Console) -> None:
-    """The table of the README."""
-    table = Table("Context", "Tokens", "Loss", "Against the plain window", "Exact lines", box=None)
-    for row in figures["rows"]:
-        low, high = row["against_plain"]
-        table.add_row(
-            row["context"],
-            str(row["tokens"]),
-            f"{row['loss']:.3f}",
-            f"{low:+.3f} to {high:+.3f}",
-            f"{row['exact']:.1%}",
-        )
-    console.print(table)
-    for source in ("definitions", "similar"):
-        for drawn, key in (("files", ""), ("packages", "_over_packages")):
-            low, high = figures[f"{source}_against_random{key}"]
-            console.print(
-                f"{source} against random code: {low:+.3f} to {high:+.3f} nats per token "
-                f"(whole {drawn} drawn)"
+def show(figures: Mapping[str, Any], console: Console) -> None:
+    """A row for each package and way."""
+    table = Table(title="Characters saved at equally many wrong ones; balanced threshold")
+    for name in ("package", "context", "shown", "right", "saved", "wrong", "gain", "95 %"):
+        table.add_column(name)
+    for package, result in figures["packages"].items():
+        for way, row in result["ways"].items():
+            low, high = row["gain_low"], row["gain_high"]
+            interval = "one file" if low is None else f"{low:+.1%} to {high:+.1%}"
+            table.add_row(
+                package,
+                way,
+                f"{row['shown']:.0%}",
+                f"{row['right']:.0%}",
+                f"{row['saved']:.2f}",
+                f"{row['wrong']:.2f}",
+                f"{row['gain']:+.1%}",
+                interval,
             )
+    console.print(table)

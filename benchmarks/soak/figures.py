@@ -102,4 +102,4 @@ def _cpu_s(pid: int) -> float:
 
 def _own_cpu_s(process: psutil.Process) -> float:
     times = process.cpu_times()
-    return times.user + times.system
+    return float(times.user + times.system)

@@ -1,56 +1,52 @@
 """The context benchmarks in a short form, with the tiny model."""
 
-import gzip
-import json
-from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
 import pytest
+from rich.console import Console
 
-from benchmarks.context import __main__ as command
+from benchmarks.acceptance import ALL
 from benchmarks.context import quality, speed
 from code_model.decoder.model import DecoderModel
-from pretraining.corpus import Document
+from completion.model_input import CompletionPoint, model_input
+from tuning.corpus import collect
+from tuning.examples import indexed
 
 
-@pytest.fixture
-def documents(module_texts: list[str]) -> list[Document]:
-    return [
-        Document(package, f"{package}/module_{n}.py", text.replace("package", package))
-        for package in ("one", "two")
-        for n, text in enumerate(module_texts)
-    ]
+def test_a_short_run_of_quality(
+    base: DecoderModel, repository: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ways = [quality.SHIPPED, "plain window", "random code"]
+    stages: list[tuple[str, str]] = []
+    figures = quality.measure(
+        base,
+        {"one": repository, "two": repository},
+        3,
+        tmp_path,
+        ways,
+        lambda *at: stages.append(at),
+    )
+    assert stages == [(name, way) for name in ("one", "two") for way in ways]
+    of_package, of_all = figures["packages"]["one"], figures["packages"][ALL]
+    assert list(of_package["ways"]) == ways
+    assert of_package["places"] == 3
+    assert of_all["places"] == 6
+    assert of_package["ways"][quality.SHIPPED]["gain"] == 0.0
+    quality.show(figures, Console())
+    assert "plain window" in capsys.readouterr().out
 
 
-def test_a_short_run_of_quality(tmp_path: Path, documents: list[Document]) -> None:
-    with gzip.open(tmp_path / "held_out.jsonl.gz", "wt", encoding="utf-8") as out:
-        out.writelines(json.dumps(asdict(document)) + "\n" for document in documents)
-    result = tmp_path / "quality.json"
-    command.main(
-        ["quality", "--folder", str(tmp_path), "--packages", "one", "two", "--holes", "2",
-         "--decoded", "1", "--room", "300", "--out", str(result)]
-    )  # fmt: skip
-    figures = json.loads(result.read_text())
-    assert figures["packages"] == ["one", "two"]
-    assert figures["holes"] == 4
-    assert [row["context"] for row in figures["rows"]] == [
-        condition.name for condition in quality.CONDITIONS
-    ]
-    plain, *others = figures["rows"]
-    assert plain["against_plain"] == [0.0, 0.0]
-    assert all(row["loss"] > 0 for row in figures["rows"])
-    assert others[-1]["tokens"] > plain["tokens"]
-    assert set(figures["loss_by_package"]) == {"one", "two"}
-    assert "similar_against_random_over_packages" in figures
-
-
-def test_an_interval_over_groups_is_of_nats_per_token() -> None:
-    differences = np.array([1.0, 3.0, 2.0])
-    assert quality._interval(differences, [10, 30, 20], ["a", "a", "b"]) == (0.1, 0.1)
-    low, high = quality._interval(np.array([1.0, -1.0]), [10, 10], ["a", "b"])
-    assert low == -0.1
-    assert high == 0.1
+def test_ways_differ_in_what_the_model_is_given(base: DecoderModel, repository: Path) -> None:
+    files = collect(repository).files
+    text = files[0].text
+    given = set()
+    for way in quality.WAYS.values():
+        retriever = {"chosen": indexed(files), "random": quality.RandomCode(files), None: None}
+        point = CompletionPoint.parse(
+            text, files[0].path, len(text) // 2, retriever[way.retrieved], way.config
+        )
+        given.add(tuple(model_input(base.encoder, point)))
+    assert len(given) > len(quality.SOURCES) / 2  # small files have no use for larger budgets
 
 
 @pytest.mark.slow

@@ -74,8 +74,8 @@ def test_a_prompt_serves_only_where_it_fits(
         name="other", form="kv", num_virtual_tokens=4, model=model.identity, attune_version="0"
     )
     rows = np.zeros(manifest.shape, np.float32)
-    gains = iter([0.1, -0.1])
-    monkeypatch.setattr(infilling, "gain_on", lambda *arguments: next(gains))
+    verdicts = iter([None, "it does not fit"])
+    monkeypatch.setattr(infilling, "misfit", lambda *arguments: next(verdicts))
     ways = infilling.with_prompt(model, tasks, PromptFile(manifest, rows))
     assert list(ways) == ["no prompt", "always", "where it fits"]
     assert ways["where it fits"] == SHARES | {"served": 0.5}

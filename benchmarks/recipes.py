@@ -1,0 +1,207 @@
+"""Recipes compared by what people see: characters saved where equally many are wrong.
+
+    python -m benchmarks.recipes [--packages celery,peft] [--recipes NAME;NAME] [--steps 300]
+        [--places 400]
+
+Tunes each package by each recipe for equally many steps, and completes at the same places of unseen
+files, with retrieval as in the editor. LoRA and the tuning of all weights show what can be reached
+behind this model. Prints a table and writes `benchmarks/results/recipes.json`; what a recipe showed
+is kept in the cache, and measured once.
+"""
+
+import argparse
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.acceptance import ALL, SEED, Package, pooled, print_stage
+from benchmarks.repositories import CACHE, repositories
+from code_model.language_model import ScoredIds, TunableModel
+from code_model.loading import load_tunable_model
+from tuning.acceptance import Replay, saved_at_equal_wrong
+from tuning.config import TuningConfig
+from tuning.corpus import collect
+from tuning.job import Job, new_job
+from tuning.lora import tune_all_weights, tune_lora
+from tuning.proof import RETRIEVAL, Condition
+from tuning.publish import prompt_file
+from tuning.run import initialise, train_job
+
+RESULTS = Path("benchmarks/results/recipes.json")
+
+
+class ExpectedAcceptance:
+    """A model whose loss is the expected number of characters that a cursor's line gets right.
+
+    From a cursor before token s, a greedy decode is right up to token k of the line with about the
+    product of their probabilities p. The sum of the characters over all s and k has, in log p of
+    token i, the gradient p_i * before_i * after_i: `before` sums the products that end before i,
+    `after` the characters that follow, times theirs. Cross-entropy with these weights has the same
+    gradient. They are scaled so that their sum is that of the weights that are given.
+    """
+
+    def __init__(self, model: TunableModel) -> None:
+        self._model = model
+        self._characters: dict[int, str] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._model, name)
+
+    def in_bfloat16(self) -> "ExpectedAcceptance":
+        """As of the model."""
+        return ExpectedAcceptance(self._model.in_bfloat16())
+
+    def loss(
+        self, prefix: Any, sequences: Sequence[Sequence[int]], weights: Sequence[Sequence[float]]
+    ) -> Any:
+        """As of the model, with the weights described above."""
+        whole = [ScoredIds(ids, len(ids) - 1) for ids in sequences]
+        scores = self._model.score(prefix, whole)
+        of_lines = [
+            [one * other for one, other in zip(given, self._weights(ids[1:], nats), strict=True)]
+            for ids, nats, given in zip(sequences, scores, weights, strict=True)
+        ]
+        scale = sum(map(sum, weights)) / max(1e-6, sum(map(sum, of_lines)))
+        scaled = [[scale * weight for weight in each] for each in of_lines]
+        return self._model.loss(prefix, sequences, scaled)
+
+    def _weights(self, ids: Sequence[int], nats: Sequence[float]) -> list[float]:
+        texts = [self._text(each) for each in ids]
+        chances = [math.exp(-each) for each in nats]
+        before, after = [1.0] * len(ids), [float(len(text)) for text in texts]
+        for i in range(1, len(ids)):
+            if "\n" not in texts[i - 1]:
+                before[i] += chances[i - 1] * before[i - 1]
+        for i in range(len(ids) - 2, -1, -1):
+            if "\n" not in texts[i]:
+                after[i] += chances[i + 1] * after[i + 1]
+        return [p * b * a for p, b, a in zip(chances, before, after, strict=True)]
+
+    def _text(self, token: int) -> str:
+        if token not in self._characters:
+            self._characters[token] = self._model.tokenizer.decode([token])
+        return self._characters[token]
+
+
+def tuned_prompt(
+    job: Job, objective: Callable[[TunableModel], Any] = lambda model: model
+) -> Condition:
+    """The selected prompt of a run, with retrieval."""
+    start = initialise(job, lambda share: None)
+    state = train_job(replace(job, model=objective(job.model)), start, lambda share, state: None)
+    return Condition(job.model, prompt_file(job, state.prompt_embeddings, state, {}), True)
+
+
+def with_changes(changes: Mapping[str, Any], **options: Any) -> Callable[[Job], Condition]:
+    """`tuned_prompt` by another recipe."""
+
+    def recipe(job: Job) -> Condition:
+        return tuned_prompt(replace(job, config=replace(job.config, **changes)), **options)
+
+    return recipe
+
+
+def lora(job: Job) -> Condition:
+    """LoRA, with retrieval."""
+    return Condition(tune_lora(job.model, job.examples, job.config), None, True)
+
+
+def all_weights(job: Job) -> Condition:
+    """All weights tuned, with retrieval."""
+    return Condition(tune_all_weights(job.model, job.examples, job.config), None, True)
+
+
+RECIPES: dict[str, Callable[[Job], Condition]] = {
+    "the recipe": tuned_prompt,
+    "LoRA": lora,
+    "all weights": all_weights,
+    "all of the way": with_changes({"wise_ft_alpha": 1.0}),
+    "retrieved code always": with_changes({"retrieved": 1.0, "causal_fraction": 0.0}),
+    "expected acceptance": with_changes({}, objective=ExpectedAcceptance),
+    "512 virtual tokens": with_changes({"num_virtual_tokens": 512}),
+}
+"""Each makes from a job what then completes."""
+
+
+def compare(replays: Mapping[str, Replay], thresholds: Mapping[str, float]) -> dict[str, Any]:
+    """Each recipe against retrieval alone, at each step of sureness of the bare model."""
+    bare = replays[RETRIEVAL]
+    return {
+        "places": len(bare.paths),
+        "files": len(set(bare.paths)),
+        "saved": {step: bare.at(value).to_json() for step, value in thresholds.items()},
+        "gains": {
+            name: {
+                step: saved_at_equal_wrong(one, bare, value, SEED).to_json()
+                for step, value in thresholds.items()
+            }
+            for name, one in replays.items()
+            if one is not bare
+        },
+    }
+
+
+def show(results: Mapping[str, Any]) -> None:
+    """A row for each package and recipe."""
+    table = Table(title="Characters saved over retrieval alone, where equally many are wrong")
+    for name in ("package", "recipe", "eager", "balanced", "sure"):
+        table.add_column(name)
+    for package, result in results.items():
+        for name, steps in result["gains"].items():
+            cells = [
+                f"{one['gain']:+.1%} ({one['gain_low']:+.1%} to {one['gain_high']:+.1%})"
+                for one in steps.values()
+            ]
+            table.add_row(package, name, *cells)
+    Console(width=140).print(table)
+
+
+def main() -> None:
+    """Tune and measure what the cache has not, then print the table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--packages", default="celery,peft")
+    parser.add_argument("--recipes", default=";".join(RECIPES))
+    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--places", type=int, default=400)
+    parser.add_argument("--cache", type=Path, default=CACHE)
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    options = parser.parse_args()
+    model = load_tunable_model()
+    names, recipes = options.packages.split(","), options.recipes.split(";")
+    folders = repositories(options.cache, names)
+    config = TuningConfig(steps=options.steps)
+    served = f"{model.identity.model_fingerprint} {model.runtime}"
+    packages = {
+        name: Package.of(folders[name], options.places, None, options.cache) for name in names
+    }
+    replays: dict[str, dict[str, Replay]] = {
+        name: {RETRIEVAL: package.replay(f"{served}  True", Condition(model, None, retrieval=True))}
+        for name, package in packages.items()
+    }
+    for recipe in recipes:
+        for name, package in packages.items():
+            print_stage(name, recipe)
+
+            def made(recipe: str = recipe, name: str = name) -> Condition:
+                return RECIPES[recipe](new_job(model, collect(folders[name]), config))
+
+            label = f"{served} recipe {recipe} {options.steps}"
+            replays[name][recipe] = package.replay(label, made)
+        thresholds = model.show_thresholds.to_dict()
+        results = {name: compare(of_package, thresholds) for name, of_package in replays.items()}
+        if len(names) > 1:
+            results[ALL] = compare(pooled(replays), thresholds)
+        recorded = {"steps": options.steps, "runtime": asdict(model.runtime), "packages": results}
+        text = json.dumps(recorded, indent=1, sort_keys=True) + "\n"
+        options.results.write_text(text, encoding="utf-8")
+        show(results)
+
+
+if __name__ == "__main__":
+    main()

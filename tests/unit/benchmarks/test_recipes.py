@@ -1,0 +1,104 @@
+"""Recipes in a short form, with the tiny model."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from benchmarks import recipes
+from benchmarks.acceptance import Package
+from benchmarks.recipes import ExpectedAcceptance
+from code_model.decoder.model import DecoderModel
+from tuning.config import TuningConfig
+from tuning.corpus import collect
+from tuning.job import Job, new_job
+from tuning.proof import RETRIEVAL, Condition
+
+
+@pytest.fixture
+def job(base: DecoderModel, repository: Path) -> Job:
+    config = TuningConfig(
+        steps=1, num_virtual_tokens=4, max_tokens=64, held_out_tokens=64, validation_holes=2
+    )
+    return new_job(base, collect(repository), config)
+
+
+class Letters:
+    """A model whose token n is the n-th of these texts."""
+
+    tokenizer: Any
+
+    def __init__(self, texts: list[str]) -> None:
+        self.tokenizer = self
+        self._texts = texts
+
+    def decode(self, ids: list[int]) -> str:
+        return "".join(self._texts[each] for each in ids)
+
+
+def test_the_weights_are_the_gradient_of_the_expected_characters() -> None:
+    texts = ["return", " x", "\n", "y", " = ", "1"]
+    model: Any = Letters(texts)
+    log_p = torch.tensor([-0.1, -0.5, -0.2, -1.0, -0.01, -2.0], requires_grad=True)
+    expected = torch.tensor(0.0)
+    for start in range(len(texts)):
+        joint = torch.tensor(0.0)
+        for token in range(start, len(texts)):
+            joint = joint + log_p[token]
+            expected = expected + len(texts[token]) * joint.exp()
+            if "\n" in texts[token]:
+                break
+    (gradient,) = torch.autograd.grad(expected, log_p)
+    nats = (-log_p).tolist()
+    weights = ExpectedAcceptance(model)._weights(range(len(texts)), nats)
+    assert weights == pytest.approx(gradient.tolist())
+
+
+def test_the_loss_keeps_the_sum_of_the_weights(base: DecoderModel) -> None:
+    given: list[Any] = []
+
+    class Recorder:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(base, name)
+
+        def loss(self, prefix: Any, sequences: Any, weights: Any) -> None:
+            given.append(weights)
+
+    recorder: Any = Recorder()
+    ids = base.tokenizer.encode("def area(width):\n    return width * 2\n")
+    weights = [[0.3] * 4 + [1.0] * (len(ids) - 5)]
+    ExpectedAcceptance(recorder).loss(base.bare_prefix(), [ids], weights)
+    (found,) = given
+    assert sum(found[0]) == pytest.approx(sum(weights[0]))
+    assert found != weights
+
+
+# the tiny model has no positions for so many virtual tokens
+@pytest.mark.parametrize("name", [name for name in recipes.RECIPES if "virtual" not in name])
+def test_every_recipe_makes_something_that_completes(
+    name: str, job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if name in ("LoRA", "all weights"):
+        pytest.importorskip("peft")
+    # as many virtual tokens as the tiny repository can fill
+    made = recipes.RECIPES[name](job)
+    assert isinstance(made, Condition)
+    assert made.retrieval
+    package = Package.of(job.corpus.root, 4, None, tmp_path)
+    bare = package.replay("bare", Condition(job.model, None, retrieval=True))
+    figures = recipes.compare(
+        {RETRIEVAL: bare, name: package.replay(name, made)}, job.model.show_thresholds.to_dict()
+    )
+    assert figures["places"] == 4
+    assert set(figures["gains"]) == {name}
+    recipes.show({"package": figures})
+
+
+def test_all_weights_change_and_the_model_stays(job: Job) -> None:
+    before = job.model.weights_hash()
+    tuned = recipes.all_weights(replace(job, config=replace(job.config, steps=2))).model
+    assert isinstance(tuned, DecoderModel)
+    assert tuned.weights_hash() != before
+    assert job.model.weights_hash() == before
