@@ -1,15 +1,15 @@
 """Acceptance: suggestions that are shown and right, and the characters that they save.
 
     python -m benchmarks.acceptance [--packages click,httpx] [--places 400]
-        [--prompts] [--lora 10] [--calibrate]
+        [--minutes 10 | --steps N] [--lora 10] [--calibrate]
 
 Runs the serving pipeline with the automatic trigger at places of each held-out package's unseen
-files (line ends, lines, first lines of blocks): without and with retrieved code; with `--prompts`
-also with the prompt that `benchmarks.tuning` wrote there, and with another package's; with `--lora`
+files (line ends, lines, first lines of blocks): without and with retrieved code; with `--minutes`
+or `--steps` also with a prompt that is tuned for so long, and with another package's; with `--lora`
 also with LoRA adapters that were tuned for so many minutes. The table also gives the figures
-without a threshold. Results go to `benchmarks/results/acceptance.json`; what a condition showed is
-kept in the cache, and measured once. `--calibrate` writes the shipped model's show thresholds, from
-all packages with retrieval, into its `attune.json`.
+without a threshold. Results go to `benchmarks/results/acceptance.json`; prompts, and what a
+condition showed, are kept in the cache and made once. `--calibrate` writes the shipped model's show
+thresholds, from all packages with retrieval, into its `attune.json`.
 """
 
 import argparse
@@ -26,12 +26,13 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.repositories import CACHE, repositories
+from benchmarks.tuned_prompts import tuned_prompt
 from code_context.context import ContextConfig
 from code_context.retrieval import Retriever
 from code_model.language_model import LanguageModel, TunableModel
 from code_model.loading import load_tunable_model
 from pretraining.corpus import packages
-from prompts.file import DEFAULT_PROMPT, PromptFile, read_prompt
+from prompts.file import PromptFile
 from tuning.acceptance import (
     THRESHOLDS,
     Place,
@@ -41,6 +42,7 @@ from tuning.acceptance import (
     sample_places,
     saved_at_equal_wrong,
 )
+from tuning.config import TuningConfig
 from tuning.corpus import collect
 from tuning.examples import indexed
 from tuning.history import newest_lines
@@ -270,7 +272,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--packages", default=",".join(packages()[1]))
     parser.add_argument("--places", type=int, default=400)
-    parser.add_argument("--prompts", action="store_true")
+    parser.add_argument("--minutes", type=float)
+    parser.add_argument("--steps", type=int)
     parser.add_argument("--lora", type=float, metavar="MINUTES")
     parser.add_argument("--calibrate", action="store_true")
     parser.add_argument("--cache", type=Path, default=CACHE)
@@ -280,8 +283,10 @@ def main() -> None:
     names = options.packages.split(",")
     folders = repositories(options.cache, names)
     prompts: dict[str, PromptFile] = {}
-    if options.prompts:
-        prompts = {name: read_prompt(folders[name] / DEFAULT_PROMPT) for name in names}
+    if options.minutes is not None or options.steps is not None:
+        config = TuningConfig(minutes=options.minutes or 0.0, steps=options.steps)
+        for name in names:
+            prompts[name] = tuned_prompt(model, folders[name], config, options.cache)
     replays: dict[str, dict[str, Replay]] = {}
     for number, name in enumerate(names):
         prompt, other = prompts.get(name), prompts.get(names[number - 1])

@@ -22,18 +22,19 @@ from rich.table import Table
 
 from benchmarks.acceptance import ALL, SEED, Package, pooled, print_stage
 from benchmarks.repositories import CACHE, repositories
+from benchmarks.tuned_prompts import tuned_prompt, with_cross_entropy
 from code_model.language_model import ScoredIds, TunableModel
 from code_model.loading import load_tunable_model
 from tuning.acceptance import Replay, saved_at_equal_wrong
 from tuning.config import TuningConfig
 from tuning.corpus import collect
-from tuning.job import Job, new_job
+from tuning.job import new_job
 from tuning.lora import tune_all_weights, tune_lora
+from tuning.prompt_optimiser import Examples
 from tuning.proof import RETRIEVAL, Condition
-from tuning.publish import prompt_file
-from tuning.run import initialise, train_job
 
 RESULTS = Path("benchmarks/results/recipes.json")
+Recipe = Callable[[TunableModel, Path, TuningConfig, Path], Condition]
 
 
 class ExpectedAcceptance:
@@ -89,44 +90,41 @@ class ExpectedAcceptance:
         return self._characters[token]
 
 
-def tuned_prompt(
-    job: Job, objective: Callable[[TunableModel], Any] = lambda model: model
-) -> Condition:
-    """The selected prompt of a run, with retrieval."""
-    start = initialise(job, lambda share: None)
-    state = train_job(replace(job, model=objective(job.model)), start, lambda share, state: None)
-    return Condition(job.model, prompt_file(job, state.prompt_embeddings, state, {}), True)
+def by_prompt(
+    objective: Callable[[TunableModel], Any] = with_cross_entropy, **changes: Any
+) -> Recipe:
+    """A prompt, tuned with changes to the recipe or with another loss."""
+
+    def tune(model: TunableModel, folder: Path, config: TuningConfig, cache: Path) -> Condition:
+        changed = replace(config, **changes)
+        prompt = tuned_prompt(model, folder, changed, cache, objective=objective)
+        return Condition(model, prompt, retrieval=True)
+
+    return tune
 
 
-def with_changes(changes: Mapping[str, Any], **options: Any) -> Callable[[Job], Condition]:
-    """`tuned_prompt` by another recipe."""
+def by_weights(
+    tune_weights: Callable[[TunableModel, Examples, TuningConfig], TunableModel],
+) -> Recipe:
+    """Other weights, tuned with the same examples."""
 
-    def recipe(job: Job) -> Condition:
-        return tuned_prompt(replace(job, config=replace(job.config, **changes)), **options)
+    def tune(model: TunableModel, folder: Path, config: TuningConfig, cache: Path) -> Condition:
+        examples = new_job(model, collect(folder), config).examples
+        return Condition(tune_weights(model, examples, config), None, retrieval=True)
 
-    return recipe
-
-
-def lora(job: Job) -> Condition:
-    """LoRA, with retrieval."""
-    return Condition(tune_lora(job.model, job.examples, job.config), None, True)
+    return tune
 
 
-def all_weights(job: Job) -> Condition:
-    """All weights tuned, with retrieval."""
-    return Condition(tune_all_weights(job.model, job.examples, job.config), None, True)
-
-
-RECIPES: dict[str, Callable[[Job], Condition]] = {
-    "the recipe": tuned_prompt,
-    "LoRA": lora,
-    "all weights": all_weights,
-    "all of the way": with_changes({"wise_ft_alpha": 1.0}),
-    "retrieved code always": with_changes({"retrieved": 1.0, "causal_fraction": 0.0}),
-    "expected acceptance": with_changes({}, objective=ExpectedAcceptance),
-    "512 virtual tokens": with_changes({"num_virtual_tokens": 512}),
+RECIPES: dict[str, Recipe] = {
+    "the recipe": by_prompt(),
+    "LoRA": by_weights(tune_lora),
+    "all weights": by_weights(tune_all_weights),
+    "all of the way": by_prompt(wise_ft_alpha=1.0),
+    "retrieved code always": by_prompt(retrieved=1.0, causal_fraction=0.0),
+    "expected acceptance": by_prompt(ExpectedAcceptance),
+    "512 virtual tokens": by_prompt(num_virtual_tokens=512),
 }
-"""Each makes from a job what then completes."""
+"""Each makes what then completes: of a model, a repository, the number of steps and a cache."""
 
 
 def compare(replays: Mapping[str, Replay], thresholds: Mapping[str, float]) -> dict[str, Any]:
@@ -189,7 +187,7 @@ def main() -> None:
             print_stage(name, recipe)
 
             def made(recipe: str = recipe, name: str = name) -> Condition:
-                return RECIPES[recipe](new_job(model, collect(folders[name]), config))
+                return RECIPES[recipe](model, folders[name], config, options.cache)
 
             label = f"{served} recipe {recipe} {options.steps}"
             replays[name][recipe] = package.replay(label, made)

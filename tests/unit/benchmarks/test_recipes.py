@@ -10,19 +10,14 @@ import torch
 from benchmarks import recipes
 from benchmarks.acceptance import Package
 from benchmarks.recipes import ExpectedAcceptance
+from benchmarks.tuned_prompts import tuned_prompt
 from code_model.decoder.model import DecoderModel
 from tuning.config import TuningConfig
-from tuning.corpus import collect
-from tuning.job import Job, new_job
 from tuning.proof import RETRIEVAL, Condition
 
-
-@pytest.fixture
-def job(base: DecoderModel, repository: Path) -> Job:
-    config = TuningConfig(
-        steps=1, num_virtual_tokens=4, max_tokens=64, held_out_tokens=64, validation_holes=2
-    )
-    return new_job(base, collect(repository), config)
+CONFIG = TuningConfig(
+    steps=2, num_virtual_tokens=4, max_tokens=64, held_out_tokens=64, validation_holes=2
+)
 
 
 class Letters:
@@ -78,27 +73,39 @@ def test_the_loss_keeps_the_sum_of_the_weights(base: DecoderModel) -> None:
 # the tiny model has no positions for so many virtual tokens
 @pytest.mark.parametrize("name", [name for name in recipes.RECIPES if "virtual" not in name])
 def test_every_recipe_makes_something_that_completes(
-    name: str, job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, base: DecoderModel, repository: Path, tmp_path: Path
 ) -> None:
-    if name in ("LoRA", "all weights"):
-        pytest.importorskip("peft")
-    # as many virtual tokens as the tiny repository can fill
-    made = recipes.RECIPES[name](job)
-    assert isinstance(made, Condition)
+    made = recipes.RECIPES[name](base, repository, CONFIG, tmp_path)
     assert made.retrieval
-    package = Package.of(job.corpus.root, 4, None, tmp_path)
-    bare = package.replay("bare", Condition(job.model, None, retrieval=True))
+    package = Package.of(repository, 4, None, tmp_path)
+    bare = package.replay("bare", Condition(base, None, retrieval=True))
     figures = recipes.compare(
-        {RETRIEVAL: bare, name: package.replay(name, made)}, job.model.show_thresholds.to_dict()
+        {RETRIEVAL: bare, name: package.replay(name, made)}, base.show_thresholds.to_dict()
     )
     assert figures["places"] == 4
     assert set(figures["gains"]) == {name}
     recipes.show({"package": figures})
 
 
-def test_all_weights_change_and_the_model_stays(job: Job) -> None:
-    before = job.model.weights_hash()
-    tuned = recipes.all_weights(replace(job, config=replace(job.config, steps=2))).model
+def test_all_weights_change_and_the_model_stays(
+    base: DecoderModel, repository: Path, tmp_path: Path
+) -> None:
+    before = base.weights_hash()
+    tuned = recipes.RECIPES["all weights"](base, repository, CONFIG, tmp_path).model
     assert isinstance(tuned, DecoderModel)
     assert tuned.weights_hash() != before
-    assert job.model.weights_hash() == before
+    assert base.weights_hash() == before
+
+
+def test_a_prompt_is_tuned_once(
+    base: DecoderModel, repository: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = tuned_prompt(base, repository, CONFIG, tmp_path)
+    assert "step 2" in capsys.readouterr().err
+    again = tuned_prompt(base, repository, CONFIG, tmp_path)
+    assert not capsys.readouterr().err
+    assert again.tensor_sha256 == first.tensor_sha256
+    with_objective = tuned_prompt(base, repository, CONFIG, tmp_path, objective=ExpectedAcceptance)
+    assert with_objective.tensor_sha256 != first.tensor_sha256
+    longer = tuned_prompt(base, repository, replace(CONFIG, steps=3), tmp_path)
+    assert longer.tensor_sha256 != first.tensor_sha256
