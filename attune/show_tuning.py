@@ -134,9 +134,9 @@ def acceptance_sentences(acceptance: "Acceptance") -> str:
     )
     if gain.low > 0:
         return f"{sentences}."
-    if acceptance.is_seen:
-        return f"{sentences}: no difference that one would see."
-    return f"{sentences}: {acceptance.places} places are too few to see a difference."
+    if acceptance.costs_characters:
+        return f"{sentences}: the prompt costs what people see."
+    return f"{sentences}: {acceptance.places} places are too few to be sure."
 
 
 def _shown_and_right(scores: "AcceptanceScores") -> str:

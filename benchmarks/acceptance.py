@@ -190,8 +190,7 @@ def pooled(replays: Mapping[str, Mapping[str, Replay]]) -> dict[str, Replay]:
 
 
 def summary(replays: Mapping[str, Replay], model: LanguageModel) -> dict[str, Any]:
-    """Figures of one package: scores at the three steps, the whole curve, and comparisons at each
-    step's threshold of the condition that is compared with."""
+    """Figures of one package: scores at the three steps, the whole curve, and comparisons."""
     steps = model.show_thresholds.to_dict()
     conditions: dict[str, dict[str, Any]] = {}
     for name, one in replays.items():
@@ -202,10 +201,9 @@ def summary(replays: Mapping[str, Replay], model: LanguageModel) -> dict[str, An
             for value in THRESHOLDS
         ]
     compared = {
-        f"{name} over {baseline}": {
-            step: saved_at_equal_wrong(replays[name], replays[baseline], value, SEED).to_json()
-            for step, value in steps.items()
-        }
+        f"{name} over {baseline}": saved_at_equal_wrong(
+            replays[name], replays[baseline], model.show_thresholds, SEED
+        ).to_json()
         for name, baseline in COMPARISONS
         if name in replays and baseline in replays
     }
@@ -219,35 +217,38 @@ def summary(replays: Mapping[str, Replay], model: LanguageModel) -> dict[str, An
 
 
 def show(results: Mapping[str, Any]) -> None:
-    """The tables of all packages: what is shown, and comparisons, at the balanced step."""
+    """The tables of all packages: what is shown, and comparisons."""
     console = Console(width=120)
     shown = Table(title="Suggestions at the balanced threshold; in brackets: everything shown")
     for name in ("package", "condition", "places", "shown", "right", "saved", "wrong"):
         shown.add_column(name)
-    compared = Table(title="Characters saved at equally many wrong ones, balanced threshold")
-    for name in ("package", "condition", "gain", "95 % interval over files"):
+    compared = Table(title="Characters saved at equally many wrong ones (95 % interval over files)")
+    for name in ("package", "condition", "gain"):
         compared.add_column(name)
     for package, result in results.items():
         for name, scores in result["conditions"].items():
-            now, all_ = scores["balanced"], scores["everything"]
-            shown.add_row(
-                package,
-                name,
-                str(result["places"]),
-                f"{now['shown']:.0%} ({all_['shown']:.0%})",
-                f"{now['right']:.0%} ({all_['right']:.0%})",
-                f"{now['saved']:.2f} ({all_['saved']:.2f})",
-                f"{now['wrong']:.2f} ({all_['wrong']:.2f})",
+            cells = zip(
+                score_cells(scores["balanced"]), score_cells(scores["everything"]), strict=True
             )
-        for name, by_step in result["saved_at_equal_wrong"].items():
-            gain, low, high = by_step["balanced"].values()
-            compared.add_row(package, name, f"{gain:+.1%}", _interval(low, high))
+            both = (f"{now} ({all_})" for now, all_ in cells)
+            shown.add_row(package, name, str(result["places"]), *both)
+        for name, gain in result["saved_at_equal_wrong"].items():
+            compared.add_row(package, name, gain_text(gain))
     console.print(shown)
     console.print(compared)
 
 
-def _interval(low: float | None, high: float | None) -> str:
-    return "one file" if low is None or high is None else f"{low:+.1%} to {high:+.1%}"
+def score_cells(scores: Mapping[str, float]) -> tuple[str, str, str, str]:
+    """Of `AcceptanceScores.to_json`, for a table: shown, right, saved, wrong."""
+    shown, right, saved, wrong = (scores[name] for name in ("shown", "right", "saved", "wrong"))
+    return f"{shown:.0%}", f"{right:.0%}", f"{saved:.2f}", f"{wrong:.2f}"
+
+
+def gain_text(gain: Mapping[str, Any]) -> str:
+    """Of `Gain.to_json`, with its interval."""
+    low, high = gain["gain_low"], gain["gain_high"]
+    interval = "" if low is None else f" ({low:+.1%} to {high:+.1%})"
+    return f"{gain['gain']:+.1%}{interval}"
 
 
 def write_thresholds(model: LanguageModel, replays: Sequence[Replay]) -> None:
@@ -260,6 +261,13 @@ def write_thresholds(model: LanguageModel, replays: Sequence[Replay]) -> None:
     description["show_thresholds"] = thresholds.to_dict()
     file.write_text(json.dumps(description, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     Console().print(description["show_thresholds"])
+
+
+def prompt_config(steps: int | None, minutes: float | None) -> TuningConfig:
+    """The recipe, for so many steps, or else minutes, if they are given."""
+    if steps is None and minutes is not None:
+        return TuningConfig(minutes=minutes)
+    return TuningConfig(steps=steps)
 
 
 def print_stage(package: str, condition: str) -> None:
@@ -284,7 +292,7 @@ def main() -> None:
     folders = repositories(options.cache, names)
     prompts: dict[str, PromptFile] = {}
     if options.minutes is not None or options.steps is not None:
-        config = TuningConfig(minutes=options.minutes or 0.0, steps=options.steps)
+        config = prompt_config(options.steps, options.minutes)
         for name in names:
             prompts[name] = tuned_prompt(model, folders[name], config, options.cache)
     replays: dict[str, dict[str, Replay]] = {}

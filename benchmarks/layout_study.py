@@ -27,6 +27,7 @@ from benchmarks.tuning_studies import trained
 from code_model.fim_templates import LEFT_TO_RIGHT, LEFT_TO_RIGHT_WITH_SUFFIX
 from code_model.loading import load_tunable_model
 from code_model.model_choice import ModelChoice
+from code_model.show_thresholds import ShowThresholds
 from prompts.form import Form
 from tuning.acceptance import Replay, replay, saved_at_equal_wrong
 from tuning.config import TuningConfig
@@ -49,7 +50,7 @@ class Measured:
     holes: Sequence[HeldOutHole]
     nats: dict[Condition, NDArray[np.float64]]
     replays: dict[str, Replay]
-    threshold: float
+    steps_of_sureness: ShowThresholds
     steps: int
 
 
@@ -76,7 +77,7 @@ def measure(model: Path, layout: str, corpus: Corpus, config: TuningConfig) -> M
     places = job.places(job.split.test, config.proof_places)
     sessions = {"no prompt": tunable.open(), "this prompt": tunable.open(prompt)}
     replays = {name: replay(each, places, job.retriever) for name, each in sessions.items()}
-    return Measured(holes, nats, replays, tunable.show_thresholds.balanced, state.steps)
+    return Measured(holes, nats, replays, tunable.show_thresholds, state.steps)
 
 
 def compared(plain: Measured, suffix: Measured) -> dict[str, Any]:
@@ -97,7 +98,9 @@ def compared(plain: Measured, suffix: Measured) -> dict[str, Any]:
     }
     characters = {
         name: interval(
-            saved_at_equal_wrong(suffix.replays[name], plain.replays[name], plain.threshold, SEED)
+            saved_at_equal_wrong(
+                suffix.replays[name], plain.replays[name], plain.steps_of_sureness, SEED
+            )
         )
         for name in plain.replays
     }

@@ -19,7 +19,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.acceptance import Package, pooled
+from benchmarks.acceptance import Package, gain_text, pooled, score_cells
 from benchmarks.repositories import CACHE, repositories
 from code_model.decoder.quantised import SCHEMES
 from code_model.language_model import LanguageModel, ScoredIds
@@ -81,11 +81,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         condition = Condition(model, None, retrieval=True)
         by_package = {each.name: {RETRIEVAL: each.replay(label, condition)} for each in packages}
         replay = replays[scheme or FULL] = pooled(by_package)[RETRIEVAL]
-        step = model.show_thresholds.balanced
-        gain = saved_at_equal_wrong(replay, replays[FULL], step, SEED)
+        gain = saved_at_equal_wrong(replay, replays[FULL], model.show_thresholds, SEED)
         rows[scheme or FULL] = {
             "bits_per_byte": bits_per_byte(model, windows),
-            **replay.at(step).to_json(),
+            **replay.at(model.show_thresholds.balanced).to_json(),
             "saved_at_equal_wrong": gain.to_json(),
         }
         written = {"windows": len(windows), "places": len(replay.paths), "precisions": rows}
@@ -109,17 +108,12 @@ def show(rows: dict[str, dict[str, Any]]) -> None:
         table.add_column(name)
     full = rows[FULL]["bits_per_byte"]
     for name, row in rows.items():
-        gain, low, high = row["saved_at_equal_wrong"].values()
-        interval = "" if low is None else f" ({low:+.1%} to {high:+.1%})"
         table.add_row(
             name,
             f"{row['bits_per_byte']:.4f}",
             f"{row['bits_per_byte'] / full - 1:+.2%}",
-            f"{row['shown']:.1%}",
-            f"{row['right']:.1%}",
-            f"{row['saved']:.2f}",
-            f"{row['wrong']:.2f}",
-            f"{gain:+.1%}{interval}",
+            *score_cells(row),
+            gain_text(row["saved_at_equal_wrong"]),
         )
     Console(width=140).print(table)
 

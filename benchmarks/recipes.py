@@ -20,11 +20,20 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.acceptance import ALL, SEED, Package, pooled, print_stage
+from benchmarks.acceptance import (
+    ALL,
+    SEED,
+    Package,
+    gain_text,
+    pooled,
+    print_stage,
+    score_cells,
+)
 from benchmarks.repositories import CACHE, repositories
 from benchmarks.tuned_prompts import tuned_prompt, with_cross_entropy
 from code_model.language_model import ScoredIds, TunableModel
 from code_model.loading import load_tunable_model
+from code_model.show_thresholds import ShowThresholds
 from tuning.acceptance import Replay, saved_at_equal_wrong
 from tuning.config import TuningConfig
 from tuning.corpus import collect
@@ -127,36 +136,30 @@ RECIPES: dict[str, Recipe] = {
 """Each makes what then completes: of a model, a repository, the number of steps and a cache."""
 
 
-def compare(replays: Mapping[str, Replay], thresholds: Mapping[str, float]) -> dict[str, Any]:
-    """Each recipe against retrieval alone, at each step of sureness of the bare model."""
+def compare(replays: Mapping[str, Replay], steps: ShowThresholds) -> dict[str, Any]:
+    """Each recipe against retrieval alone."""
     bare = replays[RETRIEVAL]
     return {
         "places": len(bare.paths),
         "files": len(set(bare.paths)),
-        "saved": {step: bare.at(value).to_json() for step, value in thresholds.items()},
-        "gains": {
+        "recipes": {
             name: {
-                step: saved_at_equal_wrong(one, bare, value, SEED).to_json()
-                for step, value in thresholds.items()
+                **one.at(steps.balanced).to_json(),
+                **saved_at_equal_wrong(one, bare, steps, SEED).to_json(),
             }
             for name, one in replays.items()
-            if one is not bare
         },
     }
 
 
 def show(results: Mapping[str, Any]) -> None:
-    """A row for each package and recipe."""
-    table = Table(title="Characters saved over retrieval alone, where equally many are wrong")
-    for name in ("package", "recipe", "eager", "balanced", "sure"):
+    """A row for each package and recipe; suggestions at the balanced threshold."""
+    table = Table(title="Suggestions, and characters saved over retrieval alone at equal wrong")
+    for name in ("package", "recipe", "shown", "right", "saved", "wrong", "gain"):
         table.add_column(name)
     for package, result in results.items():
-        for name, steps in result["gains"].items():
-            cells = [
-                f"{one['gain']:+.1%} ({one['gain_low']:+.1%} to {one['gain_high']:+.1%})"
-                for one in steps.values()
-            ]
-            table.add_row(package, name, *cells)
+        for name, row in result["recipes"].items():
+            table.add_row(package, name, *score_cells(row), gain_text(row))
     Console(width=140).print(table)
 
 
@@ -191,10 +194,10 @@ def main() -> None:
 
             label = f"{served} recipe {recipe} {options.steps}"
             replays[name][recipe] = package.replay(label, made)
-        thresholds = model.show_thresholds.to_dict()
-        results = {name: compare(of_package, thresholds) for name, of_package in replays.items()}
+        sureness = model.show_thresholds
+        results = {name: compare(of_package, sureness) for name, of_package in replays.items()}
         if len(names) > 1:
-            results[ALL] = compare(pooled(replays), thresholds)
+            results[ALL] = compare(pooled(replays), sureness)
         recorded = {"steps": options.steps, "runtime": asdict(model.runtime), "packages": results}
         text = json.dumps(recorded, indent=1, sort_keys=True) + "\n"
         options.results.write_text(text, encoding="utf-8")

@@ -30,7 +30,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.acceptance import OTHER_BOTH, Package, measure, print_stage, summary
+from benchmarks.acceptance import OTHER_BOTH, Package, gain_text, measure, print_stage, summary
 from benchmarks.repositories import CACHE, fetched
 from benchmarks.tuned_prompts import tuned_prompt
 from code_model.fim_templates import LEFT_TO_RIGHT
@@ -167,7 +167,7 @@ def show(results: dict[str, Any]) -> None:
             "–" if proof["specificity"] is None else f"{proof['specificity']:.0%}",
             f"{proof['over_retrieval']['gain']:.1%}",
             *(
-                f"{compared[pair]['balanced']['gain']:+.0%}" if pair in compared else "–"
+                gain_text(compared[pair]) if pair in compared else "–"
                 for pair in (f"{BOTH} over {RETRIEVAL}", f"{BOTH} over {OTHER_BOTH}")
             ),
         )

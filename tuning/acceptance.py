@@ -220,15 +220,20 @@ def calibrate(replays: Sequence[Replay]) -> ShowThresholds | None:
     return ShowThresholds(**steps)
 
 
-def saved_at_equal_wrong(replay: Replay, baseline: Replay, threshold: float, seed: int) -> Gain:
-    """Relative increase in characters saved over the baseline at its `threshold`, where both have
-    equally many wrong characters; with a 95 % interval over files (percentile bootstrap, paired).
+def saved_at_equal_wrong(
+    replay: Replay, baseline: Replay, steps: ShowThresholds, seed: int
+) -> Gain:
+    """Relative increase in characters saved over the baseline, where both have equally many wrong
+    ones; with a 95 % interval over files (percentile bootstrap, paired).
 
-    Both were replayed at the same places. The curve of `replay` is interpolated between thresholds.
+    Both were replayed at the same places. They are compared at each measured threshold of the
+    baseline from the eager to the sure one of `steps`, and the characters of all of these are
+    added: at a single threshold a few long suggestions decide (docs/experiments.md). The curve of
+    `replay` is interpolated between thresholds.
     """
     if replay.paths != baseline.paths:
         raise ValueError("the replays are of different places")
-    column = baseline.column(threshold)
+    columns = slice(baseline.column(steps.eager), baseline.column(steps.sure) + 1)
     names, of_file = np.unique(replay.paths, return_inverse=True)
     sums = [
         np.stack([values[of_file == number].sum(axis=0) for number in range(len(names))])
@@ -239,8 +244,9 @@ def saved_at_equal_wrong(replay: Replay, baseline: Replay, threshold: float, see
         saved, wrong, base_saved, base_wrong = (counts @ values for values in sums)
         # wrong characters fall as the threshold rises
         rising = np.maximum.accumulate(wrong[::-1])
-        same = np.interp(base_wrong[column], rising, saved[::-1])
-        return float((same - base_saved[column]) / max(base_saved[column], 1.0))
+        same = np.interp(base_wrong[columns], rising, saved[::-1]).sum()
+        before = base_saved[columns].sum()
+        return float((same - before) / max(before, 1.0))
 
     mean = gain(np.ones(len(names)))
     if len(names) < 2:

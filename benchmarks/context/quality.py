@@ -16,13 +16,14 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.acceptance import ALL, SEED, Package, pooled
+from benchmarks.acceptance import ALL, SEED, Package, gain_text, pooled, score_cells
 from code_context.context import ContextConfig
 from code_context.index import RepositoryIndex
 from code_context.retrieval import Retriever
 from code_context.snippets import Snippet
 from code_context.syntax import SyntaxTree
 from code_model.language_model import LanguageModel
+from code_model.show_thresholds import ShowThresholds
 from tuning.acceptance import Replay, saved_at_equal_wrong
 from tuning.corpus import SourceFile, collect
 from tuning.proof import Condition
@@ -107,23 +108,23 @@ def measure(
             replays[name][way] = (control if one.retrieved == "random" else package).replay(
                 f"{served} {one}", Condition(model, None, one.retrieved is not None), one.config
             )
-    threshold = model.show_thresholds.balanced
-    figures = {name: _figures(of_package, threshold) for name, of_package in replays.items()}
+    steps = model.show_thresholds
+    figures = {name: _figures(of_package, steps) for name, of_package in replays.items()}
     return {
         "runtime": asdict(model.runtime),
-        "packages": {**figures, ALL: _figures(pooled(replays), threshold)},
+        "packages": {**figures, ALL: _figures(pooled(replays), steps)},
     }
 
 
-def _figures(replays: Mapping[str, Replay], threshold: float) -> dict[str, Any]:
+def _figures(replays: Mapping[str, Replay], steps: ShowThresholds) -> dict[str, Any]:
     first = next(iter(replays.values()))
     return {
         "places": len(first.paths),
         "files": len(set(first.paths)),
         "ways": {
             name: {
-                **one.at(threshold).to_json(),
-                **saved_at_equal_wrong(one, first, threshold, SEED).to_json(),
+                **one.at(steps.balanced).to_json(),
+                **saved_at_equal_wrong(one, first, steps, SEED).to_json(),
             }
             for name, one in replays.items()
         },
@@ -131,22 +132,13 @@ def _figures(replays: Mapping[str, Replay], threshold: float) -> dict[str, Any]:
 
 
 def show(figures: Mapping[str, Any], console: Console) -> None:
-    """A row for each package and way."""
-    table = Table(title="Characters saved at equally many wrong ones; balanced threshold")
-    for name in ("package", "context", "shown", "right", "saved", "wrong", "gain", "95 %"):
+    """A row for each package and way; suggestions at the balanced threshold."""
+    table = Table(
+        title="Suggestions, and characters saved against the first context at equal wrong"
+    )
+    for name in ("package", "context", "shown", "right", "saved", "wrong", "gain"):
         table.add_column(name)
     for package, result in figures["packages"].items():
         for way, row in result["ways"].items():
-            low, high = row["gain_low"], row["gain_high"]
-            interval = "one file" if low is None else f"{low:+.1%} to {high:+.1%}"
-            table.add_row(
-                package,
-                way,
-                f"{row['shown']:.0%}",
-                f"{row['right']:.0%}",
-                f"{row['saved']:.2f}",
-                f"{row['wrong']:.2f}",
-                f"{row['gain']:+.1%}",
-                interval,
-            )
+            table.add_row(package, way, *score_cells(row), gain_text(row))
     console.print(table)

@@ -12,17 +12,19 @@ WITH_PROMPT = AcceptanceScores(shown=0.5, right=0.6, saved=3.3, wrong=1.0)
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "end"),
+    ("mean", "low", "high", "end"),
     [
-        (0.05, 0.15, "to +15.0%)."),
-        (-0.01, 0.15, "the interval includes zero): no difference that one would see."),
-        (-0.3, 0.5, "the interval includes zero): 200 places are too few to see a difference."),
+        (0.1, 0.05, 0.15, "+10.0% (95 % interval +5.0% to +15.0%)."),
+        (0.1, -0.3, 0.5, "the interval includes zero): 200 places are too few to be sure."),
+        (-0.1, -0.3, 0.1, "the interval includes zero): the prompt costs what people see."),
     ],
 )
-def test_a_difference_that_is_not_certain_is_not_claimed(low: float, high: float, end: str) -> None:
-    said = acceptance_sentences(Acceptance(200, 9, WITHOUT, WITH_PROMPT, Gain(0.1, low, high)))
+def test_a_difference_that_is_not_certain_is_not_claimed(
+    mean: float, low: float, high: float, end: str
+) -> None:
+    said = acceptance_sentences(Acceptance(200, 9, WITHOUT, WITH_PROMPT, Gain(mean, low, high)))
     assert said.startswith(
         "Of 100 places in unseen files, the editor shows 50 suggestions, 30 right; without the "
-        "prompt 40 suggestions, 20 right. Characters saved, at equally many wrong ones: +10.0%"
+        "prompt 40 suggestions, 20 right. Characters saved, at equally many wrong ones: "
     )
     assert said.endswith(end)

@@ -9,7 +9,9 @@ import pytest
 
 from benchmarks import acceptance
 from benchmarks.acceptance import Package, measure, pooled, summary
+from benchmarks.proof_rule import serving
 from code_model.loading import load_model
+from tuning.acceptance import Replay
 from tuning.proof import NO_PROMPT, RETRIEVAL, Condition
 
 
@@ -65,3 +67,19 @@ def test_pooled_packages_keep_their_files_apart(package: Package) -> None:
 def test_everything_is_the_first_threshold() -> None:
     assert acceptance.WITH_EVERYTHING[0] == -np.inf
     assert np.all(np.diff(acceptance.WITH_EVERYTHING) > 0)
+
+
+def test_rules_are_the_stricter_the_lower_the_figure_that_they_ask() -> None:
+    rng = np.random.default_rng(0)
+    thresholds = acceptance.WITH_EVERYTHING
+    paths = tuple(f"{number % 8}.py" for number in range(80))
+    lengths = rng.integers(4, 40, (80, 1)) * np.linspace(1, 0.2, len(thresholds))
+    is_right = rng.random((80, 1)) < 0.7
+    before = Replay(paths, thresholds, lengths * is_right, lengths * ~is_right)
+    worse = Replay(paths, thresholds, before.saved * 0.9, before.wrong)
+    sureness = load_model().show_thresholds
+    assert serving(worse, before, sureness, 40, draws=5) == (0.0, 0.0, 0.0)
+    assert serving(before, before, sureness, 40, draws=5) == (1.0, 1.0, 1.0)
+    noisy = Replay(paths, thresholds, before.saved * rng.uniform(0, 2, (80, 1)), before.wrong)
+    upper, mean, lower = serving(noisy, before, sureness, 40, draws=5)
+    assert upper >= mean >= lower

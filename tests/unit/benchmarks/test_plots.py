@@ -3,9 +3,14 @@
 import json
 from pathlib import Path
 
-from benchmarks import latency_plot, pretraining_plot, tuning_plot
+from benchmarks import acceptance_plot, latency_plot, pretraining_plot, tuning_plot
 
 PNG = b"\x89PNG"
+
+
+def test_acceptance(tmp_path: Path) -> None:
+    acceptance_plot.draw(acceptance_plot.RESULTS, tmp_path / "images" / "acceptance.png")
+    assert (tmp_path / "images" / "acceptance.png").read_bytes().startswith(PNG)
 
 
 def test_latency(tmp_path: Path) -> None:

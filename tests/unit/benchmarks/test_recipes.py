@@ -80,10 +80,11 @@ def test_every_recipe_makes_something_that_completes(
     package = Package.of(repository, 4, None, tmp_path)
     bare = package.replay("bare", Condition(base, None, retrieval=True))
     figures = recipes.compare(
-        {RETRIEVAL: bare, name: package.replay(name, made)}, base.show_thresholds.to_dict()
+        {RETRIEVAL: bare, name: package.replay(name, made)}, base.show_thresholds
     )
     assert figures["places"] == 4
-    assert set(figures["gains"]) == {name}
+    assert list(figures["recipes"]) == [RETRIEVAL, name]
+    assert figures["recipes"][RETRIEVAL]["gain"] == 0.0
     recipes.show({"package": figures})
 
 

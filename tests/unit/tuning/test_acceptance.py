@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from code_context.context import ContextConfig
 from code_model.decoder.model import DecoderModel
-from code_model.show_thresholds import TARGETS
+from code_model.show_thresholds import TARGETS, ShowThresholds
 from completion.model_input import CompletionPoint
 from completion.pipeline import complete
 from tests.unit.tuning.conftest import FILE
@@ -30,6 +30,7 @@ from tuning.examples import indexed, without_middle
 from tuning.proof import MIN_PLACES, compare_acceptance
 
 HALF = len(THRESHOLDS) // 2
+ALL_STEPS = ShowThresholds(THRESHOLDS[0], THRESHOLDS[HALF], THRESHOLDS[-1])
 
 
 def replay_of(saved: list[list[float]], wrong: list[list[float]], files: int = 1) -> Replay:
@@ -116,12 +117,25 @@ def test_saved_is_compared_where_as_many_characters_are_wrong() -> None:
     base_ = replay_of([[4, 2]] * 6, [[0, 0]] * 6, files=3)
     base_.wrong[:] = np.linspace(10, 0, len(THRESHOLDS))
     better = Replay(base_.paths, THRESHOLDS, base_.saved * 2, base_.wrong.copy())
-    gain = saved_at_equal_wrong(better, base_, THRESHOLDS[0], seed=0)
+    gain = saved_at_equal_wrong(better, base_, ALL_STEPS, seed=0)
     assert (gain.mean, gain.low, gain.high) == (1.0, 1.0, 1.0)
     cheaper = Replay(base_.paths, THRESHOLDS, base_.saved.copy(), base_.wrong / 2)
-    assert saved_at_equal_wrong(cheaper, base_, THRESHOLDS[HALF + 2], seed=0).mean == 1.0
+    # where both have as many wrong ones, it is at a lower threshold, which shows twice as much
+    strict = ShowThresholds(*[THRESHOLDS[HALF + 2]] * 3)
+    assert saved_at_equal_wrong(cheaper, base_, strict, seed=0).mean == 1.0
     with pytest.raises(ValueError, match="different places"):
-        saved_at_equal_wrong(replay_of([[1, 1]], [[0, 0]]), base_, THRESHOLDS[0], seed=0)
+        saved_at_equal_wrong(replay_of([[1, 1]], [[0, 0]]), base_, ALL_STEPS, seed=0)
+
+
+def test_characters_count_at_every_threshold_between_eager_and_sure() -> None:
+    base_ = replay_of([[4, 4]] * 6, [[0, 0]] * 6, files=3)
+    base_.wrong[:] = np.linspace(10, 0, len(THRESHOLDS))
+    saved = base_.saved.copy()
+    saved[:, HALF] += 4  # twice as many, at one threshold
+    better = Replay(base_.paths, THRESHOLDS, saved, base_.wrong)
+    for first, last, mean in ((0, 3, 0.0), (HALF, HALF, 1.0), (HALF - 1, HALF + 2, 0.25)):
+        steps = ShowThresholds(THRESHOLDS[first], THRESHOLDS[HALF], THRESHOLDS[last])
+        assert saved_at_equal_wrong(better, base_, steps, seed=0).mean == pytest.approx(mean)
 
 
 @given(st.integers(1, 40), st.integers(0, 2**32 - 1))
@@ -134,10 +148,9 @@ def test_a_replay_gains_nothing_over_itself(places: int, seed: int) -> None:
     )  # so that no two thresholds have as many wrong ones
     paths = tuple(f"{n % 4}.py" for n in range(places))
     own = Replay(paths, THRESHOLDS, shown * right + 1, shown * ~right + falling)
-    for threshold in (THRESHOLDS[0], THRESHOLDS[HALF], THRESHOLDS[-1]):
-        gain = saved_at_equal_wrong(own, own, threshold, seed=0)
-        assert gain.mean == pytest.approx(0.0)
-        assert gain.low == pytest.approx(0.0) or len(set(paths)) == 1
+    gain = saved_at_equal_wrong(own, own, ALL_STEPS, seed=0)
+    assert gain.mean == pytest.approx(0.0)
+    assert gain.low == pytest.approx(0.0) or len(set(paths)) == 1
 
 
 def test_two_sessions_are_compared_at_the_same_places(base: DecoderModel) -> None:

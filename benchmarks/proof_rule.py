@@ -1,0 +1,79 @@
+"""Which prompts a proof lets serve, by three rules, if it has fewer places than there are.
+
+    python -m benchmarks.proof_rule [--steps N | --minutes N]
+
+Draws places from those that `benchmarks.acceptance` replayed with a prompt of so many steps or
+minutes and with none, and counts how often each package's prompt would serve: if the whole interval
+of the characters saved does not lie below the loss that is allowed, if their mean does not, or if
+the interval's lower end does not.
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.acceptance import SEED, Package, measure, prompt_config
+from benchmarks.repositories import CACHE, repositories
+from benchmarks.tuned_prompts import tuned_prompt
+from code_model.loading import load_tunable_model
+from code_model.show_thresholds import ShowThresholds
+from pretraining.corpus import packages
+from tuning.acceptance import Replay, saved_at_equal_wrong
+from tuning.proof import BOTH, MAX_LOSS, RETRIEVAL
+
+SIZES = (100, 200, 300)
+DRAWS = 40
+
+
+def serving(
+    replay: Replay, baseline: Replay, steps: ShowThresholds, size: int, draws: int = DRAWS
+) -> tuple[float, float, float]:
+    """Shares of the draws in which a prompt serves: by the upper end, the mean, the lower end."""
+    rng = np.random.default_rng(SEED)
+    served = np.zeros(3)
+    for _ in range(draws):
+        rows = rng.choice(len(baseline.paths), size).tolist()
+        gain = saved_at_equal_wrong(_some(replay, rows), _some(baseline, rows), steps, SEED)
+        served += np.array([gain.high, gain.mean, gain.low]) > -MAX_LOSS
+    upper, mean, lower = (served / draws).tolist()
+    return upper, mean, lower
+
+
+def _some(replay: Replay, rows: Sequence[int]) -> Replay:
+    paths = tuple(replay.paths[row] for row in rows)
+    return Replay(paths, replay.thresholds, replay.saved[rows], replay.wrong[rows])
+
+
+def main() -> None:
+    """Print a row for each package and number of places."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--minutes", type=float)
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--places", type=int, default=400)
+    parser.add_argument("--cache", type=Path, default=CACHE)
+    options = parser.parse_args()
+    model, names = load_tunable_model(), list(packages()[1])
+    table = Table(title="Share of draws in which the prompt serves")
+    for name in ("package", "places", "all places", "upper end", "mean", "lower end"):
+        table.add_column(name)
+    for name, folder in repositories(options.cache, names).items():
+        if name not in names:
+            continue
+        config = prompt_config(options.steps, options.minutes)
+        prompt = tuned_prompt(model, folder, config, options.cache)
+        package = Package.of(folder, options.places, prompt, options.cache)
+        replays = measure(model, package, prompt, as_served=True)
+        whole = saved_at_equal_wrong(replays[BOTH], replays[RETRIEVAL], model.show_thresholds, SEED)
+        for size in SIZES:
+            shares = serving(replays[BOTH], replays[RETRIEVAL], model.show_thresholds, size)
+            cells = (f"{share:.0%}" for share in shares)
+            table.add_row(name, str(size), f"{whole.mean:+.1%}", *cells)
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
