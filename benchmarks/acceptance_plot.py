@@ -67,9 +67,8 @@ def _gains(axes: Axes, packages: dict[str, Any]) -> None:
             )  # fmt: skip
     axes.set_yticks(range(len(names) + 1), ["all", *names])
     axes.axvline(0, color="#555555", linewidth=0.8)
-    axes.set_xlabel("% more characters saved, where equally many are wrong (95 % intervals)")
+    axes.set_xlabel("% more characters saved, where as many are wrong (95 % intervals)")
     axes.set_title("With a prompt, against none; both with retrieval", fontsize=10)
-    axes.legend(fontsize=8, frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
 
 
