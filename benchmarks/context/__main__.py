@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             options.ways,
             print_stage,
         )
-        quality.show(measured, Console())
+        quality.show(measured, Console(width=120))
         figures = measured
     else:
         rows = speed.measure(load_model(), options.archive)

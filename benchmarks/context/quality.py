@@ -109,15 +109,15 @@ def measure(
                 f"{served} {one}", Condition(model, None, one.retrieved is not None), one.config
             )
     steps = model.show_thresholds
-    figures = {name: _figures(of_package, steps) for name, of_package in replays.items()}
+    figures = {name: _figures(of_package, ways[0], steps) for name, of_package in replays.items()}
     return {
         "runtime": asdict(model.runtime),
-        "packages": {**figures, ALL: _figures(pooled(replays), steps)},
+        "packages": {**figures, ALL: _figures(pooled(replays), ways[0], steps)},
     }
 
 
-def _figures(replays: Mapping[str, Replay], steps: ShowThresholds) -> dict[str, Any]:
-    first = next(iter(replays.values()))
+def _figures(replays: Mapping[str, Replay], baseline: str, steps: ShowThresholds) -> dict[str, Any]:
+    first = replays[baseline]
     return {
         "places": len(first.paths),
         "files": len(set(first.paths)),

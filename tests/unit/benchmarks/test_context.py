@@ -32,6 +32,7 @@ def test_a_short_run_of_quality(
     assert of_package["places"] == 3
     assert of_all["places"] == 6
     assert of_package["ways"][quality.SHIPPED]["gain"] == 0.0
+    assert of_all["ways"][quality.SHIPPED]["gain"] == 0.0
     quality.show(figures, Console())
     assert "plain window" in capsys.readouterr().out
 
