@@ -31,6 +31,7 @@ from code_context.context import ContextConfig
 from code_context.retrieval import Retriever
 from code_model.language_model import LanguageModel, TunableModel
 from code_model.loading import load_tunable_model
+from code_model.show_thresholds import ShowThresholds
 from pretraining.corpus import packages
 from prompts.file import PromptFile
 from tuning.acceptance import (
@@ -212,8 +213,44 @@ def summary(replays: Mapping[str, Replay], model: LanguageModel) -> dict[str, An
         "places": len(paths),
         "files": len(set(paths)),
         "conditions": conditions,
+        "saved_by_gate": saved_by_gate(replays[RETRIEVAL]),
         "saved_at_equal_wrong": compared,
     }
+
+
+def compare(replays: Mapping[str, Replay], baseline: str, steps: ShowThresholds) -> dict[str, Any]:
+    """Scores of each condition at the balanced step, and its gain over `baseline`."""
+    first = replays[baseline]
+    return {
+        "places": len(first.paths),
+        "files": len(set(first.paths)),
+        "conditions": {
+            name: {
+                **one.at(steps.balanced).to_json(),
+                **saved_at_equal_wrong(one, first, steps, SEED).to_json(),
+            }
+            for name, one in replays.items()
+        },
+    }
+
+
+def comparison_table(title: str, results: Mapping[str, Any]) -> Table:
+    """A row for each package and condition of `compare`."""
+    table = Table(title=title)
+    for name in ("package", "", "shown", "right", "saved", "wrong", "gain"):
+        table.add_column(name)
+    for package, result in results.items():
+        for name, row in result["conditions"].items():
+            table.add_row(package, name, *score_cells(row), gain_text(row))
+    return table
+
+
+def saved_by_gate(replay: Replay) -> float:
+    """Characters saved where a fifth as many are wrong as without a threshold, over those saved
+    without one."""
+    saved, wrong = replay.saved.sum(axis=0), replay.wrong.sum(axis=0)
+    at_a_fifth = np.interp(wrong[0] / 5, np.maximum.accumulate(wrong[::-1]), saved[::-1])
+    return round(float(at_a_fifth / max(saved[0], 1.0)), 3)
 
 
 def show(results: Mapping[str, Any]) -> None:
@@ -236,6 +273,11 @@ def show(results: Mapping[str, Any]) -> None:
             compared.add_row(package, name, gain_text(gain))
     console.print(shown)
     console.print(compared)
+    gates = {package: result["saved_by_gate"] for package, result in results.items()}
+    shares = ", ".join(f"{package} {share:.2f}" for package, share in gates.items())
+    console.print(
+        f"Characters saved at a fifth of the wrong ones, over those without a threshold: {shares}."
+    )
 
 
 def score_cells(scores: Mapping[str, float]) -> tuple[str, str, str, str]:

@@ -5,7 +5,8 @@
 Draws places from those that `benchmarks.acceptance` replayed with a prompt of so many steps or
 minutes and with none, and counts how often each package's prompt would serve: if the whole interval
 of the characters saved does not lie below the loss that is allowed, if their mean does not, or if
-the interval's lower end does not.
+the interval's lower end does not. Before that, it prints what all places say, at the balanced
+threshold alone and at all from eager to sure.
 """
 
 import argparse
@@ -16,7 +17,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.acceptance import SEED, Package, measure, prompt_config
+from benchmarks.acceptance import SEED, Package, gain_text, measure, prompt_config
 from benchmarks.repositories import CACHE, repositories
 from benchmarks.tuned_prompts import tuned_prompt
 from code_model.loading import load_tunable_model
@@ -49,7 +50,7 @@ def _some(replay: Replay, rows: Sequence[int]) -> Replay:
 
 
 def main() -> None:
-    """Print a row for each package and number of places."""
+    """Print what each prompt saves, and how often it would serve."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--minutes", type=float)
     parser.add_argument("--steps", type=int)
@@ -57,22 +58,25 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=CACHE)
     options = parser.parse_args()
     model, names = load_tunable_model(), list(packages()[1])
-    table = Table(title="Share of draws in which the prompt serves")
-    for name in ("package", "places", "all places", "upper end", "mean", "lower end"):
-        table.add_column(name)
-    for name, folder in repositories(options.cache, names).items():
-        if name not in names:
-            continue
-        config = prompt_config(options.steps, options.minutes)
-        prompt = tuned_prompt(model, folder, config, options.cache)
-        package = Package.of(folder, options.places, prompt, options.cache)
+    folders, steps = repositories(options.cache, names), model.show_thresholds
+    config = prompt_config(options.steps, options.minutes)
+    gains, shares = Table(title="Characters saved"), Table(title="Draws in which the prompt serves")
+    for name in ("package", "balanced alone", "eager to sure"):
+        gains.add_column(name)
+    for name in ("package", "places", "upper end", "mean", "lower end"):
+        shares.add_column(name)
+    for name in names:
+        prompt = tuned_prompt(model, folders[name], config, options.cache)
+        package = Package.of(folders[name], options.places, prompt, options.cache)
         replays = measure(model, package, prompt, as_served=True)
-        whole = saved_at_equal_wrong(replays[BOTH], replays[RETRIEVAL], model.show_thresholds, SEED)
+        pair = replays[BOTH], replays[RETRIEVAL]
+        balanced = ShowThresholds(*[steps.balanced] * 3)
+        each = (saved_at_equal_wrong(*pair, one, SEED).to_json() for one in (balanced, steps))
+        gains.add_row(name, *map(gain_text, each))
         for size in SIZES:
-            shares = serving(replays[BOTH], replays[RETRIEVAL], model.show_thresholds, size)
-            cells = (f"{share:.0%}" for share in shares)
-            table.add_row(name, str(size), f"{whole.mean:+.1%}", *cells)
-    Console().print(table)
+            cells = (f"{share:.0%}" for share in serving(*pair, steps, size))
+            shares.add_row(name, str(size), *cells)
+    Console().print(gains, shares)
 
 
 if __name__ == "__main__":

@@ -12,37 +12,35 @@ is kept in the cache, and measured once.
 import argparse
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from benchmarks.acceptance import (
     ALL,
-    SEED,
     Package,
-    gain_text,
+    compare,
+    comparison_table,
     pooled,
     print_stage,
-    score_cells,
 )
 from benchmarks.repositories import CACHE, repositories
 from benchmarks.tuned_prompts import tuned_prompt, with_cross_entropy
 from code_model.language_model import ScoredIds, TunableModel
 from code_model.loading import load_tunable_model
-from code_model.show_thresholds import ShowThresholds
-from tuning.acceptance import Replay, saved_at_equal_wrong
+from tuning.acceptance import Replay
 from tuning.config import TuningConfig
 from tuning.corpus import collect
 from tuning.job import new_job
-from tuning.lora import tune_all_weights, tune_lora
+from tuning.lora import train_weights, tune_lora, weights_of
 from tuning.prompt_optimiser import Examples
 from tuning.proof import RETRIEVAL, Condition
 
 RESULTS = Path("benchmarks/results/recipes.json")
+RATE_OF_ALL_WEIGHTS = 2e-4  # of AdamW; not searched
 Recipe = Callable[[TunableModel, Path, TuningConfig, Path], Condition]
 
 
@@ -112,6 +110,14 @@ def by_prompt(
     return tune
 
 
+def tune_all_weights(model: TunableModel, examples: Examples, config: TuningConfig) -> TunableModel:
+    """A copy of the model, all of whose weights are tuned, with the data and schedule of LoRA."""
+    weights = weights_of(model)
+    weights.requires_grad_(True)
+    train_weights(weights, model, examples, config, RATE_OF_ALL_WEIGHTS)
+    return model.with_weights(weights.state_dict())
+
+
 def by_weights(
     tune_weights: Callable[[TunableModel, Examples, TuningConfig], TunableModel],
 ) -> Recipe:
@@ -134,33 +140,6 @@ RECIPES: dict[str, Recipe] = {
     "512 virtual tokens": by_prompt(num_virtual_tokens=512),
 }
 """Each makes what then completes: of a model, a repository, the number of steps and a cache."""
-
-
-def compare(replays: Mapping[str, Replay], steps: ShowThresholds) -> dict[str, Any]:
-    """Each recipe against retrieval alone."""
-    bare = replays[RETRIEVAL]
-    return {
-        "places": len(bare.paths),
-        "files": len(set(bare.paths)),
-        "recipes": {
-            name: {
-                **one.at(steps.balanced).to_json(),
-                **saved_at_equal_wrong(one, bare, steps, SEED).to_json(),
-            }
-            for name, one in replays.items()
-        },
-    }
-
-
-def show(results: Mapping[str, Any]) -> None:
-    """A row for each package and recipe; suggestions at the balanced threshold."""
-    table = Table(title="Suggestions, and characters saved over retrieval alone at equal wrong")
-    for name in ("package", "recipe", "shown", "right", "saved", "wrong", "gain"):
-        table.add_column(name)
-    for package, result in results.items():
-        for name, row in result["recipes"].items():
-            table.add_row(package, name, *score_cells(row), gain_text(row))
-    Console(width=140).print(table)
 
 
 def main() -> None:
@@ -192,16 +171,17 @@ def main() -> None:
             def made(recipe: str = recipe, name: str = name) -> Condition:
                 return RECIPES[recipe](model, folders[name], config, options.cache)
 
-            label = f"{served} recipe {recipe} {options.steps}"
+            label = f"{served} recipe {recipe} {config}"
             replays[name][recipe] = package.replay(label, made)
-        sureness = model.show_thresholds
-        results = {name: compare(of_package, sureness) for name, of_package in replays.items()}
-        if len(names) > 1:
-            results[ALL] = compare(pooled(replays), sureness)
+        together = {**replays, ALL: pooled(replays)}
+        results = {
+            name: compare(each, RETRIEVAL, model.show_thresholds) for name, each in together.items()
+        }
         recorded = {"steps": options.steps, "runtime": asdict(model.runtime), "packages": results}
         text = json.dumps(recorded, indent=1, sort_keys=True) + "\n"
         options.results.write_text(text, encoding="utf-8")
-        show(results)
+        title = "Suggestions, and characters saved over retrieval alone at equal wrong"
+        Console(width=140).print(comparison_table(title, results))
 
 
 if __name__ == "__main__":

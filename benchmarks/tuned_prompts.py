@@ -47,9 +47,8 @@ def tuned_prompt(
             model, collect(folder), out, config, on_progress, (), None, served or model
         )
         start = run.initialise()
-        run = replace(run, job=replace(run.job, model=objective(model)))
-        state = run.train(start, fresh=False)
-        run = replace(run, job=replace(run.job, model=model))
+        trained = replace(run, job=replace(run.job, model=objective(model)))
+        state = trained.train(start, fresh=False)
         write_prompt(out, prompt_file(run.job, state.prompt_embeddings, state, {}))
         run.clean_up(state)
     return read_prompt(out, model.identity)

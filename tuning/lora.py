@@ -1,7 +1,7 @@
-"""Baselines that change weights: LoRA by PEFT, and all weights, in a plain training loop.
+"""LoRA baseline: PEFT in a plain training loop, with the prompt's examples and wall time.
 
-They have the prompt's examples and wall time. Needs the extra `lora` (transformers, peft), which is
-imported only here. The result is a copy of the model, so the same code measures it and a prompt.
+Needs the extra `lora` (transformers, peft), which is imported only here. The adapters are merged
+into a copy of the weights, so the same code measures the result and a prompt.
 """
 
 import time
@@ -19,9 +19,6 @@ from tuning.prompt_optimiser import Examples, rate
 
 RANK, ALPHA = 8, 16
 LEARNING_RATE = 2e-3
-LEARNING_RATE_OF_ALL = 2e-4
-"""The two rates are those of AdamW at which the validation files gain most
-(`benchmarks.recipes`)."""
 
 
 def tune_lora(
@@ -46,26 +43,13 @@ def tune_lora(
     adapters = LoraConfig(
         r=RANK, lora_alpha=ALPHA, target_modules="all-linear", task_type="CAUSAL_LM"
     )
-    tuned: Any = get_peft_model(_weights_of(model), adapters)
-    _train(tuned, model, examples, config, learning_rate)
+    tuned: Any = get_peft_model(weights_of(model), adapters)
+    train_weights(tuned, model, examples, config, learning_rate)
     return model.with_weights(tuned.merge_and_unload().state_dict())
 
 
-def tune_all_weights(
-    model: TunableModel,
-    examples: Examples,
-    config: TuningConfig,
-    *,
-    learning_rate: float = LEARNING_RATE_OF_ALL,
-) -> TunableModel:
-    """A copy of the model, all of whose weights are tuned; else as `tune_lora`."""
-    weights = _weights_of(model)
-    weights.requires_grad_(True)
-    _train(weights, model, examples, config, learning_rate)
-    return model.with_weights(weights.state_dict())
-
-
-def _weights_of(model: TunableModel) -> Any:
+def weights_of(model: TunableModel) -> Any:
+    """The transformers module of a model, in float32."""
     from transformers import AutoModelForCausalLM
 
     return AutoModelForCausalLM.from_pretrained(
@@ -74,7 +58,7 @@ def _weights_of(model: TunableModel) -> Any:
     )  # fmt: skip
 
 
-def _train(
+def train_weights(
     weights: Any,
     model: TunableModel,
     examples: Examples,

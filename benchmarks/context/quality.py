@@ -14,17 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
-from benchmarks.acceptance import ALL, SEED, Package, gain_text, pooled, score_cells
+from benchmarks.acceptance import ALL, Package, compare, comparison_table, pooled
 from code_context.context import ContextConfig
 from code_context.index import RepositoryIndex
 from code_context.retrieval import Retriever
 from code_context.snippets import Snippet
 from code_context.syntax import SyntaxTree
 from code_model.language_model import LanguageModel
-from code_model.show_thresholds import ShowThresholds
-from tuning.acceptance import Replay, saved_at_equal_wrong
+from tuning.acceptance import Replay
 from tuning.corpus import SourceFile, collect
 from tuning.proof import Condition
 
@@ -108,37 +106,14 @@ def measure(
             replays[name][way] = (control if one.retrieved == "random" else package).replay(
                 f"{served} {one}", Condition(model, None, one.retrieved is not None), one.config
             )
-    steps = model.show_thresholds
-    figures = {name: _figures(of_package, ways[0], steps) for name, of_package in replays.items()}
-    return {
-        "runtime": asdict(model.runtime),
-        "packages": {**figures, ALL: _figures(pooled(replays), ways[0], steps)},
+    together = {**replays, ALL: pooled(replays)}
+    packages = {
+        name: compare(each, ways[0], model.show_thresholds) for name, each in together.items()
     }
-
-
-def _figures(replays: Mapping[str, Replay], baseline: str, steps: ShowThresholds) -> dict[str, Any]:
-    first = replays[baseline]
-    return {
-        "places": len(first.paths),
-        "files": len(set(first.paths)),
-        "ways": {
-            name: {
-                **one.at(steps.balanced).to_json(),
-                **saved_at_equal_wrong(one, first, steps, SEED).to_json(),
-            }
-            for name, one in replays.items()
-        },
-    }
+    return {"runtime": asdict(model.runtime), "packages": packages}
 
 
 def show(figures: Mapping[str, Any], console: Console) -> None:
     """A row for each package and way; suggestions at the balanced threshold."""
-    table = Table(
-        title="Suggestions, and characters saved against the first context at equal wrong"
-    )
-    for name in ("package", "context", "shown", "right", "saved", "wrong", "gain"):
-        table.add_column(name)
-    for package, result in figures["packages"].items():
-        for way, row in result["ways"].items():
-            table.add_row(package, way, *score_cells(row), gain_text(row))
-    console.print(table)
+    title = "Suggestions, and characters saved against the first context at equal wrong"
+    console.print(comparison_table(title, figures["packages"]))

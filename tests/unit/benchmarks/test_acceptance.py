@@ -64,6 +64,14 @@ def test_pooled_packages_keep_their_files_apart(package: Package) -> None:
     assert together.at(-np.inf) == of_one.at(-np.inf)
 
 
+def test_the_gate_is_measured_where_a_fifth_as_many_characters_are_wrong() -> None:
+    count = len(acceptance.WITH_EVERYTHING)
+    wrong = np.linspace(10, 0, count)[None, :]
+    saved = np.where(wrong > 2, 4.0, 6.0)
+    replay = Replay(("a.py",), acceptance.WITH_EVERYTHING, saved, np.where(wrong > 2, 10.0, 2.0))
+    assert acceptance.saved_by_gate(replay) == 1.5
+
+
 def test_everything_is_the_first_threshold() -> None:
     assert acceptance.WITH_EVERYTHING[0] == -np.inf
     assert np.all(np.diff(acceptance.WITH_EVERYTHING) > 0)

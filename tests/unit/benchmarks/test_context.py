@@ -28,11 +28,11 @@ def test_a_short_run_of_quality(
     )
     assert stages == [(name, way) for name in ("one", "two") for way in ways]
     of_package, of_all = figures["packages"]["one"], figures["packages"][ALL]
-    assert list(of_package["ways"]) == ways
+    assert list(of_package["conditions"]) == ways
     assert of_package["places"] == 3
     assert of_all["places"] == 6
-    assert of_package["ways"][quality.SHIPPED]["gain"] == 0.0
-    assert of_all["ways"][quality.SHIPPED]["gain"] == 0.0
+    assert of_package["conditions"][quality.SHIPPED]["gain"] == 0.0
+    assert of_all["conditions"][quality.SHIPPED]["gain"] == 0.0
     quality.show(figures, Console())
     assert "plain window" in capsys.readouterr().out
 

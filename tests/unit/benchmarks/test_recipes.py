@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from benchmarks import recipes
-from benchmarks.acceptance import Package
+from benchmarks.acceptance import Package, compare, comparison_table
 from benchmarks.recipes import ExpectedAcceptance
 from benchmarks.tuned_prompts import tuned_prompt
 from code_model.decoder.model import DecoderModel
@@ -79,13 +79,12 @@ def test_every_recipe_makes_something_that_completes(
     assert made.retrieval
     package = Package.of(repository, 4, None, tmp_path)
     bare = package.replay("bare", Condition(base, None, retrieval=True))
-    figures = recipes.compare(
-        {RETRIEVAL: bare, name: package.replay(name, made)}, base.show_thresholds
-    )
+    replays = {RETRIEVAL: bare, name: package.replay(name, made)}
+    figures = compare(replays, RETRIEVAL, base.show_thresholds)
     assert figures["places"] == 4
-    assert list(figures["recipes"]) == [RETRIEVAL, name]
-    assert figures["recipes"][RETRIEVAL]["gain"] == 0.0
-    recipes.show({"package": figures})
+    assert list(figures["conditions"]) == [RETRIEVAL, name]
+    assert figures["conditions"][RETRIEVAL]["gain"] == 0.0
+    assert comparison_table("", {"package": figures}).row_count == 2
 
 
 def test_all_weights_change_and_the_model_stays(
