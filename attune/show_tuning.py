@@ -62,7 +62,7 @@ def _show_gain(console: Console, proof: "Proof") -> None:
     beside = proof.over_retrieval
     retrieval = "" if beside is None else f"; beside code that retrieval finds {interval(beside)}"
     console.print(f"Bits of hidden code that it saves: {interval(proof.gain)}{retrieval}.")
-    console.print("Proven." if proof.proven else "Not proven.", style="bold")
+    console.print(verdict(proof), style="bold")
 
 
 def show_proof(proof: "Proof") -> None:
@@ -87,7 +87,7 @@ def show_proof(proof: "Proof") -> None:
         console.print(
             f"Bits saved beside retrieval: {interval(proof.over_retrieval)}", highlight=False
         )
-    console.print("Proven." if proof.proven else "Not proven.", style="bold")
+    console.print(verdict(proof), style="bold")
     if proof.specificity is not None:
         console.print(
             f"{min(1.0, proof.specificity):.0%} of it is specific to this repository: prompts of "
@@ -137,6 +137,14 @@ def acceptance_sentences(acceptance: "Acceptance") -> str:
     if acceptance.costs_characters:
         return f"{sentences}: the prompt costs what people see."
     return f"{sentences}: {acceptance.places} places are too few to be sure."
+
+
+def verdict(proof: "Proof") -> str:
+    """Whether the prompt is proven, and by what."""
+    if not proof.proven:
+        return "Not proven."
+    seen = proof.acceptance is not None and proof.acceptance.gain.low > 0
+    return "Proven, by characters and by bits." if seen else "Proven by bits."
 
 
 def _shown_and_right(scores: "AcceptanceScores") -> str:

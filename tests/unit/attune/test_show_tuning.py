@@ -2,10 +2,10 @@
 
 import pytest
 
-from attune.show_tuning import acceptance_sentences
+from attune.show_tuning import acceptance_sentences, verdict
 from tuning.acceptance import AcceptanceScores
 from tuning.evaluate import Gain
-from tuning.proof import Acceptance
+from tuning.proof import Acceptance, Proof
 
 WITHOUT = AcceptanceScores(shown=0.4, right=0.5, saved=3.0, wrong=1.0)
 WITH_PROMPT = AcceptanceScores(shown=0.5, right=0.6, saved=3.3, wrong=1.0)
@@ -28,3 +28,21 @@ def test_a_difference_that_is_not_certain_is_not_claimed(
         "prompt 40 suggestions, 20 right. Characters saved, at equally many wrong ones: "
     )
     assert said.endswith(end)
+
+
+@pytest.mark.parametrize(
+    ("bits", "characters", "said"),
+    [
+        (Gain(0.1, 0.05, 0.15), Gain(0.1, 0.05, 0.15), "Proven, by characters and by bits."),
+        (Gain(0.1, 0.05, 0.15), Gain(0.1, -0.3, 0.5), "Proven by bits."),
+        (Gain(0.1, 0.05, 0.15), None, "Proven by bits."),
+        (Gain(0.1, 0.05, 0.15), Gain(-0.1, -0.3, 0.1), "Not proven."),
+        (Gain(0.1, -0.05, 0.15), Gain(0.1, 0.05, 0.15), "Not proven."),
+    ],
+)
+def test_the_verdict_says_what_is_proven(bits: Gain, characters: Gain | None, said: str) -> None:
+    acceptance = None
+    if characters is not None:
+        acceptance = Acceptance(200, 9, WITHOUT, WITH_PROMPT, characters)
+    proof = Proof(9, 160, (), bits, None, None, {}, acceptance)
+    assert verdict(proof) == said
