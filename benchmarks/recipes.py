@@ -137,6 +137,7 @@ RECIPES: dict[str, Recipe] = {
     "all of the way": by_prompt(wise_ft_alpha=1.0),
     "retrieved code always": by_prompt(retrieved=1.0, causal_fraction=0.0),
     "expected acceptance": by_prompt(ExpectedAcceptance),
+    "128 virtual tokens": by_prompt(num_virtual_tokens=128),
     "512 virtual tokens": by_prompt(num_virtual_tokens=512),
 }
 """Each makes what then completes: of a model, a repository, the number of steps and a cache."""

@@ -228,8 +228,9 @@ def saved_at_equal_wrong(
 
     Both were replayed at the same places. They are compared at each measured threshold of the
     baseline from the eager to the sure one of `steps`, and the characters of all of these are
-    added: at a single threshold a few long suggestions decide (docs/experiments.md). The curve of
-    `replay` is interpolated between thresholds.
+    added: at a single threshold a few long suggestions decide (docs/experiments.md). Both curves
+    are interpolated between thresholds; where several thresholds have equally many wrong
+    characters, the lowest of them counts, for both.
     """
     if replay.paths != baseline.paths:
         raise ValueError("the replays are of different places")
@@ -243,9 +244,10 @@ def saved_at_equal_wrong(
     def gain(counts: NDArray[np.float64]) -> float:
         saved, wrong, base_saved, base_wrong = (counts @ values for values in sums)
         # wrong characters fall as the threshold rises
-        rising = np.maximum.accumulate(wrong[::-1])
-        same = np.interp(base_wrong[columns], rising, saved[::-1]).sum()
-        before = base_saved[columns].sum()
+        same, before = (
+            np.interp(base_wrong[columns], np.maximum.accumulate(falling[::-1]), of[::-1]).sum()
+            for of, falling in ((saved, wrong), (base_saved, base_wrong))
+        )
         return float((same - before) / max(before, 1.0))
 
     mean = gain(np.ones(len(names)))

@@ -68,7 +68,8 @@ def measured_by_validation(gain: Gain) -> dict[str, Any]:
 def check_free_space(folder: Path, prompt_embeddings: Tensor) -> None:
     """Raise `PromptWriteError` if `folder` has no room for a run's files."""
     needed = TENSORS_ON_DISK * prompt_embeddings.nbytes
-    free = shutil.disk_usage(folder).free
+    present = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+    free = shutil.disk_usage(present).free
     if free < needed:
         raise PromptWriteError(
             f"{folder} has {free / 1e6:.1f} MB of free space, and a prompt with the state of its "
