@@ -60,6 +60,11 @@ def vllm_command(
             f"{folder.name} is a GGUF file; a team server takes the same model in Hugging Face "
             "format."
         )
+    if folder.stored_scheme is not None:
+        raise ModelLoadError(
+            f"The weights of {folder.name} are stored in {folder.stored_scheme}, which vLLM does "
+            "not read; a team server takes the same model with full weights."
+        )
     length = positions or int(folder.config.get("max_position_embeddings", 0))
     parts = [
         Part(("vllm", "serve", str(Path(folder.path).absolute())), "the model's folder"),

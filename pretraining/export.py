@@ -9,15 +9,29 @@ import torch
 from safetensors.torch import save_file
 
 from code_model.decoder.llama import Llama
+from code_model.decoder.quantised import Scheme
+from code_model.decoder.stored_weights import description, stored_weights
 from code_model.fim_templates import ATTUNE
 
 
-def export(model: Llama, tokenizer: Path, out: Path, name: str = "attune-default") -> None:
-    """Replace the folder `out` by config, bfloat16 weights and tokenizer; its README.md stays."""
+def export(
+    model: Llama,
+    tokenizer: Path,
+    out: Path,
+    name: str = "attune-default",
+    scheme: Scheme | None = None,
+) -> None:
+    """Replace the folder `out` by config, weights and tokenizer; its README.md stays.
+
+    The weights are in bfloat16 or, with a `scheme`, quantised as our own decoder serves them, which
+    no other engine reads.
+    """
     partial = out.with_name(out.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     weights = {key: value.to(torch.bfloat16).cpu() for key, value in model.state_dict().items()}
+    if scheme is not None:
+        weights = stored_weights(weights, scheme)
     save_file(weights, partial / "model.safetensors", metadata={"format": "pt"})
     shape = asdict(model.config)
     rope_theta = shape.pop("rope_theta")
@@ -34,6 +48,8 @@ def export(model: Llama, tokenizer: Path, out: Path, name: str = "attune-default
         "rope_parameters": {"rope_type": "default", "rope_theta": rope_theta},
         **shape,
     }
+    if scheme is not None:
+        config["quantization_config"] = description(scheme)
     special = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "bos_token": ATTUNE.beginning,
