@@ -167,11 +167,11 @@ def dense_state(model: nn.Module) -> dict[str, Tensor]:
 def _packed(numbers: Tensor, scales: Tensor, scheme: Scheme) -> Tensor:
     """The layout of `quantised.h`, of padded numbers (rows, width) and their scales."""
     tiles, blocks = len(numbers) // TILE, scales.shape[1]
-    columns = numbers.view(tiles, TILE, blocks, BLOCK).transpose(1, 2)  # (…, rows, columns)
-    if scheme == "int8":
-        pairs = columns.reshape(tiles, blocks, TILE, -1, 2).transpose(2, 3)
-        content = pairs.contiguous().view(torch.uint8).view(tiles, blocks, -1)
+    if scheme == "int8":  # as half words, two columns are moved at a time
+        pairs = numbers.contiguous().view(torch.int16).view(tiles, TILE, blocks, -1)
+        content = pairs.permute(0, 2, 3, 1).contiguous().view(torch.uint8).view(tiles, blocks, -1)
     else:
+        columns = numbers.view(tiles, TILE, blocks, BLOCK).transpose(1, 2)  # (…, rows, columns)
         # (…, 8 columns each, rows, even and odd columns, 4 nibbles of a half word)
         nibbles = columns.reshape(tiles, blocks, TILE, 4, 4, 2).permute(0, 1, 3, 2, 5, 4)
         low, high = (nibbles[..., first::2].contiguous() & 15 for first in (0, 1))
