@@ -20,8 +20,11 @@ def export(
     out: Path,
     name: str = "attune-default",
     scheme: Scheme | None = None,
+    card: Path | None = None,
 ) -> None:
     """Replace the folder `out` by config, weights and tokenizer; its README.md stays.
+
+    Where there is none yet, a `card` becomes it.
 
     The weights are in bfloat16 or, with a `scheme`, quantised as our own decoder serves them, which
     no other engine reads.
@@ -67,8 +70,10 @@ def export(
         (partial / file).write_text(text + "\n", encoding="utf-8")
     shutil.copy(tokenizer, partial / "tokenizer.json")
     (partial / "model.safetensors").chmod(0o644)  # safetensors writes it for its owner only
-    if (out / "README.md").exists():  # the model card, written by hand
-        shutil.copy(out / "README.md", partial)
+    cards = (out / "README.md", card)
+    kept = next((each for each in cards if each is not None and each.exists()), None)
+    if kept is not None:
+        shutil.copy(kept, partial / "README.md")
     previous = out.with_name(out.name + ".previous")
     shutil.rmtree(previous, ignore_errors=True)
     if out.exists():

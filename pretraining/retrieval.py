@@ -66,9 +66,7 @@ class PackageIndexes:
             name: folder / f"{_digest(documents)}.sqlite" for name, documents in packages.items()
         }
         self.of = lru_cache(OPEN_INDEXES)(self._open)
-        missing = {
-            file: packages[name] for name, file in self._files.items() if not file.exists()
-        }
+        missing = {file: packages[name] for name, file in self._files.items() if not file.exists()}
         if missing:
             fork = multiprocessing.get_context("fork")  # the processes inherit the corpus
             workers = min(len(missing), os.cpu_count() or 1)

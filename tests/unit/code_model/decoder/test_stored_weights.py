@@ -97,4 +97,3 @@ def test_what_cannot_read_them_says_so(stored: Path, scheme: Scheme) -> None:
         load_model(ModelChoice(stored, engine="transformers"))
     with pytest.raises(ModelLoadError, match="vLLM does not read"):
         vllm_command(read_model_folder(stored))
-
