@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from code_context.context import ContextConfig, build_context
 from code_context.holes import find_holes
-from code_context.snippets import Snippet, SnippetSource
+from code_context.snippets import PATH_SEPARATORS, Snippet, SnippetSource
 from code_context.syntax import SyntaxTree, parse
 from code_model.fim import FimEncoder
 from code_model.fim_templates import ATTUNE
@@ -31,7 +31,10 @@ MAX_PARSED = 12_000  # characters; the windows do not reach farther
 PARSED = 16  # characters parsed for each token of a row, within MAX_PARSED
 SNIPPETS = (0.15, 0.5)  # the part of a row for code of other files; in serving it is 0.3
 UNIFORM = 0.1  # share of rows whose package is drawn whatever its size
-DEFINITIONS_FIRST: tuple[tuple[SnippetSource, float], ...] = (("definition", 0.9), ("similar", 1.0))
+DEFINITIONS_FIRST: tuple[tuple[SnippetSource, float], ...] = (
+    ("definition", 1.0),
+    ("similar", 1.0),
+)
 """Shares of the snippets in rows whose hole names another file's symbol, as in `ContextConfig`."""
 
 
@@ -213,7 +216,8 @@ class Rows:
     ) -> ContextConfig:
         """Budgets within the tokens that are left, drawn so that every length is learnt."""
         for_snippets = sum(
-            self.encoder.count(snippet.path + snippet.text) + 4 for snippet in snippets
+            self.encoder.count(snippet.path) + self.encoder.count(snippet.text) + PATH_SEPARATORS
+            for snippet in snippets
         )
         share = SNIPPETS[1] if named else rng.uniform(*SNIPPETS)
         for_snippets = min(for_snippets, int(left * share))
