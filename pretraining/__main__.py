@@ -17,7 +17,7 @@ from code_model.decoder.loading import load_decoder
 from code_model.decoder.quantised import SCHEMES
 from code_model.language_model import ModelLoadError
 from code_model.model_folder import read_model_folder
-from pretraining import checkpoint, corpus, evaluate, export, smollm2, tokenizer, train
+from pretraining import checkpoint, corpus, evaluate, export, scaling, smollm2, tokenizer, train
 
 FOLDER = Path(__file__).parent
 SHIPPED_MODEL = FOLDER.parent / "code_model" / "default"
@@ -55,8 +55,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m pretraining", description=__doc__)
     parser.add_argument(
         "command",
-        choices=("corpus", "tokenizer", "smollm2", "train", "evaluate", "export"),
+        choices=("corpus", "tokenizer", "smollm2", "scaling", "train", "evaluate", "export"),
         help="corpus downloads and builds; smollm2 makes a model that train can begin with; "
+        "scaling trains several shapes and fits which one a time trains best; "
         "export copies the run's model into the package",
     )
     parser.add_argument("--folder", type=Path, required=True, help="of the corpus and the runs")
@@ -101,6 +102,8 @@ def _run(options: argparse.Namespace, config: dict[str, Any]) -> None:
             _train_tokenizer(folder, config).save(str(run / "tokenizer.json"))
         case "smollm2":
             smollm2.make_start(folder / "smollm2", folder / "smollm2" / "start")
+        case "scaling":
+            print(json.dumps(scaling.measure(folder, config, run / "tokenizer.json"), indent=1))
         case "train":
             train.train(
                 folder,
