@@ -14,6 +14,7 @@ from tokenizers import Tokenizer
 
 from code_model.decoder.llama import Llama
 from code_model.decoder.loading import load_decoder
+from code_model.decoder.precision import dense
 from code_model.decoder.quantised import SCHEMES
 from code_model.language_model import ModelLoadError
 from code_model.model_folder import read_model_folder
@@ -138,7 +139,7 @@ def _trained(run: Path, config: dict[str, Any]) -> Llama:
 
 
 def _loaded(folder: Path) -> Llama:
-    return load_decoder(read_model_folder(folder)).llama
+    return dense(load_decoder(read_model_folder(folder)).llama)
 
 
 def _train_tokenizer(folder: Path, config: dict[str, Any]) -> Tokenizer:

@@ -4,6 +4,7 @@ import json
 import shutil
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -36,23 +37,6 @@ def export(
     if scheme is not None:
         weights = stored_weights(weights, scheme)
     save_file(weights, partial / "model.safetensors", metadata={"format": "pt"})
-    shape = asdict(model.config)
-    rope_theta = shape.pop("rope_theta")
-    config = {
-        "architectures": ["LlamaForCausalLM"],
-        "model_type": "llama",
-        "hidden_act": "silu",
-        "mlp_bias": False,
-        "bos_token_id": 0,
-        "eos_token_id": 0,
-        "pad_token_id": 0,
-        "dtype": "bfloat16",
-        "rope_theta": rope_theta,
-        "rope_parameters": {"rope_type": "default", "rope_theta": rope_theta},
-        **shape,
-    }
-    if scheme is not None:
-        config["quantization_config"] = description(scheme)
     special = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "bos_token": ATTUNE.beginning,
@@ -62,7 +46,7 @@ def export(
         "model_max_length": model.config.max_position_embeddings,
     }
     for file, content in (
-        ("config.json", config),
+        ("config.json", _config(model, scheme)),
         ("tokenizer_config.json", special),
         ("attune.json", {"name": name, "layout": ATTUNE.family}),
     ):
@@ -80,3 +64,24 @@ def export(
         out.rename(previous)
     partial.rename(out)
     shutil.rmtree(previous, ignore_errors=True)
+
+
+def _config(model: Llama, scheme: Scheme | None) -> dict[str, Any]:
+    shape = asdict(model.config)
+    rope_theta = shape.pop("rope_theta")
+    config: dict[str, Any] = {
+        "architectures": ["LlamaForCausalLM"],
+        "model_type": "llama",
+        "hidden_act": "silu",
+        "mlp_bias": False,
+        "bos_token_id": 0,
+        "eos_token_id": 0,
+        "pad_token_id": 0,
+        "dtype": "bfloat16",
+        "rope_theta": rope_theta,
+        "rope_parameters": {"rope_type": "default", "rope_theta": rope_theta},
+        **shape,
+    }
+    if scheme is not None:
+        config["quantization_config"] = description(scheme)
+    return config

@@ -17,6 +17,7 @@ from torch import Tensor
 from code_model.bfloat16 import bfloat16_wins
 from code_model.decoder.llama import Llama, LlamaConfig
 from code_model.decoder.loading import load_decoder
+from code_model.decoder.precision import dense
 from code_model.language_model import ModelLoadError
 from code_model.model_folder import read_json, read_model_folder
 from code_model.tokenizer import Tokenizer
@@ -116,8 +117,10 @@ class TrainingRun:
             if start is not None and (start / name).exists() and not (self.folder / name).exists():
                 shutil.copy(start / name, self.folder / name)
         self.rows = _rows(folder, config, self.folder / "tokenizer.json")
-        self.progress: dict[str, Any] = {"step": 0, "row": 0, "tokens": 0, "seconds": 0.0}
-        self._warm_from = 0  # the step at which the optimisers were new
+        # the optimisers were new at the step `warm_from`
+        self.progress: dict[str, Any] = {
+            "step": 0, "warm_from": 0, "row": 0, "tokens": 0, "seconds": 0.0
+        }  # fmt: skip
         self._load(config, start, continued=continued)
         self._log = _Log(self.folder / "log.jsonl")
         self._batches: tuple[tuple[int, int], Iterator[tuple[Tensor, Tensor]]] | None = None
@@ -132,15 +135,15 @@ class TrainingRun:
         if checkpoint.exists(self.folder / "checkpoint.pt"):
             state = checkpoint.load(self.folder / "checkpoint.pt")
             model.load_state_dict(state["model"])
-            self.progress, self._warm_from = state["progress"], state["warm_from"]
+            self.progress = state["progress"]
         elif start is not None:
-            other = load_decoder(read_model_folder(start)).llama
+            other = dense(load_decoder(read_model_folder(start)).llama)
             if other.config != model.config:
                 raise ModelLoadError(f"{start} has not the shape that the config asks for.")
             model.load_state_dict(other.state_dict())
             if continued:
                 self.progress = read_json(start / PROGRESS)
-                self._warm_from = self.progress["step"]
+                self.progress["warm_from"] = self.progress["step"]
         self.model = model.to("cuda" if torch.cuda.is_available() else "cpu")
         self.optimisers = optimiser.build(model, self.settings)
         if state is not None:
@@ -161,7 +164,7 @@ class TrainingRun:
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings["max_grad_norm"])
         share = rate(
             fraction,
-            self.progress["step"] - self._warm_from,
+            self.progress["step"] - self.progress["warm_from"],
             self.settings["warmup_steps"],
             self.settings["decay_from"],
         )
@@ -191,7 +194,6 @@ class TrainingRun:
                 "model": self.model.state_dict(),
                 "optimisers": [each.state_dict() for each in self.optimisers],
                 "progress": self.progress,
-                "warm_from": self._warm_from,
             },
         )
         out, tokenizer = self.folder / "export", self.folder / "tokenizer.json"

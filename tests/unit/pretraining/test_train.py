@@ -13,7 +13,7 @@ from transformers import AutoTokenizer, LlamaForCausalLM
 
 from code_model.language_model import ModelLoadError
 from code_model.loading import load_model
-from pretraining import checkpoint, tokenizer, train
+from pretraining import checkpoint, export, tokenizer, train
 from pretraining.corpus import Document
 from tests.unit.pretraining.test_corpus import body
 
@@ -93,15 +93,23 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(
 
 def test_a_new_run_begins_with_another_models_weights(folder: Path, config: dict[str, Any]) -> None:
     train.train(folder, config, "run")
-    export = folder / "run" / "export"
+    export_folder = folder / "run" / "export"
     config["training"]["minutes"] = 0.0  # not one step: what is exported is what it began with
-    train.train(folder, config, "second", start=export)
+    train.train(folder, config, "second", start=export_folder)
     assert load_model(folder / "second" / "export").weights_hash() == (
-        load_model(export).weights_hash()
+        load_model(export_folder).weights_hash()
     )
+    quantised = folder / "quantised"
+    export.export(
+        load_model(export_folder).llama, export_folder / "tokenizer.json", quantised, scheme="int8"
+    )
+    train.train(folder, config, "third", start=quantised)
+    begun = load_model(folder / "third" / "export").llama.model.embed_tokens.weight
+    rounded = load_model(quantised).llama.model.embed_tokens.weight
+    assert begun.equal(rounded.bfloat16().float())
     config["model"]["hidden_size"] = 64
     with pytest.raises(ModelLoadError, match="shape"):
-        train.train(folder, config, "third", start=export)
+        train.train(folder, config, "fourth", start=export_folder)
 
 
 def test_an_export_continues_its_runs_schedule(folder: Path, config: dict[str, Any]) -> None:
@@ -115,7 +123,7 @@ def test_an_export_continues_its_runs_schedule(folder: Path, config: dict[str, A
     assert log[0]["step"] == first["step"] + 1
     assert log[0]["row"] > first["row"]
     second = checkpoint.load(folder / "second" / "checkpoint.pt")
-    assert second["warm_from"] == first["step"]
+    assert second["progress"]["warm_from"] == first["step"]
     assert second["progress"]["tokens"] > first["tokens"]
 
 

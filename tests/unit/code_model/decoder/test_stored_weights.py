@@ -1,4 +1,4 @@
-"""Quantised weights on the disk are those that rounding at load gives, and nothing else is taken."""
+"""Quantised weights on the disk are those that rounding at load gives; nothing else is taken."""
 
 import json
 from collections.abc import Callable
