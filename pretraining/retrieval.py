@@ -19,7 +19,7 @@ from code_context.languages import family_of
 from code_context.retrieval import Retriever
 from code_context.snippets import Snippet
 from code_context.syntax import SyntaxTree
-from pretraining.corpus import Document
+from pretraining.corpus import CorpusError, Document
 
 IDENTIFIER = re.compile(r"[A-Za-z_]\w{3,}")
 CHUNK_LINES = (6, 24)
@@ -37,8 +37,14 @@ class PackageIndex:
         self._definitions = lru_cache(KNOWN_NAMES)(self._find_definitions)
 
     def served(self, tree: SyntaxTree, path: str, offset: int) -> list[Snippet]:
-        """What an editor would be served for a cursor in the file `path`."""
-        return self._retriever.snippets(tree, path, offset)
+        """What an editor would be served for a cursor in the file `path`.
+
+        Raises `pretraining.corpus.CorpusError` if the index cannot be read.
+        """
+        snippets = self._retriever.snippets(tree, path, offset)
+        if self._retriever.problem is not None:
+            raise CorpusError(f"{self._retriever.problem}; delete the folder of indexes.")
+        return snippets
 
     def defining(self, text: str, path: str) -> list[Snippet]:
         """Outlines of what a text of the file `path` names and only other files define."""

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from code_context.syntax import parse
-from pretraining.corpus import Document
+from pretraining.corpus import CorpusError, Document
 from pretraining.retrieval import PackageIndex, PackageIndexes, random_chunk
 
 DEFINES = "class Valve:\n    def open_valve(self, pressure):\n        return pressure * 2\n"
@@ -62,6 +62,17 @@ def test_an_index_is_built_once_and_for_its_content_alone(tmp_path: Path) -> Non
     assert len(list(tmp_path.glob("*.sqlite"))) == 2
     found = PackageIndexes(tmp_path, {"p": PACKAGE[1:]}).of("p")
     assert found.defining("x.open_valve(3)", "p/uses.py") == []
+
+
+def test_an_index_that_cannot_be_read_ends_the_run(tmp_path: Path) -> None:
+    """Rows without snippets would teach something else, and nobody would see it."""
+    PackageIndexes(tmp_path, {"p": PACKAGE})
+    (written,) = tmp_path.glob("*.sqlite")
+    content = written.read_bytes()
+    written.write_bytes(content[:4096] + b"x" * (len(content) - 4096))
+    damaged = PackageIndexes(tmp_path, {"p": PACKAGE}).of("p")
+    with pytest.raises(CorpusError, match="delete the folder of indexes"):
+        damaged.served(parse(USES, "python"), "p/uses.py", USES.index("Valve()"))
 
 
 def test_a_random_chunk_is_part_of_its_file() -> None:
