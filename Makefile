@@ -52,8 +52,8 @@ REHEARSAL = .cache/rehearsal
 
 rehearse: $(VENV)/installed-dev
 	$(VENV)/bin/python -m pytest -m slow --basetemp=$(REHEARSAL) tests/lsp/test_rehearsal.py
-	$(VENV)/bin/python -m pytest -m "not e2e and not team" --default-model \
-		$$(ls -d $(REHEARSAL)/test_the_recipe_*0/shipped)
+	$(VENV)/bin/python -m pytest -m "not e2e and not team" \
+		--default-model="$$(ls -d $(REHEARSAL)/test_the_recipe_*0/shipped)"
 
 # The team server against a real vLLM with the default model; docs/team-server.md says what it shows.
 # vLLM's CPU build pins other versions than ours, so it has an environment of its own; three packages

@@ -197,7 +197,8 @@ class TrainingRun:
             },
         )
         out, tokenizer = self.folder / "export", self.folder / "tokenizer.json"
-        export.export(self.model, tokenizer, out, card=self.folder / "README.md")
+        name, card = f"attune-{self.folder.name}", self.folder / "README.md"
+        export.export(self.model, tokenizer, out, name, card=card)
         (out / PROGRESS).write_text(json.dumps(self.progress), encoding="utf-8")
 
 

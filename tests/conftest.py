@@ -61,7 +61,7 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--default-model FOLDER`: what tests of the shipped model take in its place."""
+    """`--default-model=FOLDER`: what tests of the shipped model take in its place."""
     parser.addoption("--default-model", type=Path, metavar="FOLDER")
 
 
