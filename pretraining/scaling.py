@@ -49,8 +49,13 @@ class Fit:
         )
         return expected
 
-    def best(self, seconds: float) -> int:
-        """The number of parameters with the lowest loss after so long."""
+    def best(self, seconds: float) -> int | None:
+        """The number of parameters with the lowest loss after so long.
+
+        None where the runs were too short to tell: by their fit, more tokens or parameters harm.
+        """
+        if self.a <= 0 or self.b <= 0:
+            return None
         sizes = np.geomspace(1e4, 1e10, 600)
         return int(sizes[self.loss(sizes, seconds).argmin()])
 

@@ -26,9 +26,14 @@ def test_the_law_of_the_points_is_found() -> None:
     found = fit(points())
     assert (found.e, found.a, found.b) == pytest.approx((LAW.e, LAW.a, LAW.b), rel=1e-3)
     assert (found.c, found.p) == pytest.approx((LAW.c, LAW.p), rel=1e-3)
-    best = found.best(960.0)
-    assert found.best(60.0) < best < found.best(9600.0)
+    shorter, best, longer = (found.best(seconds) or 0 for seconds in (60.0, 960.0, 9600.0))
+    assert 0 < shorter < best < longer
     assert found.loss(best, 960.0) <= min(found.loss(best * 2, 960.0), found.loss(best / 2, 960.0))
+
+
+def test_runs_that_are_too_short_name_no_size() -> None:
+    early = [Point(10**6 * 4**n, 9000 // 2**n, 100.0 / 2**n, 6.0 - 0.2 * n) for n in range(4)]
+    assert fit(early).best(960.0) is None
 
 
 def test_a_run_is_read_from_its_log(tmp_path: Path) -> None:
