@@ -14,6 +14,7 @@ import torch
 from lsprotocol import types
 
 from code_context.languages import language_of
+from completion.reasons import JUDGED
 from pretraining import __main__ as pretraining
 from pretraining.corpus import Document
 from tests.unit.pretraining.test_rows import FUNCTION, SUFFIXES
@@ -98,10 +99,14 @@ async def test_the_recipe_from_its_corpus_to_an_editor(
     assert results["languages"]["python"]["median"]["naming_served"] > 0
 
     session = await connect(ATTUNE_MODEL=str(out))
+    reasons: list[str] = []
+    empty = session.client.feature("attune/didChangeEmptyReason")
+    empty(lambda params: reasons.append(params.reason))
     await session.start()
     assert (await session.settled()).message.startswith("Ready")
     uri = session.open("a.py", "import os\n\n\ndef f(path):\n    return path.\n", "python")
     invoked = types.InlineCompletionTriggerKind.Invoked  # shows what it is less sure of, too
     items = await session.complete(uri, 4, len("    return path."), trigger=invoked)
-    assert items
     assert await session.end() == 0
+    # what it says after seconds of training may be dropped, but for nothing else than what it is
+    assert items or (reasons and set(reasons) <= JUDGED)
