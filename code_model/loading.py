@@ -92,6 +92,8 @@ def best_engine(folder: ModelFolder, choice: ModelChoice) -> Engine:
     """The engine for a choice that names none. Raises `ModelLoadError`."""
     if folder.gguf is not None:
         return "llama.cpp"
+    if folder.stored_scheme is not None:
+        return "decoder"
     from code_model.decoder.loading import computes
 
     # on a GPU, a larger model is many times faster; a small one is fast anyway, with more forms
@@ -205,12 +207,15 @@ def _load_decoder(folder: ModelFolder, choice: ModelChoice) -> LanguageModel:
     _check_decoder(choice)
     scheme = next((each for each in SCHEMES if each == choice.quantisation), None)
     weights = weights_in(folder.weight_files)
-    # float32, and once more packed for the compiled step: in bfloat16 where that is exact
-    per_number = 6.0 if weights.stored_bytes < 4 * weights.numbers else 8.0
-    advice = "choose a smaller model, or --quantisation int8"
-    if scheme is not None:
-        per_number, advice = 1.1, "choose a smaller model"  # numbers, and scales of 32 of them
-    check_fits(folder.name, int(weights.numbers * per_number), advice)
+    advice = "choose a smaller model"
+    if folder.stored_scheme is not None:
+        needed = 2.0 * weights.stored_bytes  # as they are read, and packed
+    elif scheme is not None:
+        needed = 1.1 * weights.numbers  # and a scale for 32 of them
+    else:  # float32, and once more packed for the compiled step: in bfloat16 where that is exact
+        needed = (6.0 if weights.stored_bytes < 4 * weights.numbers else 8.0) * weights.numbers
+        advice += ", or --quantisation int8"
+    check_fits(folder.name, int(needed), advice)
     return load_decoder(folder, scheme)
 
 
@@ -226,6 +231,11 @@ def _load_transformers(folder: ModelFolder, choice: ModelChoice) -> LanguageMode
     require_packages("transformers", "transformers", "transformers")
     from code_model.transformers_engine.loading import load_transformers
 
+    if folder.stored_scheme is not None:
+        raise ModelLoadError(
+            f"The weights of {folder.name} are stored in {folder.stored_scheme} for the engine "
+            "decoder; choose that engine."
+        )
     weights = weights_in(folder.weight_files)
     needed = weights.stored_bytes
     if choice.device == "cpu" and choice.quantisation is None and choice.precision is not None:

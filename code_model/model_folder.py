@@ -25,6 +25,8 @@ from file_access.regular_file import check_regular_file, open_regular_file, read
 
 MAX_JSON_BYTES = 64 << 20  # an index of weights names every tensor
 MAX_TOKENIZER_BYTES = 256 << 20
+STORED_BY = "attune"
+"""The `quant_method` of quantised weights that our own decoder reads as they are stored."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,14 @@ class ModelFolder:
         source = [] if self.gguf is None else [self.gguf.path]
         own = [self.path / name for name in names]
         return (*(file for file in own if file.exists()), *weights, *source)
+
+    @property
+    def stored_scheme(self) -> str | None:
+        """The scheme that the weights are stored in for our own decoder, None for full weights."""
+        described = self.config.get("quantization_config")
+        if not isinstance(described, dict) or described.get("quant_method") != STORED_BY:
+            return None
+        return str(described.get("scheme"))
 
     @property
     def model_fingerprint(self) -> str:

@@ -55,11 +55,7 @@ def vllm_command(
 
     Raises `ModelLoadError` for a model that vLLM would not load.
     """
-    if folder.gguf is not None:
-        raise ModelLoadError(
-            f"{folder.name} is a GGUF file; a team server takes the same model in Hugging Face "
-            "format."
-        )
+    _check_loadable(folder)
     length = positions or int(folder.config.get("max_position_embeddings", 0))
     parts = [
         Part(("vllm", "serve", str(Path(folder.path).absolute())), "the model's folder"),
@@ -99,6 +95,19 @@ def vllm_command(
         Part(("VLLM_NO_USAGE_STATS=1",), "vLLM reports nothing to its makers"),
     )
     return VllmCommand(environment, tuple(parts))
+
+
+def _check_loadable(folder: ModelFolder) -> None:
+    if folder.gguf is not None:
+        raise ModelLoadError(
+            f"{folder.name} is a GGUF file; a team server takes the same model in Hugging Face "
+            "format."
+        )
+    if folder.stored_scheme is not None:
+        raise ModelLoadError(
+            f"The weights of {folder.name} are stored in {folder.stored_scheme}, which vLLM does "
+            "not read; a team server takes the same model with full weights."
+        )
 
 
 def _connector(folder: ModelFolder, store: Path) -> dict[str, Any]:

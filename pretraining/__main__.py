@@ -1,4 +1,4 @@
-"""`python -m pretraining COMMAND --folder DIR`: corpus, tokenizer, train, evaluate, export."""
+"""`python -m pretraining COMMAND --folder DIR`: from the corpus to a model that ships."""
 
 import argparse
 import json
@@ -12,11 +12,25 @@ from rich.console import Console
 from rich.progress import Progress
 from tokenizers import Tokenizer
 
+from code_model.decoder.llama import Llama
+from code_model.decoder.loading import load_decoder
+from code_model.decoder.precision import dense
+from code_model.decoder.quantised import SCHEMES
 from code_model.language_model import ModelLoadError
-from pretraining import checkpoint, corpus, evaluate, export, tokenizer, train
+from code_model.model_folder import read_model_folder
+from pretraining import checkpoint, corpus, evaluate, export, scaling, smollm2, tokenizer, train
 
 FOLDER = Path(__file__).parent
 SHIPPED_MODEL = FOLDER.parent / "code_model" / "default"
+
+
+EXPECTED = (
+    corpus.CorpusError,
+    checkpoint.CheckpointError,
+    smollm2.NotFetchedError,
+    ModelLoadError,
+    OSError,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 1
-    except (corpus.CorpusError, checkpoint.CheckpointError, ModelLoadError, OSError) as error:
+    except EXPECTED as error:
         print(f"pretraining: {error}", file=sys.stderr)
         return 1
     return 0
@@ -41,13 +55,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m pretraining", description=__doc__)
     parser.add_argument(
-        "command", choices=("corpus", "tokenizer", "train", "evaluate", "export"),
-        help="corpus downloads and builds; export copies the run's model into the package",
-    )  # fmt: skip
+        "command",
+        choices=("corpus", "tokenizer", "smollm2", "scaling", "train", "evaluate", "export"),
+        help="corpus downloads and builds; smollm2 makes a model that train can begin with; "
+        "scaling trains several shapes and fits which one a time trains best; "
+        "export copies the run's model into the package",
+    )
     parser.add_argument("--folder", type=Path, required=True, help="of the corpus and the runs")
     parser.add_argument("--run", default="run", help="name of the run inside the folder")
     parser.add_argument("--config", type=Path, default=FOLDER / "config.toml")
-    parser.add_argument("--model", type=Path, help="evaluate: a model folder, else the shipped one")
+    parser.add_argument(
+        "--model",
+        type=Path,
+        help="evaluate, export: a model folder; else the shipped one, the run's checkpoint",
+    )
     parser.add_argument(
         "--from",
         dest="start",
@@ -55,6 +76,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="MODEL",
         help="train: begin a new run with this model's weights and tokenizer",
     )
+    parser.add_argument(
+        "--continued",
+        action="store_true",
+        help="train: MODEL is a run's export; go on with that run's schedule",
+    )
+    parser.add_argument("--to", type=Path, default=SHIPPED_MODEL, help="export: the folder")
+    parser.add_argument("--scheme", choices=SCHEMES, help="export: quantised weights")
     parser.add_argument(
         "--call-minutes",
         type=float,
@@ -73,16 +101,45 @@ def _run(options: argparse.Namespace, config: dict[str, Any]) -> None:
         case "tokenizer":
             run.mkdir(parents=True, exist_ok=True)
             _train_tokenizer(folder, config).save(str(run / "tokenizer.json"))
+        case "smollm2":
+            smollm2.make_start(folder / "smollm2", folder / "smollm2" / "start")
+        case "scaling":
+            print(json.dumps(scaling.measure(folder, config, run / "tokenizer.json"), indent=1))
         case "train":
             train.train(
-                folder, config, options.run, start=options.start, call_minutes=options.call_minutes
+                folder,
+                config,
+                options.run,
+                start=options.start,
+                continued=options.continued,
+                call_minutes=options.call_minutes,
             )
         case "evaluate":
-            print(json.dumps(_evaluate(options.model, folder), indent=1))
+            results = _evaluate(options.model, folder)
+            out = folder / f"evaluation-{results['model']}.json"
+            out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+            print(evaluate.markdown(results))
+            print(json.dumps(results["copying"]))
         case "export":
-            model = train.build_model(config)
-            model.load_state_dict(checkpoint.load(run / "checkpoint.pt")["model"])
-            export.export(model, run / "tokenizer.json", SHIPPED_MODEL)
+            source: Path = options.model or run
+            model = _trained(run, config) if options.model is None else _loaded(options.model)
+            export.export(
+                model,
+                source / "tokenizer.json",
+                options.to,
+                scheme=options.scheme,
+                card=source / "README.md",
+            )
+
+
+def _trained(run: Path, config: dict[str, Any]) -> Llama:
+    model = train.build_model(config)
+    model.load_state_dict(checkpoint.load(run / "checkpoint.pt")["model"])
+    return model
+
+
+def _loaded(folder: Path) -> Llama:
+    return dense(load_decoder(read_model_folder(folder)).llama)
 
 
 def _train_tokenizer(folder: Path, config: dict[str, Any]) -> Tokenizer:

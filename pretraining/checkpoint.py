@@ -31,7 +31,7 @@ def load(path: Path) -> dict[str, Any]:
         raise FileNotFoundError(f"there is no checkpoint {path}")
     for candidate in candidates:
         try:
-            state: dict[str, Any] = torch.load(candidate, weights_only=True)
+            state: dict[str, Any] = torch.load(candidate, map_location="cpu", weights_only=True)
         except Exception as error:  # torch raises many kinds for a damaged file
             print(
                 f"pretraining: {candidate.name} cannot be read ({type(error).__name__})",

@@ -57,6 +57,7 @@ class Document:
     package: str
     path: str
     text: str
+    language: str = "python"
 
 
 def packages() -> tuple[dict[str, str], dict[str, str]]:

@@ -1,99 +1,87 @@
-"""Snippets of other files of the same package, retrieved by rare names.
+"""Snippets of other files of the same package, by the index and the retrieval that serve editors.
 
-Training rows and the evaluation use the same rule: files that share rare identifiers with the text
-around the cursor, and of these files the lines around such a name.
+Training rows and the evaluation ask the same `Retriever` as a completion does. Beside it, the index
+tells which names of a file another file defines: a hole that contains such a name can only be
+filled by who has read that file.
 """
 
-import itertools
-import math
+import hashlib
+import multiprocessing
+import os
 import random
 import re
-from bisect import bisect_right
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
 
+from code_context.index import RepositoryIndex
+from code_context.languages import family_of
+from code_context.retrieval import Retriever
 from code_context.snippets import Snippet
-from pretraining.corpus import Document
+from code_context.syntax import SyntaxTree
+from pretraining.corpus import CorpusError, Document
 
 IDENTIFIER = re.compile(r"[A-Za-z_]\w{3,}")
-DEFINITION = re.compile(r"^[ \t]*(?:async )?(?:def|class) (\w+)", re.MULTILINE)
 CHUNK_LINES = (6, 24)
-MAX_HOLDERS = 24  # files; a name in more files is not rare
-MAX_FILES = 4  # whose chunks are scored
-MAX_OCCURRENCES = 3  # of one name in one file
-DEFINITION_WEIGHT = 2.0  # a name's definition counts as two of its uses
+MAX_SAME_NAME = 2  # definitions of a name in a package; more are ambiguous
+OPEN_INDEXES = 64  # in one process; each keeps some megabytes of pages and results
+KNOWN_NAMES = 20_000  # of one package
 
 
-class Retrieval:
-    """An index of one package's identifiers, built at the first use unless `holders` is set."""
+class PackageIndex:
+    """What is found in one package. One thread owns it."""
 
-    def __init__(self, documents: Sequence[Document]) -> None:
-        self.documents = documents
-        self.holders: dict[str, list[int]] | None = None
+    def __init__(self, index: RepositoryIndex) -> None:
+        self._index = index
+        self._retriever = Retriever(index)
+        self._definitions = lru_cache(KNOWN_NAMES)(self._find_definitions)
 
-    def chosen(self, near: str, path: str, rng: random.Random, count: int) -> list[Snippet]:
-        """At most `count` chunks of other files for the text `near` a cursor in the file `path`.
+    def served(self, tree: SyntaxTree, path: str, offset: int) -> list[Snippet]:
+        """What an editor would be served for a cursor in the file `path`.
 
-        Best first, at most one of each file; fewer where fewer files share a rare name.
+        Raises `pretraining.corpus.CorpusError` if the index cannot be read.
         """
-        holders = self.holders = self.index() if self.holders is None else self.holders
-        weights = {
-            name: math.log(len(self.documents) / len(holders[name]))
-            for name in set(IDENTIFIER.findall(near))
-            if name in holders
+        snippets = self._retriever.snippets(tree, path, offset)
+        if self._retriever.problem is not None:
+            raise CorpusError(f"{self._retriever.problem}; delete the folder of indexes.")
+        return snippets
+
+    def defining(self, text: str, path: str) -> list[Snippet]:
+        """Outlines of what a text of the file `path` names and only other files define."""
+        names = sorted(set(IDENTIFIER.findall(text)))
+        return [snippet for name in names for snippet in self._definitions(name, path)]
+
+    def _find_definitions(self, name: str, path: str) -> tuple[Snippet, ...]:
+        found = self._index.definitions(name, MAX_SAME_NAME)
+        if any(one.path == path for one in found):
+            return ()
+        return tuple(
+            Snippet(one.path, one.definition.outline, "definition", 1.0, one.definition.line)
+            for one in found
+            if family_of(one.path) == family_of(path)
+        )
+
+
+class PackageIndexes:
+    """The index of each package, in a file that is named by what it holds, so never stale."""
+
+    def __init__(self, folder: Path, packages: Mapping[str, Sequence[Document]]) -> None:
+        """Write the indexes that are missing in `folder`, on all cores."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self._files = {
+            name: folder / f"{_digest(documents)}.sqlite" for name, documents in packages.items()
         }
-        scores: Counter[int] = Counter()
-        for name, weight in sorted(weights.items()):
-            for index in holders[name]:
-                if self.documents[index].path != path:
-                    scores[index] += weight  # type: ignore[assignment]
-        best = sorted(scores, key=lambda index: (-scores[index], index))[:MAX_FILES]
-        chunks = [scored for index in best for scored in self._chunks(index, weights, rng)]
-        chunks.sort(key=lambda scored: -scored[0])
-        chosen: dict[str, Snippet] = {}
-        for _, snippet in chunks:
-            if len(chosen) < count:
-                chosen.setdefault(snippet.path, snippet)
-        return list(chosen.values())
+        self.of = lru_cache(OPEN_INDEXES)(self._open)
+        missing = {file: packages[name] for name, file in self._files.items() if not file.exists()}
+        if missing:
+            fork = multiprocessing.get_context("fork")  # the processes inherit the corpus
+            workers = min(len(missing), os.cpu_count() or 1)
+            with fork.Pool(workers, _inherit, (list(missing.items()),)) as pool:
+                pool.map(_write, range(len(missing)), chunksize=1)
 
-    def index(self) -> dict[str, list[int]]:
-        """Numbers of the documents that contain each rare name."""
-        holders: dict[str, list[int]] = {}
-        for index, document in enumerate(self.documents):
-            for name in set(IDENTIFIER.findall(document.text)):
-                holders.setdefault(name, []).append(index)
-        return {name: numbers for name, numbers in holders.items() if len(numbers) <= MAX_HOLDERS}
-
-    def _chunks(
-        self, index: int, weights: dict[str, float], rng: random.Random
-    ) -> list[tuple[float, Snippet]]:
-        """Chunks of one file that begin just before a rare name, with their scores."""
-        document = self.documents[index]
-        lines = document.text.splitlines(keepends=True)
-        begins = [0, *itertools.accumulate(map(len, lines))]
-        starts: set[int] = set()
-        for name in weights:
-            starts |= {max(0, number - 2) for number in _lines_with(document.text, begins, name)}
-        chunks = []
-        for start in sorted(starts)[:24]:
-            text = "".join(lines[start : start + rng.randint(*CHUNK_LINES)])
-            used = set(IDENTIFIER.findall(text)) & weights.keys()
-            defined = set(DEFINITION.findall(text)) & weights.keys()
-            # sorted: sums of floats depend on their order, and sets have none
-            score = sum(weights[name] for name in sorted(used))
-            score += (DEFINITION_WEIGHT - 1) * sum(weights[name] for name in sorted(defined))
-            chunks.append((score, Snippet(document.path, text)))
-        return chunks
-
-
-def _lines_with(text: str, begins: Sequence[int], name: str) -> list[int]:
-    """Numbers of the first lines with a name; `begins`: offsets of all lines, and of the end."""
-    lines: list[int] = []
-    offset = text.find(name)
-    while offset >= 0 and len(lines) < MAX_OCCURRENCES:
-        lines.append(bisect_right(begins, offset) - 1)
-        offset = text.find(name, begins[lines[-1] + 1])
-    return lines
+    def _open(self, package: str) -> PackageIndex:
+        """The index of a package."""
+        return PackageIndex(RepositoryIndex(self._files[package], read_only=True))
 
 
 def random_chunk(document: Document, rng: random.Random) -> Snippet:
@@ -101,3 +89,30 @@ def random_chunk(document: Document, rng: random.Random) -> Snippet:
     lines = document.text.splitlines(keepends=True)
     start = rng.randrange(max(1, len(lines) - CHUNK_LINES[1] // 2))
     return Snippet(document.path, "".join(lines[start : start + rng.randint(*CHUNK_LINES)]))
+
+
+def _digest(documents: Sequence[Document]) -> str:
+    digest = hashlib.sha256()
+    for document in documents:
+        for part in (document.path, document.text):
+            digest.update(hashlib.sha256(part.encode()).digest())
+    return digest.hexdigest()
+
+
+_missing: list[tuple[Path, Sequence[Document]]] = []  # of a process of the pool
+
+
+def _inherit(missing: list[tuple[Path, Sequence[Document]]]) -> None:
+    _missing[:] = missing
+
+
+def _write(number: int) -> None:
+    file, documents = _missing[number]
+    partial = file.with_suffix(".partial")
+    partial.unlink(missing_ok=True)  # of a killed run
+    index = RepositoryIndex(partial)
+    with index.transaction():
+        for document in documents:
+            index.put(document.path, document.text)
+    index.close()
+    partial.rename(file)

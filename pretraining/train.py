@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -18,14 +17,14 @@ from torch import Tensor
 from code_model.bfloat16 import bfloat16_wins
 from code_model.decoder.llama import Llama, LlamaConfig
 from code_model.decoder.loading import load_decoder
-from code_model.fim import FimEncoder
-from code_model.fim_templates import ATTUNE
+from code_model.decoder.precision import dense
 from code_model.language_model import ModelLoadError
-from code_model.model_folder import read_model_folder
+from code_model.model_folder import read_json, read_model_folder
 from code_model.tokenizer import Tokenizer
 from pretraining import checkpoint, corpus, export, optimiser
 from pretraining.rows import IGNORED, Rows, stream
 
+PROGRESS = "progress.json"  # in an export, so that another machine can continue from it
 LOG_SECONDS = 1.0  # between two reads of the losses; each waits for the device
 
 
@@ -63,19 +62,22 @@ def train(
     run: str,
     *,
     start: Path | None = None,
+    continued: bool = False,
     call_minutes: float | None = None,
 ) -> None:
     """Train until the minutes of the config are used up; resumed runs count their earlier minutes.
 
     Writes `checkpoint.pt`, `log.jsonl` and an export in Hugging Face format under `folder/run`.
-    `start`: a model folder whose weights and tokenizer a new run begins with. `call_minutes`: save
-    a checkpoint and return after this time, for machines that are lent in short turns.
+    `start`: a model folder whose weights and tokenizer a new run begins with; where it is
+    `continued`, it is a run's export, and the new run goes on with that run's schedule and rows
+    after a new warm-up. `call_minutes`: save a checkpoint and return after this time, for machines
+    that are lent in short turns.
 
     Raises `pretraining.checkpoint.CheckpointError` if no checkpoint can be read,
     `pretraining.corpus.CorpusError` without a corpus, `code_model.language_model.ModelLoadError` if
     `start` cannot be loaded or has another shape.
     """
-    training = TrainingRun(folder, config, run, start)
+    training = TrainingRun(folder, config, run, start, continued=continued)
     settings = config["training"]
     budget_s = 60.0 * settings["minutes"]
     last_save = called = time.monotonic()
@@ -99,21 +101,33 @@ def train(
 class TrainingRun:
     """A run that can be continued: model, optimisers, rows, progress and log."""
 
-    def __init__(self, folder: Path, config: dict[str, Any], run: str, start: Path | None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        config: dict[str, Any],
+        run: str,
+        start: Path | None = None,
+        *,
+        continued: bool = False,
+    ) -> None:
         self.folder = folder / run
         self.folder.mkdir(parents=True, exist_ok=True)
         self.settings = config["training"]
-        if start is not None and not (self.folder / "tokenizer.json").exists():
-            shutil.copy(start / "tokenizer.json", self.folder / "tokenizer.json")
+        for name in ("tokenizer.json", "README.md"):
+            if start is not None and (start / name).exists() and not (self.folder / name).exists():
+                shutil.copy(start / name, self.folder / name)
         self.rows = _rows(folder, config, self.folder / "tokenizer.json")
-        self.progress: dict[str, Any] = {"step": 0, "row": 0, "tokens": 0, "seconds": 0.0}
-        self._load(config, start)
+        # the optimisers were new at the step `warm_from`
+        self.progress: dict[str, Any] = {
+            "step": 0, "warm_from": 0, "row": 0, "tokens": 0, "seconds": 0.0
+        }  # fmt: skip
+        self._load(config, start, continued=continued)
         self._log = _Log(self.folder / "log.jsonl")
         self._batches: tuple[tuple[int, int], Iterator[tuple[Tensor, Tensor]]] | None = None
         device = next(self.model.parameters()).device
         self._bfloat16 = bfloat16_wins(device.type, config["model"]["hidden_size"])
 
-    def _load(self, config: dict[str, Any], start: Path | None) -> None:
+    def _load(self, config: dict[str, Any], start: Path | None, *, continued: bool) -> None:
         """Model and optimisers of the last checkpoint, of `start`, or new ones."""
         model = build_model(config)
         model.init_weights(torch.Generator().manual_seed(self.settings["seed"]))
@@ -123,17 +137,15 @@ class TrainingRun:
             model.load_state_dict(state["model"])
             self.progress = state["progress"]
         elif start is not None:
-            other = load_decoder(read_model_folder(start)).llama
+            other = dense(load_decoder(read_model_folder(start)).llama)
             if other.config != model.config:
                 raise ModelLoadError(f"{start} has not the shape that the config asks for.")
             model.load_state_dict(other.state_dict())
+            if continued:
+                self.progress = read_json(start / PROGRESS)
+                self.progress["warm_from"] = self.progress["step"]
         self.model = model.to("cuda" if torch.cuda.is_available() else "cpu")
-        self.optimisers = optimiser.build(
-            model,
-            self.settings["muon_lr"],
-            self.settings["adam_lr"],
-            self.settings["weight_decay"],
-        )
+        self.optimisers = optimiser.build(model, self.settings)
         if state is not None:
             for each, saved in zip(self.optimisers, state["optimisers"], strict=True):
                 each.load_state_dict(saved)
@@ -152,7 +164,7 @@ class TrainingRun:
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings["max_grad_norm"])
         share = rate(
             fraction,
-            self.progress["step"],
+            self.progress["step"] - self.progress["warm_from"],
             self.settings["warmup_steps"],
             self.settings["decay_from"],
         )
@@ -184,16 +196,15 @@ class TrainingRun:
                 "progress": self.progress,
             },
         )
-        export.export(self.model, self.folder / "tokenizer.json", self.folder / "export")
+        out, tokenizer = self.folder / "export", self.folder / "tokenizer.json"
+        name, card = f"attune-{self.folder.name}", self.folder / "README.md"
+        export.export(self.model, tokenizer, out, name, card=card)
+        (out / PROGRESS).write_text(json.dumps(self.progress), encoding="utf-8")
 
 
 def _rows(folder: Path, config: dict[str, Any], tokenizer: Path) -> Rows:
-    encoder = FimEncoder(Tokenizer(tokenizer), ATTUNE)
-    documents = corpus.read(folder, "train")
-    rows = Rows(documents, encoder, config["data"], config["training"]["seed"])
-    rows.vocab_size = config["tokenizer"]["vocab_size"]
-    rows.index(os.cpu_count() or 1)
-    return rows
+    documents, seed = corpus.read(folder, "train"), config["training"]["seed"]
+    return Rows(documents, Tokenizer(tokenizer), folder / "indexes", config["data"], seed)
 
 
 class _Log:

