@@ -10,10 +10,11 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import Progress
+from rich.table import Table
 from tokenizers import Tokenizer
 
 from code_model.language_model import ModelLoadError
-from pretraining import checkpoint, corpus, evaluate, export, tokenizer, train
+from pretraining import build, checkpoint, corpus, evaluate, export, tokenizer, train
 
 FOLDER = Path(__file__).parent
 SHIPPED_MODEL = FOLDER.parent / "code_model" / "default"
@@ -42,7 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m pretraining", description=__doc__)
     parser.add_argument(
         "command", choices=("corpus", "tokenizer", "train", "evaluate", "export"),
-        help="corpus downloads and builds; export copies the run's model into the package",
+        help="corpus fetches and builds; export copies the run's model into the package",
     )  # fmt: skip
     parser.add_argument("--folder", type=Path, required=True, help="of the corpus and the runs")
     parser.add_argument("--run", default="run", help="name of the run inside the folder")
@@ -54,6 +55,14 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         metavar="MODEL",
         help="train: begin a new run with this model's weights and tokenizer",
+    )
+    parser.add_argument(
+        "--sizes",
+        type=int,
+        nargs="+",
+        default=(),
+        metavar="TOKENS",
+        help="tokenizer: compare these sizes as well",
     )
     parser.add_argument(
         "--call-minutes",
@@ -68,11 +77,10 @@ def _run(options: argparse.Namespace, config: dict[str, Any]) -> None:
     run = folder / options.run
     match options.command:
         case "corpus":
-            corpus.download(folder)
-            print(json.dumps(corpus.build(folder), indent=1))
+            _build_corpus(folder)
         case "tokenizer":
             run.mkdir(parents=True, exist_ok=True)
-            _train_tokenizer(folder, config).save(str(run / "tokenizer.json"))
+            _train_tokenizer(folder, config, options.sizes).save(str(run / "tokenizer.json"))
         case "train":
             train.train(
                 folder, config, options.run, start=options.start, call_minutes=options.call_minutes
@@ -85,17 +93,51 @@ def _run(options: argparse.Namespace, config: dict[str, Any]) -> None:
             export.export(model, run / "tokenizer.json", SHIPPED_MODEL)
 
 
-def _train_tokenizer(folder: Path, config: dict[str, Any]) -> Tokenizer:
-    """Train the tokenizer, and print its characters per token beside those of GPT-2's pattern."""
+def _build_corpus(folder: Path) -> None:
+    """Fetch and build, and print a table of the languages."""
+    console = Console(stderr=True)
+    with Progress(console=console) as bar:
+        task = bar.add_task("")
+
+        def show(what: str, done: int, total: int) -> None:
+            bar.update(task, description=what, completed=done, total=total)
+
+        build.fetch(folder, show)
+        manifests = build.build(folder, show)
+    table = Table("language", "documents", "MB", "held out", "MB", "left out")
+    for language, manifest in manifests.items():
+        documents, size = manifest["documents"], manifest["bytes"]
+        left_out = ", ".join(f"{rule} {count:,}" for rule, count in manifest["left_out"].items())
+        table.add_row(
+            language,
+            *(text for side in ("train", "held_out")
+              for text in (f"{documents[side]:,}", f"{size[side] / 1e6:.1f}")),
+            left_out,
+        )  # fmt: skip
+    Console().print(table)
+
+
+def _train_tokenizer(folder: Path, config: dict[str, Any], sizes: Sequence[int]) -> Tokenizer:
+    """Train the tokenizer; print the characters of its tokens beside those of others.
+
+    The others have GPT-2's pattern, or one of `sizes` tokens.
+    """
     settings, seed = config["tokenizer"], config["training"]["seed"]
+    chosen = settings["vocab_size"]
     documents, held_out = corpus.read(folder, "train"), corpus.read(folder, "held_out")
-    trained = [
-        tokenizer.train(documents, settings["vocab_size"], settings["sample_bytes"], seed, pattern)
-        for pattern in (tokenizer.PATTERN, tokenizer.GPT2_PATTERN)
-    ]
-    ours, gpt2 = (round(tokenizer.characters_per_token(each, held_out), 3) for each in trained)
-    print(json.dumps({"characters_per_token": {"this": ours, "gpt2_pattern": gpt2}}))
-    return trained[0]
+    variants = {f"{size:,}": (size, tokenizer.PATTERN) for size in sorted({chosen, *sizes})}
+    variants[f"{chosen:,}, GPT-2's pattern"] = (chosen, tokenizer.GPT2_PATTERN)
+    trained, table = {}, Table("language", *variants)
+    with Progress(console=Console(stderr=True)) as bar:
+        for name, (size, pattern) in bar.track(variants.items(), description="training"):
+            trained[name] = tokenizer.train(
+                documents, size, settings["sample_bytes"], seed, pattern
+            )
+    figures = [tokenizer.characters_per_token(each, held_out) for each in trained.values()]
+    for language in figures[0]:
+        table.add_row(language, *(f"{figure[language]:.3f}" for figure in figures))
+    Console().print(table)
+    return trained[f"{chosen:,}"]
 
 
 def _evaluate(model: Path | None, folder: Path) -> dict[str, Any]:

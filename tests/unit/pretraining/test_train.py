@@ -1,9 +1,7 @@
 """Rows are full and repeatable; a killed run continues where its checkpoint was written."""
 
-import gzip
 import json
 import tomllib
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,7 @@ from code_model.fim_templates import ATTUNE
 from code_model.language_model import ModelLoadError
 from code_model.loading import load_model
 from code_model.tokenizer import Tokenizer
-from pretraining import checkpoint, tokenizer, train
+from pretraining import checkpoint, corpus, tokenizer, train
 from pretraining.corpus import Document
 from pretraining.rows import IGNORED, Batches, Rows
 from tests.unit.pretraining.test_corpus import body
@@ -33,8 +31,7 @@ DOCUMENTS = [
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "run").mkdir()
     tokenizer.train(DOCUMENTS, 400, 50_000, 0).save(str(tmp_path / "run" / "tokenizer.json"))
-    with gzip.open(tmp_path / "train.jsonl.gz", "wt", encoding="utf-8") as out:
-        out.writelines(json.dumps(asdict(document)) + "\n" for document in DOCUMENTS)
+    corpus.write_parts(corpus.folder_of(tmp_path, "python"), "train", DOCUMENTS)
     return tmp_path
 
 
