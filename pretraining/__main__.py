@@ -14,7 +14,7 @@ from rich.table import Table
 from tokenizers import Tokenizer
 
 from code_model.language_model import ModelLoadError
-from pretraining import build, checkpoint, corpus, evaluate, export, tokenizer, train
+from pretraining import build, checkpoint, corpus, evaluate, export, package_lists, tokenizer, train
 
 FOLDER = Path(__file__).parent
 SHIPPED_MODEL = FOLDER.parent / "code_model" / "default"
@@ -57,6 +57,12 @@ def _parser() -> argparse.ArgumentParser:
         help="train: begin a new run with this model's weights and tokenizer",
     )
     parser.add_argument(
+        "--per-language",
+        type=int,
+        metavar="PACKAGES",
+        help="corpus: for a rehearsal, so many packages of each language to train on",
+    )
+    parser.add_argument(
         "--sizes",
         type=int,
         nargs="+",
@@ -77,7 +83,7 @@ def _run(options: argparse.Namespace, config: dict[str, Any]) -> None:
     run = folder / options.run
     match options.command:
         case "corpus":
-            _build_corpus(folder)
+            _build_corpus(folder, package_lists.listed(options.per_language))
         case "tokenizer":
             run.mkdir(parents=True, exist_ok=True)
             _train_tokenizer(folder, config, options.sizes).save(str(run / "tokenizer.json"))
@@ -93,7 +99,7 @@ def _run(options: argparse.Namespace, config: dict[str, Any]) -> None:
             export.export(model, run / "tokenizer.json", SHIPPED_MODEL)
 
 
-def _build_corpus(folder: Path) -> None:
+def _build_corpus(folder: Path, lists: package_lists.Lists) -> None:
     """Fetch and build, and print a table of the languages."""
     console = Console(stderr=True)
     with Progress(console=console) as bar:
@@ -102,18 +108,17 @@ def _build_corpus(folder: Path) -> None:
         def show(what: str, done: int, total: int) -> None:
             bar.update(task, description=what, completed=done, total=total)
 
-        build.fetch(folder, show)
-        manifests = build.build(folder, show)
+        build.fetch(folder, lists, show)
+        manifests = build.build(folder, lists, show)
     table = Table("language", "documents", "MB", "held out", "MB", "left out")
     for language, manifest in manifests.items():
-        documents, size = manifest["documents"], manifest["bytes"]
+        sizes = [
+            text
+            for side in ("train", "held_out")
+            for text in (f"{manifest['documents'][side]:,}", f"{manifest['bytes'][side] / 1e6:.1f}")
+        ]
         left_out = ", ".join(f"{rule} {count:,}" for rule, count in manifest["left_out"].items())
-        table.add_row(
-            language,
-            *(text for side in ("train", "held_out")
-              for text in (f"{documents[side]:,}", f"{size[side] / 1e6:.1f}")),
-            left_out,
-        )  # fmt: skip
+        table.add_row(language, *sizes, left_out)
     Console().print(table)
 
 

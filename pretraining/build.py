@@ -7,7 +7,7 @@ killed build goes on with the language that it was at.
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -15,9 +15,9 @@ from typing import Any
 
 from code_context.languages import languages
 from pretraining import filters, licences, package_lists, releases, sources
-from pretraining.corpus import LANGUAGES, Document, PartWriter, folder_of
+from pretraining.corpus import Document, PartWriter, folder_of
 from pretraining.deduplication import Deduplication, shingles_of
-from pretraining.package_lists import Package
+from pretraining.package_lists import Lists, Package
 
 Progress = Callable[[str, int, int], None]
 """Told what is done, how many packages are done, and how many there are."""
@@ -37,38 +37,38 @@ class Tally:
     left_out: Counter[str] = field(default_factory=Counter)
 
 
-def fetch(folder: Path, progress: Progress) -> None:
-    """Fetch every listed package that is not there. Raises `CorpusError` for one that cannot be."""
-    wanted = [package for language in LANGUAGES for package in package_lists.listed(language)]
+def fetch(folder: Path, lists: Lists, progress: Progress) -> None:
+    """Fetch every package that is not there. Raises `CorpusError` for one that cannot be."""
+    wanted = [package for packages in lists.values() for package in packages]
     for done, package in enumerate(wanted):
         progress(f"fetching {package.name}", done, len(wanted))
         sources.fetch(package, folder)
 
 
-def build(folder: Path, progress: Progress) -> dict[str, Any]:
+def build(folder: Path, lists: Lists, progress: Progress) -> dict[str, Any]:
     """Write the parts of every language and `manifest.json` into `folder`; gives the manifest.
 
-    A language that is complete, from the same lists, stays. Raises `CorpusError` if an archive is
-    missing or damaged.
+    A language that is complete, from the same packages, stays. Raises `CorpusError` if an archive
+    is missing or damaged.
     """
     held_out: frozenset[int] | None = None
-    for language in LANGUAGES:
+    for language, packages in lists.items():
         complete = folder_of(folder, language)
-        recipe = package_lists.digest(language)
+        recipe = package_lists.digest(lists, language)
         if _is_complete(complete, recipe):
             continue
         if held_out is None:
-            held_out = _held_out_shingles(folder, progress)
+            held_out = _held_out_shingles(folder, lists, progress)
         partial = complete.with_name(language + ".part")
         shutil.rmtree(partial, ignore_errors=True)
         shutil.rmtree(complete, ignore_errors=True)
         partial.mkdir(parents=True)
-        manifest = _build_language(folder, language, partial, held_out, progress)
+        manifest = _build_language(folder, packages, partial, held_out, progress)
         _write_json(partial / "manifest.json", {"recipe": recipe, **manifest})
         partial.rename(complete)
     manifests = {
         language: json.loads((folder_of(folder, language) / "manifest.json").read_text("utf-8"))
-        for language in LANGUAGES
+        for language in lists
     }
     _write_json(folder / "manifest.json", manifests)
     return manifests
@@ -83,16 +83,11 @@ def _write_json(path: Path, value: object) -> None:
     path.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
 
 
-def _held_out_shingles(folder: Path, progress: Progress) -> frozenset[int]:
-    packages = [
-        package
-        for language in LANGUAGES
-        for package in package_lists.listed(language)
-        if package.held_out
-    ]
+def _held_out_shingles(folder: Path, lists: Lists, progress: Progress) -> frozenset[int]:
+    held_out = [each for packages in lists.values() for each in packages if each.held_out]
     found: set[int] = set()
-    for done, package in enumerate(packages):
-        progress("reading held-out packages", done, len(packages))
+    for done, package in enumerate(held_out):
+        progress("reading held-out packages", done, len(held_out))
         release = releases.read_release(package, folder)
         kept = _kept(package, release, None, _tally(package))
         found |= shingles_of(document.text for document in kept)
@@ -100,22 +95,23 @@ def _held_out_shingles(folder: Path, progress: Progress) -> frozenset[int]:
 
 
 def _build_language(
-    folder: Path, language: str, out: Path, held_out: frozenset[int], progress: Progress
+    folder: Path,
+    packages: Sequence[Package],
+    out: Path,
+    held_out: frozenset[int],
+    progress: Progress,
 ) -> dict[str, Any]:
     """Write one language's parts into `out`; gives its manifest."""
-    listed = package_lists.listed(language)
-    writers = {side: PartWriter(out, side) for side in ("train", "held_out")}
     deduplication = Deduplication(held_out)
     tallies = {}
-    for done, package in enumerate(listed):
-        progress(f"building {languages()[language].name}", done, len(listed))
-        release = releases.read_release(package, folder)
-        tally = tallies[package.name] = _tally(package)
-        new = None if package.held_out else deduplication
-        for document in _kept(package, release, new, tally):
-            writers[tally.side].write(document)
-    for writer in writers.values():
-        writer.close()
+    with PartWriter(out, "train") as train, PartWriter(out, "held_out") as unseen:
+        for done, package in enumerate(packages):
+            progress(f"building {languages()[package.language].name}", done, len(packages))
+            release = releases.read_release(package, folder)
+            tally = tallies[package.name] = _tally(package)
+            new = None if package.held_out else deduplication
+            for document in _kept(package, release, new, tally):
+                (unseen if package.held_out else train).write(document)
     return _manifest(tallies)
 
 

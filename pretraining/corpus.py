@@ -4,6 +4,7 @@
 them. Whole packages are held out for evaluation.
 """
 
+import contextlib
 import json
 import lzma
 from collections.abc import Iterable, Iterator
@@ -78,13 +79,12 @@ def read_parts(folder: Path, side: str) -> Iterator[Document]:
 def write_parts(folder: Path, side: str, documents: Iterable[Document]) -> None:
     """Write one side of a language into `folder`, which has none of it yet."""
     folder.mkdir(parents=True, exist_ok=True)
-    writer = PartWriter(folder, side)
-    for document in documents:
-        writer.write(document)
-    writer.close()
+    with PartWriter(folder, side) as writer:
+        for document in documents:
+            writer.write(document)
 
 
-class PartWriter:
+class PartWriter(contextlib.AbstractContextManager["PartWriter"]):
     """Writes documents one by one; begins a new part where the present one is full."""
 
     def __init__(self, folder: Path, side: str) -> None:
@@ -103,10 +103,12 @@ class PartWriter:
         line = json.dumps(asdict(document), ensure_ascii=False) + "\n"
         self._stream.write(self._compressor.compress(line.encode("utf-8")))
         if self._stream.tell() >= PART_BYTES:
-            self.close()
+            self._end_part()
 
-    def close(self) -> None:
-        """End the present part."""
+    def __exit__(self, *error: object) -> None:
+        self._end_part()
+
+    def _end_part(self) -> None:
         if self._stream is not None:
             self._stream.write(self._compressor.flush())
             self._stream.close()

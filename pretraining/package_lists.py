@@ -6,14 +6,14 @@ A file has the tables `training.SOURCE` and `held_out.SOURCE`, versions by name.
 import hashlib
 import platform
 import tomllib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Literal
 
 from pretraining.corpus import LANGUAGES
 
-LISTS = Path(__file__).parent / "packages"
+FOLDER = Path(__file__).parent / "packages"
 SourceName = Literal["pip", "npm", "deb", "deb-src", "installed"]
 
 
@@ -33,29 +33,39 @@ STANDARD_LIBRARY = Package(
 )
 
 
-@cache
-def listed(language: str) -> tuple[Package, ...]:
-    """All packages of a language, those held out first; of Python, its standard library as well."""
-    sides = tomllib.loads(_list(language).read_text(encoding="utf-8"))
-    packages = tuple(
-        Package(name, version, source, language, side == "held_out")
+Lists = Mapping[str, Sequence[Package]]
+"""Packages of every language."""
+
+
+def listed(per_language: int | None = None) -> Lists:
+    """All packages, those held out first; of Python, its standard library as well.
+
+    With `per_language`, so many of each to train on, evenly from its list: for a rehearsal.
+    """
+    return {language: _listed(language, per_language) for language in LANGUAGES}
+
+
+def _listed(language: str, limit: int | None) -> list[Package]:
+    sides = tomllib.loads((FOLDER / f"{language}.toml").read_text(encoding="utf-8"))
+    held_out, training = (
+        [
+            Package(name, version, source, language, side == "held_out")
+            for source, versions in sides[side].items()
+            for name, version in versions.items()
+        ]
         for side in ("held_out", "training")
-        for source, versions in sides[side].items()
-        for name, version in versions.items()
     )
-    return (*packages, STANDARD_LIBRARY) if language == "python" else packages
+    if limit is not None:
+        training = training[:: max(1, len(training) // limit)][:limit]
+    return held_out + training + ([STANDARD_LIBRARY] if language == "python" else [])
 
 
 def held_out(language: str = "python") -> dict[str, str]:
     """Versions of a language's held-out packages by name."""
-    return {package.name: package.version for package in listed(language) if package.held_out}
+    return {each.name: each.version for each in listed()[language] if each.held_out}
 
 
-def digest(language: str) -> str:
-    """Changes with what a language is built from: its list, and what others hold out."""
-    others = [package for each in LANGUAGES for package in listed(each) if package.held_out]
-    return hashlib.sha256(repr((listed(language), others)).encode()).hexdigest()
-
-
-def _list(language: str) -> Path:
-    return LISTS / f"{language}.toml"
+def digest(lists: Lists, language: str) -> str:
+    """Changes with what a language is built from: its packages, and what others hold out."""
+    held_out = [each for packages in lists.values() for each in packages if each.held_out]
+    return hashlib.sha256(repr((list(lists[language]), held_out)).encode()).hexdigest()

@@ -19,7 +19,7 @@ _LICENCE_FILES = {
     "deb-src": re.compile(r"debian/copyright"),
 }
 # where Debian's packages for development install source; what follows is the path in the release
-_INSTALLED = re.compile(r"usr/(?:share/cargo/registry/[^/]+|share/gocode/src|include)/(.*)")
+_INSTALLED = re.compile(r"usr/share/(?:cargo/registry/[^/]+|gocode/src)/(.*)")
 
 
 @dataclass(frozen=True)
@@ -78,9 +78,10 @@ def _licence_of(package: Package, metadata: bytes) -> licences.LicenceOf:
 def _standard_library() -> Release:
     """Of the Python that runs this."""
     root = Path(sysconfig.get_paths()["stdlib"])
+    paths = [path.relative_to(root) for path in sorted(root.rglob("*.py"))]
     files = [
-        (path.relative_to(root).as_posix(), path.read_bytes())
-        for path in sorted(root.rglob("*.py"))
+        (path.as_posix(), (root / path).read_bytes())
+        for path in paths
         if "site-packages" not in path.parts
     ]
     return Release(files, lambda path: "PSF-2.0")

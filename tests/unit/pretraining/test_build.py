@@ -41,9 +41,8 @@ class Listed:
 
 
 @pytest.fixture
-def listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Listed:
+def listed(tmp_path: Path) -> Listed:
     made = Listed(tmp_path)
-    monkeypatch.setattr(package_lists, "listed", lambda language: tuple(made.packages[language]))
     mit = "License-Expression: MIT"
     made.add(
         Package("held", "3.0", "pip", "python", held_out=True),
@@ -108,7 +107,7 @@ def paths(folder: Path, side: str) -> set[tuple[str, str, str]]:
 
 
 def test_only_new_hand_written_code_is_kept(listed: Listed, tmp_path: Path) -> None:
-    build.build(tmp_path, quiet)
+    build.build(tmp_path, listed.packages, quiet)
     assert paths(tmp_path, "held_out") == {("python", "python/held", "held/h.py")}
     assert paths(tmp_path, "train") == {
         ("python", "python/one", "one/a.py"),
@@ -127,7 +126,7 @@ def test_only_new_hand_written_code_is_kept(listed: Listed, tmp_path: Path) -> N
 def test_the_manifest_counts_everything_by_rule_and_by_licence(
     listed: Listed, tmp_path: Path
 ) -> None:
-    manifest = build.build(tmp_path, quiet)
+    manifest = build.build(tmp_path, listed.packages, quiet)
     assert json.loads((tmp_path / "manifest.json").read_text()) == manifest
     python = manifest["python"]
     assert python["documents"] == {"train": 2, "held_out": 1}
@@ -153,7 +152,7 @@ def test_no_held_out_content_is_left_in_any_language(listed: Listed, tmp_path: P
         Package("copier", "1", "npm", "javascript", held_out=False),
         made_packages.npm, {"a.js": code("secret") + code("own")[:200], "b.js": code("new")}, "MIT",
     )  # fmt: skip
-    build.build(tmp_path, quiet)
+    build.build(tmp_path, listed.packages, quiet)
     held = {line for document in corpus.read(tmp_path, "held_out") for line in words(document)}
     trained = {line for document in corpus.read(tmp_path, "train") for line in words(document)}
     assert {"held_3(argument):", "secret_3(argument)"} <= held
@@ -171,7 +170,7 @@ def test_a_killed_build_goes_on_with_the_language_it_was_at(listed: Listed, tmp_
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        build.build(tmp_path, killed)
+        build.build(tmp_path, listed.packages, killed)
     left = corpus.folder_of(tmp_path, "go").with_name("go.part")
     assert left.is_dir()
     assert not (tmp_path / "manifest.json").exists()
@@ -179,17 +178,17 @@ def test_a_killed_build_goes_on_with_the_language_it_was_at(listed: Listed, tmp_
     assert "go" not in {language for language, _, _ in paths(tmp_path, "train")}
     whole = corpus.folder_of(tmp_path, "python") / "train-000.jsonl.xz"
     written = whole.stat().st_mtime_ns, whole.read_bytes()
-    build.build(tmp_path, quiet)
+    build.build(tmp_path, listed.packages, quiet)
     assert (whole.stat().st_mtime_ns, whole.read_bytes()) == written
     assert not left.exists()
     assert ("go", "go/golang-made-dev", "go.go") in paths(tmp_path, "train")
 
 
 def test_a_language_whose_list_changed_is_built_anew(listed: Listed, tmp_path: Path) -> None:
-    build.build(tmp_path, quiet)
+    build.build(tmp_path, listed.packages, quiet)
     unchanged = corpus.folder_of(tmp_path, "c").stat().st_ino
     listed.packages["rust"] = []
-    build.build(tmp_path, quiet)
+    build.build(tmp_path, listed.packages, quiet)
     assert "rust" not in {language for language, _, _ in paths(tmp_path, "train")}
     assert corpus.folder_of(tmp_path, "c").stat().st_ino == unchanged
 
@@ -197,13 +196,13 @@ def test_a_language_whose_list_changed_is_built_anew(listed: Listed, tmp_path: P
 def test_all_are_built_anew_when_other_packages_are_held_out(
     listed: Listed, tmp_path: Path
 ) -> None:
-    build.build(tmp_path, quiet)
+    build.build(tmp_path, listed.packages, quiet)
     assert ("c", "c/made", "src/c.c") in paths(tmp_path, "train")
     listed.add(
         Package("librust-held-dev", "1-1", "deb", "rust", held_out=True),
         made_packages.deb, {"usr/share/cargo/registry/held-1/src/c.rs": code("c")}, "MIT",
     )  # fmt: skip
-    build.build(tmp_path, quiet)
+    build.build(tmp_path, listed.packages, quiet)
     assert ("c", "c/made", "src/c.c") not in paths(tmp_path, "train")
 
 
@@ -212,11 +211,11 @@ def test_a_missing_or_damaged_archive_is_named(listed: Listed, tmp_path: Path) -
     (wheel,) = sources.folder_of(package, tmp_path).iterdir()
     wheel.write_bytes(b"PK nonsense")
     with pytest.raises(CorpusError, match="is damaged"):
-        build.build(tmp_path, quiet)
+        build.build(tmp_path, listed.packages, quiet)
     wheel.unlink()
     wheel.parent.rmdir()
     with pytest.raises(CorpusError, match=r"held 3\.0 is not fetched"):
-        build.build(tmp_path, quiet)
+        build.build(tmp_path, listed.packages, quiet)
 
 
 def test_the_standard_library_is_of_the_python_that_runs() -> None:
