@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 COPYRIGHT = """\
-Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
+Format: copyright-format/1.0
 Upstream-Name: made
 
 Files: *
