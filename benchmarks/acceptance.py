@@ -32,7 +32,7 @@ from code_context.retrieval import Retriever
 from code_model.language_model import LanguageModel, TunableModel
 from code_model.loading import load_tunable_model
 from code_model.show_thresholds import ShowThresholds
-from pretraining.corpus import packages
+from pretraining.package_lists import held_out
 from prompts.file import PromptFile
 from tuning.acceptance import (
     THRESHOLDS,
@@ -320,7 +320,7 @@ def print_stage(package: str, condition: str) -> None:
 def main() -> None:
     """Parse the command line and measure."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--packages", default=",".join(packages()[1]))
+    parser.add_argument("--packages", default=",".join(held_out()))
     parser.add_argument("--places", type=int, default=400)
     parser.add_argument("--minutes", type=float)
     parser.add_argument("--steps", type=int)

@@ -22,7 +22,7 @@ from benchmarks.repositories import CACHE, repositories
 from benchmarks.tuned_prompts import tuned_prompt
 from code_model.loading import load_tunable_model
 from code_model.show_thresholds import ShowThresholds
-from pretraining.corpus import packages
+from pretraining.package_lists import held_out
 from tuning.acceptance import Replay, saved_at_equal_wrong
 from tuning.proof import BOTH, MAX_LOSS, RETRIEVAL
 
@@ -57,7 +57,7 @@ def main() -> None:
     parser.add_argument("--places", type=int, default=400)
     parser.add_argument("--cache", type=Path, default=CACHE)
     options = parser.parse_args()
-    model, names = load_tunable_model(), list(packages()[1])
+    model, names = load_tunable_model(), list(held_out())
     folders, steps = repositories(options.cache, names), model.show_thresholds
     config = prompt_config(options.steps, options.minutes)
     gains, shares = Table(title="Characters saved"), Table(title="Draws in which the prompt serves")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import platformdirs
 
-from pretraining.corpus import packages
+from pretraining.package_lists import held_out
 from tuning import controls, generic
 
 # outside of every repository, because what git ignores there is not read
@@ -21,8 +21,8 @@ def repositories(cache: Path, names: Sequence[str]) -> dict[str, Path]:
 
     The packages are those that pretraining held out whole.
     """
-    _, held_out = packages()
-    folders = fetched(cache, {name: held_out[name] for name in names})
+    versions = held_out()
+    folders = fetched(cache, {name: versions[name] for name in names})
     folder = cache / "repositories" / controls.GENERIC_NAME
     folder.mkdir(parents=True, exist_ok=True)
     for file in generic.sample():

@@ -9,7 +9,7 @@ after the model. Then llama.cpp serves the file as it is: the prompts are proved
 files beside no prompt, the other packages' prompts (the swap control), retrieval, and both.
 Suggestions are counted as `benchmarks.acceptance` does, with retrieval alone and with the prompt
 beside it; `--swap` counts them with another package's prompt too. `--elsewhere` scores the prompts
-on a package of `pretraining.corpus` that none of them was tuned on. Results go to
+on a package of `pretraining` that none of them was tuned on. Results go to
 `benchmarks/results/smollm2.json`. A run that was ended goes on where it was: prompts, proofs and
 replays stay in the cache, and a prompt that was being tuned continues from its checkpoint.
 `--proof-by tuning` scores the hidden code of the proof with the dequantised weights in bfloat16,
@@ -33,7 +33,7 @@ from benchmarks.tuned_prompts import tuned_prompt
 from code_model.language_model import LanguageModel, TunableModel
 from code_model.loading import load_for_tuning
 from pretraining import smollm2
-from pretraining.corpus import packages as held_out
+from pretraining.package_lists import held_out
 from prompts.file import PromptFile
 from tuning.config import TuningConfig
 from tuning.corpus import collect
@@ -175,7 +175,7 @@ def main() -> None:
         "packages": {},
     }
     if options.elsewhere:
-        (third,) = fetched(CACHE, {options.elsewhere: held_out()[1][options.elsewhere]}).values()
+        (third,) = fetched(CACHE, {options.elsewhere: held_out()[options.elsewhere]}).values()
         results["elsewhere"] = gains_elsewhere(tuned, proving, third, prompts, options.holes)
     for number, (name, folder) in enumerate(packages.items()):
         prompt, others = prompts[name], {each: prompts[each] for each in packages if each != name}

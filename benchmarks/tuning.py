@@ -3,7 +3,7 @@
     python -m benchmarks.tuning [--minutes 10] [--packages celery,networkx] [--lora] [--cache DIR]
     python -m benchmarks.tuning --controls [--minutes 4]
 
-The packages are those of `pretraining/packages.toml` that were held out whole. Each is tuned on,
+The packages are those of `pretraining/packages` that were held out whole. Each is tuned on,
 and the prompt is proved on its unseen files beside no prompt, prompts of two other packages, a
 generic one, retrieval, both, and with `--lora` LoRA by PEFT at equal time. Also measured are bits
 per byte of whole unseen files, left to right, and what the prompt costs in another package, used
@@ -32,7 +32,7 @@ from benchmarks.repositories import CACHE, repositories
 from benchmarks.tuning_gain import gain_elsewhere, gain_of_lora, gain_on_own, tune_and_prove
 from code_model.language_model import TunableModel
 from code_model.loading import load_tunable_model
-from pretraining.corpus import packages
+from pretraining.package_lists import held_out
 from prompts.file import SUFFIX, read_prompt, write_prompt
 from tuning import controls
 from tuning.config import TuningConfig
@@ -140,7 +140,7 @@ def record(
         name: {**result, "tuned": {**result["tuned"], "prompt": _name(result["tuned"]["prompt"])}}
         for name, result in results.items()
     }
-    if (others | new).keys() >= set(packages()[1]):
+    if (others | new).keys() >= set(held_out()):
         path.write_text(
             json.dumps({**run, "packages": others | new}, indent=1) + "\n", encoding="utf-8"
         )
@@ -180,7 +180,7 @@ def main() -> None:
     """Measure what is not in the results yet, then print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--minutes", type=float, default=10.0)
-    parser.add_argument("--packages", default=",".join(packages()[1]))
+    parser.add_argument("--packages", default=",".join(held_out()))
     parser.add_argument("--lora", action="store_true")
     parser.add_argument("--controls", action="store_true")
     parser.add_argument("--cache", type=Path, default=CACHE)

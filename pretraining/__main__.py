@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import Progress
+from rich.table import Table
 from tokenizers import Tokenizer
 
 from code_model.decoder.llama import Llama
@@ -18,7 +19,18 @@ from code_model.decoder.precision import dense
 from code_model.decoder.quantised import SCHEMES
 from code_model.language_model import ModelLoadError
 from code_model.model_folder import read_model_folder
-from pretraining import checkpoint, corpus, evaluate, export, scaling, smollm2, tokenizer, train
+from pretraining import (
+    build,
+    checkpoint,
+    corpus,
+    evaluate,
+    export,
+    package_lists,
+    scaling,
+    smollm2,
+    tokenizer,
+    train,
+)
 
 FOLDER = Path(__file__).parent
 SHIPPED_MODEL = FOLDER.parent / "code_model" / "default"
@@ -57,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "command",
         choices=("corpus", "tokenizer", "smollm2", "scaling", "train", "evaluate", "export"),
-        help="corpus downloads and builds; smollm2 makes a model that train can begin with; "
+        help="corpus fetches and builds; smollm2 makes a model that train can begin with; "
         "scaling trains several shapes and fits which one a time trains best; "
         "export copies the run's model into the package",
     )
@@ -84,6 +96,20 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--to", type=Path, default=SHIPPED_MODEL, help="export: the folder")
     parser.add_argument("--scheme", choices=SCHEMES, help="export: quantised weights")
     parser.add_argument(
+        "--per-language",
+        type=int,
+        metavar="PACKAGES",
+        help="corpus: for a rehearsal, so many packages of each language to train on",
+    )
+    parser.add_argument(
+        "--sizes",
+        type=int,
+        nargs="+",
+        default=(),
+        metavar="TOKENS",
+        help="tokenizer: compare these sizes as well",
+    )
+    parser.add_argument(
         "--call-minutes",
         type=float,
         help="train: save a checkpoint and stop after this time; the next call continues",
@@ -96,11 +122,10 @@ def _run(options: argparse.Namespace, config: dict[str, Any]) -> None:
     run = folder / options.run
     match options.command:
         case "corpus":
-            corpus.download(folder)
-            print(json.dumps(corpus.build(folder), indent=1))
+            _build_corpus(folder, package_lists.listed(options.per_language))
         case "tokenizer":
             run.mkdir(parents=True, exist_ok=True)
-            _train_tokenizer(folder, config).save(str(run / "tokenizer.json"))
+            _train_tokenizer(folder, config, options.sizes).save(str(run / "tokenizer.json"))
         case "smollm2":
             smollm2.make_start(folder / "smollm2", folder / "smollm2" / "start")
         case "scaling":
@@ -142,17 +167,50 @@ def _loaded(folder: Path) -> Llama:
     return dense(load_decoder(read_model_folder(folder)).llama)
 
 
-def _train_tokenizer(folder: Path, config: dict[str, Any]) -> Tokenizer:
-    """Train the tokenizer, and print its characters per token beside those of GPT-2's pattern."""
+def _build_corpus(folder: Path, lists: package_lists.Lists) -> None:
+    """Fetch and build, and print a table of the languages."""
+    console = Console(stderr=True)
+    with Progress(console=console) as bar:
+        task = bar.add_task("")
+
+        def show(what: str, done: int, total: int) -> None:
+            bar.update(task, description=what, completed=done, total=total)
+
+        build.fetch(folder, lists, show)
+        manifests = build.build(folder, lists, show)
+    table = Table("language", "documents", "MB", "held out", "MB", "left out")
+    for language, manifest in manifests.items():
+        sizes = [
+            text
+            for side in ("train", "held_out")
+            for text in (f"{manifest['documents'][side]:,}", f"{manifest['bytes'][side] / 1e6:.1f}")
+        ]
+        left_out = ", ".join(f"{rule} {count:,}" for rule, count in manifest["left_out"].items())
+        table.add_row(language, *sizes, left_out)
+    Console().print(table)
+
+
+def _train_tokenizer(folder: Path, config: dict[str, Any], sizes: Sequence[int]) -> Tokenizer:
+    """Train the tokenizer; print the characters of its tokens beside those of others.
+
+    The others have GPT-2's pattern, or one of `sizes` tokens.
+    """
     settings, seed = config["tokenizer"], config["training"]["seed"]
+    chosen = settings["vocab_size"]
     documents, held_out = corpus.read(folder, "train"), corpus.read(folder, "held_out")
-    trained = [
-        tokenizer.train(documents, settings["vocab_size"], settings["sample_bytes"], seed, pattern)
-        for pattern in (tokenizer.PATTERN, tokenizer.GPT2_PATTERN)
-    ]
-    ours, gpt2 = (round(tokenizer.characters_per_token(each, held_out), 3) for each in trained)
-    print(json.dumps({"characters_per_token": {"this": ours, "gpt2_pattern": gpt2}}))
-    return trained[0]
+    variants = {f"{size:,}": (size, tokenizer.PATTERN) for size in sorted({chosen, *sizes})}
+    variants[f"{chosen:,}, GPT-2's pattern"] = (chosen, tokenizer.GPT2_PATTERN)
+    trained, table = {}, Table("language", *variants)
+    with Progress(console=Console(stderr=True)) as bar:
+        for name, (size, pattern) in bar.track(variants.items(), description="training"):
+            trained[name] = tokenizer.train(
+                documents, size, settings["sample_bytes"], seed, pattern
+            )
+    figures = [tokenizer.characters_per_token(each, held_out) for each in trained.values()]
+    for language in figures[0]:
+        table.add_row(language, *(f"{figure[language]:.3f}" for figure in figures))
+    Console().print(table)
+    return trained[f"{chosen:,}"]
 
 
 def _evaluate(model: Path | None, folder: Path) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Byte-level BPE for code: a newline with its indentation is one unit, each digit another."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
@@ -20,21 +20,13 @@ def special_tokens() -> list[str]:
 
 
 def train(
-    documents: list[Document],
+    documents: Iterable[Document],
     vocab_size: int,
     sample_bytes: int,
     seed: int,
     pattern: str = PATTERN,
 ) -> Tokenizer:
     """Train on a random sample of `sample_bytes` characters; `pattern` splits text into units."""
-    order = list(documents)
-    random.Random(seed).shuffle(order)
-    sample, size = [], 0
-    for document in order:
-        sample.append(document.text)
-        size += len(document.text)
-        if size >= sample_bytes:
-            break
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
@@ -50,12 +42,37 @@ def train(
         max_token_length=24,
         show_progress=False,
     )
-    tokenizer.train_from_iterator(sample, trainer)
+    tokenizer.train_from_iterator(_sample(documents, sample_bytes, seed), trainer)
     return tokenizer
 
 
-def characters_per_token(tokenizer: Tokenizer, documents: Sequence[Document]) -> float:
-    """Mean number of characters of a token, over all documents together."""
-    texts = [document.text for document in documents]
-    encoded = tokenizer.encode_batch_fast(texts, add_special_tokens=False)
-    return sum(map(len, texts)) / sum(len(encoding.ids) for encoding in encoded)
+def _sample(documents: Iterable[Document], size: int, seed: int) -> Iterator[str]:
+    """Texts of random documents, `size` characters in all, and of each language as many.
+
+    A language that has fewer gives all it has; so none is drowned by the largest.
+    """
+    by_language = _by_language(documents)
+    for texts in by_language.values():
+        random.Random(seed).shuffle(texts)
+        left = size / len(by_language)
+        for text in texts:
+            if left <= 0:
+                break
+            yield text
+            left -= len(text)
+
+
+def characters_per_token(tokenizer: Tokenizer, documents: Iterable[Document]) -> dict[str, float]:
+    """Mean number of characters of a token in the documents of each language."""
+    means = {}
+    for language, texts in _by_language(documents).items():
+        encoded = tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+        means[language] = sum(map(len, texts)) / sum(len(encoding.ids) for encoding in encoded)
+    return means
+
+
+def _by_language(documents: Iterable[Document]) -> dict[str, list[str]]:
+    texts: dict[str, list[str]] = {}
+    for document in documents:
+        texts.setdefault(document.counted_as, []).append(document.text)
+    return texts

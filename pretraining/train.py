@@ -71,7 +71,7 @@ def train(
     `start`: a model folder whose weights and tokenizer a new run begins with; where it is
     `continued`, it is a run's export, and the new run goes on with that run's schedule and rows
     after a new warm-up. `call_minutes`: save a checkpoint and return after this time, for machines
-    that are lent in short turns.
+    whose commands may not run longer.
 
     Raises `pretraining.checkpoint.CheckpointError` if no checkpoint can be read,
     `pretraining.corpus.CorpusError` without a corpus, `code_model.language_model.ModelLoadError` if

@@ -20,7 +20,7 @@ from benchmarks.acceptance import print_stage
 from benchmarks.context import quality, speed
 from benchmarks.repositories import CACHE, fetched
 from code_model.loading import load_model
-from pretraining import corpus
+from pretraining.package_lists import held_out
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.context", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     command = commands.add_parser("quality")
-    command.add_argument("--packages", nargs="+", default=list(corpus.packages()[1]))
+    command.add_argument("--packages", nargs="+", default=list(held_out()))
     command.add_argument("--places", type=int, default=200, help="of each package")
     command.add_argument("--ways", nargs="+", default=list(quality.WAYS), choices=quality.WAYS)
     command.add_argument("--cache", type=Path, default=CACHE)
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     figures: object
     if options.command == "quality":
-        versions = corpus.packages()[1]
+        versions = held_out()
         measured = quality.measure(
             load_model(),
             fetched(options.cache, {name: versions[name] for name in options.packages}),

@@ -10,7 +10,7 @@ import pytest
 from benchmarks import tuning, tuning_gain, tuning_plot, tuning_studies, tuning_throughput
 from code_model.language_model import TunableModel
 from code_model.loading import load_tunable_model
-from pretraining.corpus import packages
+from pretraining.package_lists import held_out
 from tuning.config import TuningConfig
 
 CONFIG = TuningConfig(
@@ -86,13 +86,13 @@ def test_results_are_recorded_when_all_packages_are_finished(
 ) -> None:
     path = tmp_path / "tuning.json"
     path.write_text(json.dumps({"minutes": 1.0, "packages": {"old": {}}}))
-    finished = {name: {"tuned": {"prompt": f"/x/{name}"}} for name in packages()[1]}
+    finished = {name: {"tuned": {"prompt": f"/x/{name}"}} for name in held_out()}
     first = dict(list(finished.items())[:1])
     tuning.record(first, 2.0, model, path)
     assert json.loads(path.read_text())["packages"] == {"old": {}}
     tuning.record(finished, 2.0, model, path)
     recorded = json.loads(path.read_text())
-    assert recorded["packages"] == {name: {"tuned": {"prompt": name}} for name in packages()[1]}
+    assert recorded["packages"] == {name: {"tuned": {"prompt": name}} for name in held_out()}
     changed = {next(iter(first)): {"tuned": {"prompt": "/x/new"}}}
     tuning.record(changed, 2.0, model, path)
     assert json.loads(path.read_text())["packages"] == (

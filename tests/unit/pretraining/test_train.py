@@ -1,9 +1,7 @@
 """A killed run continues where its checkpoint was written, and its export where that was made."""
 
-import gzip
 import json
 import tomllib
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,7 @@ from transformers import AutoTokenizer, LlamaForCausalLM
 
 from code_model.language_model import ModelLoadError
 from code_model.loading import load_model
-from pretraining import checkpoint, export, tokenizer, train
+from pretraining import checkpoint, corpus, export, tokenizer, train
 from pretraining.corpus import Document
 from tests.unit.pretraining.test_corpus import body
 
@@ -28,8 +26,7 @@ DOCUMENTS = [
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "run").mkdir()
     tokenizer.train(DOCUMENTS, 400, 50_000, 0).save(str(tmp_path / "run" / "tokenizer.json"))
-    with gzip.open(tmp_path / "train.jsonl.gz", "wt", encoding="utf-8") as out:
-        out.writelines(json.dumps(asdict(document)) + "\n" for document in DOCUMENTS)
+    corpus.write_parts(corpus.folder_of(tmp_path, "python"), "train", DOCUMENTS)
     return tmp_path
 
 
