@@ -3,10 +3,8 @@
 The corpus is this repository's own code, and a few made files in the languages that it lacks.
 """
 
-import gzip
 import json
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -17,6 +15,7 @@ from code_context.languages import language_of
 from completion.reasons import JUDGED
 from pretraining import __main__ as pretraining
 from pretraining.corpus import Document
+from tests.unit.pretraining.made_packages import write_corpus
 from tests.unit.pretraining.test_rows import FUNCTION, SUFFIXES
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -66,8 +65,7 @@ def folder(tmp_path: Path) -> Path:
         "held_out": documents(*HELD_OUT) + made("held"),
     }
     for side, of_side in sides.items():
-        with gzip.open(tmp_path / f"{side}.jsonl.gz", "wt", encoding="utf-8") as out:
-            out.writelines(json.dumps(asdict(document)) + "\n" for document in of_side)
+        write_corpus(tmp_path, side, of_side)
     return tmp_path
 
 

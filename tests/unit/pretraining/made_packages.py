@@ -1,11 +1,14 @@
-"""Small package archives of every kind, as their own tools would make them."""
+"""Small package archives of every kind, as their own tools would make them, and small corpora."""
 
 import io
 import json
 import tarfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from pretraining import corpus
+from pretraining.corpus import Document
 
 COPYRIGHT = """\
 Format: copyright-format/1.0
@@ -93,3 +96,10 @@ def tar_bytes(files: Mapping[str, str], mode: str) -> bytes:
             member.size = len(text.encode())
             archive.addfile(member, io.BytesIO(text.encode()))
     return stream.getvalue()
+
+
+def write_corpus(folder: Path, side: str, documents: Sequence[Document]) -> None:
+    """One side of a corpus, each language in its place."""
+    for language in corpus.LANGUAGES:
+        of_language = [each for each in documents if each.counted_as == language]
+        corpus.write_parts(corpus.folder_of(folder, language), side, of_language)

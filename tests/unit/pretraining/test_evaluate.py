@@ -1,8 +1,5 @@
 """The evaluation: a table for each language, and losses by what stands in front of a hole."""
 
-import gzip
-import json
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -12,6 +9,7 @@ from code_context.context import ContextConfig
 from code_model.decoder.model import DecoderModel
 from pretraining import evaluate
 from pretraining.corpus import Document
+from tests.unit.pretraining.made_packages import write_corpus
 from tests.unit.pretraining.test_rows import DEFINES, DOCUMENTS, USES
 
 HELD_OUT = [
@@ -23,8 +21,7 @@ HELD_OUT = [
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    with gzip.open(tmp_path / "held_out.jsonl.gz", "wt", encoding="utf-8") as out:
-        out.writelines(json.dumps(asdict(document)) + "\n" for document in HELD_OUT)
+    write_corpus(tmp_path, "held_out", HELD_OUT)
     return tmp_path
 
 
