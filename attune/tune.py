@@ -40,9 +40,7 @@ PromptForm = Annotated[
         "Default: the first of these that the model's engine serves."
     ),
 ]
-Tokens = Annotated[
-    int, typer.Option(min=32, max=1024, help="Virtual tokens to tune; kv-nope keeps half of them.")
-]
+Tokens = Annotated[int, typer.Option(min=32, max=1024, help="Virtual tokens.")]
 Include = Annotated[
     list[str] | None,
     typer.Option(help="Tune for these files only (a .gitignore pattern); may be given again."),

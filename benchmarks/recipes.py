@@ -1,7 +1,7 @@
 """Recipes compared by what people see: characters saved where equally many are wrong.
 
     python -m benchmarks.recipes [--packages celery,peft] [--recipes NAME;NAME] [--steps 300]
-        [--places 400] [--baseline NAME]
+        [--places 400]
 
 Tunes each package by each recipe for equally many steps, and completes at the same places of unseen
 files, with retrieval as in the editor. LoRA and the tuning of all weights show what can be reached
@@ -139,8 +139,6 @@ RECIPES: dict[str, Recipe] = {
     "expected acceptance": by_prompt(ExpectedAcceptance),
     "128 virtual tokens": by_prompt(num_virtual_tokens=128),
     "512 virtual tokens": by_prompt(num_virtual_tokens=512),
-    "all virtual tokens kept": by_prompt(kept=1.0),
-    "a quarter of them kept": by_prompt(kept=0.25),
 }
 """Each makes what then completes: of a model, a repository, the number of steps and a cache."""
 
@@ -152,14 +150,11 @@ def main() -> None:
     parser.add_argument("--recipes", default=";".join(RECIPES))
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--places", type=int, default=400)
-    parser.add_argument("--baseline", default=RETRIEVAL, help="what the others are compared with")
     parser.add_argument("--cache", type=Path, default=CACHE)
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args()
     model = load_tunable_model()
     names, recipes = options.packages.split(","), options.recipes.split(";")
-    if options.baseline != RETRIEVAL:
-        recipes = list(dict.fromkeys((options.baseline, *recipes)))
     folders = repositories(options.cache, names)
     config = TuningConfig(steps=options.steps)
     served = f"{model.identity.model_fingerprint} {model.runtime}"
@@ -181,14 +176,12 @@ def main() -> None:
             replays[name][recipe] = package.replay(label, made)
         together = {**replays, ALL: pooled(replays)}
         results = {
-            name: compare(each, options.baseline, model.show_thresholds)
-            for name, each in together.items()
-            if options.baseline in each
+            name: compare(each, RETRIEVAL, model.show_thresholds) for name, each in together.items()
         }
         recorded = {"steps": options.steps, "runtime": asdict(model.runtime), "packages": results}
         text = json.dumps(recorded, indent=1, sort_keys=True) + "\n"
         options.results.write_text(text, encoding="utf-8")
-        title = f"Suggestions, and characters saved over {options.baseline} at equal wrong"
+        title = "Suggestions, and characters saved over retrieval alone at equal wrong"
         Console(width=140).print(comparison_table(title, results))
 
 

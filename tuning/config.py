@@ -29,8 +29,6 @@ class TuningConfig:
 
     form: Form = "kv-nope"
     num_virtual_tokens: int = 256
-    # of the tuned virtual tokens; the others are hardly looked at (tuning.pruning)
-    kept: float = 0.5
     minutes: float = 4.0
     steps: int | None = None
     # an AdamW step moves each number by about the rate times its scale (tuning.soft_prompt)

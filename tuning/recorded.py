@@ -12,7 +12,7 @@ from typing import Annotated
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from prompts.manifest import MAX_VIRTUAL_TOKENS, Manifest
+from prompts.manifest import Manifest
 from prompts.strict_json import JSON
 from tuning.config import MAX_SEED, Task, TuningConfig
 from tuning.corpus import CorpusError, SourceFile
@@ -39,8 +39,6 @@ class RecordedRecipe:
     Reason for its size: it mirrors the flat recipe.
     """
 
-    num_virtual_tokens: Annotated[int, Field(ge=1, le=MAX_VIRTUAL_TOKENS)]
-    kept: Annotated[float, Field(gt=0, le=1)]
     learning_rate: Annotated[float, Field(gt=0, le=10)]
     warmup: Annotated[float, Field(ge=0, lt=1)]
     weight_decay: Annotated[float, Field(ge=0, le=100)]
@@ -111,6 +109,7 @@ def recorded_config(manifest: Manifest) -> TuningConfig:
     return TuningConfig(
         **recipe,
         form=manifest.form,
+        num_virtual_tokens=manifest.num_virtual_tokens,
         steps=total_steps,
         include=manifest.globs,
         task=_task(manifest),

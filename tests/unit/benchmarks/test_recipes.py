@@ -71,7 +71,7 @@ def test_the_loss_keeps_the_sum_of_the_weights(base: DecoderModel) -> None:
 
 
 # the tiny model has no positions for so many virtual tokens
-@pytest.mark.parametrize("name", [name for name in recipes.RECIPES if not name[0].isdigit()])
+@pytest.mark.parametrize("name", [name for name in recipes.RECIPES if "virtual" not in name])
 def test_every_recipe_makes_something_that_completes(
     name: str, base: DecoderModel, repository: Path, tmp_path: Path
 ) -> None:
@@ -105,10 +105,6 @@ def test_a_prompt_is_tuned_once(
     again = tuned_prompt(base, repository, CONFIG, tmp_path)
     assert not capsys.readouterr().err
     assert again.tensor_sha256 == first.tensor_sha256
-    whole = tuned_prompt(base, repository, replace(CONFIG, kept=1.0), tmp_path)
-    assert not capsys.readouterr().err  # the same tuning, pruned otherwise
-    tokens = [each.manifest.num_virtual_tokens for each in (first, whole)]
-    assert tokens == [len(first.embeddings), len(whole.embeddings)] == [2, 4]
     with_objective = tuned_prompt(base, repository, CONFIG, tmp_path, objective=ExpectedAcceptance)
     assert with_objective.tensor_sha256 != first.tensor_sha256
     longer = tuned_prompt(base, repository, replace(CONFIG, steps=3), tmp_path)
