@@ -1,7 +1,7 @@
 """Recipes compared by what people see: characters saved where equally many are wrong.
 
     python -m benchmarks.recipes [--packages celery,peft] [--recipes NAME;NAME] [--steps 300]
-        [--places 400]
+        [--places 400] [--baseline NAME]
 
 Tunes each package by each recipe for equally many steps, and completes at the same places of unseen
 files, with retrieval as in the editor. LoRA and the tuning of all weights show what can be reached
@@ -17,6 +17,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from rich.console import Console
 
 from benchmarks.acceptance import (
@@ -27,10 +28,12 @@ from benchmarks.acceptance import (
     pooled,
     print_stage,
 )
+from benchmarks.pruning import DOCUMENTS, prune
 from benchmarks.repositories import CACHE, repositories
 from benchmarks.tuned_prompts import tuned_prompt, with_cross_entropy
 from code_model.language_model import ScoredIds, TunableModel
 from code_model.loading import load_tunable_model
+from prompts.file import PromptFile
 from tuning.acceptance import Replay
 from tuning.config import TuningConfig
 from tuning.corpus import collect
@@ -110,6 +113,21 @@ def by_prompt(
     return tune
 
 
+def by_pruned_prompt(kept: float) -> Recipe:
+    """The recipe's prompt, of whose virtual tokens each head keeps this share."""
+
+    def tune(model: TunableModel, folder: Path, config: TuningConfig, cache: Path) -> Condition:
+        whole = tuned_prompt(model, folder, config, cache)
+        examples = new_job(model, collect(folder), config).examples
+        documents = [examples[number].ids for number in range(DOCUMENTS)]
+        count = round(kept * len(whole.embeddings))
+        pruned = prune(model, torch.from_numpy(whole.embeddings), documents, count)
+        manifest = replace(whole.manifest, num_virtual_tokens=count)
+        return Condition(model, PromptFile(manifest, pruned.numpy()), retrieval=True)
+
+    return tune
+
+
 def tune_all_weights(model: TunableModel, examples: Examples, config: TuningConfig) -> TunableModel:
     """A copy of the model, all of whose weights are tuned, with the data and schedule of LoRA."""
     weights = weights_of(model)
@@ -139,6 +157,8 @@ RECIPES: dict[str, Recipe] = {
     "expected acceptance": by_prompt(ExpectedAcceptance),
     "128 virtual tokens": by_prompt(num_virtual_tokens=128),
     "512 virtual tokens": by_prompt(num_virtual_tokens=512),
+    "three quarters of the virtual tokens": by_pruned_prompt(0.75),
+    "half of the virtual tokens": by_pruned_prompt(0.5),
 }
 """Each makes what then completes: of a model, a repository, the number of steps and a cache."""
 
@@ -150,11 +170,14 @@ def main() -> None:
     parser.add_argument("--recipes", default=";".join(RECIPES))
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--places", type=int, default=400)
+    parser.add_argument("--baseline", default=RETRIEVAL, help="what the others are compared with")
     parser.add_argument("--cache", type=Path, default=CACHE)
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args()
     model = load_tunable_model()
     names, recipes = options.packages.split(","), options.recipes.split(";")
+    if options.baseline != RETRIEVAL:
+        recipes = list(dict.fromkeys((options.baseline, *recipes)))
     folders = repositories(options.cache, names)
     config = TuningConfig(steps=options.steps)
     served = f"{model.identity.model_fingerprint} {model.runtime}"
@@ -176,12 +199,14 @@ def main() -> None:
             replays[name][recipe] = package.replay(label, made)
         together = {**replays, ALL: pooled(replays)}
         results = {
-            name: compare(each, RETRIEVAL, model.show_thresholds) for name, each in together.items()
+            name: compare(each, options.baseline, model.show_thresholds)
+            for name, each in together.items()
+            if options.baseline in each
         }
         recorded = {"steps": options.steps, "runtime": asdict(model.runtime), "packages": results}
         text = json.dumps(recorded, indent=1, sort_keys=True) + "\n"
         options.results.write_text(text, encoding="utf-8")
-        title = "Suggestions, and characters saved over retrieval alone at equal wrong"
+        title = f"Suggestions, and characters saved over {options.baseline} at equal wrong"
         Console(width=140).print(comparison_table(title, results))
 
 
