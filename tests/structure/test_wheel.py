@@ -4,6 +4,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
+from hatchling.builders.sdist import SdistBuilder
 from hatchling.builders.wheel import WheelBuilder
 
 from hatch_build import PLATFORM_VARIABLE, DecodeStepHook
@@ -33,6 +34,15 @@ def shipped_paths() -> list[PurePosixPath]:
 
 def test_top_level_folders() -> None:
     assert {path.parts[0] for path in shipped_paths()} == set(PACKAGES) - NOT_SHIPPED
+
+
+def test_a_source_distribution_is_what_a_wheel_is_built_from() -> None:
+    """And nothing that builds leave in the clone, such as packages of Node.js."""
+    files = SdistBuilder(str(ROOT)).recurse_included_files()
+    paths = {PurePosixPath(file.relative_path) for file in files}
+    assert set(shipped_paths()) <= paths
+    assert PurePosixPath("hatch_build.py") in paths
+    assert {path.parts[0] for path in paths if len(path.parts) > 1} == set(PACKAGES) - NOT_SHIPPED
 
 
 def test_kinds_of_files() -> None:
