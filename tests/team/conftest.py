@@ -15,6 +15,7 @@ from pathlib import Path
 
 import httpx2
 import numpy as np
+import psutil
 import pytest
 import torch
 
@@ -91,6 +92,13 @@ class RealServer:
         if self.process is not None:
             self.process.terminate()
             self.process.wait()
+
+    def resident_bytes(self) -> int:
+        """Memory of the server and its processes."""
+        if self.process is None:
+            raise RuntimeError("the server does not run")
+        server = psutil.Process(self.process.pid)
+        return sum(each.memory_info().rss for each in (server, *server.children(recursive=True)))
 
     def metrics(self) -> Mapping[str, float]:
         """The counters of vLLM, by name without labels."""

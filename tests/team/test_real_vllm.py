@@ -138,7 +138,7 @@ def test_fifty_people_with_thirty_two_prompts(
 def test_many_prompts_are_served_like_one(
     local: TunableModel, remote: VllmModel, real_server: RealServer
 ) -> None:
-    """Prints the throughput with 32 prompts and with one; no test asserts a time."""
+    """Prints throughput and memory with 32 prompts and with one; no test asserts a time."""
     prompts = [make_prompt(local, "kv", 2 * BLOCK, 100 + n, real_server.store) for n in range(32)]
     ids = inputs(local, 64)
 
@@ -152,7 +152,12 @@ def test_many_prompts_are_served_like_one(
             assert sum(people.map(ask, range(len(ids)))) > len(ids)
         return time.perf_counter() - started
 
+    seconds(prompts[:1])
+    before = real_server.resident_bytes()
     seconds(prompts)  # loads them
+    grown = real_server.resident_bytes() - before
+    size = sum(prompt.embeddings.nbytes for prompt in prompts[1:])
+    print(f"31 more prompts of {size / 1e6:.1f} MB: {grown / 1e6:.1f} MB of the server's memory")
     seconds(prompts[:1])
     many, one = seconds(prompts), seconds(prompts[:1])
     print(f"requests a second: {len(ids) / many:.1f} with 32 prompts, {len(ids) / one:.1f} with 1")
