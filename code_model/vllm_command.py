@@ -6,10 +6,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from code_model.language_model import ModelLoadError
 from code_model.model_folder import ModelFolder
 from code_model.team_server import KV_PROMPTS, served_name
-from code_model.vllm.identity import identity_of
+from code_model.vllm.identity import check_servable, identity_of
 from code_model.vllm.placeholders import CONNECTOR, MODULE
 
 VERIFIED_VERSION = "0.32.0"
@@ -55,7 +54,7 @@ def vllm_command(
 
     Raises `ModelLoadError` for a model that vLLM would not load.
     """
-    _check_loadable(folder)
+    check_servable(folder)
     length = positions or int(folder.config.get("max_position_embeddings", 0))
     parts = [
         Part(("vllm", "serve", str(Path(folder.path).absolute())), "the model's folder"),
@@ -95,19 +94,6 @@ def vllm_command(
         Part(("VLLM_NO_USAGE_STATS=1",), "vLLM reports nothing to its makers"),
     )
     return VllmCommand(environment, tuple(parts))
-
-
-def _check_loadable(folder: ModelFolder) -> None:
-    if folder.gguf is not None:
-        raise ModelLoadError(
-            f"{folder.name} is a GGUF file; a team server takes the same model in Hugging Face "
-            "format."
-        )
-    if folder.stored_scheme is not None:
-        raise ModelLoadError(
-            f"The weights of {folder.name} are stored in {folder.stored_scheme}, which vLLM does "
-            "not read; a team server takes the same model with full weights."
-        )
 
 
 def _connector(folder: ModelFolder, store: Path) -> dict[str, Any]:

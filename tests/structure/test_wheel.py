@@ -1,5 +1,6 @@
 """The wheel holds the listed packages and nothing else."""
 
+import subprocess
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -43,6 +44,14 @@ def test_a_source_distribution_is_what_a_wheel_is_built_from() -> None:
     assert set(shipped_paths()) <= paths
     assert PurePosixPath("hatch_build.py") in paths
     assert {path.parts[0] for path in paths if len(path.parts) > 1} == set(PACKAGES) - NOT_SHIPPED
+
+
+def test_nothing_that_a_command_left_is_committed_at_the_root() -> None:
+    """Such as an archive that `npm pack` writes where it stands."""
+    tracked = ["git", "-C", str(ROOT), "ls-files", "--cached", "--", ":(glob)*"]
+    listed = subprocess.run(tracked, capture_output=True, text=True, check=True).stdout.split()
+    suffixes = {PurePosixPath(name).suffix for name in listed}
+    assert suffixes <= {"", ".md", ".txt", ".toml", ".lock", ".py"}
 
 
 def test_kinds_of_files() -> None:

@@ -18,6 +18,7 @@ from code_model.language_model import ModelLoadError, Runtime
 from code_model.loading import load_model
 from code_model.model_choice import ModelChoice
 from code_model.model_folder import read_model_folder
+from code_model.team_server import TeamServer
 from code_model.vllm_command import vllm_command
 from pretraining import export
 
@@ -95,5 +96,7 @@ def test_what_cannot_read_them_says_so(stored: Path, scheme: Scheme) -> None:
         load_model(ModelChoice(stored, quantisation=other))
     with pytest.raises(ModelLoadError, match=f"stored in {scheme} for the engine decoder"):
         load_model(ModelChoice(stored, engine="transformers"))
-    with pytest.raises(ModelLoadError, match="vLLM does not read"):
+    with pytest.raises(ModelLoadError, match=f"stored in {scheme}, which a team server"):
         vllm_command(read_model_folder(stored))
+    with pytest.raises(ModelLoadError, match=f"stored in {scheme}, which a team server"):
+        load_model(ModelChoice(stored, server=TeamServer("http://localhost:1")))
