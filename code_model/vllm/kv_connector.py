@@ -4,14 +4,14 @@ vLLM imports this module by `--kv-transfer-config` (`code_model.vllm_command` wr
 in the scheduler says how many tokens of a request need not be computed, the half in each worker
 writes their keys and values into the paged cache, by the very function with which the attention
 layer writes its own, so that no layout of a backend is assumed here. From then on vLLM's prefix
-cache finds them as it finds any block.
+cache finds them as it finds any block. That cache is the only place in which they stay: a prompt
+whose blocks it gave away is read from its file again, which takes milliseconds.
 
 A request behind a prompt that is missing, damaged or made for another model fails as a whole: its
 placeholders are never computed as text.
 """
 
 import re
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,7 +39,6 @@ from prompts.manifest import ModelIdentity
 logger = init_logger(__name__)
 
 DIGEST = re.compile("[0-9a-f]{64}")
-MAX_PROMPTS = 64  # whose keys and values stay loaded
 
 
 class UnusablePromptError(Exception):
@@ -47,23 +46,14 @@ class UnusablePromptError(Exception):
 
 
 class StoredPrompts:
-    """The prompt files of a store that were made for one model, read once each."""
+    """The prompt files of a store that were made for one model."""
 
     def __init__(self, store: Path, identity: ModelIdentity) -> None:
         self._store = store
         self._identity = identity
-        self._loaded: OrderedDict[str, PromptFile] = OrderedDict()
 
-    def prompt(self, sha256: str) -> PromptFile:
+    def read(self, sha256: str) -> PromptFile:
         """The prompt with this digest. Raises `UnusablePromptError`."""
-        if sha256 not in self._loaded:
-            self._loaded[sha256] = self._read(sha256)
-        self._loaded.move_to_end(sha256)
-        while len(self._loaded) > MAX_PROMPTS:
-            self._loaded.popitem(last=False)
-        return self._loaded[sha256]
-
-    def _read(self, sha256: str) -> PromptFile:
         if DIGEST.fullmatch(sha256) is None:
             raise UnusablePromptError("a request names no digest of a prompt")
         try:
@@ -109,7 +99,7 @@ class PromptConnector(KVConnectorBase_V1):  # type: ignore[misc]
         self._planned: dict[str, tuple[str, int, int]] = {}
         self._loads: list[Load] = []
         self._failed_blocks: set[int] = set()
-        self._keys_and_values: OrderedDict[str, Tensor] = OrderedDict()
+        self._counts: dict[str, int] = {}  # virtual tokens by digest
 
     # in the scheduler
 
@@ -164,7 +154,9 @@ class PromptConnector(KVConnectorBase_V1):  # type: ignore[misc]
 
     def _virtual_tokens(self, sha256: str, request: Any) -> int:
         """How many a request begins with. Raises `UnusablePromptError`."""
-        count = self._prompts.prompt(sha256).manifest.num_virtual_tokens
+        if sha256 not in self._counts:
+            self._counts[sha256] = self._prompts.read(sha256).manifest.num_virtual_tokens
+        count = self._counts[sha256]
         expected = placeholder_ids(sha256, count, self._vocabulary_size)
         ids = list(request.prompt_token_ids or [])
         if ids[:count] != expected or len(ids) == count:
@@ -180,13 +172,16 @@ class PromptConnector(KVConnectorBase_V1):  # type: ignore[misc]
         metadata = self._get_connector_metadata()
         if not isinstance(metadata, Loads):
             return
+        layers = {
+            extract_layer_index(name): layer
+            for name, layer in forward_context.no_compile_layers.items()
+            if getattr(layer, "kv_cache", None) is not None
+        }
         for load in metadata.loads:
             try:
                 if not load.end:
                     raise UnusablePromptError
-                for name, layer in forward_context.no_compile_layers.items():
-                    if getattr(layer, "kv_cache", None) is not None:
-                        self._write(load, extract_layer_index(name), layer)
+                self._write(load, layers)
             except UnusablePromptError:
                 self._failed_blocks.update(load.blocks)
 
@@ -206,41 +201,34 @@ class PromptConnector(KVConnectorBase_V1):  # type: ignore[misc]
     def wait_for_save(self) -> None:
         """Nothing is saved."""
 
-    def _write(self, load: Load, index: int, layer: Any) -> None:
-        """The virtual tokens of a load, in one layer."""
+    def _write(self, load: Load, layers: Mapping[int, Any]) -> None:
+        """The virtual tokens of a load, in every layer. Raises `UnusablePromptError`."""
         positions = torch.arange(load.start, load.end)
         blocks = torch.tensor(load.blocks)[positions // self._block_size]
         slots = blocks * self._block_size + positions % self._block_size
-        keys, values = self._layer_of(load.sha256, index, layer)
-        with gpu_sync_allowed():
-            layer.impl.do_kv_cache_update(
-                layer,
-                keys[load.start : load.end].contiguous(),
-                values[load.start : load.end].contiguous(),
-                layer.kv_cache,
-                slots.to(layer.kv_cache.device),
-            )
+        rows = torch.from_numpy(self._prompts.read(load.sha256).embeddings)
+        for index, layer in layers.items():
+            keys, values = self._keys_and_values(rows, index, layer)
+            with gpu_sync_allowed():
+                layer.impl.do_kv_cache_update(
+                    layer,
+                    keys[load.start : load.end].contiguous(),
+                    values[load.start : load.end].contiguous(),
+                    layer.kv_cache,
+                    slots.to(layer.kv_cache.device),
+                )
 
-    def _layer_of(self, sha256: str, index: int, layer: Any) -> tuple[Tensor, Tensor]:
-        """Keys and values (P, G, D) of one layer, of the heads that this worker has."""
-        whole = self._keys_and_values.get(sha256)
-        if whole is None:
-            whole = self._keys_and_values[sha256] = self._moved(sha256, layer)
-        self._keys_and_values.move_to_end(sha256)
-        while len(self._keys_and_values) > MAX_PROMPTS:
-            self._keys_and_values.popitem(last=False)
-        return whole[index, 0], whole[index, 1]
+    def _keys_and_values(self, rows: Tensor, index: int, layer: Any) -> Tensor:
+        """Keys and values (2, P, G, D) of one layer, of the heads that this worker has.
 
-    def _moved(self, sha256: str, layer: Any) -> Tensor:
-        """Keys and values (L, 2, P, G, D) of a prompt on this worker's device."""
+        `rows` are the file's, (P, L * 2 * heads * D).
+        """
         identity = self._identity
-        rows = torch.from_numpy(self._prompts.prompt(sha256).embeddings)
         heads = identity.num_key_value_heads
-        kv = rows_to_kv(rows, identity.num_layers, heads, identity.head_dim)
+        kv = rows_to_kv(rows, identity.num_layers, heads, identity.head_dim)[index]
         here = int(layer.impl.num_kv_heads)
         workers = self._vllm_config.parallel_config.tensor_parallel_size
         first = get_tensor_model_parallel_rank() * heads // workers  # some share a head
-        kv = kv[:, :, first : first + here].transpose(2, 3)
         dtype = self._vllm_config.model_config.dtype
         with gpu_sync_allowed():
-            return kv.to(device=layer.kv_cache.device, dtype=dtype).contiguous()
+            return kv[:, first : first + here].transpose(1, 2).to(layer.kv_cache.device, dtype)

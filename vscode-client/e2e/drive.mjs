@@ -49,7 +49,7 @@
 //     {"screenshot": "path"}  takes a picture of the page
 //     {"film": "folder"}      takes the next picture of a film, a numbered file in a folder
 //
-// The result: {"ok", "error", "step": the last one begun, "status": {"text", "label", "kind"}, "ghosts": [accepted text, …],
+// The result: {"ok", "error", "step": the last one begun and its index, "seen": the page at a failure, "status": {"text", "label", "kind"}, "ghosts": [accepted text, …],
 // "notes": [text, …], "pages": [text, …], "popUps": [text, …], "log": the last lines of the extension's log, "errors": every error of any log
 // that names the extension, "gaps": frames}. Everything started is stopped, by its recorded process id, whatever happens.
 
@@ -61,7 +61,7 @@ import path from "node:path";
 import { createInterface } from "node:readline";
 import { text } from "node:stream/consumers";
 import { readErrors, readLog } from "./logs.mjs";
-import { actions, cursorIn, environmentOf, openNotices, readGhostText, startBrowser, until } from "./page.mjs";
+import { actions, cursorIn, describePage, editorReady, environmentOf, openNotices, startBrowser, until } from "./page.mjs";
 import { descendants, killRemaining } from "./processes.mjs";
 
 // Commands without a key, or with one (Alt+\\) that a browser without a screen does not pass on.
@@ -145,14 +145,11 @@ async function play(scenario, address, page, result, run) {
   await page.goto(pageUrl(scenario, address));
   await page.locator(".editor-instance .monaco-editor .view-line").first().waitFor();
   await page.keyboard.press("Control+1");
-  await page.locator(".editor-instance .monaco-editor.focused").waitFor();
+  await editorReady(page);
   await cursorIn(page, scenario.cursor[0]);
-  // VS Code makes an editor's part for inline suggestions when the page is idle: what is typed before that asks
-  // nobody. Idle callbacks run in the order of their registration, so this one runs after it.
-  await page.evaluate(() => new Promise((resolve) => requestIdleCallback(resolve)));
-  for (const step of scenario.steps) {
+  for (const [index, step] of scenario.steps.entries()) {
     const [[name, value]] = Object.entries(step);
-    result.step = step;
+    result.step = { ...step, index };
     await actions[name](page, value, { scenario, result, run });
   }
   await until(async () => {
@@ -196,7 +193,7 @@ async function main() {
     result.ok = true;
   } catch (error) {
     result.error = error.message;
-    result.ghost = await context?.pages()[0]?.evaluate(readGhostText).catch(() => null);
+    result.seen = await context?.pages()[0]?.evaluate(describePage).catch(() => null);
     await context?.pages()[0]?.screenshot({ path: scenario.failure, timeout: STOP_GRACE_MS }).catch(() => undefined);
   } finally {
     await stop(child, context);

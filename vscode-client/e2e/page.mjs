@@ -7,6 +7,7 @@ import { readLog } from "./logs.mjs";
 import { descendants, kill } from "./processes.mjs";
 
 const STATUS = ".statusbar-item[id*='attune.status']";
+const TYPE_MS = 30;
 const HURRY_MS = 1000 / 12;
 const ASK_MS = 3000; // then the editor is asked again: its own request after an edit may take the first answer away
 const POLL_MS = 250;
@@ -41,7 +42,7 @@ export function startBrowser({ cache, chromium }, run) {
 }
 
 /** Runs in the page. The first line of ghost text stands in the editor's line, the others in a view zone below. */
-export function readGhostText() {
+function readGhostText() {
   const join = (element, selector) =>
     [...element.querySelectorAll(selector)].map((part) => part.textContent.replaceAll("\u00a0", " ")).join("");
   const editor =
@@ -50,6 +51,15 @@ export function readGhostText() {
   const below = [...editor.querySelectorAll(".suggest-preview-text .view-line")];
   return [join(editor, ".ghost-text-decoration, .ghost-text-decoration-preview"), ...below.map((line) => join(line, ".ghost-text"))].join("\n");
 }
+
+/** Source for the page: what one would look at in a picture of it. */
+export const describePage = `(() => ({
+  tab: document.querySelector(".tab.active")?.textContent,
+  language: document.querySelector("[id='status.editor.mode']")?.textContent,
+  lines: [...document.querySelectorAll(".monaco-editor.focused .view-line")].map((line) => line.textContent),
+  ghost: (${readGhostText})(),
+  focus: document.activeElement?.className,
+}))()`;
 
 /** Source for the page: the ghost text, once two successive polls agree; empty until then. */
 const settledGhostText = `(() => {
@@ -93,16 +103,37 @@ function readStatus(selector) {
 /** Runs in the page: whether exactly this ghost text is shown. */
 const isGhostText = `(wanted) => (${readGhostText})() === (wanted === "" ? "" : wanted)`;
 
-async function quickInput(page, text) {
-  const box = page.locator(".quick-input-widget:visible input");
-  await box.waitFor();
-  await box.fill(text);
+/** Runs in the page: whether an editor gets what is typed. */
+function editorHasFocus() {
+  const open = [...document.querySelectorAll(".quick-input-widget")].some((box) => box.checkVisibility());
+  return !open && document.activeElement?.closest(".monaco-editor.focused") != null;
 }
 
-/** Types into the list that is open, and chooses the entry with this text. */
-async function quickChoose(page, text) {
-  await quickInput(page, text);
-  await page.locator(".quick-input-list .monaco-list-row.focused:visible", { hasText: text }).waitFor();
+/**
+ * Waits until an editor gets what is typed and asks for suggestions. VS Code makes an editor's part for inline
+ * suggestions when the page is idle. Idle callbacks run in the order of their registration, so one of ours runs later.
+ */
+export async function editorReady(page) {
+  await page.waitForFunction(editorHasFocus);
+  await page.evaluate(() => new Promise((resolve) => requestIdleCallback(resolve)));
+}
+
+async function typeKeys(page, keys, delay) {
+  await editorReady(page);
+  await page.keyboard.type(keys, { delay });
+}
+
+/**
+ * Types into the box that is open, until the chosen entry of its list has this text: a box shows before it listens.
+ * Then takes that entry.
+ */
+async function quickChoose(page, typed, entry = typed) {
+  const chosen = page.locator(".quick-input-list .monaco-list-row.focused:visible", { hasText: entry });
+  await until(async () => {
+    await page.locator(".quick-input-widget:visible input").fill("");
+    await page.locator(".quick-input-widget:visible input").fill(typed);
+    return chosen.waitFor({ timeout: ASK_MS }).then(() => true, () => false);
+  });
   await page.keyboard.press("Enter");
 }
 
@@ -137,11 +168,11 @@ export const cursorIn = (page, line) =>
   page.locator("[id='status.editor.selection']", { hasText: new RegExp(`Ln ${line},`) }).waitFor();
 
 export const actions = {
-  type: (page, keys) => page.keyboard.type(keys, { delay: 30 }),
-  hurry: (page, keys) => page.keyboard.type(keys, { delay: HURRY_MS }),
+  type: (page, keys) => typeKeys(page, keys, TYPE_MS),
+  hurry: (page, keys) => typeKeys(page, keys, HURRY_MS),
   async typeThrough(page, keys, { result }) {
     await page.evaluate(startCountingGaps);
-    await page.keyboard.type(keys, { delay: HURRY_MS });
+    await typeKeys(page, keys, HURRY_MS);
     result.gaps += await page.evaluate("window.attuneStopCounting()");
   },
   press: (page, key) => page.keyboard.press(key),
@@ -187,35 +218,34 @@ export const actions = {
       await quickOpen(page, file);
     }
     await page.locator(".tab.active", { hasText: file }).waitFor();
-    await page.locator(".editor-instance .monaco-editor.focused").waitFor();
+    await editorReady(page);
   },
   async draft(page, language) {
     await page.keyboard.press("Control+Alt+n");
     await page.locator(".tab.active", { hasText: "Untitled" }).waitFor();
+    await page.locator("[id='status.editor.mode']", { hasText: "Plain Text" }).waitFor();
     await actions.command(page, "Change Language Mode");
     await page.locator(".quick-input-widget:visible input[placeholder='Select Language Mode']").waitFor();
     await quickChoose(page, language);
     await page.locator("[id='status.editor.mode']", { hasText: language }).waitFor();
-    await page.locator(".editor-instance .monaco-editor.focused").waitFor();
+    await editorReady(page);
   },
   async cell(page, [file, text]) {
     await quickOpen(page, file);
     await page.locator(".cell-editor-container .view-line", { hasText: text }).first().click();
     await page.locator(".cell-editor-container .monaco-editor.focused").waitFor();
+    await editorReady(page);
     await page.keyboard.press("Control+End");
   },
   async goto(page, [line, column]) {
     await page.keyboard.press("Control+g");
-    await quickInput(page, `:${line}:${column}`);
-    await page.keyboard.press("Enter");
-    await page.locator(".editor-instance .monaco-editor.focused").waitFor();
+    await quickChoose(page, `:${line}:${column}`, new RegExp(`line ${line}\\b`));
+    await editorReady(page);
     await cursorIn(page, line);
   },
   async command(page, title) {
     await page.keyboard.press("F1");
-    await quickInput(page, `>${title}`);
-    await page.locator(".quick-input-list .monaco-list-row.focused", { hasText: title }).waitFor();
-    await page.keyboard.press("Enter");
+    await quickChoose(page, `>${title}`, title);
   },
   async pick(page, text) {
     await page.locator(".quick-input-list .monaco-list-row:visible", { hasText: text }).first().waitFor();
