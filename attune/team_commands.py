@@ -187,7 +187,7 @@ def _agreed(joined: "UserServer") -> tuple["UserServer", dict[str, Any]]:
 
     report = _inspected(joined)
     precision = report["precision"] or joined.precision
-    stated = {"positions": report["positions"], "kv_prompts": report["has_kv_prompts"]}
+    stated = {"positions": report["positions"], "kv_prompts": bool(report["has_kv_prompts"])}
     return replace(joined, precision=precision, **stated), report
 
 
@@ -206,7 +206,7 @@ def _show(report: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         print_json(report)
         return
-    embeddings = {True: "yes", False: "no", None: "not asked"}[report["takes_embeddings"]]
+    answer = {True: "yes", False: "no", None: "not asked"}
     times = [report["first_token_ms"], report["per_token_ms"]]
     first, per = ("not measured" if each is None else f"{each:.1f} ms" for each in times)
     rows = [
@@ -214,8 +214,8 @@ def _show(report: dict[str, Any], *, as_json: bool) -> None:
         ("model", report["model"]),
         ("precision", report["precision"] or "not stated"),
         ("positions", str(report["positions"] or "not stated")),
-        ("embedding prompts", embeddings),
-        ("kv prompts", "yes" if report["has_kv_prompts"] else "no"),
+        ("embedding prompts", answer[report["takes_embeddings"]]),
+        ("kv prompts", answer[report["has_kv_prompts"]]),
         ("first token", first),
         ("each further token", per),
     ]

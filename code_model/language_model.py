@@ -46,6 +46,10 @@ class ModelUnreachableError(Exception):
     """
 
 
+class PromptUnservedError(ModelUnreachableError):
+    """The other machine cannot serve this session's prompt; it may serve others."""
+
+
 class ScoreRefusedError(Exception):
     """An engine cannot score here; the message is the reason, as the rest of a sentence."""
 

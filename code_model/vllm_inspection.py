@@ -33,7 +33,7 @@ class ServerReport:
     precision: str | None = None
     positions: int | None = None
     takes_embeddings: bool | None = None
-    has_kv_prompts: bool = False
+    has_kv_prompts: bool | None = None
     first_token_ms: float | None = None
     per_token_ms: float | None = None
     refusals: list[str] = field(default_factory=list)

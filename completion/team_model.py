@@ -3,7 +3,8 @@
 A request has a time-out, which the event loop keeps (`timeout_s`). Until half of it has passed the
 server may begin to answer; then, or as soon as it is known to fail, the model on this machine
 answers in what is left. After a failure the server is left alone for a while, twice as long each
-time, and requests go to this machine at once.
+time, and requests go to this machine at once. A server that lacks one repository's prompt has not
+failed: it goes on serving the others.
 """
 
 import random
@@ -13,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from code_model.language_model import ModelUnreachableError
+from code_model.language_model import ModelUnreachableError, PromptUnservedError
 from completion.completion_model import Computation, RepositoryModel
 from completion.request import CompletionRequest, CompletionResult
 from completion.status import Status, StatusListener
@@ -121,11 +122,12 @@ class TeamModel(RepositoryModel):
         try:
             result = self._remote.complete(request, computation)
         except ModelUnreachableError as error:
-            self._failed(str(error))
+            self._failed(error)
             result = self._local.complete(request, computation)
         else:
             if result.reason == "cancelled" and computation.timed_out:
-                self._failed(f"it took longer than {1000 * self._server.timeout_s:.0f} ms")
+                limit_ms = 1000 * self._server.timeout_s
+                self._failed(ModelUnreachableError(f"it took longer than {limit_ms:.0f} ms"))
             elif result.reason != "cancelled" and result.generation is not None:
                 self._answered()
         if result.reason == "cancelled" and computation.timed_out:
@@ -139,7 +141,7 @@ class TeamModel(RepositoryModel):
                 self._remote.warm(request, computation)
                 return
             except ModelUnreachableError as error:
-                self._failed(str(error))
+                self._failed(error)
         self._local.warm(request, computation)
 
     def check_fit(self, request: CompletionRequest, computation: Computation) -> None:
@@ -147,9 +149,10 @@ class TeamModel(RepositoryModel):
         self._local.check_fit(request, computation)
         self._remote.check_fit(request, computation)
 
-    def _failed(self, problem: str) -> None:
-        self._pauses.failed()
-        self._problem = problem
+    def _failed(self, error: ModelUnreachableError) -> None:
+        if not isinstance(error, PromptUnservedError):
+            self._pauses.failed()
+        self._problem = str(error)
         self._send()
 
     def _answered(self) -> None:

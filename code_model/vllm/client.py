@@ -34,6 +34,7 @@ PROBLEMS: Final[Mapping[int, str]] = {
     404: "it serves another model",
     413: "it refuses requests of this length",
     429: "it has too many requests",
+    500: "it reports an error",
     503: "it is overloaded or starting",
 }
 """What a status of HTTP means here, as the rest of a sentence."""
@@ -149,7 +150,7 @@ class VllmClient:
             if event == b"[DONE]":
                 return
             if event.startswith(b'{"error"'):
-                raise ModelUnreachableError("it reports an error; it may lack the soft prompt")
+                raise ServerRefusalError(httpx2.codes.INTERNAL_SERVER_ERROR)
             for choice in parse(ANSWER, event).choices:
                 for token in tokens_of(choice, vocabulary_size):
                     yield token

@@ -4,14 +4,16 @@ vLLM imports this module by `--kv-transfer-config` (`code_model.vllm_command` wr
 in the scheduler says how many tokens of a request need not be computed, the half in each worker
 writes their keys and values into the paged cache, by the very function with which the attention
 layer writes its own, so that no layout of a backend is assumed here. From then on vLLM's prefix
-cache finds them as it finds any block. That cache is the only place in which they stay: a prompt
-whose blocks it gave away is read from its file again, which takes milliseconds.
+cache finds them as it finds any block. That cache knows whole blocks, so a worker keeps what is
+behind a prompt's last whole block; all else stays in the cache alone, and is read from the file
+again where the cache gave it away.
 
 A request behind a prompt that is missing, damaged or made for another model fails as a whole: its
 placeholders are never computed as text.
 """
 
 import re
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,6 +41,7 @@ from prompts.manifest import ModelIdentity
 logger = init_logger(__name__)
 
 DIGEST = re.compile("[0-9a-f]{64}")
+MAX_TAILS = 256  # of the prompts used last
 
 
 class UnusablePromptError(Exception):
@@ -100,6 +103,7 @@ class PromptConnector(KVConnectorBase_V1):  # type: ignore[misc]
         self._loads: list[Load] = []
         self._failed_blocks: set[int] = set()
         self._counts: dict[str, int] = {}  # virtual tokens by digest
+        self._tails: OrderedDict[str, Tensor] = OrderedDict()
 
     # in the scheduler
 
@@ -149,7 +153,7 @@ class PromptConnector(KVConnectorBase_V1):  # type: ignore[misc]
         """
         logger.warning("A request behind a soft prompt fails: %s", error)
         count = min(self._block_size, request.num_tokens - 1 - computed)
-        self._planned[request.request_id] = ("", 0, 0)
+        self._planned[request.request_id] = ("", computed, 0)
         return count if count > 0 else None
 
     def _virtual_tokens(self, sha256: str, request: Any) -> int:
@@ -170,7 +174,7 @@ class PromptConnector(KVConnectorBase_V1):  # type: ignore[misc]
     def start_load_kv(self, forward_context: Any, **kwargs: Any) -> None:
         """Write the keys and values of virtual tokens into the paged cache."""
         metadata = self._get_connector_metadata()
-        if not isinstance(metadata, Loads):
+        if not isinstance(metadata, Loads) or not metadata.loads:
             return
         layers = {
             extract_layer_index(name): layer
@@ -178,12 +182,9 @@ class PromptConnector(KVConnectorBase_V1):  # type: ignore[misc]
             if getattr(layer, "kv_cache", None) is not None
         }
         for load in metadata.loads:
-            try:
-                if not load.end:
-                    raise UnusablePromptError
-                self._write(load, layers)
-            except UnusablePromptError:
-                self._failed_blocks.update(load.blocks)
+            if not load.end or not self._write(load, layers):
+                # those before hold what other requests may share
+                self._failed_blocks.update(load.blocks[load.start // self._block_size :])
 
     def get_block_ids_with_load_errors(self) -> set[int]:
         """The blocks of requests that vLLM is to end with an error."""
@@ -201,34 +202,47 @@ class PromptConnector(KVConnectorBase_V1):  # type: ignore[misc]
     def wait_for_save(self) -> None:
         """Nothing is saved."""
 
-    def _write(self, load: Load, layers: Mapping[int, Any]) -> None:
-        """The virtual tokens of a load, in every layer. Raises `UnusablePromptError`."""
+    def _write(self, load: Load, layers: Mapping[int, Any]) -> bool:
+        """The virtual tokens of a load, in every layer; False if their file cannot be used."""
+        device = next(iter(layers.values())).kv_cache.device
+        try:
+            kv = self._keys_and_values(load, device)
+        except UnusablePromptError as error:
+            logger.warning("A request behind a soft prompt fails: %s", error)
+            return False
         positions = torch.arange(load.start, load.end)
         blocks = torch.tensor(load.blocks)[positions // self._block_size]
-        slots = blocks * self._block_size + positions % self._block_size
-        rows = torch.from_numpy(self._prompts.read(load.sha256).embeddings)
-        for index, layer in layers.items():
-            keys, values = self._keys_and_values(rows, index, layer)
-            with gpu_sync_allowed():
-                layer.impl.do_kv_cache_update(
-                    layer,
-                    keys[load.start : load.end].contiguous(),
-                    values[load.start : load.end].contiguous(),
-                    layer.kv_cache,
-                    slots.to(layer.kv_cache.device),
-                )
-
-    def _keys_and_values(self, rows: Tensor, index: int, layer: Any) -> Tensor:
-        """Keys and values (2, P, G, D) of one layer, of the heads that this worker has.
-
-        `rows` are the file's, (P, L * 2 * heads * D).
-        """
-        identity = self._identity
-        heads = identity.num_key_value_heads
-        kv = rows_to_kv(rows, identity.num_layers, heads, identity.head_dim)[index]
-        here = int(layer.impl.num_kv_heads)
-        workers = self._vllm_config.parallel_config.tensor_parallel_size
-        first = get_tensor_model_parallel_rank() * heads // workers  # some share a head
-        dtype = self._vllm_config.model_config.dtype
+        slots = (blocks * self._block_size + positions % self._block_size).to(device)
+        first = self._first_head()
         with gpu_sync_allowed():
-            return kv[:, first : first + here].transpose(1, 2).to(layer.kv_cache.device, dtype)
+            for index, layer in layers.items():
+                heads = slice(first, first + int(layer.impl.num_kv_heads))
+                keys, values = (each[:, heads].contiguous() for each in kv[index])
+                layer.impl.do_kv_cache_update(layer, keys, values, layer.kv_cache, slots)
+        return True
+
+    def _keys_and_values(self, load: Load, device: torch.device) -> Tensor:
+        """(L, 2, end - start, G, D) on the device. Raises `UnusablePromptError`."""
+        tail = load.end - load.end % self._block_size  # the first token behind whole blocks
+        kept = self._tails.get(load.sha256)
+        if kept is not None and load.start >= tail:
+            self._tails.move_to_end(load.sha256)
+            return kept[:, :, load.start - tail :]
+        identity = self._identity
+        rows = torch.from_numpy(self._prompts.read(load.sha256).embeddings)
+        kv = rows_to_kv(
+            rows, identity.num_layers, identity.num_key_value_heads, identity.head_dim
+        ).transpose(2, 3)
+        with gpu_sync_allowed():
+            kv = kv.to(device, self._vllm_config.model_config.dtype)
+        if tail < load.end:
+            self._tails[load.sha256] = kv[:, :, tail:].clone()
+            if len(self._tails) > MAX_TAILS:
+                self._tails.popitem(last=False)
+        return kv[:, :, load.start :]
+
+    def _first_head(self) -> int:
+        """The first of the heads that this worker has; where there are few, some share one."""
+        workers = self._vllm_config.parallel_config.tensor_parallel_size
+        heads = self._identity.num_key_value_heads
+        return int(get_tensor_model_parallel_rank() * heads // workers)

@@ -1,17 +1,23 @@
 """Greedy decoding by a server: where a text ends is decided here, token by token."""
 
+import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from http.client import INTERNAL_SERVER_ERROR
 from typing import TYPE_CHECKING, Any
 
 from code_model.cancel import StepCancelledError
 from code_model.compatibility import check_prompt, context_of, show_thresholds_of
 from code_model.greedy_session import GreedySession
 from code_model.kv_reuse import check_input
-from code_model.language_model import ScoredSequence, ScoreRefusedError
+from code_model.language_model import (
+    PromptUnservedError,
+    ScoredSequence,
+    ScoreRefusedError,
+)
 from code_model.vllm.answers import ANSWER, RubbishError, nats_of, parse
-from code_model.vllm.client import TokenStream
-from code_model.vllm.model_input import TokenBeginning
+from code_model.vllm.client import ServerRefusalError, TokenStream
+from code_model.vllm.model_input import PlaceholderBeginning, TokenBeginning
 from prompts.file import PromptFile
 
 if TYPE_CHECKING:
@@ -19,6 +25,7 @@ if TYPE_CHECKING:
 
 FIRST_TOKEN, NEXT_TOKEN = 0.5, 0.25  # of the time-out; what is left is for another model's answer
 BACKGROUND_S = 10.0  # for what nobody waits for
+UNSERVED_S = 60.0  # until a server is asked again whether it can serve a prompt
 COMPLETIONS = "/v1/completions"
 
 GREEDY: dict[str, Any] = {
@@ -53,6 +60,7 @@ class VllmSession(GreedySession["VllmModel"]):
         self._ids: list[int] = []
         self._ends_at = self._stream_ends_at = 0
         self._stream: TokenStream | None = None
+        self._unserved_until = 0.0
 
     @property
     def num_virtual_tokens(self) -> int:
@@ -68,7 +76,8 @@ class VllmSession(GreedySession["VllmModel"]):
         check_input(self, ids, 1)
         body = self._body(ids, max_tokens=1)
         try:
-            self.model.client.post(COMPLETIONS, body, BACKGROUND_S, cancelled)
+            with self._asking():
+                self.model.client.post(COMPLETIONS, body, BACKGROUND_S, cancelled)
         except StepCancelledError:
             return
 
@@ -91,13 +100,34 @@ class VllmSession(GreedySession["VllmModel"]):
         ids = list(sequence.ids)
         check_input(self, ids, 1)
         body = self._body(ids, max_tokens=1, prompt_logprobs=0)
-        data = self.model.client.post(COMPLETIONS, body, BACKGROUND_S, cancelled)
+        with self._asking():
+            data = self.model.client.post(COMPLETIONS, body, BACKGROUND_S, cancelled)
         choices = parse(ANSWER, data).choices
         entries = choices[0].prompt_logprobs if choices else None
         if entries is None or len(entries) != self.num_virtual_tokens + len(ids):
             raise RubbishError
         scored = range(len(ids) - sequence.scored, len(ids))
         return [nats_of(entries[self.num_virtual_tokens + at], ids[at]) for at in scored]
+
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        """Around a request. Raises `PromptUnservedError`, for a while without asking again.
+
+        vLLM ends a request whose prompt its connector cannot load with an error of its own.
+        """
+        unserved = PromptUnservedError(
+            "it cannot serve this soft prompt; its store may lack the file, and its log says why"
+        )
+        if time.monotonic() < self._unserved_until:
+            raise unserved
+        try:
+            yield
+        except ServerRefusalError as error:
+            is_of_prompt = isinstance(self._beginning, PlaceholderBeginning)
+            if error.status != INTERNAL_SERVER_ERROR or not is_of_prompt:
+                raise
+            self._unserved_until = time.monotonic() + UNSERVED_S
+            raise unserved from None
 
     @contextmanager
     def _computing(self) -> Iterator[None]:
@@ -125,12 +155,11 @@ class VllmSession(GreedySession["VllmModel"]):
         cancelled: Callable[[], bool],
     ) -> tuple[list[int], list[float]]:
         """See `code_model.greedy.Step`. Where tokens are constrained, each is a request."""
-        share = NEXT_TOKEN
-        if self._stream is None:
-            share = FIRST_TOKEN
-            self._stream = self._open(allowed)
+        share = NEXT_TOKEN if self._stream is not None else FIRST_TOKEN
         limit_s = share * self.model.server.timeout_s
-        token, logprob = self._stream.next(limit_s, cancelled)
+        with self._asking():
+            self._stream = self._stream or self._open(allowed)
+            token, logprob = self._stream.next(limit_s, cancelled)
         self._ids.append(token)
         if allowed is not None:
             self._close()

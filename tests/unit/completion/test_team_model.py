@@ -5,7 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from code_model.language_model import Generation, ModelUnreachableError
+from code_model.language_model import (
+    Generation,
+    ModelUnreachableError,
+    PromptUnservedError,
+)
 from completion.completion_model import Computation, RepositoryModel
 from completion.request import CompletionRequest, CompletionResult
 from completion.status import Status, StatusListener
@@ -86,6 +90,10 @@ def unreachable(computation: Computation) -> CompletionResult:
     raise ModelUnreachableError("it cannot be reached")
 
 
+def lacks_the_prompt(computation: Computation) -> CompletionResult:
+    raise PromptUnservedError("it cannot serve this soft prompt")
+
+
 def too_slow(computation: Computation) -> CompletionResult:
     computation.time_out()  # as the event loop does
     return CompletionResult("", "cancelled")
@@ -153,6 +161,16 @@ def test_pauses_have_an_upper_bound_and_differ(chance: float, factor: float) -> 
     assert not pauses.is_over
     now += 0.02
     assert pauses.is_over
+
+
+def test_a_server_that_lacks_a_prompt_goes_on_serving_others() -> None:
+    team = Team()
+    team.remote.behaviour = lacks_the_prompt
+    assert team.complete().text == "local"
+    assert "cannot serve this soft prompt" in team.status.message
+    team.remote.behaviour = None
+    assert team.complete().text == "remote"
+    assert team.status.kind == "Normal"
 
 
 def test_a_server_that_is_too_slow_counts_as_one_that_fails() -> None:

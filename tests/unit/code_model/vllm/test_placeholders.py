@@ -1,6 +1,7 @@
 """A request behind a kv prompt names it, and names no other."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from code_model.decoder.model import DecoderModel
-from code_model.language_model import ModelUnreachableError, ScoredIds, ScoreRefusedError
+from code_model.language_model import (
+    ModelUnreachableError,
+    PromptUnservedError,
+    ScoredIds,
+    ScoreRefusedError,
+)
 from code_model.loading import load_model
 from code_model.model_choice import ModelChoice
 from code_model.team_server import TeamServer
@@ -60,5 +66,25 @@ def test_an_error_of_the_server_is_no_answer(
 ) -> None:
     server.answer = b'data: {"error": {"message": "KV load failure", "code": 500}}\n\n'
     model = load_model(ModelChoice(tiny_model, server=TeamServer(server.url, timeout_s=60.0)))
-    with pytest.raises(ModelUnreachableError, match="it may lack the soft prompt"):
+    with pytest.raises(ModelUnreachableError, match="it reports an error"):
         model.open().generate(ids_of(local), max_new_tokens=3)
+
+
+@pytest.mark.parametrize(
+    ("ask", "status"), [("generate", 200), ("generate", 500), ("prefill", 500)]
+)
+def test_a_prompt_that_the_server_cannot_serve_is_not_asked_for_again(
+    local: DecoderModel, server: FakeServer, tiny_model: Path, ask: str, status: int
+) -> None:
+    """A stream reports it in an event, a whole answer by its status."""
+    server.status = status
+    server.answer = b'data: {"error": {"message": "KV load failure", "code": 500}}\n\n'
+    choice = ModelChoice(tiny_model, server=TeamServer(server.url, timeout_s=60.0, kv_prompts=True))
+    identity = local.identity
+    width = 2 * identity.num_layers * identity.num_key_value_heads * identity.head_dim
+    session = load_model(choice).open(make_prompt(local, "kv", torch.zeros(6, width)))
+    asks = {"generate": partial(session.generate, max_new_tokens=3), "prefill": session.prefill}
+    for _ in range(2):
+        with pytest.raises(PromptUnservedError, match="it cannot serve this soft prompt"):
+            asks[ask](ids_of(local))
+    assert len(server.requests) == 1

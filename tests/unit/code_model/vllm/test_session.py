@@ -166,7 +166,12 @@ def test_rubbish_is_no_answer(
 
 @pytest.mark.parametrize(
     ("status", "reason"),
-    [(401, "refuses the key"), (404, "another model"), (429, "too many"), (500, "500")],
+    [
+        (401, "refuses the key"),
+        (404, "another model"),
+        (429, "too many"),
+        (500, "reports an error"),
+    ],
 )
 def test_a_refusal_says_what_it_means(
     status: int, reason: str, local: DecoderModel, server: FakeServer, connect: Connect
