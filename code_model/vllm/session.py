@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 FIRST_TOKEN, NEXT_TOKEN = 0.5, 0.25  # of the time-out; what is left is for another model's answer
 BACKGROUND_S = 10.0  # for what nobody waits for
 UNSERVED_S = 60.0  # until a server is asked again whether it can serve a prompt
+UNSERVED = "it cannot serve this soft prompt; its store may lack the file, and its log says why"
 COMPLETIONS = "/v1/completions"
 
 GREEDY: dict[str, Any] = {
@@ -115,11 +116,8 @@ class VllmSession(GreedySession["VllmModel"]):
 
         vLLM ends a request whose prompt its connector cannot load with an error of its own.
         """
-        unserved = PromptUnservedError(
-            "it cannot serve this soft prompt; its store may lack the file, and its log says why"
-        )
         if time.monotonic() < self._unserved_until:
-            raise unserved
+            raise PromptUnservedError(UNSERVED)
         try:
             yield
         except ServerRefusalError as error:
@@ -127,7 +125,7 @@ class VllmSession(GreedySession["VllmModel"]):
             if error.status != INTERNAL_SERVER_ERROR or not is_of_prompt:
                 raise
             self._unserved_until = time.monotonic() + UNSERVED_S
-            raise unserved from None
+            raise PromptUnservedError(UNSERVED) from None
 
     @contextmanager
     def _computing(self) -> Iterator[None]:

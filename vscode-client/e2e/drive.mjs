@@ -49,7 +49,8 @@
 //     {"screenshot": "path"}  takes a picture of the page
 //     {"film": "folder"}      takes the next picture of a film, a numbered file in a folder
 //
-// The result: {"ok", "error", "step": the last one begun and its index, "seen": the page at a failure, "status": {"text", "label", "kind"}, "ghosts": [accepted text, …],
+// The result: {"ok", "error", "step": the last one begun and its index, "seen": the page at a failure,
+// "status": {"text", "label", "kind"}, "ghosts": [accepted text, …],
 // "notes": [text, …], "pages": [text, …], "popUps": [text, …], "log": the last lines of the extension's log, "errors": every error of any log
 // that names the extension, "gaps": frames}. Everything started is stopped, by its recorded process id, whatever happens.
 

@@ -171,8 +171,9 @@ export const actions = {
   type: (page, keys) => typeKeys(page, keys, TYPE_MS),
   hurry: (page, keys) => typeKeys(page, keys, HURRY_MS),
   async typeThrough(page, keys, { result }) {
+    await editorReady(page);
     await page.evaluate(startCountingGaps);
-    await typeKeys(page, keys, HURRY_MS);
+    await page.keyboard.type(keys, { delay: HURRY_MS });
     result.gaps += await page.evaluate("window.attuneStopCounting()");
   },
   press: (page, key) => page.keyboard.press(key),
