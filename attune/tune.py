@@ -40,7 +40,9 @@ PromptForm = Annotated[
         "Default: the first of these that the model's engine serves."
     ),
 ]
-Tokens = Annotated[int, typer.Option(min=32, max=1024, help="Virtual tokens.")]
+Tokens = Annotated[
+    int, typer.Option(min=32, max=1024, help="Virtual tokens to tune; kv-nope keeps half of them.")
+]
 Include = Annotated[
     list[str] | None,
     typer.Option(help="Tune for these files only (a .gitignore pattern); may be given again."),

@@ -48,7 +48,7 @@ from code_model.model_resolution import resolve_model
 from completion.model_input import CompletionPoint, model_input
 
 NEW_TOKENS = 16
-PROMPT_TOKENS = 256
+PROMPT_TOKENS = 128  # virtual, as `attune tune` writes them in the form kv-nope
 MIN_LINE = 24  # characters; the cursor stands in the middle of such a line
 console = Console(stderr=True)
 

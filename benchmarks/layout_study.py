@@ -73,7 +73,7 @@ def measure(model: Path, layout: str, corpus: Corpus, config: TuningConfig) -> M
         for prompt, prefix in prefixes.items()
         for code, chosen in examples.items()
     }
-    prompt = prompt_file(job, state.prompt_embeddings, state, {})
+    prompt = prompt_file(job, job.pruned(state.prompt_embeddings), state, {})
     places = job.places(job.split.test, config.proof_places)
     sessions = {"no prompt": tunable.open(), "this prompt": tunable.open(prompt)}
     replays = {name: replay(each, places, job.retriever) for name, each in sessions.items()}

@@ -17,7 +17,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.console import Console
 
 from benchmarks.acceptance import (
@@ -28,12 +27,10 @@ from benchmarks.acceptance import (
     pooled,
     print_stage,
 )
-from benchmarks.pruning import DOCUMENTS, prune
 from benchmarks.repositories import CACHE, repositories
 from benchmarks.tuned_prompts import tuned_prompt, with_cross_entropy
 from code_model.language_model import ScoredIds, TunableModel
 from code_model.loading import load_tunable_model
-from prompts.file import PromptFile
 from tuning.acceptance import Replay
 from tuning.config import TuningConfig
 from tuning.corpus import collect
@@ -113,21 +110,6 @@ def by_prompt(
     return tune
 
 
-def by_pruned_prompt(kept: float) -> Recipe:
-    """The recipe's prompt, of whose virtual tokens each head keeps this share."""
-
-    def tune(model: TunableModel, folder: Path, config: TuningConfig, cache: Path) -> Condition:
-        whole = tuned_prompt(model, folder, config, cache)
-        examples = new_job(model, collect(folder), config).examples
-        documents = [examples[number].ids for number in range(DOCUMENTS)]
-        count = round(kept * len(whole.embeddings))
-        pruned = prune(model, torch.from_numpy(whole.embeddings), documents, count)
-        manifest = replace(whole.manifest, num_virtual_tokens=count)
-        return Condition(model, PromptFile(manifest, pruned.numpy()), retrieval=True)
-
-    return tune
-
-
 def tune_all_weights(model: TunableModel, examples: Examples, config: TuningConfig) -> TunableModel:
     """A copy of the model, all of whose weights are tuned, with the data and schedule of LoRA."""
     weights = weights_of(model)
@@ -157,8 +139,8 @@ RECIPES: dict[str, Recipe] = {
     "expected acceptance": by_prompt(ExpectedAcceptance),
     "128 virtual tokens": by_prompt(num_virtual_tokens=128),
     "512 virtual tokens": by_prompt(num_virtual_tokens=512),
-    "three quarters of the virtual tokens": by_pruned_prompt(0.75),
-    "half of the virtual tokens": by_pruned_prompt(0.5),
+    "all virtual tokens": by_prompt(keep_ratio=1.0),
+    "a quarter of the virtual tokens": by_prompt(keep_ratio=0.25),
 }
 """Each makes what then completes: of a model, a repository, the number of steps and a cache."""
 

@@ -47,7 +47,7 @@ CONTEXT_TOKENS = (
     + BUDGETS.max_header_tokens
     + BUDGETS.max_snippet_tokens
 )
-PROMPT_TOKENS = 256  # virtual, as `attune tune` makes them
+PROMPT_TOKENS = 256  # virtual, as `attune tune` writes them in the form kv
 PROMPTS = 32
 TYPING_SHARE = 52 / (8 * 60)
 """Of a working day, in which a developer writes or edits code: 52 minutes (Code Time Report,

@@ -6,12 +6,14 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import torch
 from rich.console import Console
 
 from code_model.language_model import LanguageModel, TunableModel
 from prompts.file import SUFFIX, PromptFile, read_prompt, write_prompt
 from tuning.config import TuningConfig
 from tuning.corpus import collect
+from tuning.job import new_job
 from tuning.progress import INITIALISE, Progress
 from tuning.publish import prompt_file
 from tuning.run import TuningRun
@@ -32,26 +34,30 @@ def tuned_prompt(
 ) -> PromptFile:
     """The prompt of a repository, tuned unless it is in `cache`; a killed run goes on there.
 
-    It has no show thresholds of its own: those of the model apply. `objective` makes of the model
-    one with another loss.
+    The cache has prompts before they are pruned. They have no show thresholds of their own: those
+    of the model apply. `objective` makes of the model one with another loss.
     """
-    key = (
-        f"{asdict(config)} {model.identity.model_fingerprint} {model.runtime} {objective.__name__}"
-    )
+    unpruned = replace(config, keep_ratio=1.0)
+    key = f"{asdict(unpruned)} {model.identity.model_fingerprint} {model.runtime}"
+    key = f"{key} {objective.__name__}"
     name = f"{folder.name}-{sha256(key.encode()).hexdigest()[:16]}{SUFFIX}"
     out = cache / "prompts" / name
     if not out.exists():
         out.parent.mkdir(parents=True, exist_ok=True)
         on_progress = _Progress(folder.name)
         run = TuningRun.prepare(
-            model, collect(folder), out, config, on_progress, (), None, served or model
+            model, collect(folder), out, unpruned, on_progress, (), None, served or model
         )
         start = run.initialise()
         trained = replace(run, job=replace(run.job, model=objective(model)))
         state = trained.train(start, fresh=False)
         write_prompt(out, prompt_file(run.job, state.prompt_embeddings, state, {}))
         run.clean_up(state)
-    return read_prompt(out, model.identity)
+    whole = read_prompt(out, model.identity)
+    job = new_job(model, collect(folder), config)
+    kept = job.pruned(torch.from_numpy(whole.embeddings))
+    manifest = replace(whole.manifest, num_virtual_tokens=len(kept))
+    return PromptFile(manifest, kept.numpy())
 
 
 class _Progress:

@@ -103,7 +103,7 @@ def retrained_prefix(job: Job, recipe: RecordedRecipe, progress: Callable[[float
         progress=progress,
     )
     with torch.no_grad():
-        return job.model.prefix_of(embeddings, config.form)
+        return job.model.prefix_of(job.pruned(embeddings), config.form)
 
 
 def exposures_of(

@@ -29,6 +29,8 @@ class TuningConfig:
 
     form: Form = "kv-nope"
     num_virtual_tokens: int = 256
+    # of these, in the form kv-nope: the others are hardly looked at (tuning.pruning)
+    keep_ratio: float = 0.5
     minutes: float = 4.0
     steps: int | None = None
     # an AdamW step moves each number by about the rate times its scale (tuning.soft_prompt)

@@ -6,6 +6,8 @@ from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 
+from torch import Tensor
+
 from code_context.context import ContextConfig
 from code_context.retrieval import Retriever
 from code_model.compatibility import context_of
@@ -18,6 +20,7 @@ from tuning.config import TuningConfig
 from tuning.corpus import Corpus, SourceFile
 from tuning.examples import HeldOutHole, TrainingExamples, held_out_holes, indexed
 from tuning.history import changed_since, newest_lines
+from tuning.pruning import DOCUMENTS, prune
 from tuning.recorded import recorded_config, recorded_split
 from tuning.split import Split, included, split
 
@@ -61,6 +64,13 @@ class Job:
             others=indexed(train) if config.retrieved else None,
             context=self.context,
         )
+
+    def pruned(self, prompt_embeddings: Tensor) -> Tensor:
+        """What the prompt file keeps of tuned prompt embeddings (P, width): as many rows as the
+        recipe says (`tuning.pruning`)."""
+        documents = [self.examples[number].ids for number in range(DOCUMENTS)]
+        count = max(1, round(self.config.keep_ratio * len(prompt_embeddings)))
+        return prune(self.model, prompt_embeddings, documents, self.config.form, count)
 
     @property
     def weight_decay(self) -> float:
@@ -162,9 +172,16 @@ def refresh_job(model: TunableModel, corpus: Corpus, config: TuningConfig, prese
     `config`. Raises as `recorded_job`, and `prompts.errors.PromptFileError`."""
     before = read_prompt(present)
     job = recorded_job(model, corpus, before.manifest)
+    again = replace(
+        job.config,
+        num_virtual_tokens=before.manifest.num_virtual_tokens,
+        keep_ratio=1.0,
+        minutes=config.minutes,
+        steps=config.steps,
+    )
     return replace(
         job,
-        config=replace(job.config, minutes=config.minutes, steps=config.steps),
+        config=again,
         present=before,
         lineage=(*before.manifest.lineage, sha256_of(present)),
     )

@@ -38,7 +38,7 @@ def prompt_file(
     manifest = Manifest(
         name=name or "repository",
         form=config.form,
-        num_virtual_tokens=config.num_virtual_tokens,
+        num_virtual_tokens=len(prompt_embeddings),
         model=replace(job.model.identity, layout_fingerprint=layout),
         languages=tuple(sorted(languages)),
         repository=name,

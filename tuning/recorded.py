@@ -12,7 +12,7 @@ from typing import Annotated
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from prompts.manifest import Manifest
+from prompts.manifest import MAX_VIRTUAL_TOKENS, Manifest
 from prompts.strict_json import JSON
 from tuning.config import MAX_SEED, Task, TuningConfig
 from tuning.corpus import CorpusError, SourceFile
@@ -32,13 +32,16 @@ Digests = Annotated[tuple[Digest, ...], Field(min_length=1, max_length=MAX_FILES
 class RecordedRecipe:
     """The fields of `TuningConfig` that the manifest does not hold elsewhere, and facts of the run.
 
-    `steps` is the step whose prompt was selected, of the `total_steps` that the schedule was made
-    for. `bfloat16` says in which precision it was trained. The files of the two held-out sides are
-    named by `tuning.split.digest`.
+    `num_virtual_tokens` counts those that were tuned, before pruning. `steps` is the step whose
+    prompt was selected, of the `total_steps` that the schedule was made for. `bfloat16` says in
+    which precision it was trained. The files of the two held-out sides are named by
+    `tuning.split.digest`.
 
     Reason for its size: it mirrors the flat recipe.
     """
 
+    num_virtual_tokens: Annotated[int, Field(ge=1, le=MAX_VIRTUAL_TOKENS)]
+    keep_ratio: Annotated[float, Field(gt=0, le=1)]
     learning_rate: Annotated[float, Field(gt=0, le=10)]
     warmup: Annotated[float, Field(ge=0, lt=1)]
     weight_decay: Annotated[float, Field(ge=0, le=100)]
@@ -109,7 +112,6 @@ def recorded_config(manifest: Manifest) -> TuningConfig:
     return TuningConfig(
         **recipe,
         form=manifest.form,
-        num_virtual_tokens=manifest.num_virtual_tokens,
         steps=total_steps,
         include=manifest.globs,
         task=_task(manifest),

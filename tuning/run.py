@@ -217,13 +217,15 @@ class TuningRun:
         )
 
     def calibrate(self, state: TrainingState) -> PromptFile:
-        """The prompt with show thresholds that are found on the validation files, with retrieval.
+        """The pruned prompt with show thresholds that are found on the validation files, with
+        retrieval.
 
         Without them if there are too few places, nothing to prove, or after Ctrl-C: the bare
         model's thresholds then apply.
         """
         job = self.job
-        prompt = prompt_file(job, state.prompt_embeddings, state, {})
+        self._report(CALIBRATE, 0.0, state)
+        prompt = prompt_file(job, job.pruned(state.prompt_embeddings), state, {})
         places = job.places(job.split.validation, CALIBRATION_PLACES)
         if not self._is_provable(state) or len(places) < CALIBRATION_PLACES:
             return prompt

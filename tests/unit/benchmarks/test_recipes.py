@@ -105,6 +105,10 @@ def test_a_prompt_is_tuned_once(
     again = tuned_prompt(base, repository, CONFIG, tmp_path)
     assert not capsys.readouterr().err
     assert again.tensor_sha256 == first.tensor_sha256
+    whole = tuned_prompt(base, repository, replace(CONFIG, keep_ratio=1.0), tmp_path)
+    assert not capsys.readouterr().err  # the same tuning, pruned otherwise
+    tokens = [each.manifest.num_virtual_tokens for each in (first, whole)]
+    assert tokens == [len(first.embeddings), len(whole.embeddings)] == [2, 4]
     with_objective = tuned_prompt(base, repository, CONFIG, tmp_path, objective=ExpectedAcceptance)
     assert with_objective.tensor_sha256 != first.tensor_sha256
     longer = tuned_prompt(base, repository, replace(CONFIG, steps=3), tmp_path)

@@ -36,4 +36,5 @@ def test_a_slow_model_is_proved_on_fewer_holes(
     proof = prove(holes, strata, conditions, 1, ignore, seconds=seconds)
     assert proof.holes == sum(proof.strata.values()) == expected(count)
     assert [result.name for result in proof.results] == [NO_PROMPT, THIS_PROMPT]
-    assert proof.gain.mean == 0.0
+    # on some machines the last digit of a sum depends on where its numbers lie in memory
+    assert proof.gain.mean == pytest.approx(0.0, abs=1e-6)

@@ -27,6 +27,7 @@ SPLIT = Split(FILES[:3], FILES[3:4], FILES[4:])
 CONFIG_OF_ALL = TuningConfig(
     form="kv",
     num_virtual_tokens=16,
+    keep_ratio=0.75,
     steps=9,
     learning_rate=0.2,
     warmup=0.1,

@@ -1,11 +1,17 @@
 """Pruning: each head keeps the virtual tokens that its queries look at most."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor
 
-from benchmarks.pruning import prune
 from code_model.decoder.model import DecoderModel
+from prompts.form import Form
+from tuning.config import TuningConfig
+from tuning.corpus import collect
+from tuning.job import new_job
+from tuning.pruning import prune
 
 VIRTUAL = 12
 
@@ -42,7 +48,7 @@ def test_each_head_drops_what_its_queries_do_not_look_at(
             dropped = [2 + (layer + head + 2 * n) % (VIRTUAL - 2) for n in range(5)]
             unseen[dropped, layer, 0, head] = 1e3 * away
             expected[layer, head] = [n for n in range(VIRTUAL) if n not in dropped]
-    kept = by_head(base, prune(base, unseen.flatten(1), [ids], VIRTUAL - 5))
+    kept = by_head(base, prune(base, unseen.flatten(1), [ids], "kv-nope", VIRTUAL - 5))
     assert len(set(map(tuple, expected.values()))) > 1
     for (layer, head), tokens in expected.items():
         assert kept[:, layer, :, head].equal(unseen[tokens, layer, :, head])
@@ -52,18 +58,37 @@ def test_the_sink_stays_first(
     base: DecoderModel, embeddings: Tensor, documents: list[list[int]]
 ) -> None:
     for count in (1, 2, VIRTUAL - 1):
-        pruned = prune(base, embeddings, documents, count)
+        pruned = prune(base, embeddings, documents, "kv-nope", count)
         assert pruned.shape == (count, embeddings.shape[1])
         assert pruned[0].equal(embeddings[0])
         assert pruned.is_contiguous()
 
 
-def test_where_queries_are_not_seen_nothing_is_pruned(
+@pytest.mark.parametrize("form", ["kv", "embedding"])
+def test_a_prompt_whose_order_matters_stays_whole(
+    base: DecoderModel, embeddings: Tensor, documents: list[list[int]], form: Form
+) -> None:
+    assert prune(base, embeddings, documents, form, 4).equal(embeddings)
+
+
+def test_a_prompt_that_is_small_enough_stays_whole(
+    base: DecoderModel, embeddings: Tensor, documents: list[list[int]]
+) -> None:
+    assert prune(base, embeddings, documents, "kv-nope", VIRTUAL).equal(embeddings)
+
+
+def test_where_queries_are_not_seen_the_prompt_stays_whole(
     base: DecoderModel,
     embeddings: Tensor,
     documents: list[list[int]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(DecoderModel, "queries", lambda *arguments: None)
-    with pytest.raises(ValueError, match="does not show its queries"):
-        prune(base, embeddings, documents, 4)
+    assert prune(base, embeddings, documents, "kv-nope", 4).equal(embeddings)
+
+
+def test_the_share_of_the_recipe_is_kept(base: DecoderModel, repository: Path) -> None:
+    config = TuningConfig(num_virtual_tokens=16, keep_ratio=0.25, max_tokens=96)
+    job = new_job(base, collect(repository), config)
+    embeddings = base.prompt_embeddings_of(list(range(5, 21)), "kv-nope")
+    assert len(job.pruned(embeddings)) == 4
