@@ -148,7 +148,7 @@ def measure(
         conditions[NO_PROMPT] = Condition(model)
     if not as_served and prompt is not None:
         conditions[THIS_PROMPT] = Condition(model, prompt)
-    served = f"{model.identity.model_fingerprint} {model.runtime}"
+    served = f"{model.identity} {model.runtime}"
     replays = {}
     for name, condition in conditions.items():
         on_condition(name)

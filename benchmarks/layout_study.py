@@ -6,36 +6,41 @@ MODEL is a model folder (a GGUF file's folder is tuned on its weights dequantise
 tuned with each layout, left to right with what follows the cursor in front as a piece of the same
 file, and without it, for the same steps on the same files. Bits are those of the same hidden pieces
 of unseen files, without retrieved code and with it; characters are those saved at the same places.
-Results go to `benchmarks/results/layout_study.json`.
+Results go to `benchmarks/results/layout_study.json`. A run that was ended goes on where it was:
+prompts and replays stay in the cache.
 """
 
 import argparse
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.acceptance import Package
+from benchmarks.acceptance import measure as measure_acceptance
 from benchmarks.repositories import CACHE, repositories
+from benchmarks.smollm2 import RECIPE
+from benchmarks.tuned_prompts import tuned_prompt
 from benchmarks.tuning_gain import SEED, interval
-from benchmarks.tuning_studies import trained
 from code_model.fim_templates import LEFT_TO_RIGHT, LEFT_TO_RIGHT_WITH_SUFFIX
 from code_model.loading import load_tunable_model
 from code_model.model_choice import ModelChoice
 from code_model.show_thresholds import ShowThresholds
 from prompts.form import Form
-from tuning.acceptance import Replay, replay, saved_at_equal_wrong
+from tuning.acceptance import Replay, saved_at_equal_wrong
 from tuning.config import TuningConfig
-from tuning.corpus import Corpus, collect
+from tuning.corpus import collect
 from tuning.evaluate import bits_per_byte, paired_gain, total_nats
 from tuning.examples import HeldOutHole
-from tuning.job import new_job
-from tuning.publish import prompt_file
+from tuning.job import recorded_job
+from tuning.proof import BOTH, RETRIEVAL
 
 RESULTS = Path("benchmarks/results/layout_study.json")
 PLAIN, SUFFIX = LEFT_TO_RIGHT, LEFT_TO_RIGHT_WITH_SUFFIX
@@ -51,33 +56,31 @@ class Measured:
     nats: dict[Condition, NDArray[np.float64]]
     replays: dict[str, Replay]
     steps_of_sureness: ShowThresholds
-    steps: int
 
 
-def measure(model: Path, layout: str, corpus: Corpus, config: TuningConfig) -> Measured:
+def measure(model: Path, layout: str, folder: Path, config: TuningConfig, cache: Path) -> Measured:
     """Tune with a layout, and measure with it."""
     tunable = load_tunable_model(ModelChoice(model, layout=layout))
-    job = new_job(tunable, corpus, config)
-    state = trained(job)
+    prompt = tuned_prompt(tunable, folder, config, cache)
+    job = recorded_job(tunable, collect(folder), prompt.manifest)
     holes = job.test_holes(job.retriever)
     prefixes = {
         "no prompt": tunable.bare_prefix(),
-        "this prompt": tunable.prefix_of(state.prompt_embeddings, config.form),
+        "this prompt": tunable.prefix_of(torch.from_numpy(prompt.embeddings), config.form),
     }
     examples = {
         "alone": [hole.example for hole in holes],
         "retrieval": [hole.retrieved or hole.example for hole in holes],
     }
     nats = {
-        (prompt, code): total_nats(tunable.score(prefix, chosen))
-        for prompt, prefix in prefixes.items()
+        (name, code): total_nats(tunable.score(prefix, chosen))
+        for name, prefix in prefixes.items()
         for code, chosen in examples.items()
     }
-    prompt = prompt_file(job, job.pruned(state.prompt_embeddings), state, {})
-    places = job.places(job.split.test, config.proof_places)
-    sessions = {"no prompt": tunable.open(), "this prompt": tunable.open(prompt)}
-    replays = {name: replay(each, places, job.retriever) for name, each in sessions.items()}
-    return Measured(holes, nats, replays, tunable.show_thresholds, state.steps)
+    places = Package.of(folder, config.proof_places, prompt, cache)
+    replays = measure_acceptance(tunable, places, prompt, as_served=True)
+    of_prompts = {"no prompt": replays[RETRIEVAL], "this prompt": replays[BOTH]}
+    return Measured(holes, nats, of_prompts, tunable.show_thresholds)
 
 
 def compared(plain: Measured, suffix: Measured) -> dict[str, Any]:
@@ -107,7 +110,6 @@ def compared(plain: Measured, suffix: Measured) -> dict[str, Any]:
     return {
         "holes": len(plain.holes),
         "places": len(plain.replays["no prompt"].paths),
-        "steps": {PLAIN: plain.steps, SUFFIX: suffix.steps},
         "bits_per_byte": bits,
         "characters_saved": characters,
     }
@@ -140,9 +142,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args(arguments)
     form: Form = options.form
-    corpus = collect(repositories(options.cache, [options.package])[options.package])
-    config = TuningConfig(form=form, steps=options.steps, proof_places=options.places)
-    plain, suffix = (measure(options.model, each, corpus, config) for each in (PLAIN, SUFFIX))
+    folder = repositories(options.cache, [options.package])[options.package]
+    config = replace(RECIPE, form=form, steps=options.steps, proof_places=options.places)
+    plain, suffix = (
+        measure(options.model, layout, folder, config, options.cache) for layout in (PLAIN, SUFFIX)
+    )
     result = compared(plain, suffix)
     show(result)
     written = {f"{options.package}, {options.steps} steps, {form}": result}

@@ -162,7 +162,7 @@ def main() -> None:
         recipes = list(dict.fromkeys((options.baseline, *recipes)))
     folders = repositories(options.cache, names)
     config = TuningConfig(steps=options.steps)
-    served = f"{model.identity.model_fingerprint} {model.runtime}"
+    served = f"{model.identity} {model.runtime}"
     packages = {
         name: Package.of(folders[name], options.places, None, options.cache) for name in names
     }

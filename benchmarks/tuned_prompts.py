@@ -38,8 +38,7 @@ def tuned_prompt(
     of the model apply. `objective` makes of the model one with another loss.
     """
     unpruned = replace(config, keep_ratio=1.0)
-    key = f"{asdict(unpruned)} {model.identity.model_fingerprint} {model.runtime}"
-    key = f"{key} {objective.__name__}"
+    key = f"{asdict(unpruned)} {model.identity} {model.runtime} {objective.__name__}"
     name = f"{folder.name}-{sha256(key.encode()).hexdigest()[:16]}{SUFFIX}"
     out = cache / "prompts" / name
     if not out.exists():

@@ -8,19 +8,21 @@ import pytest
 from benchmarks import layout_study
 from benchmarks.layout_study import PLAIN, SUFFIX, compared, measure
 from tests.unit.benchmarks.test_tuning import CONFIG as SMALL
-from tuning.corpus import collect
 
 CONFIG = replace(SMALL, held_out_tokens=400)  # else there is no room for what follows
 
 
 def test_the_layouts_are_measured_on_the_same_holes(
-    tiny_model: Path, repository: Path, capsys: pytest.CaptureFixture[str]
+    tiny_model: Path, repository: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    corpus = collect(repository)
-    plain, suffix = (measure(tiny_model, layout, corpus, CONFIG) for layout in (PLAIN, SUFFIX))
+    plain, suffix = (
+        measure(tiny_model, layout, repository, CONFIG, tmp_path) for layout in (PLAIN, SUFFIX)
+    )
     result = compared(plain, suffix)
     assert result["holes"] == CONFIG.test_holes
-    assert result["steps"] == {PLAIN: 2, SUFFIX: 2}
+    assert len(list(tmp_path.glob("prompts/*"))) == 2  # one for each layout
+    measure(tiny_model, PLAIN, repository, CONFIG, tmp_path)
+    assert len(list(tmp_path.glob("prompts/*"))) == 2
     alone = result["bits_per_byte"]["no prompt + alone"]
     assert alone[PLAIN] != alone[SUFFIX]  # what follows is really there
     saved = 1 - alone[SUFFIX] / alone[PLAIN]
