@@ -12,13 +12,16 @@ IDLE_S = 0.15
 """Time without a request before prefetching begins."""
 FIT_CHECK_IDLE_S = 1.0
 """Further time without a request before the prompt-fit check."""
+TRIM_IDLE_S = 10.0
+"""Further time without a request before free memory is returned."""
 
 DEFAULT_UNIT = "    "
 """Indentation where no line of the file is indented."""
 
 
 class Prefetcher:
-    """After each result: prefetch the next states, then check whether the prompt fits the file.
+    """After each result: prefetch the next states, then check whether the prompt fits the file, and
+    in a long pause return free memory.
 
     On the battery no state is prefetched: most of them are never asked for. Any request interrupts
     it. All methods are called on the event loop.
@@ -90,6 +93,7 @@ class Prefetcher:
     def _check_fit(self, request: CompletionRequest) -> None:
         if self._worker.job is None and self._worker.is_open:
             self._worker.start(request, "fit check")
+        self._timer = asyncio.get_running_loop().call_later(TRIM_IDLE_S, self._worker.trim)
 
     def _is_busy(self) -> bool:
         job = self._worker.job

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
+from code_model.allocator import return_free_pages
 from completion.cache import CompletionCache
 from completion.completion_model import CompletionModel, Computation
 from completion.errors import ModelUnavailableError, describe
@@ -99,6 +100,11 @@ class ModelWorker:
         """Cancel the current job, if there is one."""
         if self._job is not None:
             self._job.cancel()
+
+    def trim(self) -> None:
+        """Return free memory to the system, after the current job."""
+        if self._is_open:
+            self._executor.submit(return_free_pages)
 
     def cached(self, request: CompletionRequest) -> CompletionResult | None:
         """The cached result, None if there is none."""

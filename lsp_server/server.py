@@ -20,6 +20,7 @@ from pygls.io_ import StdoutWriter
 from pygls.lsp.server import LanguageServer
 
 from code_context.positions import code_points
+from code_model.allocator import return_large_blocks
 from code_model.out_of_memory import is_out_of_memory
 from completion.completion_model import CompletionModel
 from completion.errors import describe
@@ -28,7 +29,6 @@ from completion.request import CompletionResult
 from completion.scheduler import CompletionScheduler
 from completion.status import Status, StatusListener
 from lsp_server.ab_test import AbTest
-from lsp_server.allocator import return_large_blocks
 from lsp_server.connection import StreamReader, listen, receive_all
 from lsp_server.document_sync import DidChangeParams, DidCloseParams, DidOpenParams, change
 from lsp_server.documents import Documents

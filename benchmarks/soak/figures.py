@@ -13,6 +13,8 @@ from benchmarks.soak.client import OpenDocument, SoakClient
 IDLE_CPU_S = 0.02
 """Processor seconds in one second below which the processes count as idle."""
 IDLE_TIMEOUT_S = 180
+PAUSE_S = 13
+"""Idle seconds after which the server has returned what memory it can (`completion.prefetch`)."""
 PROBE_LINE = "    return sorted("
 
 
@@ -42,7 +44,7 @@ async def measure(client: SoakClient, text: str, probes: int, serial: int) -> Fi
     """
     await settled(client)
     times = [await _probe(client, text, serial + number) for number in range(probes)]
-    await settled(client)
+    await settled(client, PAUSE_S)
     processes = _processes(client.pid)
     first, first_cpu, following, following_cpu = zip(*times, strict=True)
     return Figures(
@@ -62,12 +64,14 @@ def memory_mb(client: SoakClient) -> list[float]:
     return [one.memory_full_info().uss / 2**20 for one in _processes(client.pid)]
 
 
-async def settled(client: SoakClient) -> None:
-    """Return when the server and its index processes have been idle for a second."""
+async def settled(client: SoakClient, seconds: int = 1) -> None:
+    """Return when the server and its index processes have been idle for so many seconds."""
+    idle = 0
     for _ in range(IDLE_TIMEOUT_S):
         before = _cpu_s(client.pid)
         await asyncio.sleep(1)
-        if _cpu_s(client.pid) - before < IDLE_CPU_S:
+        idle = idle + 1 if _cpu_s(client.pid) - before < IDLE_CPU_S else 0
+        if idle == seconds:
             return
 
 

@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from completion import prefetch
+from completion import prefetch, worker
 from completion.prefetch import next_requests
 from completion.request import CompletionRequest, CompletionResult
 from tests.conftest import cursor
@@ -152,6 +152,28 @@ async def test_prompt_fit_is_checked_when_all_next_states_are_cached(
     await model.fit_check_began()
     assert [computed.text for computed in model.requests] == ["x = ", "x = \n"]
     assert [checked.text for checked in model.fit_checks] == ["x = "]
+
+
+@pytest.mark.parametrize("overtaken", [False, True])
+async def test_free_memory_is_returned_in_a_long_pause(
+    model, loaded, idle_at_once, monkeypatch, overtaken: bool
+) -> None:
+    """A request in the meantime makes it wait for the next pause."""
+    monkeypatch.setattr(prefetch, "FIT_CHECK_IDLE_S", 0.0)
+    monkeypatch.setattr(prefetch, "TRIM_IDLE_S", 1e9 if overtaken else 0.0)
+    loop, returned = asyncio.get_running_loop(), asyncio.Event()
+    monkeypatch.setattr(
+        worker, "return_free_pages", lambda: loop.call_soon_threadsafe(returned.set)
+    )
+    model.answer = lambda request: ""
+    await loaded.complete(request("x = $0"))
+    await model.fit_check_began()
+    if overtaken:
+        pending = loaded._prefetcher._timer
+        await loaded.complete(request("y = $0"))
+        assert pending.cancelled()
+    else:
+        await returned.wait()
 
 
 async def test_a_prompt_fit_check_gives_way(model, scheduler) -> None:
