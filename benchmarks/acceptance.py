@@ -1,13 +1,14 @@
 """Acceptance: suggestions that are shown and right, and the characters that they save.
 
     python -m benchmarks.acceptance [--packages click,httpx] [--places 400]
-        [--minutes 10 | --steps N] [--lora 10] [--calibrate]
+        [--minutes 10 | --steps N] [--as-served] [--lora 10] [--calibrate]
 
 Runs the serving pipeline with the automatic trigger at places of each held-out package's unseen
 files (line ends, lines, first lines of blocks): without and with retrieved code; with `--minutes`
 or `--steps` also with a prompt that is tuned for so long, and with another package's; with `--lora`
-also with LoRA adapters that were tuned for so many minutes. The table also gives the figures
-without a threshold. Results go to `benchmarks/results/acceptance.json`; prompts, and what a
+also with LoRA adapters that were tuned for so many minutes. `--as-served` leaves out what no editor
+has, suggestions without retrieved code. The table also gives the figures without a threshold.
+Results go to `benchmarks/results/acceptance.json`; prompts, and what a
 condition showed, are kept in the cache and made once. `--calibrate` writes the shipped model's show
 thresholds, from all packages with retrieval, into its `attune.json`.
 """
@@ -325,6 +326,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float)
     parser.add_argument("--steps", type=int)
     parser.add_argument("--lora", type=float, metavar="MINUTES")
+    parser.add_argument("--as-served", action="store_true")
     parser.add_argument("--calibrate", action="store_true")
     parser.add_argument("--cache", type=Path, default=CACHE)
     parser.add_argument("--results", type=Path, default=RESULTS)
@@ -347,6 +349,7 @@ def main() -> None:
             prompt,
             other if len(names) > 1 else None,
             partial(print_stage, name),
+            as_served=options.as_served,
         )
         if options.lora is not None and prompt is not None:
             print_stage(name, LORA_BOTH)

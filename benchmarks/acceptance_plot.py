@@ -1,6 +1,10 @@
-"""Draw docs/images/acceptance.png from benchmarks/results/acceptance.json."""
+"""Draw docs/images/acceptance.png.
+
+python -m benchmarks.acceptance_plot [benchmarks/results/acceptance_ten_minutes.json]
+"""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +14,7 @@ from matplotlib.figure import Figure
 from benchmarks.acceptance import ALL, OTHER_BOTH
 from tuning.proof import BOTH, NO_PROMPT, RETRIEVAL
 
-RESULTS = Path(__file__).parent / "results" / "acceptance.json"
+RESULTS = Path(__file__).parent / "results" / "acceptance_ten_minutes.json"
 PICTURE = Path("docs/images/acceptance.png")
 LOOKS = {
     BOTH: ("this repository's prompt", "#2a6f97"),
@@ -73,4 +77,4 @@ def _gains(axes: Axes, packages: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    draw(RESULTS, PICTURE)
+    draw(Path(sys.argv[1]) if len(sys.argv) > 1 else RESULTS, PICTURE)

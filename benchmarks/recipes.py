@@ -17,6 +17,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from rich.console import Console
 
 from benchmarks.acceptance import (
@@ -31,6 +32,7 @@ from benchmarks.repositories import CACHE, repositories
 from benchmarks.tuned_prompts import tuned_prompt, with_cross_entropy
 from code_model.language_model import ScoredIds, TunableModel
 from code_model.loading import load_tunable_model
+from prompts.file import PromptFile
 from tuning.acceptance import Replay
 from tuning.config import TuningConfig
 from tuning.corpus import collect
@@ -38,6 +40,7 @@ from tuning.job import new_job
 from tuning.lora import train_weights, tune_lora, weights_of
 from tuning.prompt_optimiser import Examples
 from tuning.proof import RETRIEVAL, Condition
+from tuning.run import initialise
 
 RESULTS = Path("benchmarks/results/recipes.json")
 RATE_OF_ALL_WEIGHTS = 2e-4  # of AdamW; not searched
@@ -110,6 +113,21 @@ def by_prompt(
     return tune
 
 
+def by_part_of_the_way(wise_ft_alpha: float) -> Recipe:
+    """The recipe's prompt, going on to this share of the mean offset from its start."""
+
+    def tune(model: TunableModel, folder: Path, config: TuningConfig, cache: Path) -> Condition:
+        whole = tuned_prompt(model, folder, replace(config, keep_ratio=1.0), cache)
+        job = new_job(model, collect(folder), config)
+        start = initialise(job, lambda done: None).start
+        offsets = torch.from_numpy(whole.embeddings) - start
+        kept = job.pruned(start + wise_ft_alpha / config.wise_ft_alpha * offsets)
+        manifest = replace(whole.manifest, num_virtual_tokens=len(kept))
+        return Condition(model, PromptFile(manifest, kept.numpy()), retrieval=True)
+
+    return tune
+
+
 def tune_all_weights(model: TunableModel, examples: Examples, config: TuningConfig) -> TunableModel:
     """A copy of the model, all of whose weights are tuned, with the data and schedule of LoRA."""
     weights = weights_of(model)
@@ -134,7 +152,8 @@ RECIPES: dict[str, Recipe] = {
     "the recipe": by_prompt(),
     "LoRA": by_weights(tune_lora),
     "all weights": by_weights(tune_all_weights),
-    "all of the way": by_prompt(wise_ft_alpha=1.0),
+    "all of the way": by_part_of_the_way(1.0),
+    "two fifths of the way": by_part_of_the_way(0.4),
     "retrieved code always": by_prompt(retrieved=1.0, causal_fraction=0.0),
     "expected acceptance": by_prompt(ExpectedAcceptance),
     "128 virtual tokens": by_prompt(num_virtual_tokens=128),

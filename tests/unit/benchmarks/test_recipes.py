@@ -97,6 +97,21 @@ def test_all_weights_change_and_the_model_stays(
     assert base.weights_hash() == before
 
 
+def test_the_recipes_own_part_of_the_way_is_its_prompt(
+    base: DecoderModel, repository: Path, tmp_path: Path
+) -> None:
+    prompts = {
+        share: recipes.by_part_of_the_way(share)(base, repository, CONFIG, tmp_path).prompt
+        for share in (CONFIG.wise_ft_alpha, 1.0)
+    }
+    own, further = prompts.values()
+    assert own is not None
+    assert further is not None
+    whole = tuned_prompt(base, repository, CONFIG, tmp_path)
+    assert own.embeddings == pytest.approx(whole.embeddings, abs=1e-5)
+    assert own.embeddings.shape == further.embeddings.shape
+
+
 def test_a_prompt_is_tuned_once(
     base: DecoderModel, repository: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
