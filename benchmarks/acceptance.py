@@ -8,9 +8,9 @@ files (line ends, lines, first lines of blocks): without and with retrieved code
 or `--steps` also with a prompt that is tuned for so long, and with another package's; with `--lora`
 also with LoRA adapters that were tuned for so many minutes. `--as-served` leaves out what no editor
 has, suggestions without retrieved code. The table also gives the figures without a threshold.
-Results go to `benchmarks/results/acceptance.json`; prompts, and what a
-condition showed, are kept in the cache and made once. `--calibrate` writes the shipped model's show
-thresholds, from all packages with retrieval, into its `attune.json`.
+Results go to `benchmarks/results/acceptance.json`; prompts, and what a condition showed, are kept
+in the cache and made once. `--calibrate` writes the shipped model's show thresholds, from all
+packages with retrieval, into its `attune.json`.
 """
 
 import argparse

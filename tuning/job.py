@@ -68,7 +68,7 @@ class Job:
     def pruned(self, prompt_embeddings: Tensor) -> Tensor:
         """What the prompt file keeps of tuned prompt embeddings (P, width): as many rows as the
         recipe says (`tuning.pruning`)."""
-        documents = [self.examples[number].ids for number in range(DOCUMENTS)]
+        documents = (self.examples[number].ids for number in range(DOCUMENTS))
         count = max(1, round(self.config.keep_ratio * len(prompt_embeddings)))
         return prune(self.model, prompt_embeddings, documents, self.config.form, count)
 

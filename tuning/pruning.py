@@ -7,7 +7,7 @@ so each key/value head of each layer keeps tokens of its own.
 Shapes: L layers, G key/value heads, D channels, P virtual tokens, N queries.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -22,7 +22,7 @@ DOCUMENTS = 48  # with 12, one of two packages lost bits (docs/experiments.md)
 def prune(
     model: TunableModel,
     prompt_embeddings: Tensor,
-    documents: Sequence[Sequence[int]],
+    documents: Iterable[Sequence[int]],
     form: Form,
     count: int,
 ) -> Tensor:
