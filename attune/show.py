@@ -81,7 +81,7 @@ def interval(gain: "Gain") -> str:
 
 def percent(share: float) -> str:
     """A share as a percentage with its sign: two decimals below 1 %, else one."""
-    return f"{share:+.2%}" if 0 < abs(share) < 0.01 else f"{share:+.1%}"
+    return f"{100 * share:+.2f} %" if 0 < abs(share) < 0.01 else f"{100 * share:+.1f} %"
 
 
 def _pairs(values: object) -> str:

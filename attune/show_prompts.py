@@ -70,8 +70,8 @@ def show_diff(diff: "PromptDiff") -> None:
         console.print("Their tensors have different shapes.")
     elif diff.tensor.changed_tokens:
         console.print(
-            f"{diff.tensor.changed_tokens} virtual tokens differ: {diff.tensor.relative:.3%} of the"
-            f" norm, at most {diff.tensor.largest:.4g}.",
+            f"{diff.tensor.changed_tokens} virtual tokens differ: "
+            f"{100 * diff.tensor.relative:.3f} % of the norm, at most {diff.tensor.largest:.4g}.",
             highlight=False,
         )
     else:
@@ -88,7 +88,7 @@ def show_audit(audit: "Audit") -> None:
     table = _table("check", "finding")
     table.add_row(
         "code in the file itself",
-        f"{audit.embedded.share:.0%} of it, read as text, is code of the repository",
+        f"{100 * audit.embedded.share:.0f} % of it, read as text, is code of the repository",
     )
     table.add_row(
         f"spans of the repository, after {generated.places} places",

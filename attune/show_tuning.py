@@ -45,14 +45,24 @@ def show_report(report: "TuningReport", *, details: bool) -> None:
         else:
             _show_gain(console, report.proof)
             console.print("`--details` shows all figures.")
+    if report.proof is not None and not report.interrupted:
+        console.print(_next_step(report), soft_wrap=True)
+
+
+def _next_step(report: "TuningReport") -> str:
+    """What to do after a run: with a prompt that serves, and without one."""
     if report.proven and report.written is not None:
-        console.print(
+        return (
             f"Written to {report.written}; it serves from now on.\n"
             "Next: open the repository in VS Code with the extension, and type; commit the file, "
             "and the team's editors use it too; `attune report FILE --html PAGE` makes one page of "
-            "all figures.",
-            soft_wrap=True,
+            "all figures."
         )
+    return (
+        "Next: open the repository in VS Code with the extension, and type; suggestions come "
+        "without a new prompt too. `--minutes 10` often gains more, and so does a repository with "
+        "more files."
+    )
 
 
 def _show_gain(console: Console, proof: "Proof") -> None:
@@ -90,8 +100,8 @@ def show_proof(proof: "Proof") -> None:
     console.print(verdict(proof), style="bold")
     if proof.specificity is not None:
         console.print(
-            f"{min(1.0, proof.specificity):.0%} of it is specific to this repository: prompts of "
-            "others do not give it.",
+            f"{100 * min(1.0, proof.specificity):.0f} % of it is specific to this repository: "
+            "prompts of others do not give it.",
             highlight=False,
         )
 
@@ -116,9 +126,9 @@ def show_drift(drift: "Drift") -> None:
         highlight=False,
     )
     if drift.gain is not None:
-        before = "" if drift.proven_gain is None else f"; it proved {drift.proven_gain:+.1%}"
+        before = "" if drift.proven_gain is None else f"; it proved {percent(drift.proven_gain)}"
         console.print(
-            f"Saved on {drift.holes} hidden pieces of them: {drift.gain.mean:+.1%}{before}.",
+            f"Saved on {drift.holes} hidden pieces of them: {percent(drift.gain.mean)}{before}.",
             highlight=False,
         )
     console.print(drift.advice, highlight=False)

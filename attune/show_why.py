@@ -32,7 +32,9 @@ def show_why(
     if explanation.left_out:
         console.print(_left_out(explanation))
     if explanation.tokens:
-        tokens = (f"{visible(token.text)} {token.probability:.0%}" for token in explanation.tokens)
+        tokens = (
+            f"{visible(token.text)} {100 * token.probability:.0f} %" for token in explanation.tokens
+        )
         console.print(Text("Tokens: " + " | ".join(tokens)))
     for sentence in (*cache_sentences(explanation, served), *explanation.notes):
         console.print(Text(sentence))

@@ -110,7 +110,7 @@ def _lines(console: Console) -> "OnProgress":
             return
         phase, said = progress.phase.code, now
         rest = "" if left is None else f", {left:.0f} s left"
-        line = f"{progress.phase.title}: {progress.fraction:.0%}{rest} {_score(progress)}"
+        line = f"{progress.phase.title}: {100 * progress.fraction:.0f} %{rest} {_score(progress)}"
         console.print(line.rstrip(), soft_wrap=True)
 
     return on_progress
@@ -145,7 +145,7 @@ def _bars(console: Console) -> "Iterator[OnProgress]":
 
 def _score(progress: "Progress") -> str:
     gains = [evaluation.gain.mean for evaluation in progress.evaluations]
-    return f"validation {gains[-1]:+.1%} {_curve(gains)}" if gains else ""
+    return f"validation {100 * gains[-1]:+.1f} % {_curve(gains)}" if gains else ""
 
 
 def _curve(gains: list[float]) -> str:

@@ -14,10 +14,10 @@ def gain_words(manifest: Manifest) -> str | None:
     acceptance = manifest.measured.get("acceptance")
     saved, low = _characters(acceptance if isinstance(acceptance, Mapping) else {})
     if saved is not None and low is not None and low > 0:
-        return f"saves {saved:.0%} more characters on unseen files"
+        return f"saves {100 * saved:.0f} % more characters on unseen files"
     if manifest.gain is None:
         return None
-    bits = f"saves {manifest.gain:.1%} of the bits of unseen files"
+    bits = f"saves {100 * manifest.gain:.1f} % of the bits of unseen files"
     return bits if saved is None else f"{bits}, not surely more characters"
 
 

@@ -13,10 +13,6 @@ from prompts.manifest import Manifest
 WIDTH, HEIGHT, MARGIN = 640, 240, 48
 NAMES_WIDTH = 220  # of the names left of the bars
 BAR_PITCH = 28
-TITLES = {
-    "bits_per_byte": ("bits per byte", "{:.3f}"),
-    "gain": ("saved", "{:+.1%}"),
-}
 
 
 @dataclass(frozen=True)
@@ -90,16 +86,17 @@ def _verdict(measured: Mapping[str, Any], proven: bool) -> str:
     gain, interval = _gain(measured)
     if gain is None:
         return "Not measured."
-    verdict = f"It saves {gain:.1%} of the bits of hidden code"
+    verdict = f"It saves {100 * gain:.1f} % of the bits of hidden code"
     if interval is not None:
-        verdict += f" (95 % interval {interval[0]:.1%} to {interval[1]:.1%})"
+        verdict += f" (95 % interval {100 * interval[0]:.1f} % to {100 * interval[1]:.1f} %)"
     specificity = _number(measured.get("specificity"))
     if specificity is not None:
-        verdict += f"; {min(1.0, specificity):.0%} of that is specific to this repository"
+        verdict += f"; {100 * min(1.0, specificity):.0f} % of that is specific to this repository"
     over_retrieval = _number(_object(measured.get("over_retrieval")).get("gain"))
     if over_retrieval is not None:
         verdict += (
-            f"; {over_retrieval:.1%} beside retrieved code, which the model is given in the editor"
+            f"; {100 * over_retrieval:.1f} % beside retrieved code, which the model is given "
+            "in the editor"
         )
     return f"{verdict}: {'proven' if proven else 'not proven, so it does not serve'}."
 
@@ -120,8 +117,8 @@ def _seen(acceptance: Mapping[str, Any]) -> str | None:
     )
     if gain is not None and interval is not None:
         seen += (
-            f" Characters saved, at equally many wrong ones: {gain:+.1%} (95 % interval "
-            f"{interval[0]:+.1%} to {interval[1]:+.1%})."
+            f" Characters saved, at equally many wrong ones: {100 * gain:+.1f} % (95 % interval "
+            f"{100 * interval[0]:+.1f} % to {100 * interval[1]:+.1f} %)."
         )
     return seen
 
@@ -155,7 +152,7 @@ def _bar_chart(conditions: Mapping[str, Mapping[str, Any]]) -> BarChart:
                 length=round(right - left, 1),
                 is_gain=gain >= 0,
                 interval=None if interval is None else (x(interval[0]), x(interval[1])),
-                label=f"{gain:+.1%}",
+                label=f"{100 * gain:+.1f} %",
             )
         )
     return BarChart(WIDTH, BAR_PITCH * len(bars), x(0), bars)
@@ -184,7 +181,11 @@ def _curve(evaluations: Sequence[Any], selected_step: Any) -> Curve | None:
         zero=y(0),
         points=[(x(step), y(gain)) for step, gain in gains],
         labels=[
-            (x(step), round(y(gain) - 8, 1), f"{gain:+.1%}{' selected' * (step == selected_step)}")
+            (
+                x(step),
+                round(y(gain) - 8, 1),
+                f"{100 * gain:+.1f} %{' selected' * (step == selected_step)}",
+            )
             for step, gain in labelled
         ],
         steps=f"{gains[-1][0]:.0f}",
@@ -194,9 +195,15 @@ def _curve(evaluations: Sequence[Any], selected_step: Any) -> Curve | None:
 def _scores(conditions: Mapping[str, Mapping[str, Any]]) -> Table:
     rows = []
     for name, scores in conditions.items():
-        values = [(_number(scores.get(key)), form) for key, (_, form) in TITLES.items()]
-        rows.append([name, *("" if v is None else form.format(v) for v, form in values)])
-    return Table(["", *(title for title, _ in TITLES.values())], rows)
+        bits, gain = _number(scores.get("bits_per_byte")), _number(scores.get("gain"))
+        rows.append(
+            [
+                name,
+                "" if bits is None else f"{bits:.3f}",
+                "" if gain is None else f"{100 * gain:+.1f} %",
+            ]
+        )
+    return Table(["", "bits per byte", "saved"], rows)
 
 
 def _strata(conditions: Mapping[str, Mapping[str, Any]], counts: Mapping[str, Any]) -> Table:

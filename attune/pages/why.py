@@ -41,7 +41,7 @@ def why_page(
         tokens=[
             {
                 "text": visible(token.text),
-                "probability": f"{token.probability:.1%}",
+                "probability": f"{100 * token.probability:.1f} %",
                 "hue": round(120 * token.probability),  # red for a guess, green for certainty
             }
             for token in explanation.tokens

@@ -129,7 +129,7 @@ def test_from_the_palette_to_a_changed_completion(play, workspace, pictures):
         {"press": "Escape"},
         {"screenshot": str(pictures / "tuned.png")},
         {"open": "wallet.py"},
-        {"statusSays": r"Ready with prompt \w+ \(saves \d+% more characters"},
+        {"statusSays": r"Ready with prompt \w+ \(saves \d+ % more characters"},
         {"press": "Control+z"},
         {"press": "Enter"},
         ASK,
@@ -298,6 +298,6 @@ def test_drifted(play, workspace, make_prompt):
     assert result["status"]["text"] == "Attune: own (drifted)"
     assert result["status"]["kind"] == "normal"
     label = result["status"]["label"]
-    assert label.startswith("Attune: Ready with prompt own (saves 90.0% of the bits of ")
+    assert label.startswith("Attune: Ready with prompt own (saves 90.0 % of the bits of ")
     assert label.endswith("and 90.0 % when it was; run “Attune: Refresh the Prompt”.")
     assert result["popUps"] == []

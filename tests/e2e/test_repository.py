@@ -60,7 +60,7 @@ def test_fast_typing_while_the_prompt_is_replaced(play, workspace, prompt_file):
         {"hurry": typed[:half]},
         {"copy": [str(prompt_file), str(target)]},
         {"hurry": typed[half:]},
-        {"statusSays": r"Ready with prompt space \(saves 4\.2% "},
+        {"statusSays": r"Ready with prompt space \(saves 4\.2 % "},
         {"save": True},
         {"note": "main.py"},
     )

@@ -75,14 +75,14 @@ def tags(text: str) -> list[str]:
 
 def test_the_page_shows_what_was_gained(manifest: Manifest) -> None:
     text = report_page(manifest, "a" * 64)
-    assert "4.0%" in text
-    assert "80% of that is specific" in text
+    assert "4.0 %" in text
+    assert "80 % of that is specific" in text
     assert "to this repository: proven." in text
-    assert "<td>this prompt</td><td>1.150</td><td>+4.0%</td>" in text
+    assert "<td>this prompt</td><td>1.150</td><td>+4.0 %</td>" in text
     assert (
         "the editor shows 50 suggestions, 30 right; without the prompt 40 suggestions, 20" in text
     )
-    assert "+10.0% (95 % interval -5.0% to +30.0%)" in text
+    assert "+10.0 % (95 % interval -5.0 % to +30.0 %)" in text
     assert "<td>this prompt</td><td>1.310</td><td>0.900</td>" in text
     assert "cross file (12)" in text
     assert tags(text).count("svg") == 2
@@ -92,7 +92,7 @@ def test_the_page_shows_what_was_gained(manifest: Manifest) -> None:
 
 
 @pytest.mark.parametrize(
-    ("step", "label", "other"), [(90, "+2.0% selected", "+3.0%"), (50, "+3.0% selected", None)]
+    ("step", "label", "other"), [(90, "+2.0 % selected", "+3.0 %"), (50, "+3.0 % selected", None)]
 )
 def test_the_curve_names_the_evaluation_whose_prompt_is_in_the_file(
     manifest: Manifest, step: int, label: str, other: str | None

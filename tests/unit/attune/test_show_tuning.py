@@ -1,11 +1,15 @@
 """What `attune tune` says of a proof: first what people see."""
 
+from pathlib import Path
+
 import pytest
 
-from attune.show_tuning import acceptance_sentences, verdict
+from attune.show_tuning import acceptance_sentences, show_report, verdict
 from tuning.acceptance import AcceptanceScores
 from tuning.evaluate import Gain
 from tuning.proof import Acceptance, Proof
+from tuning.report import TuningReport
+from tuning.train import Evaluation
 
 WITHOUT = AcceptanceScores(shown=0.4, right=0.5, saved=3.0, wrong=1.0)
 WITH_PROMPT = AcceptanceScores(shown=0.5, right=0.6, saved=3.3, wrong=1.0)
@@ -14,7 +18,7 @@ WITH_PROMPT = AcceptanceScores(shown=0.5, right=0.6, saved=3.3, wrong=1.0)
 @pytest.mark.parametrize(
     ("mean", "low", "high", "end"),
     [
-        (0.1, 0.05, 0.15, "+10.0% (95 % interval +5.0% to +15.0%)."),
+        (0.1, 0.05, 0.15, "+10.0 % (95 % interval +5.0 % to +15.0 %)."),
         (0.1, -0.3, 0.5, "the interval includes zero): 200 places are too few to be sure."),
         (-0.1, -0.3, 0.1, "the interval includes zero): the prompt costs what people see."),
     ],
@@ -46,3 +50,30 @@ def test_the_verdict_says_what_is_proven(bits: Gain, characters: Gain | None, sa
         acceptance = Acceptance(200, 9, WITHOUT, WITH_PROMPT, characters)
     proof = Proof(9, 160, (), bits, None, None, {}, acceptance)
     assert verdict(proof) == said
+
+
+@pytest.mark.parametrize(
+    ("written", "proven", "serves"),
+    [
+        (Path(".attune/prompt.safetensors"), True, True),
+        (Path(".attune/prompt.unproven.safetensors"), False, False),
+        (None, True, False),
+    ],
+)
+def test_every_end_says_what_to_do_next(
+    written: Path | None, proven: bool, serves: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gain = Gain(0.1, 0.05, 0.15)
+    selected = Evaluation(9.0, 6, 0.0, 0.0, gain)
+    proof = Proof(9, 160, (), gain, None, None, {}, None)
+    files = {"train": 20, "validation": 5, "test": 5}
+    show_report(
+        TuningReport(
+            "space", files, {}, 6, 9.0, False, (selected,), selected, proof, proven, written
+        ),
+        details=False,
+    )
+    said = capsys.readouterr().out
+    assert ("it serves from now on" in said) is serves
+    assert "Next: open the repository in VS Code" in said
+    assert ("`--minutes 10`" in said) is not serves

@@ -42,12 +42,12 @@ def test_where_there_is_no_terminal_a_line_comes_every_ten_seconds(
     now = iter(float(second) for second in range(0, 1000, 2))
     monkeypatch.setattr(tuning_progress, "monotonic", lambda: next(now))  # asked twice each time
     lines = said([Progress(TRAIN, n / 100) for n in range(0, 50, 10)], capsys)
-    assert lines == ["Tuning: 0%", "Tuning: 30%, 28 s left"]
+    assert lines == ["Tuning: 0 %", "Tuning: 30 %, 28 s left"]
 
 
 def test_a_new_phase_is_said_at_once(capsys: pytest.CaptureFixture[str]) -> None:
     lines = said([Progress(TRAIN, 0.9), Progress(EVALUATE, 0.0)], capsys)
-    assert lines == ["Tuning: 90%", "Proving it on unseen files: 0%"]
+    assert lines == ["Tuning: 90 %", "Proving it on unseen files: 0 %"]
 
 
 def test_places_that_differ_are_shown_first_of_all(capsys: pytest.CaptureFixture[str]) -> None:

@@ -39,7 +39,7 @@ def test_every_piece_is_on_the_page():
     assert "The last completion in the editor: From the cache." in page
     assert page.count("store.py:7, score 0.50, 3 tokens") == len(SOURCES) == len(COLOURS)
     assert "store.py:2, score 0.25, 90 tokens: no room" in page
-    assert 'hsl(60 70% 45%)" title="50.0%">call()</span>' in page
+    assert 'hsl(60 70% 45%)" title="50.0 %">call()</span>' in page
     assert ">⏎</span>" in page
 
 

@@ -25,7 +25,7 @@ from tuning import controls
 
 TEXT = "import os\n\n\ndef main() -> int:\n    path = os."
 REQUEST = CompletionRequest(TEXT, "a.txt", len(TEXT))
-SAVES_4 = "saves 4.2% of the bits of unseen files"
+SAVES_4 = "saves 4.2 % of the bits of unseen files"
 
 
 @pytest.fixture
@@ -163,7 +163,9 @@ def test_an_unproven_prompt_serves_only_when_named(base, tmp_path, default, stat
     assert "is not proven" in statuses[0].message
     assert completed(model) == expected(base, None)
     model = PromptedModel(base, tmp_path, statuses.append, named=Path(DEFAULT_PROMPT))
-    assert statuses[1].message == "Ready with prompt space (saves 1.0% of the bits of unseen files)"
+    assert (
+        statuses[1].message == "Ready with prompt space (saves 1.0 % of the bits of unseen files)"
+    )
     assert completed(model) == expected(base, prompt)
 
 

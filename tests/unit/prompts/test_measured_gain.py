@@ -8,7 +8,7 @@ import pytest
 from prompts.file import PromptFile
 from prompts.measured_gain import gain_words
 
-BITS = "saves 10.2% of the bits of unseen files"
+BITS = "saves 10.2 % of the bits of unseen files"
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ BITS = "saves 10.2% of the bits of unseen files"
         ({"gain": 0.102, "acceptance": {"gain": "much"}}, BITS),
         (
             {"gain": 0.102, "acceptance": {"gain": 0.08, "gain_low": 0.01}},
-            "saves 8% more characters on unseen files",
+            "saves 8 % more characters on unseen files",
         ),
         (
             {"gain": 0.102, "acceptance": {"gain": 0.08, "gain_low": -0.01}},
