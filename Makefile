@@ -7,8 +7,8 @@ MINUTES ?= 2
 
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: try test test-team check fast rehearse soak faults coverage mutation wheel release lock \
-	audit sbom e2e-install clean
+.PHONY: try test test-team check fast slow e2e rehearse soak faults coverage mutation wheel release \
+	lock audit sbom e2e-install clean
 .DELETE_ON_ERROR:
 
 $(VENV)/bin/python:
@@ -30,12 +30,9 @@ try: $(VENV)/installed
 	@# exit code 1 is an answer too: the prompt did not prove itself
 	$(VENV)/bin/attune tune "$(REPO)" --minutes $(MINUTES) || [ $$? -eq 1 ]
 
-# Every check and every test, those in a real browser included. Installing what those need takes
-# minutes, in which the checks and the tests that take seconds run.
+# Every check and every test. Those in a real browser wait for much, so the others run beside them.
 test:
-	$(MAKE) --jobs=2 e2e-install check fast
-	cd vscode-client && npm run --silent check
-	$(VENV)/bin/python -m pytest -m "slow or e2e" --durations=8
+	$(MAKE) --jobs=2 e2e check fast slow
 
 check: $(VENV)/installed-dev
 	$(VENV)/bin/ruff check .
@@ -43,9 +40,21 @@ check: $(VENV)/installed-dev
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
+PYTEST_PARALLEL = OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest --numprocesses=2 --dist=loadfile \
+	--durations=8
+
 # Only the tests that take seconds.
 fast: $(VENV)/installed-dev
-	$(VENV)/bin/python -m pytest
+	$(PYTEST_PARALLEL)
+
+# Those that start servers or tune with the default model.
+slow: $(VENV)/installed-dev
+	$(PYTEST_PARALLEL) -m slow
+
+# Those that drive a real editor, and the extension's own.
+e2e: e2e-install $(VENV)/installed-dev
+	cd vscode-client && npm run --silent check
+	$(VENV)/bin/python -m pytest -m e2e --durations=8
 
 # The recipe of the default model with a tiny shape, and the tests with what came out as the model that
 # ships. Those that state what the shipped model says fail: with a new model, they are to be read.

@@ -90,12 +90,12 @@ def test_a_prompt_fits_its_own_repository_and_little_else_wherever_the_file_lies
     own, other = (
         read_prompt(controls.FOLDER / f"{name}.attune.safetensors") for name in ("rich", "networkx")
     )
-    files = generic.sample()[:10]
+    files = generic.sample()[:4]
     for folder in ("", "networkx/algorithms/"):
         gains = [gain_on(base.open, other, folder + file.path, file.text) for file in files]
         assert sum(misfit(other, gain) is not None for gain in gains) >= 0.6 * len(gains)
         assert max(gains) < 0.02, "where it serves another's file, it says little there"
-    modules = sorted(Path(rich.__file__).parent.glob("[a-c]*.py"))
+    modules = sorted(Path(rich.__file__).parent.glob("[a-c]*.py"))[::4]
     gains = [
         gain_on(base.open, own, f"rich/{module.name}", module.read_text("utf-8"))
         for module in modules
