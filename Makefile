@@ -7,8 +7,8 @@ MINUTES ?= 2
 
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: try test test-team check fast slow e2e rehearse soak faults coverage mutation wheel release \
-	lock audit sbom e2e-install clean
+.PHONY: try test test-team check fast headless e2e rehearse soak faults coverage mutation wheel \
+	release lock audit sbom e2e-install clean
 .DELETE_ON_ERROR:
 
 $(VENV)/bin/python:
@@ -32,7 +32,7 @@ try: $(VENV)/installed
 
 # Every check and every test. Those in a real browser wait for much, so the others run beside them.
 test:
-	$(MAKE) --jobs=2 e2e check fast slow
+	$(MAKE) --jobs=2 e2e headless
 
 check: $(VENV)/installed-dev
 	$(VENV)/bin/ruff check .
@@ -40,21 +40,23 @@ check: $(VENV)/installed-dev
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
-PYTEST_PARALLEL = OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest --numprocesses=2 --dist=loadfile \
-	--durations=8
+# Of one thread: those of PyTorch spin while they wait, which slows what runs beside them.
+PYTEST = OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest --durations=8
+# Each of two processes takes one file of tests after another.
+PYTEST_PARALLEL = $(PYTEST) --numprocesses=2 --dist=loadfile
 
 # Only the tests that take seconds.
 fast: $(VENV)/installed-dev
 	$(PYTEST_PARALLEL)
 
-# Those that start servers or tune with the default model.
-slow: $(VENV)/installed-dev
-	$(PYTEST_PARALLEL) -m slow
+# All checks, and all tests but those in a browser.
+headless: check
+	$(PYTEST_PARALLEL) -m "not e2e and not team"
 
-# Those that drive a real editor, and the extension's own.
+# Tests that drive a real editor in a real browser.
 e2e: e2e-install $(VENV)/installed-dev
 	cd vscode-client && npm run --silent check
-	$(VENV)/bin/python -m pytest -m e2e --durations=8
+	$(PYTEST) -m e2e
 
 # The recipe of the default model with a tiny shape, and the tests with what came out as the model that
 # ships. Those that state what the shipped model says fail: with a new model, they are to be read.

@@ -60,8 +60,7 @@ def _next_step(report: "TuningReport") -> str:
         )
     return (
         "Next: open the repository in VS Code with the extension, and type; suggestions come "
-        "without a new prompt too. `--minutes 10` often gains more, and so does a repository with "
-        "more files."
+        "without a new prompt too. `--minutes 10` often gains more; large repositories gain most."
     )
 
 

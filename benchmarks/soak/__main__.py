@@ -42,7 +42,8 @@ TEXT_LINES = 150
 
 async def soak(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Run all phases in `folder`; the result with its `problems`."""
-    texts = ["\n".join(text.split("\n")[:TEXT_LINES]) for text in read_files().values()]
+    files = list(read_files().values())[: options.documents]
+    texts = ["\n".join(text.split("\n")[:TEXT_LINES]) for text in files]
     workspace = Workspace(folder, texts, options.storm_files)
     client = SoakClient(folder / "server.log")
     started = time.perf_counter()
@@ -159,6 +160,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--storms", type=int, default=6, help="one of them during the warm-up")
     parser.add_argument("--storm-files", type=int, default=5000)
     parser.add_argument("--probes", type=int, default=30)
+    parser.add_argument("--documents", type=int, help="of each folder; default: all that there are")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/soak.json"))
     options = parser.parse_args(arguments)

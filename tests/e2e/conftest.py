@@ -23,7 +23,7 @@ CLIENT = REPOSITORY / "vscode-client"
 CACHE = Path(os.environ.get("ATTUNE_E2E_CACHE", REPOSITORY / ".cache" / "e2e")).resolve()
 INSTALL_FIRST = "Run vscode-client/e2e/install.sh first: "
 
-SCENARIO_TIMEOUT_S = 150
+SCENARIO_TIMEOUT_S = 280  # other tests run beside a scenario
 GRACE_S = 40  # for a driver that does not
 
 # What could change the text beside the completion is off, and what could cover it in the picture.
@@ -49,6 +49,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(Path(__file__).parent):
             item.add_marker(pytest.mark.flaky(reruns=1))
+            if item.get_closest_marker("timeout") is None:
+                item.add_marker(pytest.mark.timeout(SCENARIO_TIMEOUT_S + GRACE_S + 60))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -137,7 +139,8 @@ def play(attune_home: Path, compiled: Path | None) -> Callable[..., dict[str, An
             "cursor": workspace.cursor,
             "settings": {**EDITOR_SETTINGS, **settings},
             "compiled": str(compiled) if compiled and extension == CLIENT else None,
-            "env": {"ATTUNE_HOME": str(attune_home), **(env or {})},
+            # threads that spin while they wait would slow what runs beside them
+            "env": {"ATTUNE_HOME": str(attune_home), "OMP_NUM_THREADS": "1", **(env or {})},
             "untrusted": untrusted,
             "timeoutMs": timeout_s * 1000,
             "failure": str(workspace.folder.parent / "failure.png"),

@@ -17,7 +17,7 @@ def test_a_short_soak(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", "")  # main replaces it, and it is restored afterwards
     out = tmp_path / "soak.json"
     size = ["--requests", "150", "--storms", "2", "--storm-files", "300", "--probes", "2"]
-    main([*size, "--out", str(out)])
+    main([*size, "--documents", "4", "--out", str(out)])
     result = json.loads(out.read_text())
     counts = result["counts"]
     assert counts["requests"] >= 150
