@@ -7,7 +7,7 @@ MINUTES ?= 2
 
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: try test test-team check fast headless e2e rehearse soak faults coverage mutation wheel \
+.PHONY: try test test-team check fast slow e2e rehearse soak faults coverage mutation wheel \
 	release lock audit sbom e2e-install clean
 .DELETE_ON_ERROR:
 
@@ -30,9 +30,11 @@ try: $(VENV)/installed
 	@# exit code 1 is an answer too: the prompt did not prove itself
 	$(VENV)/bin/attune tune "$(REPO)" --minutes $(MINUTES) || [ $$? -eq 1 ]
 
-# Every check and every test. Those in a real browser wait for much, so the others run beside them.
+# Every check and every test. Those in a real browser wait for much, so the slow ones run beside them.
 test:
-	$(MAKE) --jobs=2 e2e headless
+	$(MAKE) --jobs=2 e2e-install check
+	$(MAKE) fast
+	$(MAKE) --jobs=2 e2e slow
 
 check: $(VENV)/installed-dev
 	$(VENV)/bin/ruff check .
@@ -42,18 +44,16 @@ check: $(VENV)/installed-dev
 
 # Of one thread: those of PyTorch spin while they wait, which slows what runs beside them.
 PYTEST = OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest --durations=8
-# Each of two processes takes one file of tests after another.
-PYTEST_PARALLEL = $(PYTEST) --numprocesses=2 --dist=loadfile
 
-# Only the tests that take seconds.
+# Only the tests that take seconds; each of two processes takes one file of tests after another.
 fast: $(VENV)/installed-dev
-	$(PYTEST_PARALLEL)
+	$(PYTEST) --numprocesses=2 --dist=loadfile
 
-# All checks, and all tests but those in a browser.
-headless: check
-	$(PYTEST_PARALLEL) -m "not e2e and not team"
+# Those that start servers or tune with the default model.
+slow: $(VENV)/installed-dev
+	$(PYTEST) -m slow
 
-# Tests that drive a real editor in a real browser.
+# Those that drive a real editor in a real browser.
 e2e: e2e-install $(VENV)/installed-dev
 	cd vscode-client && npm run --silent check
 	$(PYTEST) -m e2e

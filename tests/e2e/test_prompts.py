@@ -112,7 +112,7 @@ def test_from_the_palette_to_a_changed_completion(play, workspace, pictures):
         workspace.write("wallet.py", WALLET),
         {
             "attune.pythonPath": sys.executable,
-            "attune.tuneMinutes": 0.5,
+            "attune.tuneMinutes": 1,
             "attune.comparisonShare": 0,
         },
         {"statusSays": "Ready without a prompt: there is none yet"},
