@@ -1,6 +1,7 @@
 """Soak: a real server over stdio, thousands of mixed requests, and what it costs at the end.
 
     python -m benchmarks.soak [--requests 20000] [--storms 6] [--storm-files 5000] [--seed 0]
+        [--documents N]
 
 The exit code is 1 if a check fails.
 """

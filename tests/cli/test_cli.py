@@ -224,7 +224,7 @@ def test_two_processes_end_where_one_does(tunable: Path, tiny_model: Path, tmp_p
     one = ends.pop("one")
     assert one.manifest.recipe["steps"] > 0, "the prompt has moved"
     for other in ends.values():
-        np.testing.assert_allclose(other.embeddings, one.embeddings, rtol=1e-3, atol=5e-3)
+        np.testing.assert_allclose(other.embeddings, one.embeddings, rtol=1e-3, atol=2e-3)
         gain = other.manifest.measured["gain"]
         assert gain == pytest.approx(one.manifest.measured["gain"], abs=1e-3)
 
