@@ -72,7 +72,9 @@ def bits_saved(gain: float | None, *, proven: bool) -> str:
 
 
 def interval(gain: "Gain") -> str:
-    """A gain with its interval; says so if the interval includes zero."""
+    """A gain with its interval; says so if the interval includes zero, or if there is none."""
+    if not gain.bounded:
+        return f"{percent(gain.mean)} (of a single file, so without an interval)"
     verdict = "" if gain.proven else "; the interval includes zero"
     return (
         f"{percent(gain.mean)} (95 % interval {percent(gain.low)} to {percent(gain.high)}{verdict})"

@@ -136,10 +136,12 @@ def show_drift(drift: "Drift") -> None:
 def acceptance_sentences(acceptance: "Acceptance") -> str:
     """What people see, in two sentences."""
     without, with_prompt, gain = acceptance.without, acceptance.with_prompt, acceptance.gain
+    places = min(100, acceptance.places)
     sentences = (
-        f"Of 100 places in unseen files, the editor shows {_shown_and_right(with_prompt)}; "
-        f"without the prompt {_shown_and_right(without)}. Characters saved, at equally many wrong "
-        f"ones: {interval(gain)}"
+        f"Of {places} places in unseen files, the editor shows "
+        f"{_shown_and_right(with_prompt, places)}; "
+        f"without the prompt {_shown_and_right(without, places)}. "
+        f"Characters saved, at equally many wrong ones: {interval(gain)}"
     )
     if gain.low > 0:
         return f"{sentences}."
@@ -156,8 +158,9 @@ def verdict(proof: "Proof") -> str:
     return "Proven, by characters and by bits." if seen else "Proven by bits."
 
 
-def _shown_and_right(scores: "AcceptanceScores") -> str:
-    return f"{100 * scores.shown:.0f} suggestions, {100 * scores.shown * scores.right:.0f} right"
+def _shown_and_right(scores: "AcceptanceScores", places: int) -> str:
+    shown = places * scores.shown
+    return f"{shown:.0f} suggestions, {shown * scores.right:.0f} right"
 
 
 def _show_samples(console: Console, acceptance: "Acceptance") -> None:

@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import quantiles
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import torch
 
@@ -21,7 +20,7 @@ from code_model.decoder.compiler import find_compiler
 from code_model.decoder.forward import Forward, TorchForward
 from code_model.decoder.instruction_sets import this_processor
 from code_model.decoder.kv_cache import KVCache
-from code_model.decoder.llama import Llama
+from code_model.decoder.llama import LlamaConfig
 from code_model.decoder.loading import load_decoder
 from code_model.decoder.native import NativeForward
 from code_model.model_folder import read_model_folder
@@ -45,40 +44,55 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise SystemExit("This compares what a C++ compiler makes, and there is none.")
     torch.set_num_threads(1)
     folder = read_model_folder(resolve_model().choice.path)
+    model = load_decoder(folder).llama
     with TemporaryDirectory() as made:
-        libraries = {
-            each.name: library(compiler, each, STRIP, Path(made))
+        forwards: dict[str, Forward] = {
+            each.name: NativeForward(model, library(compiler, each, STRIP, Path(made)), threads=1)
             for each in this_processor().usable
         }
-        rows = measure(load_decoder(folder).llama, libraries, options.turns)
+        forwards["torch"] = TorchForward(model)
+        rows = measure(
+            {name: (model.config, forward) for name, forward in forwards.items()}, options.turns
+        )
     options.out.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-    print("| | " + " | ".join(f"{tokens} token(s)" for tokens in TOKENS) + " |")
-    for name, row in rows.items():
-        cells = (f"{median:.1f} ({low:.1f} to {high:.1f})" for low, median, high in row)
-        print(f"| {name} | " + " | ".join(cells) + " |")
+    print(table(rows))
 
 
-def measure(model: Llama, libraries: Mapping[str, Path], turns: int) -> dict[str, Any]:
-    """Quartiles of milliseconds for each of `TOKENS`, by library; "torch" is the last."""
-    forwards: dict[str, Forward] = {
-        name: NativeForward(model, file, threads=1) for name, file in libraries.items()
-    }
-    forwards["torch"] = TorchForward(model)
-    vocabulary = model.config.vocab_size
-    ids = [n * 37 % vocabulary for n in range(CACHED)]
-    caches = {name: KVCache(model.config, CACHED + max(TOKENS)) for name in forwards}
-    for name, forward in forwards.items():
+def measure(
+    forwards: Mapping[str, tuple[LlamaConfig, Forward]], turns: int
+) -> dict[str, list[list[float]]]:
+    """Quartiles of milliseconds of one thread's processor time for each of `TOKENS`, by name."""
+    caches = {}
+    for name, (config, forward) in forwards.items():
+        caches[name] = KVCache(config, CACHED + max(TOKENS))
         for start in range(0, CACHED, 64):
-            forward.step(ids[start : start + 64], caches[name], 0)
+            forward.step(_ids(64, config, start), caches[name], 0)
     times: dict[str, list[list[float]]] = {name: [[] for _ in TOKENS] for name in forwards}
     for _ in range(turns):
-        for name, forward in forwards.items():
+        for name, (config, forward) in forwards.items():
             for column, tokens in zip(times[name], TOKENS, strict=True):
                 caches[name].length = CACHED
+                ids = _ids(tokens, config)
                 started = time.thread_time()
-                forward.step(ids[:tokens], caches[name], tokens)
+                forward.step(ids, caches[name], tokens)
                 column.append(1000 * (time.thread_time() - started))
     return {name: [quantiles(column, n=4) for column in each] for name, each in times.items()}
+
+
+def _ids(count: int, config: LlamaConfig, start: int = 0) -> list[int]:
+    return [n * 37 % config.vocab_size for n in range(start, start + count)]
+
+
+def table(rows: Mapping[str, list[list[float]]]) -> str:
+    """Markdown: the median of each row's steps, with its quartiles."""
+    lines = [
+        "| | " + " | ".join(f"{tokens} token(s)" for tokens in TOKENS) + " |",
+        "| --- |" + " --- |" * len(TOKENS),
+    ]
+    for name, row in rows.items():
+        cells = (f"{median:.1f} ({low:.1f} to {high:.1f})" for low, median, high in row)
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

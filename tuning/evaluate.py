@@ -14,7 +14,10 @@ RESAMPLES = 4_000
 
 @dataclass(frozen=True)
 class Gain:
-    """Relative improvement over a baseline, with its 95 % interval over files."""
+    """Relative improvement over a baseline, with its 95 % interval over files.
+
+    Of a single file there is no interval; its ends are infinite.
+    """
 
     mean: float
     low: float
@@ -28,16 +31,19 @@ class Gain:
     @property
     def standard_error(self) -> float:
         """That of a normal distribution with this interval; 0 without an interval."""
-        bounded = math.isfinite(self.low) and math.isfinite(self.high)
-        return (self.high - self.low) / (2 * 1.96) if bounded else 0.0
+        return (self.high - self.low) / (2 * 1.96) if self.bounded else 0.0
+
+    @property
+    def bounded(self) -> bool:
+        """Whether there is an interval."""
+        return math.isfinite(self.low) and math.isfinite(self.high)
 
     def to_json(self) -> dict[str, float | None]:
         """The figures; without an interval (one file) its ends are null."""
-        bounded = math.isfinite(self.low)
         return {
             "gain": round(self.mean, 5),
-            "gain_low": round(self.low, 5) if bounded else None,
-            "gain_high": round(self.high, 5) if bounded else None,
+            "gain_low": round(self.low, 5) if self.bounded else None,
+            "gain_high": round(self.high, 5) if self.bounded else None,
         }
 
 

@@ -103,16 +103,19 @@ def _verdict(measured: Mapping[str, Any], proven: bool) -> str:
 
 def _seen(acceptance: Mapping[str, Any]) -> str | None:
     """What people see, in words; None if it was not measured."""
-    counts = []
+    counts, places = [], _number(acceptance.get("places"))
+    if places is None:
+        return None
+    places = min(100, places)
     for condition in ("with_prompt", "without"):
         scores = _object(acceptance.get(condition))
         shown, right = _number(scores.get("shown")), _number(scores.get("right"))
         if shown is None or right is None:
             return None
-        counts.append(f"{100 * shown:.0f} suggestions, {100 * shown * right:.0f} right")
+        counts.append(f"{places * shown:.0f} suggestions, {places * shown * right:.0f} right")
     gain, interval = _gain(acceptance)
     seen = (
-        f"Of 100 places in unseen files, the editor shows {counts[0]}; "
+        f"Of {places:.0f} places in unseen files, the editor shows {counts[0]}; "
         f"without the prompt {counts[1]}."
     )
     if gain is not None and interval is not None:

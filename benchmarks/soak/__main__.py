@@ -29,7 +29,10 @@ from code_context.index_store import index_file
 WARM_UP = 0.2
 """Share of the requests before the first figures are taken."""
 FULL = 10_000
-"""Requests from which on the costs are checked: a shorter run ends before the server is warm."""
+"""Requests from which on the costs are checked: a shorter run ends before the server is warm.
+
+A shorter run does not wait for the state in which costs compare either.
+"""
 MEMORY_GROWTH = 0.03
 PARTS = 8
 """Of the requests after the warm-up; after each, memory is read."""
@@ -51,11 +54,13 @@ async def soak(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     environment = os.environ | {"ATTUNE_HOME": str(folder / "home"), "XDG_CACHE_HOME": str(folder)}
     await client.start([workspace.first, workspace.second], environment)
     script = Script(client, workspace, options.seed)
+    is_full = options.requests >= FULL
     script.begin()
     warm_up = int(WARM_UP * options.requests)
     await script.run(warm_up, 1)
-    await _calm(client, workspace, script)
-    before = await measure(client, texts[0], options.probes, 0)
+    if is_full:
+        await _calm(client, workspace, script, fill_caches=True)
+    before = await measure(client, texts[0], options.probes, 0, pause=is_full)
     memory = [memory_mb(client)]
     for part in range(PARTS):
         storms = (part + 1) * (options.storms - 1) // PARTS - part * (options.storms - 1) // PARTS
@@ -63,9 +68,9 @@ async def soak(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         await script.run(left // (PARTS - part), storms)
         memory.append(memory_mb(client))
     seconds = time.perf_counter() - started
-    serves = await _calm(client, workspace, script)
+    serves = await _calm(client, workspace, script, fill_caches=is_full)
     is_indexed = await client.wait_for(lambda: _is_indexed(workspace), INDEX_TIMEOUT_S)
-    after = await measure(client, texts[0], options.probes, options.probes)
+    after = await measure(client, texts[0], options.probes, options.probes, pause=is_full)
     exit_code = await client.stop()
     logged = LOGGED.findall(client.log.read_text(encoding="utf-8", errors="replace"))
     problems = [
@@ -78,7 +83,7 @@ async def soak(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
             for name, found in asdict(client.findings).items()
             if found
         ),
-        *(compare(before, after) if options.requests >= FULL else []),
+        *(compare(before, after) if is_full else []),
     ]
     return {
         "seconds": round(seconds, 1),
@@ -97,12 +102,13 @@ async def soak(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     }
 
 
-async def _calm(client: SoakClient, workspace: Workspace, script: Script) -> bool:
-    """Bring the server into the same state for every measurement.
+async def _calm(
+    client: SoakClient, workspace: Workspace, script: Script, *, fill_caches: bool
+) -> bool:
+    """Bring the server into the same state for every measurement: the first prompt, no routes.
 
-    Each prompt serves some documents, a long one among them, so that all sessions have filled their
-    caches; the first one stays, without routes. Returns whether the prompts that were put in place
-    served.
+    To fill the caches of all sessions, each prompt serves some documents, a long one among them.
+    Returns whether the prompts that were put in place served.
     """
     await settled(client)
     workspace.configure(0)
@@ -117,8 +123,9 @@ async def _calm(client: SoakClient, workspace: Workspace, script: Script) -> boo
             return any(prompt.startswith(start) for prompt in prompts)
 
         served.append(await client.wait_for(is_told, INDEX_TIMEOUT_S))
-        await script.visit_all()
-        await script.visit_long()
+        if fill_caches:
+            await script.visit_all()
+            await script.visit_long()
     return all(served)
 
 

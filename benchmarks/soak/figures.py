@@ -37,14 +37,17 @@ class Figures:
     next_cpu_ms: float
 
 
-async def measure(client: SoakClient, text: str, probes: int, serial: int) -> Figures:
+async def measure(
+    client: SoakClient, text: str, probes: int, serial: int, *, pause: bool
+) -> Figures:
     """Probe the server, wait until it is idle, and read what it holds.
 
-    `serial` numbers the probes' texts, so that none is answered from the cache.
+    `serial` numbers the probes' texts, so that none is answered from the cache. With `pause`, idle
+    means long enough for the server to return what memory it can.
     """
     await settled(client)
     times = [await _probe(client, text, serial + number) for number in range(probes)]
-    await settled(client, PAUSE_S)
+    await settled(client, PAUSE_S if pause else 1)
     processes = _processes(client.pid)
     first, first_cpu, following, following_cpu = zip(*times, strict=True)
     return Figures(

@@ -174,7 +174,7 @@ class Script:
         counts, start = self._client.counts, self._client.counts["requests"]
         storms = [start + n_requests * (n + 1) // (n_storms + 1) for n in range(n_storms)]
         actions, weights = list(self._weights), list(self._weights.values())
-        while counts["requests"] < start + n_requests:
+        while storms or counts["requests"] < start + n_requests:
             if storms and counts["requests"] >= storms[0]:
                 storms.pop(0)
                 counts["files changed in storms"] += self._workspace.storm_files

@@ -95,8 +95,8 @@ def test_another_encoding_and_a_huge_file_are_answered_with_a_notice(
     assert "latin.py is not UTF-8" in shown.stderr
     assert json.loads(shown.stdout)["pieces"]
     huge = source.with_name("huge.py")
-    huge.write_bytes(b"x = 1\n" * 8_500_000)
-    shown = attune("why", f"{huge}:4000000:5", model=tiny_model)
+    huge.write_bytes(b"x = 1\n" * 400_000)
+    shown = attune("why", f"{huge}:200000:5", model=tiny_model)
     assert "too large to be parsed: only the plain window" in " ".join(shown.stdout.split())
 
 

@@ -15,6 +15,7 @@ NO_USER = f"import pwd\ndef unknown(uid): raise KeyError(uid)\npwd.getpwuid = un
 
 # what an empty suggestion ends with, which `why` explains too; an internal error ends with 70
 GOOD = {"complete": (0,), "why": (0, 1)}
+COMMANDS = (pytest.param("complete", marks=pytest.mark.shipped_weights), "why")
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def run(code: str, *arguments: str, **variables: str) -> subprocess.CompletedPro
     )
 
 
-@pytest.mark.parametrize("command", ["complete", "why"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_a_user_without_a_home_folder(root: Path, command: str) -> None:
     done = run(NO_USER, command, f"{root}/a.py:4:7")
     assert done.returncode in GOOD[command], done.stderr
@@ -49,7 +50,7 @@ def test_a_user_without_a_home_folder(root: Path, command: str) -> None:
     assert b"no-home-folder-is-known" in done.stderr
 
 
-@pytest.mark.parametrize("command", ["complete", "why"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_the_c_locale(root: Path, tmp_path: Path, command: str) -> None:
     locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     cursor = f"{root}/a.py:4:7"

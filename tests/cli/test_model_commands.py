@@ -39,6 +39,7 @@ def result(*arguments: str, cwd: Path, code: int = 0) -> Any:
     return json.loads(done.stdout)
 
 
+@pytest.mark.usefixtures("shipped_by_name")
 def test_a_model_from_adding_to_removing(root: Path, tiny_model: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(tiny_model, tmp_path / "tiny"))
     added = result("model", "add", str(folder), cwd=root)

@@ -47,6 +47,7 @@ def gemma() -> Path:
     return file
 
 
+@pytest.mark.usefixtures("shipped_by_name")
 def test_it_is_refused_because_of_its_window(gemma: Path, tmp_path: Path) -> None:
     refused = attune("model", "add", str(gemma), cwd=tmp_path)
     assert (refused.returncode, refused.stdout) == (2, "")

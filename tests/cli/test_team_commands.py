@@ -48,6 +48,7 @@ def test_the_command_states_the_fingerprints(tiny_model: Path) -> None:
     assert {"--enable-prompt-embeds", "--skip-tokenizer-init"} < set(words)
 
 
+@pytest.mark.usefixtures("shipped_by_name")
 def test_a_server_serves_after_consent_and_a_check(server: FakeServer, tmp_path: Path) -> None:
     (tmp_path / FOLDER).mkdir()
     (tmp_path / FOLDER / FILE_NAME).write_text(f'[team]\nurl = "{server.url}"\n')

@@ -53,6 +53,7 @@ def test_terminal(repository: Path, tiny_model: Path) -> None:
     assert "tokens were computed" in done.stdout
 
 
+@pytest.mark.shipped_weights
 def test_a_prompt_that_does_not_fit_the_file_is_not_used(repository: Path) -> None:
     """The shipped prompt that was tuned on networkx, for a file with tables of characters."""
     prompt = repository / DEFAULT_PROMPT

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from code_model.decoder.model import DecoderModel
 from code_model.decoder.soft_prompt import kv_of_ids, kv_to_rows
-from code_model.loading import load_model
+from code_model.loading import MODEL_VARIABLE, load_model
 from prompts.configuration import FILE_NAME, FOLDER
 from prompts.file import DEFAULT_PROMPT, SUFFIX, PromptFile, write_prompt
 from prompts.manifest import Manifest
@@ -40,7 +41,6 @@ class WalletStore:
     def load_wallet(self, key, value):
         with self.ledger.transaction("load", retries=3) as txn:$0
 '''
-AUDIT_TIMEOUT_S = 540  # it samples text at many places, and tunes again
 SECRET = "AKIA" + "QYLPMN5HFIQR7XYA"  # as a cloud's keys look
 OTHER = "def size_of(path):\n    with path.open() as opened:\n        return len(opened.read())\n"
 
@@ -70,18 +70,20 @@ def commit_all(folder: Path) -> str:
 
 @pytest.fixture(scope="module")
 def make_prompt() -> Callable[..., None]:
-    """Writes a prompt that says it has proved itself: the keys and values of five files."""
-    base = load_model()
+    """Writes a prompt that says it has proved itself: the keys and values of some files."""
+    shipped = load_model()
 
     def make(
         path: Path,
         call: str,
         *,
+        base: DecoderModel = shipped,
+        n_files: int = 5,
         gain: float = 0.0421,
         commit: str | None = None,
         recipe: Mapping[str, JSON] | None = None,
     ) -> None:
-        ids = base.tokenizer.encode("\n\n".join(list(stores(call).values())[:5]))
+        ids = base.tokenizer.encode("\n\n".join(list(stores(call).values())[:n_files]))
         rows = kv_to_rows(kv_of_ids(base.llama, ids)).numpy()
         manifest = Manifest(
             name=path.name.partition(".")[0],
@@ -244,8 +246,7 @@ def test_used_though_unproven(play, workspace):
     assert result["errors"] == []
 
 
-@pytest.mark.timeout(AUDIT_TIMEOUT_S + 60)
-def test_audited_before_it_is_published(play, workspace, make_prompt, tmp_path):
+def test_audited_before_it_is_published(play, workspace, make_prompt, tiny_model, base, tmp_path):
     """The audit finds a secret in the file; the user reads that, and decides once more."""
     for name, text in list(stores("record_event").items())[:6]:
         (workspace.folder / name).write_text(text)
@@ -253,7 +254,8 @@ def test_audited_before_it_is_published(play, workspace, make_prompt, tmp_path):
     split = Split(files[2:], files[:1], files[1:2])
     config = TuningConfig(max_tokens=64, examples_per_step=2, validation_holes=4)
     recipe = record(config, split, steps=1, total_steps=1, bfloat16=False)
-    make_prompt(workspace.folder / DEFAULT_PROMPT, SECRET, recipe=recipe)
+    target = workspace.folder / DEFAULT_PROMPT
+    make_prompt(target, SECRET, recipe=recipe, base=base, n_files=1)
     registry = tmp_path / "registry"
     registry.mkdir()
     publish = (
@@ -265,16 +267,17 @@ def test_audited_before_it_is_published(play, workspace, make_prompt, tmp_path):
     result = play(
         workspace.write("wallet.py", WALLET),
         {"attune.pythonPath": sys.executable},
-        {"statusSays": "Ready with prompt prompt"},
+        # with random weights, whether it fits the open file is chance
+        {"statusSays": "Ready with(out a prompt:)? prompt prompt"},
         *publish,
         {"click": "Publish Anyway"},
         {"notice": "prompt version 1 is in"},
-        timeout_s=AUDIT_TIMEOUT_S,
+        env={MODEL_VARIABLE: str(tiny_model)},
     )
     [dialog] = result["pages"]
     assert "The file carries a secret" in dialog
     [pushed] = (registry / "objects").iterdir()
-    assert pushed.read_bytes() == (workspace.folder / DEFAULT_PROMPT).read_bytes()
+    assert pushed.read_bytes() == target.read_bytes()
     assert result["errors"] == []
 
 

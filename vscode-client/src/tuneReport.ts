@@ -11,7 +11,11 @@ export interface TuneReport {
   readonly interrupted: boolean;
   readonly proof: {
     readonly gain: number;
-    readonly acceptance: { readonly with_prompt: AcceptanceScores; readonly without: AcceptanceScores } | null;
+    readonly acceptance: {
+      readonly places: number;
+      readonly with_prompt: AcceptanceScores;
+      readonly without: AcceptanceScores;
+    } | null;
   } | null;
   readonly proven: boolean;
   readonly written: string | null;
@@ -22,11 +26,11 @@ export function proofSentence(proof: TuneReport["proof"]): string {
   if (proof === null) return "";
   if (proof.acceptance === null) return `It saves ${(100 * proof.gain).toFixed(1)} % of the bits of unseen files.`;
   const { with_prompt, without } = proof.acceptance;
+  const places = Math.min(100, proof.acceptance.places);
+  const shown = (scores: AcceptanceScores): string => (places * scores.shown).toFixed(0);
+  const right = (scores: AcceptanceScores): string => (places * scores.shown * scores.right).toFixed(0);
   return (
-    `At 100 places of unseen files it shows ${shown(with_prompt)} suggestions, ${right(with_prompt)} of them right; ` +
+    `At ${places} places of unseen files it shows ${shown(with_prompt)} suggestions, ${right(with_prompt)} of them right; ` +
     `without it ${shown(without)}, ${right(without)} of them right.`
   );
 }
-
-const shown = (scores: AcceptanceScores): string => (100 * scores.shown).toFixed(0);
-const right = (scores: AcceptanceScores): string => (100 * scores.shown * scores.right).toFixed(0);

@@ -30,6 +30,7 @@ MEASURED = {
         },
     },
     "acceptance": {
+        "places": 200,
         "without": {"shown": 0.4, "right": 0.5, "saved": 3.0, "wrong": 1.0},
         "with_prompt": {"shown": 0.5, "right": 0.6, "saved": 3.3, "wrong": 1.0},
         "gain": 0.1,

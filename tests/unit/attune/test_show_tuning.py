@@ -1,5 +1,6 @@
 """What `attune tune` says of a proof: first what people see."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,16 @@ def test_a_difference_that_is_not_certain_is_not_claimed(
         "prompt 40 suggestions, 20 right. Characters saved, at equally many wrong ones: "
     )
     assert said.endswith(end)
+
+
+def test_a_small_repository_is_told_as_it_is() -> None:
+    """No hundred places are made of ten, and one file has no interval."""
+    gain = Gain(0.1, -math.inf, math.inf)
+    assert acceptance_sentences(Acceptance(10, 1, WITHOUT, WITH_PROMPT, gain)) == (
+        "Of 10 places in unseen files, the editor shows 5 suggestions, 3 right; without the "
+        "prompt 4 suggestions, 2 right. Characters saved, at equally many wrong ones: +10.0 % "
+        "(of a single file, so without an interval): 10 places are too few to be sure."
+    )
 
 
 @pytest.mark.parametrize(

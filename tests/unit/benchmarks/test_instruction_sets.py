@@ -6,10 +6,12 @@ import pytest
 import torch
 
 from benchmarks import instruction_sets
-from benchmarks.instruction_sets import CACHED, TOKENS, measure
+from benchmarks.instruction_sets import CACHED, TOKENS, measure, table
 from code_model.decoder import compiler
+from code_model.decoder.forward import TorchForward
 from code_model.decoder.library import compile_library
 from code_model.decoder.llama import Llama, LlamaConfig
+from code_model.decoder.native import NativeForward
 
 
 @pytest.mark.skipif(compiler.find_compiler() is None, reason="no C++ compiler")
@@ -23,8 +25,11 @@ def test_every_library_and_torch_compute_every_step() -> None:
     )  # fmt: skip
     model = Llama(config)
     model.init_weights(torch.Generator().manual_seed(0))
-    rows = measure(model.requires_grad_(False), {"here": made.path}, turns=3)
+    model.requires_grad_(False)
+    here = NativeForward(model, made.path, threads=1)
+    rows = measure({"here": (config, here), "torch": (config, TorchForward(model))}, turns=3)
     assert list(rows) == ["here", "torch"]
+    assert len(table(rows).splitlines()) == 2 + len(rows)
     for row in rows.values():
         assert len(row) == len(TOKENS)
         assert all(0 < low <= middle <= high for low, middle, high in row)

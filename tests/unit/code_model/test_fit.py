@@ -84,6 +84,7 @@ def test_it_ends_at_the_next_layer_when_cancelled(base):
         gain_on(base.open, prompt_of(base), "a.py", TEXT, cancel)
 
 
+@pytest.mark.shipped_weights
 def test_a_prompt_fits_its_own_repository_and_little_else_wherever_the_file_lies():
     """A prompt makes its repository's paths likelier too; that must not count for the text."""
     base = load_model()

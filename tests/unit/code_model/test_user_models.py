@@ -49,6 +49,7 @@ def folder(tiny_model: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(tiny_model, tmp_path / "mine"))
 
 
+@pytest.mark.usefixtures("shipped_by_name")
 def test_the_order_of_what_names_a_model(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -76,6 +77,7 @@ def test_the_order_of_what_names_a_model(
     assert load_model(resolve_model("d").choice).name == "tiny"
 
 
+@pytest.mark.usefixtures("shipped_by_name")
 def test_a_repository_can_name_no_path(folder: Path, tmp_path: Path) -> None:
     """Neither a model's folder nor anything else that the user has not added is loaded."""
     (tmp_path / FOLDER).mkdir()
@@ -90,6 +92,7 @@ def test_a_repository_can_name_no_path(folder: Path, tmp_path: Path) -> None:
     assert "`attune model add PATH --name theirs`" in resolved.notices[0]
 
 
+@pytest.mark.usefixtures("shipped_by_name")
 def test_a_repository_can_propose_a_team_server_and_the_user_decides(
     folder: Path, tmp_path: Path
 ) -> None:
@@ -160,6 +163,7 @@ def test_a_repositorys_choice_keeps_its_routes_and_comments(tmp_path: Path) -> N
     assert read_configuration(file).model_name is None
 
 
+@pytest.mark.usefixtures("shipped_by_name")
 def test_a_removed_model_is_no_default_any_more(folder: Path) -> None:
     add_model("a", folder, str(folder))
     set_default("a")

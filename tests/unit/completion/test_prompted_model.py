@@ -322,6 +322,7 @@ def test_without_prompts_no_fit_is_checked(base, tmp_path, default, statuses, fi
     assert served_by(model) is None
 
 
+@pytest.mark.shipped_weights
 def test_a_real_prompt_does_not_serve_code_of_another_kind(tmp_path, default, statuses):
     base = load_model()
     default.write_bytes((controls.FOLDER / "networkx.attune.safetensors").read_bytes())

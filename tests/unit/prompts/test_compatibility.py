@@ -6,6 +6,7 @@ import pytest
 
 from prompts.errors import IncompatiblePrompt
 from prompts.file import PromptFile, check_compatible
+from prompts.manifest import layout_with
 
 
 def test_check_compatible_accepts_its_own_model(kv_prompt: PromptFile) -> None:
@@ -13,6 +14,17 @@ def test_check_compatible_accepts_its_own_model(kv_prompt: PromptFile) -> None:
     model = kv_prompt.manifest.model
     check_compatible(kv_prompt.manifest, model)
     check_compatible(kv_prompt.manifest, dataclasses.replace(model, name="a copy"))
+
+
+def test_check_compatible_counts_the_parameters_of_the_context(kv_prompt: PromptFile) -> None:
+    """The layout of a prompt is the model's with the context that the prompt was tuned with."""
+    model, context = kv_prompt.manifest.model, {"window": 3}
+    tuned = dataclasses.replace(
+        model, layout_fingerprint=layout_with(model.layout_fingerprint, context)
+    )
+    check_compatible(dataclasses.replace(kv_prompt.manifest, model=tuned, context=context), model)
+    with pytest.raises(IncompatiblePrompt, match="different layout"):
+        check_compatible(dataclasses.replace(kv_prompt.manifest, model=tuned), model)
 
 
 @pytest.mark.parametrize(

@@ -210,6 +210,14 @@ def test_from_json_accepts_the_deepest_allowed(fields: dict[str, Any]) -> None:
     assert Manifest.from_json(text).recipe["seed"] != 7
 
 
+@pytest.mark.parametrize("seed", ["9" * 20, "-" + "9" * 19])
+def test_from_json_accepts_the_longest_whole_number(fields: dict[str, Any], seed: str) -> None:
+    """The limit on digits is exact, sign included."""
+    text = json.dumps(fields).replace('"seed": 7', f'"seed": {seed}')
+    assert Manifest.from_json(text).recipe["seed"] == int(seed)
+    check_refused(text.replace(seed, f"{seed}0"), "more than 20 digits")
+
+
 def test_from_json_calls_a_later_version_unsupported(fields: dict[str, Any]) -> None:
     """The version decides before any other rule is applied."""
     with pytest.raises(UnsupportedVersion, match=r"format version 4.*update Attune"):

@@ -88,6 +88,17 @@ def test_the_whole_may_break_the_rule() -> None:
         validate(OUTER, [])
 
 
+@pytest.mark.parametrize("name", ["X", "...", ".x", "é" * 256])
+def test_a_label_is_any_line_that_spells_no_path(name: str) -> None:
+    assert validate(OUTER, VALID | {"name": name}).name == name
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a\\b", " a", "a\n", "é" * 257])
+def test_a_label_that_could_spell_a_path_is_refused(name: str) -> None:
+    with pytest.raises(InvalidDataError, match=r"^name must be 1 to 256 printable characters"):
+        validate(OUTER, VALID | {"name": name})
+
+
 KEYS = st.sampled_from(
     [
         *("format", "sha256", "n_bytes", "model_name", "fingerprints", "gain", "proven", "audited"),

@@ -22,6 +22,7 @@ def prompt(base: DecoderModel) -> PromptFile:
     return PromptFile(manifest, embeddings.numpy())
 
 
+@pytest.mark.shipped_weights
 def test_the_default_model_has_its_controls() -> None:
     """Tuned anew whenever the weights change; they are of this very model."""
     names = [control.manifest.name for control in shipped(load_model().identity)]
