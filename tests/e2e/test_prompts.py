@@ -127,7 +127,7 @@ def test_from_the_palette_to_a_changed_completion(play, workspace, pictures):
         {"notice": r"Tuning: \d+ %"},
         {"screenshot": str(pictures / "tuning.png")},
         {"page": r"bits per byte"},
-        {"notice": r"proved itself and serves from now on\. At 100 places of unseen files"},
+        {"notice": r"proved itself and serves from now on\. At \d+ places of unseen files"},
         {"press": "Escape"},
         {"screenshot": str(pictures / "tuned.png")},
         {"open": "wallet.py"},
