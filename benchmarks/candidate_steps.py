@@ -17,13 +17,13 @@ import torch
 
 from benchmarks.instruction_sets import measure, table
 from benchmarks.shape import quantised, random_model
+from code_model.block_quantisation import Scheme
 from code_model.decoder.forward import Forward
 from code_model.decoder.library import compile_library
 from code_model.decoder.llama import LlamaConfig
 from code_model.decoder.loading import load_decoder
 from code_model.decoder.model import DecoderModel
 from code_model.decoder.native import NativeForward
-from code_model.decoder.quantised import Scheme
 from code_model.model_folder import read_model_folder
 from code_model.model_resolution import resolve_model
 from pretraining.train import build_model

@@ -37,11 +37,11 @@ from benchmarks.files import read_files
 from benchmarks.gguf_export import export_gguf
 from benchmarks.prompt_costs import prompt_costs
 from benchmarks.shape import transformers_twin
+from code_model.block_quantisation import SCHEMES
 from code_model.decoder.library import compile_library
 from code_model.decoder.loading import load_decoder
 from code_model.decoder.model import DecoderModel
 from code_model.decoder.native import NativeForward
-from code_model.decoder.quantised import SCHEMES
 from code_model.decoder.session import DecoderSession
 from code_model.model_folder import read_model_folder
 from code_model.model_resolution import resolve_model

@@ -21,7 +21,7 @@ from rich.table import Table
 
 from benchmarks.acceptance import Package, gain_text, pooled, score_cells
 from benchmarks.repositories import CACHE, repositories
-from code_model.decoder.quantised import SCHEMES
+from code_model.block_quantisation import SCHEMES
 from code_model.language_model import LanguageModel, ScoredIds
 from code_model.loading import load_model
 from code_model.model_choice import ModelChoice

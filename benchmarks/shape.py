@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from code_model.block_quantisation import Scheme
 from code_model.cancel import Cancel
 from code_model.decoder import native
 from code_model.decoder.forward import BestForward
@@ -14,7 +15,6 @@ from code_model.decoder.kv_cache import KVCache
 from code_model.decoder.library import compile_library
 from code_model.decoder.llama import Llama, LlamaConfig
 from code_model.decoder.model import DecoderModel
-from code_model.decoder.quantised import Scheme
 
 CONFIG = LlamaConfig(
     vocab_size=151_936, hidden_size=896, intermediate_size=4864, num_hidden_layers=24,

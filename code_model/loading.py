@@ -92,8 +92,6 @@ def best_engine(folder: ModelFolder, choice: ModelChoice) -> Engine:
     """The engine for a choice that names none. Raises `ModelLoadError`."""
     if folder.gguf is not None:
         return "llama.cpp"
-    if folder.stored_scheme is not None:
-        return "decoder"
     from code_model.decoder.loading import computes
 
     # on a GPU, a larger model is many times faster; a small one is fast anyway, with more forms
@@ -166,7 +164,7 @@ def _recorded_hashes(choice: ModelChoice) -> dict[Path, str]:
 
 
 def _check_decoder(choice: ModelChoice) -> None:
-    from code_model.decoder.quantised import SCHEMES
+    from code_model.block_quantisation import SCHEMES
 
     for name, wanted, computed in (
         ("device", choice.device, DECODER_DEVICES),
@@ -201,8 +199,8 @@ def _check_transformers(choice: ModelChoice) -> None:
 
 
 def _load_decoder(folder: ModelFolder, choice: ModelChoice) -> LanguageModel:
+    from code_model.block_quantisation import SCHEMES
     from code_model.decoder.loading import load_decoder
-    from code_model.decoder.quantised import SCHEMES
 
     _check_decoder(choice)
     scheme = next((each for each in SCHEMES if each == choice.quantisation), None)
@@ -231,14 +229,11 @@ def _load_transformers(folder: ModelFolder, choice: ModelChoice) -> LanguageMode
     require_packages("transformers", "transformers", "transformers")
     from code_model.transformers_engine.loading import load_transformers
 
-    if folder.stored_scheme is not None:
-        raise ModelLoadError(
-            f"The weights of {folder.name} are stored in {folder.stored_scheme} for the engine "
-            "decoder; choose that engine."
-        )
     weights = weights_in(folder.weight_files)
     needed = weights.stored_bytes
-    if choice.device == "cpu" and choice.quantisation is None and choice.precision is not None:
+    if folder.stored_scheme is not None:  # as they are read, and as floats
+        needed *= 9 if folder.stored_scheme == "int4" else 5
+    elif choice.device == "cpu" and choice.quantisation is None and choice.precision is not None:
         needed = int(weights.numbers * BYTES.get(choice.precision, 0))
     advice = "choose a smaller model, a lower precision, or a GGUF file with a quantisation"
     check_fits(folder.name, needed, advice)

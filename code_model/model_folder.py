@@ -26,6 +26,8 @@ from file_access.regular_file import check_regular_file, open_regular_file, read
 MAX_JSON_BYTES = 64 << 20  # an index of weights names every tensor
 MAX_TOKENIZER_BYTES = 256 << 20
 STORED_BY = "attune"
+QUANTISED_KEY = "quantization_config"
+"""Of `config.json`, as transformers names it."""
 """The `quant_method` of quantised weights that our own decoder reads as they are stored."""
 
 
@@ -58,8 +60,8 @@ class ModelFolder:
 
     @property
     def stored_scheme(self) -> str | None:
-        """The scheme that the weights are stored in for our own decoder, None for full weights."""
-        described = self.config.get("quantization_config")
+        """The scheme that the weights are stored in (`stored_weights`), None for full weights."""
+        described = self.config.get(QUANTISED_KEY)
         if not isinstance(described, dict) or described.get("quant_method") != STORED_BY:
             return None
         return str(described.get("scheme"))

@@ -13,10 +13,10 @@ from rich.progress import Progress
 from rich.table import Table
 from tokenizers import Tokenizer
 
+from code_model.block_quantisation import SCHEMES
 from code_model.decoder.llama import Llama
 from code_model.decoder.loading import load_decoder
 from code_model.decoder.precision import dense
-from code_model.decoder.quantised import SCHEMES
 from code_model.language_model import ModelLoadError
 from code_model.model_folder import read_model_folder
 from pretraining import (

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
+from code_model.block_quantisation import Scheme
 from code_model.decoder.llama import Llama
-from code_model.decoder.quantised import Scheme
-from code_model.decoder.stored_weights import description, stored_weights
 from code_model.fim_templates import ATTUNE
+from code_model.stored_weights import description, stored_weights
 
 
 def export(
@@ -27,8 +27,8 @@ def export(
 
     Where there is none yet, a `card` becomes it.
 
-    The weights are in bfloat16 or, with a `scheme`, quantised as our own decoder serves them, which
-    no other engine reads.
+    The weights are in bfloat16 or, with a `scheme`, quantised as our own decoder serves them
+    (`code_model.stored_weights`).
     """
     partial = out.with_name(out.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)

@@ -15,16 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from code_model.block_quantisation import Rounded, Scheme, rounded, scheme_of
 from code_model.decoder.kv_cache import PrefixKV
-from code_model.decoder.quantised import (
-    Quantised,
-    QuantisedEmbedding,
-    QuantisedLinear,
-    Rounded,
-    Scheme,
-    rounded,
-    scheme_of,
-)
+from code_model.decoder.quantised import Quantised, QuantisedEmbedding, QuantisedLinear
 
 
 class UnsupportedModelError(ValueError):

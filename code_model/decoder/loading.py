@@ -9,12 +9,12 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from code_model.block_quantisation import Scheme
 from code_model.decoder.llama import Llama, LlamaConfig, UnsupportedModelError
 from code_model.decoder.model import DecoderModel
-from code_model.decoder.quantised import Scheme
-from code_model.decoder.stored_weights import read_matrix, scheme_named
 from code_model.language_model import ModelLoadError
 from code_model.model_folder import ModelFolder
+from code_model.stored_weights import read_matrix, scheme_named
 from file_access.regular_file import check_regular_file
 
 

@@ -1,67 +1,22 @@
 """Matrices of 8 or 4 bits, packed as the compiled step reads them (`quantised.h`).
 
-Blocks of 32 columns of a row share a scale, as in llama.cpp's Q8_0 and Q4_0. The packed numbers are
-the only copy: torch gets them back as floats some rows at a time. An int4 model keeps its embedding
-and its head in int8, because every token passes through them.
+The packed numbers are the only copy: torch gets them back as floats some rows at a time.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-Scheme = Literal["int8", "int4"]
-SCHEMES: Final[tuple[Scheme, ...]] = get_args(Scheme)
+from code_model.block_quantisation import BLOCK, Rounded, Scheme
 
-TILE, BLOCK = 64, 32  # rows and columns, as in quantised.h
+TILE: Final = 64
+"""Rows that lie together, as in quantised.h."""
 PART: Final = 2048
 """Rows that exist as floats at a time."""
 _SCALE_BYTES = TILE * 2
-
-
-def scheme_of(name: str, scheme: Scheme) -> Scheme:
-    """The scheme for one matrix of a model in `scheme`, by the matrix's name."""
-    return "int8" if "embed_tokens" in name or "lm_head" in name else scheme
-
-
-@dataclass(frozen=True)
-class Rounded:
-    """A rounded matrix: numbers (rows, width) in int8, scales (rows, ⌈width / 32⌉) in float16."""
-
-    numbers: Tensor
-    scales: Tensor
-    scheme: Scheme
-
-
-def rounded(weight: Tensor, scheme: Scheme) -> Rounded:
-    """A matrix (rows, width) in whole numbers, each times the scale of its block.
-
-    int8: the largest of a block becomes 127. int4: it becomes -8 or 7, whichever loses less in the
-    sum of squares.
-    """
-    width = weight.shape[1]
-    padded = F.pad(weight.detach().float(), (0, -width % BLOCK))
-    blocks = padded.view(len(padded), -1, BLOCK)
-    largest = blocks.abs().amax(-1, keepdim=True)
-    if scheme == "int8":
-        numbers, scales = _rounded_by(blocks, largest / 127, -127, 127)
-    else:
-        signed = blocks.gather(-1, blocks.abs().argmax(-1, keepdim=True))
-        choices = [_rounded_by(blocks, scale, -8, 7) for scale in (signed / -8, signed / 7)]
-        lost = torch.stack([((n * s - blocks) ** 2).sum(-1, keepdim=True) for n, s in choices])
-        better = lost[1] < lost[0]
-        numbers, scales = (
-            torch.where(better, second, first) for first, second in zip(*choices, strict=True)
-        )
-    return Rounded(numbers.flatten(1)[:, :width].to(torch.int8), scales.squeeze(-1).half(), scheme)
-
-
-def _rounded_by(blocks: Tensor, scales: Tensor, low: int, high: int) -> tuple[Tensor, Tensor]:
-    scales = scales.half().float()  # as they are stored
-    return (blocks / scales).nan_to_num().round().clamp(low, high), scales
 
 
 class Quantised(nn.Module):

@@ -11,9 +11,10 @@ from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, PreTrainedConfig, PreTrain
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from code_model.language_model import ModelLoadError, NotEnoughMemoryError
-from code_model.model_folder import ModelFolder
+from code_model.model_folder import QUANTISED_KEY, ModelFolder
 from code_model.out_of_memory import is_out_of_memory
 from code_model.quiet import quiet
+from code_model.stored_weights import full_weights, scheme_named
 from code_model.transformers_engine.architecture import check_config
 from code_model.transformers_engine.device import choose_device, choose_precision
 from code_model.transformers_engine.model import TransformersModel
@@ -55,7 +56,8 @@ def _config(folder: ModelFolder) -> PreTrainedConfig:
             f"transformers does not have models of the type {kind!r}, and code that comes with a "
             "model is never run; choose another model or update transformers."
         )
-    given = {name: value for name, value in folder.config.items() if name not in IGNORED_KEYS}
+    ignored = IGNORED_KEYS if folder.stored_scheme is None else (*IGNORED_KEYS, QUANTISED_KEY)
+    given = {name: value for name, value in folder.config.items() if name not in ignored}
     given = json.loads(json.dumps(given), object_hook=_infinity)
     try:
         config: PreTrainedConfig = CONFIG_MAPPING[kind].from_dict(given)
@@ -141,7 +143,15 @@ def _weights(folder: ModelFolder) -> dict[str, Tensor]:
             raise ModelLoadError(
                 f"{file} is missing or truncated; get the model's files again."
             ) from error
-    return weights
+    if folder.stored_scheme is None:
+        return weights
+    try:
+        return full_weights(weights, scheme_named(folder.stored_scheme))
+    except ValueError as error:
+        raise ModelLoadError(
+            f"The weights of {folder.name} do not match config.json ({error}); the folder mixes "
+            "two models."
+        ) from error
 
 
 def _identity(folder: ModelFolder, network: Network) -> ModelIdentity:

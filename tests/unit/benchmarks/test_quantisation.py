@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import quantisation
-from code_model.decoder.quantised import SCHEMES
+from code_model.block_quantisation import SCHEMES
 
 
 def test_a_short_run(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from code_context.languages import is_tunable
-from code_model.decoder.quantised import Scheme
+from code_model.block_quantisation import Scheme
 from pretraining import train
 
 FOLDER = Path(train.__file__).parent

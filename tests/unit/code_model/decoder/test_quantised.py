@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from code_model.block_quantisation import SCHEMES, Scheme, rounded
 from code_model.decoder import compiler
 from code_model.decoder.forward import BestForward, TorchForward
 from code_model.decoder.instruction_sets import BASELINE
@@ -20,14 +21,7 @@ from code_model.decoder.llama import Llama
 from code_model.decoder.model import DecoderModel
 from code_model.decoder.native import NativeForward
 from code_model.decoder.precision import dense, in_bfloat16
-from code_model.decoder.quantised import (
-    SCHEMES,
-    Quantised,
-    QuantisedEmbedding,
-    Scheme,
-    dense_state,
-    rounded,
-)
+from code_model.decoder.quantised import Quantised, QuantisedEmbedding, dense_state
 from code_model.fim_templates import LEFT_TO_RIGHT
 from code_model.language_model import ModelLoadError, Runtime, ScoredIds
 from code_model.loading import load_model

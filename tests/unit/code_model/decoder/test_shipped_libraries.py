@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from code_model.block_quantisation import SCHEMES
 from code_model.decoder import compiler
 from code_model.decoder.instruction_sets import instruction_sets, this_processor
-from code_model.decoder.quantised import SCHEMES
 from tests.structure.source import ROOT
 from tests.unit.code_model.decoder.test_native import check_bits, check_floats
 from tests.unit.code_model.decoder.test_quantised import check_against_torch

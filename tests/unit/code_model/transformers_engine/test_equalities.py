@@ -17,6 +17,7 @@ from code_model.model_folder import ModelFolder, read_model_folder
 from code_model.transformers_engine import model as model_module
 from code_model.transformers_engine.loading import load_transformers
 from code_model.transformers_engine.model import TransformersModel
+from pretraining.export import export
 from prompts.errors import IncompatiblePrompt
 from prompts.file import PromptFile
 from prompts.form import Form
@@ -36,18 +37,27 @@ needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA d
     params=[
         ("llama", "cpu"),
         ("qwen2", "cpu"),
+        ("int8", "cpu"),
         pytest.param(("llama", "cuda"), marks=needs_cuda),
         pytest.param(("qwen2", "cuda"), marks=needs_cuda),
     ],
     ids="-".join,
 )
 def pair(
-    request: pytest.FixtureRequest, tiny_model: Path, folder_of: Callable[..., ModelFolder]
+    request: pytest.FixtureRequest,
+    tiny_model: Path,
+    folder_of: Callable[..., ModelFolder],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Pair:
     """The same weights in both engines: ours on the CPU, the other on a device."""
     kind, device = request.param
     if kind == "llama":
         folder = read_model_folder(tiny_model)
+    elif kind == "int8":  # stored so, and computed by the other as floats
+        stored = tmp_path_factory.mktemp("stored") / "tiny"
+        full = load_decoder(read_model_folder(tiny_model)).llama
+        export(full, tiny_model / "tokenizer.json", stored, "tiny", "int8")
+        folder = read_model_folder(stored)
     else:  # biases on queries, keys and values
         folder = folder_of(kind, {"rms_norm_eps": 1e-6})
     return load_decoder(folder), load_transformers(folder, device=device, precision="float32")

@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from code_model.block_quantisation import SCHEMES, Scheme, rounded
 from code_model.decoder.loading import load_decoder
-from code_model.decoder.quantised import SCHEMES, Scheme, rounded
-from code_model.decoder.stored_weights import read_matrix, stored_weights
+from code_model.decoder.quantised import dense_state
 from code_model.language_model import ModelLoadError, Runtime
 from code_model.loading import load_model
-from code_model.model_choice import ModelChoice
+from code_model.model_choice import Engine, ModelChoice
 from code_model.model_folder import read_model_folder
+from code_model.stored_weights import full_weights, read_matrix, stored_weights
 from code_model.team_server import TeamServer
 from code_model.vllm_command import vllm_command
 from pretraining import export
@@ -52,6 +53,13 @@ def test_a_folder_of_quantised_weights_is_the_model_that_rounding_at_load_gives(
     assert size < 0.75 * full  # a matrix of a tiny model is one block wide
 
 
+def test_as_floats_they_are_what_is_computed_with(stored: Path, scheme: Scheme) -> None:
+    floats = full_weights(load_file(stored / "model.safetensors"), scheme)
+    expected = dense_state(load_decoder(read_model_folder(stored)).llama)
+    assert floats.keys() == expected.keys()
+    assert all(floats[name].equal(tensor) for name, tensor in expected.items())
+
+
 @given(rows=st.integers(1, 9), width=st.integers(1, 70), scheme=st.sampled_from(SCHEMES))
 def test_every_number_and_scale_comes_back(rows: int, width: int, scheme: Scheme) -> None:
     weight = torch.randn(rows, width, generator=torch.Generator().manual_seed(width))
@@ -72,30 +80,30 @@ BROKEN: dict[str, Callable[[dict[str, Tensor]], object]] = {
 }
 
 
+@pytest.mark.parametrize("engine", ["decoder", "transformers"])
 @pytest.mark.parametrize("defect", BROKEN)
-def test_a_file_that_lacks_something_is_refused(stored: Path, defect: str) -> None:
+def test_a_file_that_lacks_something_is_refused(stored: Path, defect: str, engine: Engine) -> None:
     tensors = load_file(stored / "model.safetensors")
     BROKEN[defect](tensors)
     save_file(tensors, stored / "model.safetensors")
     with pytest.raises(ModelLoadError, match=r"do not match config\.json") as caught:
-        load_model(stored)
+        load_model(ModelChoice(stored, engine=engine))
     assert "\n" not in str(caught.value)
 
 
-def test_an_unknown_scheme_is_refused(stored: Path) -> None:
+@pytest.mark.parametrize("engine", ["decoder", "transformers"])
+def test_an_unknown_scheme_is_refused(stored: Path, engine: Engine) -> None:
     config = json.loads((stored / "config.json").read_text())
     config["quantization_config"]["scheme"] = "int3"
     (stored / "config.json").write_text(json.dumps(config))
     with pytest.raises(ModelLoadError, match="int3"):
-        load_model(stored)
+        load_model(ModelChoice(stored, engine=engine))
 
 
 def test_what_cannot_read_them_says_so(stored: Path, scheme: Scheme) -> None:
     other = "int4" if scheme == "int8" else "int8"
     with pytest.raises(ModelLoadError, match=f"stored in {scheme}; choose no other"):
         load_model(ModelChoice(stored, quantisation=other))
-    with pytest.raises(ModelLoadError, match=f"stored in {scheme} for the engine decoder"):
-        load_model(ModelChoice(stored, engine="transformers"))
     with pytest.raises(ModelLoadError, match=f"stored in {scheme}, which a team server"):
         vllm_command(read_model_folder(stored))
     with pytest.raises(ModelLoadError, match=f"stored in {scheme}, which a team server"):

@@ -3,8 +3,11 @@
 `config.json` says so under `quantization_config`. Each matrix `NAME` is a tensor of its whole
 numbers, int8 (rows, width), or uint8 (rows, ⌈width / 2⌉) with two of four bits in a byte, the first
 in the low half; and `NAME_scale`, float16 (rows, ⌈width / 32⌉). They are those that
-`code_model.decoder.quantised` computes, so nothing is rounded again. All else is as in a folder of
+`code_model.block_quantisation` gives, so nothing is rounded again. All else is as in a folder of
 full weights.
+
+Our own decoder computes with the whole numbers. The transformers engine computes with the floats
+that they stand for.
 """
 
 from collections.abc import Mapping
@@ -14,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from code_model.decoder.quantised import BLOCK, SCHEMES, Rounded, Scheme, rounded, scheme_of
+from code_model.block_quantisation import BLOCK, SCHEMES, Rounded, Scheme, rounded, scheme_of
 from code_model.model_folder import STORED_BY
 
 SCALE: Final = "_scale"
@@ -49,6 +52,23 @@ def read_matrix(
         return Rounded(_tensor(stored, name, torch.int8, (rows, width)), scales, scheme)
     pairs = _tensor(stored, name, torch.uint8, (rows, -(-width // 2)))
     return Rounded(_separate(pairs)[:, :width], scales, scheme)
+
+
+def full_weights(stored: Mapping[str, Tensor], scheme: Scheme) -> dict[str, Tensor]:
+    """The weights of a file in `scheme` as floats (float32), by their names in a checkpoint.
+
+    Raises `ValueError` if a matrix lacks its scales. A matrix in int4 whose width is odd gets a
+    column too many, because the file does not say so.
+    """
+    full: dict[str, Tensor] = {}
+    for name, tensor in stored.items():
+        if tensor.ndim != 2:
+            full[name] = tensor.float()
+        elif not name.endswith(SCALE):
+            rows, columns = tensor.shape
+            width = columns if scheme_of(name, scheme) == "int8" else 2 * columns
+            full[name] = read_matrix(name, stored, torch.Size((rows, width)), scheme).floats()
+    return full
 
 
 def scheme_named(name: str) -> Scheme:
