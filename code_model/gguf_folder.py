@@ -9,8 +9,6 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +17,9 @@ from filelock import FileLock
 from code_model.fim_templates import TemplateError
 from code_model.gguf_source import KEY, GgufSource, dequantised_sha256, record_dequantised
 from code_model.language_model import ModelLoadError
-from code_model.leftovers import remove_leftovers
 from code_model.llama_cpp_library import Weights, differing
 from code_model.model_folder import ModelFolder, read_model_folder
+from code_model.new_folder import new_folder
 from code_model.quiet import quiet
 from code_model.tokenizer import Tokenizer
 from file_access.regular_file import open_regular_file
@@ -60,7 +58,7 @@ def make_model_folder(
     vocabulary = Weights(gguf, only_vocabulary=True)
     _check_architecture(gguf, vocabulary)
     source = GgufSource.of(gguf.resolve())
-    with _new_folder(folder) as partial:
+    with new_folder(folder) as partial:
         _convert_config(gguf, partial)
         _convert_tokenizer(gguf, partial, vocabulary)
         description: dict[str, Any] = {"name": name or gguf.stem, KEY: source.to_json()}
@@ -222,19 +220,3 @@ def _save_weights(gguf: Path, folder: Path) -> None:
 
 def _write_json(file: Path, content: dict[str, Any]) -> None:
     replace_file(file, (json.dumps(content, indent=2, sort_keys=True) + "\n").encode())
-
-
-@contextmanager
-def _new_folder(folder: Path) -> Iterator[Path]:
-    """A folder that appears as `folder` when the block ends, and not at all if it fails."""
-    if folder.exists():
-        raise ModelLoadError(f"{folder} exists already; choose another folder, or remove it.")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(folder.parent, f"{folder.name}.partial-*")
-    partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f"{folder.name}.partial-"))
-    try:
-        yield partial
-        partial.rename(folder)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from code_model.full_weights_folder import full_weights_folder
 from code_model.model_folder import ModelFolder
 from code_model.team_server import KV_PROMPTS, served_name
 from code_model.vllm.identity import check_servable, identity_of
@@ -52,12 +53,13 @@ def vllm_command(
 ) -> VllmCommand:
     """The command for a model. `store` holds prompts of the form kv, None if there are none.
 
-    Raises `ModelLoadError` for a model that vLLM would not load.
+    vLLM computes floats: of a model that is stored in 8 or 4 bits, those that the numbers stand for
+    (`full_weights_folder`). Raises `ModelLoadError` for a model that vLLM would not load.
     """
     check_servable(folder)
     length = positions or int(folder.config.get("max_position_embeddings", 0))
     parts = [
-        Part(("vllm", "serve", str(Path(folder.path).absolute())), "the model's folder"),
+        Part(("vllm", "serve", str(full_weights_folder(folder).absolute())), "the model's folder"),
         Part(
             ("--host", host, "--port", str(port)),
             "behind a reverse proxy with TLS on the same machine",

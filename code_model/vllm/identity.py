@@ -14,17 +14,12 @@ SIZES = (
 
 
 def check_servable(folder: ModelFolder) -> None:
-    """Raise `ModelLoadError` if vLLM does not compute a folder's weights as they are stored."""
+    """Raise `ModelLoadError` if vLLM does not compute a folder's weights."""
     if folder.gguf is not None:
-        stored = "is a GGUF file"
-    elif folder.stored_scheme is not None:
-        stored = f"has weights stored in {folder.stored_scheme}"
-    else:
-        return
-    raise ModelLoadError(
-        f"{folder.name} {stored}, which a team server does not compute; add the same model in "
-        "Hugging Face format with full weights."
-    )
+        raise ModelLoadError(
+            f"{folder.name} is a GGUF file, which a team server does not compute; add the same "
+            "model in Hugging Face format."
+        )
 
 
 def identity_of(folder: ModelFolder) -> ModelIdentity:

@@ -19,7 +19,8 @@ from code_model.loading import load_model
 from code_model.model_choice import Engine, ModelChoice
 from code_model.model_folder import read_model_folder
 from code_model.stored_weights import full_weights, read_matrix, stored_weights
-from code_model.team_server import TeamServer
+from code_model.team_server import TeamServer, served_name
+from code_model.user_models import downloads_folder
 from code_model.vllm_command import vllm_command
 from pretraining import export
 
@@ -100,11 +101,31 @@ def test_an_unknown_scheme_is_refused(stored: Path, engine: Engine) -> None:
         load_model(ModelChoice(stored, engine=engine))
 
 
-def test_what_cannot_read_them_says_so(stored: Path, scheme: Scheme) -> None:
+def test_another_scheme_than_the_stored_one_is_refused(stored: Path, scheme: Scheme) -> None:
     other = "int4" if scheme == "int8" else "int8"
     with pytest.raises(ModelLoadError, match=f"stored in {scheme}; choose no other"):
         load_model(ModelChoice(stored, quantisation=other))
-    with pytest.raises(ModelLoadError, match=f"stored in {scheme}, which a team server"):
+
+
+def test_a_team_server_computes_the_floats_of_the_same_model(stored: Path) -> None:
+    """Editors with the stored weights and the server name one model, so prompts fit both."""
+    folder = read_model_folder(stored)
+    first, again = (vllm_command(folder).parts for _ in range(2))
+    assert first == again
+    written = Path(first[0].words[2])
+    assert written.is_relative_to(downloads_folder())
+    floats = load_file(written / "model.safetensors")
+    expected = dense_state(load_decoder(folder).llama)
+    assert all(floats[name].equal(tensor) for name, tensor in expected.items())
+    assert "quantization_config" not in json.loads((written / "config.json").read_text())
+    names = next(part.words for part in first if part.words[0] == "--served-model-name")
+    assert served_name("model", folder.model_fingerprint) in names
+    on_server = load_model(ModelChoice(stored, server=TeamServer("http://localhost:1")))
+    assert on_server.identity == load_model(stored).identity
+
+
+def test_floats_that_cannot_be_written_are_a_sentence(stored: Path, scheme: Scheme) -> None:
+    (stored / "model.safetensors").write_bytes(b"cut")
+    with pytest.raises(ModelLoadError, match="could not be written as floats"):
         vllm_command(read_model_folder(stored))
-    with pytest.raises(ModelLoadError, match=f"stored in {scheme}, which a team server"):
-        load_model(ModelChoice(stored, server=TeamServer("http://localhost:1")))
+    assert not list(downloads_folder().rglob("*.safetensors"))
