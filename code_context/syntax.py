@@ -5,6 +5,7 @@ All positions that this module returns are offsets in code points.
 """
 
 import re
+import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -39,6 +40,8 @@ OPERATOR = re.compile(r"\w\s*[^\w\s]")
 """Operators without a comma, semicolon or brace between them, in languages whose statements do not
 end with their line. Where the text ends behind thousands, the parser's recovery takes time cubic in
 their number, in one step that cannot be stopped: `x=>` 6,000 times in C took 37 s."""
+IMPORTING_CALLS = frozenset({b"require", b"require_relative"})
+"""What may be called where a query captures the name of a call as `@called`."""
 IMPORT_DEPTH = 4  # tree depth of imports: also in a function or a condition, not in a method
 
 
@@ -132,14 +135,14 @@ class SyntaxTree:
             cursor.set_byte_range(to_byte(around.start), to_byte(around.end))
         if depth is not None:
             cursor.set_max_start_depth(depth)
-        yield from _with_outermost(cursor.matches(self.root))
+        yield from self._named(cursor.matches(self.root))
 
     def matches_inside(self, start: int, end: int) -> Iterator[tuple[str, Captures]]:
         """Matches of the query "symbols" that lie completely between two byte offsets."""
         cursor = self._cursor("symbols")
         if cursor is not None and self.root is not None:
             cursor.set_containing_byte_range(start, end)
-            yield from _with_outermost(cursor.matches(self.root))
+            yield from self._named(cursor.matches(self.root))
 
     def matches_below(
         self, node: tree_sitter.Node, name: QueryName, depth: int
@@ -148,7 +151,18 @@ class SyntaxTree:
         cursor = self._cursor(name)
         if cursor is not None:
             cursor.set_max_start_depth(depth)
-            yield from _with_outermost(cursor.matches(node))
+            yield from self._named(cursor.matches(node))
+
+    def _named(self, matches: list[tuple[int, Captures]]) -> Iterator[tuple[str, Captures]]:
+        """The matches with the names of their outermost captures, less calls that import nothing.
+
+        Predicates of a query, such as #eq?, would keep memory: tree-sitter 0.26 never gives up what
+        they are called with, nor the text that they ask for.
+        """
+        for name, captures in _with_outermost(matches):
+            called = (self.source[n.start_byte : n.end_byte] for n in captures.get("called", ()))
+            if all(text in IMPORTING_CALLS for text in called):
+                yield name, captures
 
     def _cursor(self, name: QueryName) -> tree_sitter.QueryCursor | None:
         compiled = None if self.language is None else query(self.language, name)
@@ -214,15 +228,31 @@ def _has_long_expression(text: str, language: str | None) -> bool:
     )
 
 
+class _Read(threading.local):
+    """What the parser of a thread has read last.
+
+    Always the same object: tree-sitter 0.26 never gives up what its callbacks return, so of bytes
+    every text that was parsed would stay for ever.
+    """
+
+    def __init__(self) -> None:
+        self.buffer = bytearray()
+
+
+_READ = _Read()
+
+
 def _parse(
     source: bytes, language: str, old: tree_sitter.Tree | None = None
 ) -> tree_sitter.Tree | None:
     """The tree of a text; None if that takes too long, which only this thread's work counts for."""
     end = time.thread_time() + PARSE_SECONDS + PARSE_SECONDS_PER_BYTE * len(source)
     parser = tree_sitter.Parser(grammar(language))
+    buffer = _READ.buffer
 
-    def read(byte: int, point: tree_sitter.Point) -> bytes:
-        return source[byte : byte + READ_BYTES]
+    def read(byte: int, point: tree_sitter.Point) -> bytearray:
+        buffer[:] = source[byte : byte + READ_BYTES]
+        return buffer
 
     def is_late(byte: int, has_error: bool) -> bool:
         return time.thread_time() > end

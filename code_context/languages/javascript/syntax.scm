@@ -21,8 +21,7 @@
 (import_statement (import_clause (namespace_import (identifier) @alias)) source: (string) @module) @import
 (import_statement . source: (string) @module) @import
 (lexical_declaration (variable_declarator name: (identifier) @alias
-  value: (call_expression function: (identifier) @called arguments: (arguments (string) @module)))
-  (#eq? @called "require")) @import
+  value: (call_expression function: (identifier) @called arguments: (arguments (string) @module)))) @import
 (export_statement (export_clause (export_specifier name: (identifier) @name))
   source: (string) @module) @import
 

@@ -7,8 +7,7 @@
 (module name: (_) @name body: (body_statement) @body) @definition.class
 (assignment left: (constant) @name) @definition.value
 
-(call method: (identifier) @called arguments: (argument_list (string (string_content) @module))
-  (#any-of? @called "require" "require_relative")) @import
+(call method: (identifier) @called arguments: (argument_list (string (string_content) @module))) @import
 
 [(string) (heredoc_body) (regex)] @string
 (comment) @comment

@@ -1,5 +1,8 @@
 """Scopes, imports and holes of good and broken Python."""
 
+import gc
+import tracemalloc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,6 +10,7 @@ from hypothesis import strategies as st
 from code_context.holes import find_holes
 from code_context.languages import language_of
 from code_context.scopes import enclosing_scopes, find_scopes, import_spans
+from code_context.symbols import extract_symbols
 from code_context.syntax import parse
 from tests.conftest import cursor
 
@@ -116,3 +120,43 @@ def test_broken_code_never_fails_and_spans_stay_inside(text: str, data: st.DataO
     for scope in enclosing_scopes(tree, offset):
         assert 0 <= scope.start <= scope.body_start <= scope.end <= len(text)
     tree.string_or_comment_at(offset)
+
+
+TEXTS = {
+    "python": "import os\ndef f(x):\n    return g(x)\n",
+    "javascript": 'const a = require("b");\nconst c = other("d");\n',
+    "ruby": 'require "x"\nputs "y"\n',
+}
+
+
+@pytest.mark.parametrize("language", TEXTS)
+def test_nothing_of_a_parsed_text_stays_in_memory(language: str) -> None:
+    """The library keeps what it has read and been given; a server parses texts for weeks."""
+
+    def parse_one(number: int) -> None:
+        tree = parse(TEXTS[language] * 1500 + f"x = {number}\n", language)
+        assert extract_symbols(tree)[1]
+        assert parse(f"{tree.text}y = 1\n", language, tree).root is not None
+
+    parse_one(0)
+    tracemalloc.start()
+    try:
+        for number in range(1, 11):
+            parse_one(number)
+        gc.collect()
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 10_000, "a fifth of one of twenty texts"
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "modules"),
+    [
+        ("javascript", 'const a = require("b"), c = other("d");\n', ["b"]),
+        ("ruby", 'require "x"\nrequire_relative "y"\nputs "z"\n', ["x", "y"]),
+    ],
+)
+def test_only_calls_that_import_are_imports(language: str, text: str, modules: list[str]) -> None:
+    _, imports = extract_symbols(parse(text, language))
+    assert [one.module for one in imports] == modules
