@@ -38,7 +38,8 @@ def serve(
     """Write the command line that starts vLLM for one of your models, and explain it.
 
     Use it on the machine with the GPUs. It starts nothing: run the line, or put it into a unit of
-    systemd or a container.
+    systemd or a container. vLLM computes floats: of a model that is stored in 8 or 4 bits, they are
+    written into your data folder first.
     """
     from code_model.model_folder import read_model_folder
     from code_model.vllm_command import KEY_VARIABLE, VERIFIED_VERSION, vllm_command

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from filelock import FileLock
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
@@ -16,28 +17,29 @@ from code_model.user_models import downloads_folder
 def full_weights_folder(folder: ModelFolder) -> Path:
     """A folder with the same config and the weights in float32.
 
-    It lies among the models that Attune converted, named by the fingerprint, and is made once. A
-    folder of full weights is its own.
+    It lies among the models that Attune converted, named by the fingerprint, and is made once;
+    another process that makes it is waited for. A folder of full weights is its own.
 
     Raises `ModelLoadError` if the weights cannot be read or written.
     """
     if folder.stored_scheme is None:
         return folder.path
-    made = downloads_folder() / "full-weights" / folder.model_fingerprint
-    if made.exists():
-        return made
+    parent = downloads_folder() / "full-weights"
     config = {name: value for name, value in folder.config.items() if name != QUANTISED_KEY}
     try:
-        stored = {k: v for file in folder.weight_files for k, v in load_file(file).items()}
-        full = full_weights(stored, scheme_named(folder.stored_scheme))
-        with new_folder(made) as partial:
-            save_file(full, partial / "model.safetensors", metadata={"format": "pt"})
-            text = json.dumps({**config, "dtype": "float32"}, indent=2, sort_keys=True)
-            (partial / "config.json").write_text(text + "\n", encoding="utf-8")
+        made = parent / folder.model_fingerprint
+        parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(parent / ".lock"):
+            if made.exists():
+                return made
+            stored = {k: v for file in folder.weight_files for k, v in load_file(file).items()}
+            full = full_weights(stored, scheme_named(folder.stored_scheme))
+            with new_folder(made) as partial:
+                save_file(full, partial / "model.safetensors", metadata={"format": "pt"})
+                text = json.dumps({**config, "dtype": "float32"}, indent=2, sort_keys=True)
+                (partial / "config.json").write_text(text + "\n", encoding="utf-8")
     except (OSError, SafetensorError, ValueError) as error:
-        if made.exists():  # another process was faster
-            return made
         raise ModelLoadError(
-            f"The weights of {folder.name} could not be written as floats to {made} ({error})."
+            f"The weights of {folder.name} could not be written as floats to {parent} ({error})."
         ) from error
     return made

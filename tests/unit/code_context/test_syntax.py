@@ -2,11 +2,13 @@
 
 import gc
 import tracemalloc
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from code_context import syntax
 from code_context.holes import find_holes
 from code_context.languages import language_of
 from code_context.scopes import enclosing_scopes, find_scopes, import_spans
@@ -148,6 +150,14 @@ def test_nothing_of_a_parsed_text_stays_in_memory(language: str) -> None:
     finally:
         tracemalloc.stop()
     assert kept < 10_000, "a fifth of one of twenty texts"
+
+
+def test_no_query_has_a_predicate() -> None:
+    """It would ask for text by the callback of parsing, which ends the process, and keep memory."""
+    folder = Path(syntax.__file__).with_name("languages")
+    queries = list(folder.rglob("*.scm"))
+    assert queries
+    assert not [file for file in queries if "(#" in file.read_text(encoding="utf-8")]
 
 
 @pytest.mark.parametrize(

@@ -124,8 +124,11 @@ def test_a_team_server_computes_the_floats_of_the_same_model(stored: Path) -> No
     assert on_server.identity == load_model(stored).identity
 
 
-def test_floats_that_cannot_be_written_are_a_sentence(stored: Path, scheme: Scheme) -> None:
-    (stored / "model.safetensors").write_bytes(b"cut")
+@pytest.mark.parametrize("spoil", [lambda file: file.write_bytes(b"cut"), Path.unlink])
+def test_floats_that_cannot_be_written_are_a_sentence(
+    stored: Path, spoil: Callable[[Path], object]
+) -> None:
+    spoil(stored / "model.safetensors")
     with pytest.raises(ModelLoadError, match="could not be written as floats"):
         vllm_command(read_model_folder(stored))
     assert not list(downloads_folder().rglob("*.safetensors"))
