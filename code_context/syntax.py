@@ -31,7 +31,7 @@ READ_BYTES = 1 << 16  # tree-sitter asks for so many at a time
 MAX_TOKEN_RUN = 2_000
 """Siblings in sequence that are tokens without a node, such as openers that nobody closed. A query
 takes time quadratic in the length of such a run."""
-MAX_CONTINUATIONS = 1_000
+MAX_CONTINUATIONS = 500
 CONTINUATIONS = re.compile(r"^(?:[^\n]*\\\r?\n\s*)+", re.MULTILINE)
 """Continued lines in sequence: parsing them takes time quadratic in their number."""
 MAX_OPERATORS = 1_000

@@ -14,6 +14,7 @@ import torch
 from hypothesis import settings
 from safetensors.torch import load_file, save_file
 
+from code_context import syntax
 from code_model.decoder.llama import Llama, LlamaConfig
 from code_model.decoder.model import DecoderModel
 from code_model.loading import MODEL_VARIABLE, load_model
@@ -58,6 +59,12 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(autouse=True)
+def _parsing_may_take_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slow or busy machine parses what a fast one does; tests of the limit set it themselves."""
+    monkeypatch.setattr(syntax, "PARSE_SECONDS", 120.0)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -80,7 +80,12 @@ class VllmClient:
     def post(
         self, path: str, body: Mapping[str, Any], limit_s: float, cancelled: Callable[[], bool]
     ) -> bytes:
-        """The whole answer to a request. Raises `ModelUnreachableError`, `StepCancelledError`."""
+        """The whole answer to a request. Raises `ModelUnreachableError`, `StepCancelledError`.
+
+        What is cancelled already is not sent.
+        """
+        if cancelled():
+            raise StepCancelledError
         content = json.dumps(body).encode()
         return self._wait(self._answer("POST", path, content), limit_s, cancelled)
 

@@ -159,6 +159,8 @@ def handler_of(server: FakeServer) -> type[BaseHTTPRequestHandler]:
             if server.status != 200:
                 self._send(b"{}", server.status)
             elif not body.get("stream"):
+                if server.pause_after is not None:
+                    server.resume.wait()
                 scores = body.get("prompt_logprobs") is not None
                 answer = server.scores(body) if scores else _answer([0], [0.0], True)
                 self._send(json.dumps(answer).encode())

@@ -229,13 +229,26 @@ def test_a_cancelled_request_ends_for_the_server_too(
     assert server.abandoned.wait(60)
 
 
-def test_cancelled_scores_and_prefills(
+def test_scores_and_prefills_that_are_cancelled_before_they_are_sent(
     local: DecoderModel, server: FakeServer, connect: Connect
 ) -> None:
     session = connect(server).open()
     session.prefill(ids_of(local), lambda: True)
     with pytest.raises(StepCancelledError):
         session.score([ScoredIds(ids_of(local), 3)], lambda: True)
+    assert not server.requests
+
+
+def test_scores_and_prefills_that_are_cancelled_while_the_server_computes(
+    local: DecoderModel, server: FakeServer, connect: Connect
+) -> None:
+    server.pause_after = 0
+    session = connect(server).open()
+    session.prefill(ids_of(local), lambda: len(server.requests) == 1)
+    with pytest.raises(StepCancelledError):
+        session.score([ScoredIds(ids_of(local), 3)], lambda: len(server.requests) == 2)
+    server.resume.set()
+    assert server.abandoned.wait(60)
 
 
 def test_connections_are_used_again(
