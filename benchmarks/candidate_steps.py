@@ -4,7 +4,8 @@
 
 The candidates have the shapes of their recipes (`pretraining/*.toml`), random weights, and the
 precision in which each would ship. One thread, 512 tokens cached; in milliseconds, the median with
-its quartiles, and the ratio of medians to the shipped model. The models take turns.
+its quartiles, and the ratio of medians to the shipped model before its weights were rounded to 8
+bits, for which the aim was set. The models take turns.
 """
 
 import argparse
@@ -16,7 +17,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.instruction_sets import measure, table
-from benchmarks.shape import quantised, random_model
+from benchmarks.shape import quantised, random_model, unrounded
 from code_model.block_quantisation import Scheme
 from code_model.decoder.forward import Forward
 from code_model.decoder.library import compile_library
@@ -33,7 +34,7 @@ CANDIDATES: dict[str, tuple[str, Scheme]] = {
     "from scratch, int8": ("config.toml", "int8"),
     "continued from SmolLM2-135M, int4": ("smollm2.toml", "int4"),
 }
-SHIPPED = "shipped"
+UNROUNDED = "shipped, unrounded"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -44,14 +45,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     shipped = load_decoder(read_model_folder(resolve_model().choice.path))
-    models = {SHIPPED: shipped, "shipped, in int8": quantised(shipped, "int8")}
+    models = {UNROUNDED: unrounded(shipped), "shipped": shipped}
     for name, (recipe, scheme) in CANDIDATES.items():
         models[name] = quantised(random_model(shipped, config_of(RECIPES / recipe)), scheme)
     rows = measure(compiled(models), options.turns)
     print(table(rows))
     for name, row in rows.items():
-        ratios = (own[1] / other[1] for own, other in zip(row, rows[SHIPPED], strict=True))
-        print(f"{name}: " + ", ".join(f"{ratio:.2f}" for ratio in ratios), "of the shipped one's")
+        ratios = (own[1] / other[1] for own, other in zip(row, rows[UNROUNDED], strict=True))
+        print(f"{name}: " + ", ".join(f"{ratio:.2f}" for ratio in ratios), f"of {UNROUNDED}")
     options.out.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 
 

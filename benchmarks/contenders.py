@@ -9,6 +9,8 @@ import torch
 
 from code_model.decoder.model import DecoderModel
 from code_model.decoder.session import DecoderSession
+from code_model.full_weights_folder import full_weights_folder
+from code_model.model_folder import read_model_folder
 
 
 class Contender(Protocol):
@@ -153,4 +155,5 @@ def transformers_model(model: DecoderModel) -> Any:
     """The same weights in transformers, float32."""
     from transformers import AutoModelForCausalLM
 
-    return AutoModelForCausalLM.from_pretrained(model.folder, dtype=torch.float32).eval()
+    folder = full_weights_folder(read_model_folder(model.folder))
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()

@@ -23,6 +23,7 @@ from code_model.decoder.kv_cache import KVCache
 from code_model.decoder.llama import LlamaConfig
 from code_model.decoder.loading import load_decoder
 from code_model.decoder.native import NativeForward
+from code_model.decoder.precision import dense
 from code_model.model_folder import read_model_folder
 from code_model.model_resolution import resolve_model
 from hatch_build import STRIP, library
@@ -50,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             each.name: NativeForward(model, library(compiler, each, STRIP, Path(made)), threads=1)
             for each in this_processor().usable
         }
-        forwards["torch"] = TorchForward(model)
+        forwards["torch"] = TorchForward(dense(model))
         rows = measure(
             {name: (model.config, forward) for name, forward in forwards.items()}, options.turns
         )

@@ -49,6 +49,7 @@ from completion.model_input import CompletionPoint, model_input
 
 NEW_TOKENS = 16
 PROMPT_TOKENS = 128  # virtual, as `attune tune` writes them in the form kv-nope
+BFLOAT16 = "bfloat16"
 MIN_LINE = 24  # characters; the cursor stands in the middle of such a line
 console = Console(stderr=True)
 
@@ -152,7 +153,7 @@ def default_contenders(model: DecoderModel, folder: Path, threads: int) -> list[
         Attune("attune", model.open()),
         Attune("attune, no drafts", without_drafts(model)),
         Attune("attune without a compiler", _uncompiled(model).open()),
-        *(Attune(f"attune {each}", small.open()) for each, small in _quantised(model, threads)),
+        *(Attune(f"attune {name}", other.open()) for name, other in _precisions(model, threads)),
         *_llama_cpp(model, folder / "default.gguf", threads),
         TransformersForward(reference, beginning),
         TransformersGenerate(reference, beginning),
@@ -165,8 +166,8 @@ def large_contenders(model: DecoderModel, folder: Path, threads: int) -> list[Co
     return [
         Attune("attune, no drafts", without_drafts(model)),
         *(
-            Attune(f"attune {each}, no drafts", without_drafts(small))
-            for each, small in _quantised(model, threads)
+            Attune(f"attune {name}, no drafts", without_drafts(other))
+            for name, other in _precisions(model, threads)
         ),
         *_llama_cpp(model, folder / "large.gguf", threads),
         TransformersForward(transformers_twin(model), model.encoder.beginning_ids),
@@ -184,14 +185,16 @@ def _llama_cpp(model: DecoderModel, file: Path, threads: int) -> list[Contender]
     return [LlamaCpp(each, beginning, threads, name) for name, each in files.items()]
 
 
-def _quantised(model: DecoderModel, threads: int) -> list[tuple[str, DecoderModel]]:
-    """The model in each quantisation of our own."""
+def _precisions(model: DecoderModel, threads: int) -> list[tuple[str, DecoderModel]]:
+    """The model in each precision of our own that it does not have."""
     library = compile_library()
     assert library is not None  # noqa: S101 (`main` has looked)
-    made = [(scheme, shape.quantised(model, scheme)) for scheme in SCHEMES]
-    for _, small in made:
-        small.forward.native = NativeForward(small.llama, library.path, threads)
-    return [(str(scheme), small) for scheme, small in made]
+    made = {str(scheme): shape.quantised(model, scheme) for scheme in SCHEMES}
+    made[BFLOAT16] = shape.unrounded(model)
+    del made[model.llama.quantisation or BFLOAT16]
+    for other in made.values():
+        other.forward.native = NativeForward(other.llama, library.path, threads)
+    return sorted(made.items())
 
 
 def without_drafts(model: DecoderModel) -> DecoderSession:

@@ -1,6 +1,10 @@
 """What weights of 8 and 4 bits lose: bits per byte, and what is suggested, on unseen packages.
 
-    python -m benchmarks.quantisation [--packages click,httpx] [--windows 40] [--places 150]
+    ATTUNE_MODEL=FOLDER python -m benchmarks.quantisation [--packages click,httpx] [--windows 40]
+        [--places 150]
+
+FOLDER has full weights; those of the shipped model are `code_model/default` as it was in commit
+839262f.
 
 The packages are those that pretraining held out. Bits per byte are of windows of their files, each
 behind the beginning token alone. Suggestions are those of the serving pipeline with retrieved code
@@ -25,7 +29,8 @@ from code_model.block_quantisation import SCHEMES
 from code_model.language_model import LanguageModel, ScoredIds
 from code_model.loading import load_model
 from code_model.model_choice import ModelChoice
-from code_model.model_resolution import resolve_model
+from code_model.model_folder import read_model_folder
+from code_model.model_resolution import MODEL_VARIABLE, resolve_model
 from tuning.acceptance import saved_at_equal_wrong
 from tuning.corpus import collect
 from tuning.proof import RETRIEVAL, Condition
@@ -68,11 +73,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--cache", type=Path, default=CACHE)
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args(arguments)
+    path, rows, replays = resolve_model().choice.path, dict[str, dict[str, Any]](), {}
+    if read_model_folder(path).stored_scheme is not None:
+        raise SystemExit(f"The weights in {path} are rounded already; set {MODEL_VARIABLE}.")
     names = options.packages.split(",")
     folders = [repositories(options.cache, names)[name] for name in names]
     windows = windows_of(folders, options.windows)
     packages = [Package.of(folder, options.places, None, options.cache) for folder in folders]
-    path, rows, replays = resolve_model().choice.path, dict[str, dict[str, Any]](), {}
     for scheme in (None, *SCHEMES):
         precision = FULL if scheme is None else None
         choice = ModelChoice(path, "decoder", precision=precision, quantisation=scheme)

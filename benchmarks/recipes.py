@@ -64,9 +64,9 @@ class ExpectedAcceptance:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._model, name)
 
-    def in_bfloat16(self) -> "ExpectedAcceptance":
+    def for_gradients(self, *, bfloat16: bool) -> "ExpectedAcceptance":
         """As of the model."""
-        return ExpectedAcceptance(self._model.in_bfloat16())
+        return ExpectedAcceptance(self._model.for_gradients(bfloat16=bfloat16))
 
     def loss(
         self, prefix: Any, sequences: Sequence[Sequence[int]], weights: Sequence[Sequence[float]]

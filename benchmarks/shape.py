@@ -1,4 +1,4 @@
-"""Models of other shapes with random weights, and quantised copies, for measurements of speed."""
+"""Models of other shapes with random weights, and copies in other precisions, to measure speed."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
@@ -15,6 +15,7 @@ from code_model.decoder.kv_cache import KVCache
 from code_model.decoder.library import compile_library
 from code_model.decoder.llama import Llama, LlamaConfig
 from code_model.decoder.model import DecoderModel
+from code_model.decoder.quantised import dense_state
 
 CONFIG = LlamaConfig(
     vocab_size=151_936, hidden_size=896, intermediate_size=4864, num_hidden_layers=24,
@@ -48,10 +49,19 @@ def random_model(like: DecoderModel, config: LlamaConfig | None = None) -> Decod
     )
 
 
+def unrounded(model: DecoderModel) -> DecoderModel:
+    """A copy with weights that bfloat16 holds, as of a model that nobody has rounded to 8 bits."""
+    llama = Llama(model.llama.config)
+    llama.load_state_dict(
+        {name: tensor.bfloat16() for name, tensor in dense_state(model.llama).items()}
+    )
+    return replace(model, llama=llama.requires_grad_(False).eval())
+
+
 def quantised(model: DecoderModel, scheme: Scheme) -> DecoderModel:
     """A copy with rounded weights."""
     llama = Llama(model.llama.config)
-    weights = model.llama.state_dict()
+    weights = dense_state(model.llama)
     for name in (name for name, tensor in weights.items() if tensor.ndim == 2):
         llama.quantise(name, weights[name], scheme)
     llama.load_state_dict(weights, strict=False)

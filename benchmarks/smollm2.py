@@ -164,7 +164,7 @@ def main() -> None:
         name: tuned_prompt(tuned, package, config, CACHE, served)
         for name, package in packages.items()
     }
-    proving = served if options.proof_by == "serving" else tuned.in_bfloat16()
+    proving = served if options.proof_by == "serving" else tuned.for_gradients(bfloat16=True)
     results: dict[str, Any] = {
         "form": options.form,
         "minutes": None if options.steps else options.minutes,

@@ -17,8 +17,10 @@ from typing import Any
 
 import torch
 
+from code_model.full_weights_folder import full_weights_folder
 from code_model.language_model import TunableModel
 from code_model.loading import load_tunable_model
+from code_model.model_folder import read_model_folder
 from tuning.config import TuningConfig
 from tuning.corpus import collect
 from tuning.examples import Example, TrainingExamples
@@ -69,7 +71,9 @@ def peft(
     from transformers import LlamaForCausalLM
 
     tuned: Any = get_peft_model(
-        LlamaForCausalLM.from_pretrained(model.folder, dtype=torch.float32),
+        LlamaForCausalLM.from_pretrained(
+            full_weights_folder(read_model_folder(model.folder)), dtype=torch.float32
+        ),
         PrefixTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=len(start)),
     )
     table: torch.nn.Parameter = tuned.prompt_encoder["default"].embedding.weight
@@ -90,7 +94,7 @@ def measure(
 ) -> dict[str, Any]:
     """Tokens per second of both, the ratios of the rounds, and the last losses."""
     bfloat16 = model.prefers_bfloat16()
-    learning = model.in_bfloat16() if bfloat16 else model
+    learning = model.for_gradients(bfloat16=bfloat16)
     files = collect(repository).files
     examples = TrainingExamples(model, files, config=config, room=config.max_tokens)
     size = config.examples_per_step

@@ -331,8 +331,9 @@ class TunableModel(LanguageModel, Protocol):
     def prefers_bfloat16(self) -> bool:
         """Whether tuning is faster in bfloat16 on this machine."""
 
-    def in_bfloat16(self) -> "TunableModel":
-        """A copy for `prefix_of`, `loss` and `score` in bfloat16."""
+    def for_gradients(self, *, bfloat16: bool) -> "TunableModel":
+        """A copy for `prefix_of`, `loss` and `score` at many steps: in bfloat16, or with the same
+        numbers. That is the model itself where a copy would not be faster."""
 
     def with_weights(self, weights: "Mapping[str, Tensor]") -> "TunableModel":
         """A copy with other weights, by their Hugging Face names; names it lacks are ignored."""

@@ -115,7 +115,7 @@ def retrain(
     """
     if config.steps is None:
         raise ValueError("a run can be repeated by its steps only, not by its time")
-    model = model.in_bfloat16() if bfloat16 else model
+    model = model.for_gradients(bfloat16=bfloat16)
     optimiser = PromptOptimiser(model, prompt, examples, config, ProcessGroup())
     for step in range(n_steps):
         optimiser.step(step, step / config.steps)
@@ -141,7 +141,7 @@ class _Loop:
         # Decided once per run: another precision would end at other bytes.
         prefers = bool(group.broadcast(model.prefers_bfloat16()))
         bfloat16 = prefers if saved is None else bool(saved[0]["bfloat16"])
-        self._model = model.in_bfloat16() if bfloat16 else model
+        self._model = model.for_gradients(bfloat16=bfloat16)
         self._optimiser = PromptOptimiser(self._model, prompt, examples, config, group)
         if saved is None:
             embeddings = self._optimiser.averaged_embeddings()

@@ -15,11 +15,12 @@ from code_model.decoder.forward import BestForward
 from code_model.decoder.kv_cache import PrefixKV
 from code_model.decoder.library import backend
 from code_model.decoder.llama import Llama
-from code_model.decoder.precision import autocast_of, in_bfloat16
+from code_model.decoder.precision import autocast_of, dense, in_bfloat16
 from code_model.decoder.queries import head_queries
 from code_model.decoder.session import DecoderSession
 from code_model.fim import FimEncoder
 from code_model.language_model import Backend, CacheMemory, HeadQueries, Runtime, ScoredSequence
+from code_model.memory import BYTES, RESERVE, free_bytes
 from code_model.show_thresholds import UNCALIBRATED, ShowThresholds
 from code_model.tokenizer import Tokenizer
 from code_model.weights_hash import weights_hash
@@ -163,9 +164,17 @@ class DecoderModel:
         """See `TunableModel`."""
         return bfloat16_wins()
 
-    def in_bfloat16(self) -> "DecoderModel":
-        """See `TunableModel`."""
-        return replace(self, llama=in_bfloat16(self.llama))
+    def for_gradients(self, *, bfloat16: bool) -> "DecoderModel":
+        """See `TunableModel`: with all weights as floats, which rounded ones become at each step.
+
+        Without the memory for float32, rounded ones stay as they are.
+        """
+        if bfloat16:
+            return replace(self, llama=in_bfloat16(self.llama))
+        size = int(BYTES["float32"]) * self.num_parameters
+        if self.llama.quantisation is None or size + RESERVE > free_bytes():
+            return self
+        return replace(self, llama=dense(self.llama))
 
     def with_weights(self, weights: Mapping[str, Tensor]) -> "DecoderModel":
         """See `TunableModel`; quantised as this one."""

@@ -184,9 +184,9 @@ class TransformersModel(FolderModel):
             self.network.device.type == "cpu" and bfloat16_wins()
         )
 
-    def in_bfloat16(self) -> "TransformersModel":
+    def for_gradients(self, *, bfloat16: bool) -> "TransformersModel":
         """See `TunableModel`. A quantised model computes in one precision only: that is itself."""
-        if self.quantisation is not None or self.network.dtype == torch.bfloat16:
+        if not bfloat16 or self.quantisation is not None or self.network.dtype == torch.bfloat16:
             return self
         causal = copy.deepcopy(self.network.causal)
         for parameter in causal.parameters():  # not the buffers: rotary frequencies need float32

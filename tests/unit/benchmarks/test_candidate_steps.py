@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import candidate_steps
-from benchmarks.candidate_steps import CANDIDATES, RECIPES, SHIPPED, config_of, main
+from benchmarks.candidate_steps import CANDIDATES, RECIPES, UNROUNDED, config_of, main
 from benchmarks.instruction_sets import TOKENS
 from code_model.decoder import compiler
 
@@ -25,11 +25,11 @@ def test_a_short_run(
     out = tmp_path / "steps.json"
     main(["--turns", "3", "--out", str(out)])
     rows = json.loads(out.read_text())
-    assert list(rows) == [SHIPPED, "shipped, in int8", *CANDIDATES]
+    assert list(rows) == [UNROUNDED, "shipped", *CANDIDATES]
     for row in rows.values():
         assert len(row) == len(TOKENS)
         assert all(0 < low <= middle <= high for low, middle, high in row)
-    assert f"{SHIPPED}: 1.00, 1.00, 1.00" in capsys.readouterr().out
+    assert f"{UNROUNDED}: 1.00, 1.00, 1.00" in capsys.readouterr().out
 
 
 def test_the_shapes_are_those_of_the_recipes() -> None:

@@ -1,4 +1,4 @@
-"""The shipped model: it opens with transformers, computes the same, and reads its context."""
+"""The shipped model: transformers computes the same of its weights, and it reads its context."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,9 @@ import torch
 import torch.nn.functional as F
 
 from code_model.decoder.model import DecoderModel
+from code_model.full_weights_folder import full_weights_folder
 from code_model.loading import DEFAULT, load_model
+from code_model.model_folder import read_model_folder
 
 pytestmark = pytest.mark.slow
 
@@ -20,7 +22,8 @@ def shipped() -> DecoderModel:
 
 def test_it_is_small_and_says_what_it_is(shipped: DecoderModel) -> None:
     size = sum(file.stat().st_size for file in DEFAULT.iterdir())
-    assert size < 48 * 2**20
+    assert size < 26 * 2**20
+    assert shipped.runtime.quantisation == "int8"
     assert shipped.name == "attune-default"
     assert shipped.encoder.template.order == "spm"
     assert json.loads((DEFAULT / "config.json").read_text())["model_type"] == "llama"
@@ -33,7 +36,8 @@ def test_it_computes_what_transformers_computes(shipped: DecoderModel) -> None:
 
     text = Path(__file__).read_text(encoding="utf-8")
     ids = torch.tensor([shipped.encoder.beginning_ids + shipped.encoder.encode_file("a.py", text)])
-    reference = LlamaForCausalLM.from_pretrained(DEFAULT, dtype=torch.float32)
+    full = full_weights_folder(read_model_folder(DEFAULT))
+    reference = LlamaForCausalLM.from_pretrained(full, dtype=torch.float32)
     ours = shipped.llama.logits(shipped.llama(ids))
     torch.testing.assert_close(ours, reference(ids).logits, atol=2e-3, rtol=1e-3)
 

@@ -110,9 +110,17 @@ def test_a_recipe_out_of_bounds_is_refused(name: str, value: object) -> None:
 
 def test_a_prompt_of_an_older_release_is_refused() -> None:
     """It stays readable, and usable as a control; its run cannot be repeated."""
-    shipped = next(controls.FOLDER.glob("*.attune.safetensors"))
-    with pytest.raises(CorpusError, match="an older release"):
-        recorded_config(read_manifest(shipped))
+    manifest = manifest_of(CONFIG)
+    older = {name: value for name, value in manifest.recipe.items() if name != "keep_ratio"}
+    with pytest.raises(CorpusError, match=r"\(keep_ratio\).*an older release"):
+        recorded_config(replace(manifest, recipe=older))
+
+
+@pytest.mark.parametrize("control", sorted(controls.FOLDER.glob("*.attune.safetensors")))
+def test_the_runs_of_the_shipped_controls_can_be_repeated(control: Path) -> None:
+    config = recorded_config(read_manifest(control))
+    assert config.steps is not None
+    assert replace(config, steps=None) == TuningConfig()
 
 
 def test_a_task_of_a_later_release_is_refused() -> None:

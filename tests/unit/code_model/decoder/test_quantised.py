@@ -216,6 +216,21 @@ def test_a_prompt_is_tuned_in_front_of_rounded_weights(base: DecoderModel) -> No
     assert small.with_weights(dense_state(base.llama)).weights_hash() == before
 
 
+def test_tuning_makes_floats_of_rounded_weights_once(
+    base: DecoderModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same numbers, so the same bytes, also where there is no memory for the floats."""
+    small = replace(base, llama=quantised(dense(base.llama), "int8"))
+    copies = [small.for_gradients(bfloat16=False)]
+    monkeypatch.setattr("code_model.decoder.model.free_bytes", lambda: 0)
+    copies.append(small.for_gradients(bfloat16=False))
+    assert [copy.llama.quantisation for copy in copies] == [None, "int8"]
+    prefix, ids = small.bare_prefix(), [ScoredIds([5, 9, 30, 31, 32, 7], 5)]
+    assert copies[0].score(prefix, ids) == copies[1].score(prefix, ids)
+    assert base.for_gradients(bfloat16=False) is base
+    assert small.for_gradients(bfloat16=True).llama.dtype == torch.bfloat16
+
+
 @needs_compiler
 def test_until_it_is_compiled_torch_computes_the_same(library, base, monkeypatch) -> None:
     """Then the floats that torch has made of the weights are dropped."""

@@ -171,7 +171,7 @@ def test_padding_changes_no_score(pair: Pair) -> None:
 def test_a_copy_in_bfloat16_shares_prefixes_and_is_near(pair: Pair) -> None:
     model = pair[1]
     before = model.weights_hash()
-    low = model.in_bfloat16()
+    low = model.for_gradients(bfloat16=True)
     assert low.runtime.precision == "bfloat16"
     prefix = model.prefix_of(torch.from_numpy(prompt_of(pair[0], "kv").embeddings), "kv")
     sequences = [ScoredIds(IDS, len(IDS) - 1)]
