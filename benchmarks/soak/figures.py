@@ -2,6 +2,8 @@
 
 import asyncio
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -48,13 +50,13 @@ async def measure(
     await settled(client)
     times = [await _probe(client, text, serial + number) for number in range(probes)]
     await settled(client, PAUSE_S if pause else 1)
-    processes = _processes(client.pid)
+    threads = of_each_process(client.pid, psutil.Process.num_threads)
     first, first_cpu, following, following_cpu = zip(*times, strict=True)
     return Figures(
         memory_mb=round(sum(memory_mb(client)), 1),
-        threads=sum(one.num_threads() for one in processes),
-        descriptors=sum(one.num_fds() for one in processes),
-        processes=len(processes),
+        threads=round(sum(threads)),
+        descriptors=round(sum(of_each_process(client.pid, psutil.Process.num_fds))),
+        processes=len(threads),
         first_ms=round(1000 * median(first), 1),
         first_cpu_ms=round(1000 * sum(first_cpu) / probes, 1),
         next_ms=round(1000 * median(following), 1),
@@ -64,7 +66,7 @@ async def measure(
 
 def memory_mb(client: SoakClient) -> list[float]:
     """Private memory of the server and of each index process, in MiB."""
-    return [one.memory_full_info().uss / 2**20 for one in _processes(client.pid)]
+    return of_each_process(client.pid, lambda one: one.memory_full_info().uss / 2**20)
 
 
 async def settled(client: SoakClient, seconds: int = 1) -> None:
@@ -98,13 +100,20 @@ async def _timed(client: SoakClient, document: OpenDocument) -> tuple[float, flo
     return time.perf_counter() - started, _own_cpu_s(server) - cpu
 
 
-def _processes(pid: int) -> list[psutil.Process]:
-    server = psutil.Process(pid)
-    return [server, *server.children(recursive=True)]
+def of_each_process(pid: int, read: Callable[[psutil.Process], float]) -> list[float]:
+    """What `read` says of a process and those that it started, except one that has just ended.
+
+    Raises `psutil.NoSuchProcess` if the first one is gone.
+    """
+    first, values = psutil.Process(pid), list[float]()
+    for process in (first, *first.children(recursive=True)):
+        with suppress(psutil.NoSuchProcess):
+            values.append(read(process))
+    return values
 
 
 def _cpu_s(pid: int) -> float:
-    return sum(_own_cpu_s(process) for process in _processes(pid))
+    return sum(of_each_process(pid, _own_cpu_s))
 
 
 def _own_cpu_s(process: psutil.Process) -> float:

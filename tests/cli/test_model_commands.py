@@ -92,7 +92,7 @@ def test_wrong_input_is_refused_with_a_code(root: Path, tmp_path: Path) -> None:
 
 
 def test_a_killed_download_goes_on_where_it_was(root: Path) -> None:
-    """The process is killed in the middle of the weights; the next one asks for the rest only."""
+    """The process is killed within the weights; the next one asks for the rest only."""
     hub = FakeHub(files_of(DEFAULT))
     hub.stall.clear()
     arguments = ["model", "add", f"hf://{REPOSITORY}@main", "--name", "loaded", "--json"]
@@ -101,7 +101,7 @@ def test_a_killed_download_goes_on_where_it_was(root: Path) -> None:
         killed = subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=root
         )
-        assert hub.half_sent.wait(120)
+        assert hub.most_sent.wait(120)
         killed.kill()
         killed.communicate()
         assert not (user_folder() / "models.toml").exists()

@@ -1,12 +1,16 @@
 """The soak in a short form: what must hold from the first request on."""
 
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from benchmarks.soak.__main__ import main
+from benchmarks.soak.figures import of_each_process
 from code_model.loading import MODEL_VARIABLE
 
 
@@ -24,3 +28,19 @@ def test_a_short_soak(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert counts["suggested"] > 0
     assert counts["cancelled"] > 0
     assert counts["files changed in storms"] == 600
+
+
+def test_a_process_that_ends_while_it_is_asked_is_left_out() -> None:
+    def number(process: psutil.Process) -> float:
+        if process.pid != os.getpid():
+            raise psutil.NoSuchProcess(process.pid)
+        return 1.0
+
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        first, *others = of_each_process(os.getpid(), lambda one: one.pid)
+        assert first == os.getpid()
+        assert child.pid in others
+        assert of_each_process(os.getpid(), number) == [1.0]
+        child.communicate()
+    with pytest.raises(psutil.NoSuchProcess):
+        of_each_process(child.pid, number)

@@ -15,7 +15,8 @@ LARGE = (".safetensors", ".gguf")
 
 
 class FakeHub:
-    """`files` by name; `stall` holds the weights back after half of them until it is set.
+    """`files` by name; `stall` holds the last sixteenth of the weights back until it is set: of the
+    shipped ones more is sent by then than a chunk of the client and what sockets buffer.
 
     `requests` are (path, Range header, Authorization header).
     """
@@ -26,7 +27,7 @@ class FakeHub:
         self.requests: list[tuple[str, str | None, str | None]] = []
         self.stall = threading.Event()
         self.stall.set()
-        self.half_sent = threading.Event()
+        self.most_sent = threading.Event()
 
     @contextmanager
     def served(self) -> Iterator[str]:
@@ -81,14 +82,14 @@ class FakeHub:
         request.send_header("Content-Type", kind)
         request.send_header("Content-Length", str(len(data)))
         request.end_headers()
-        half = len(data) // 2
+        most = len(data) * 15 // 16
         try:
-            request.wfile.write(data[:half])
+            request.wfile.write(data[:most])
             request.wfile.flush()
             if stalls:
-                self.half_sent.set()
+                self.most_sent.set()
                 self.stall.wait()
-            request.wfile.write(data[half:])
+            request.wfile.write(data[most:])
         except OSError:  # the client was killed
             pass
 
