@@ -42,6 +42,7 @@ from code_model.decoder.library import compile_library
 from code_model.decoder.loading import load_decoder
 from code_model.decoder.model import DecoderModel
 from code_model.decoder.native import NativeForward
+from code_model.decoder.precision import dense
 from code_model.decoder.session import DecoderSession
 from code_model.model_folder import read_model_folder
 from code_model.model_resolution import resolve_model
@@ -205,8 +206,8 @@ def without_drafts(model: DecoderModel) -> DecoderSession:
 
 
 def _uncompiled(model: DecoderModel) -> DecoderModel:
-    """The same model with its step by torch."""
-    other = replace(model)
+    """The same numbers with the step by torch."""
+    other = replace(model, llama=dense(model.llama))
     other.forward.native = None
     return other
 

@@ -30,6 +30,21 @@ def library() -> Path:
     return compiled.path
 
 
+@needs_compiler
+def test_a_model_in_8_bits_beside_its_other_precisions(base: DecoderModel, library: Path) -> None:
+    """As the shipped one: what it has is not measured twice."""
+    small = shape.quantised(base, "int8")
+    small.forward.native = NativeForward(small.llama, library, threads=1)
+    assert [name for name, _ in latency._precisions(small, 1)] == ["bfloat16", "int4"]
+    assert [name for name, _ in latency._precisions(base, 1)] == ["int4", "int8"]
+    ids = [5, 9, 30, 31]
+    by_torch, compiled = (
+        model.open().generate(ids, max_new_tokens=3)
+        for model in (latency._uncompiled(small), small)
+    )
+    assert by_torch.ids == compiled.ids
+
+
 @pytest.mark.slow
 @needs_compiler
 @pytest.mark.filterwarnings("ignore:Position ids are not supported:UserWarning")
