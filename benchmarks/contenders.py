@@ -7,9 +7,9 @@ from typing import Any, Protocol
 
 import torch
 
-from code_model.decoder.model import DecoderModel
 from code_model.decoder.session import DecoderSession
 from code_model.full_weights_folder import full_weights_folder
+from code_model.language_model import LanguageModel
 from code_model.model_folder import read_model_folder
 
 
@@ -151,7 +151,7 @@ class LlamaCpp:
         return list(islice(self._model.generate(tokens, temp=0.0, top_k=1), new_tokens))
 
 
-def transformers_model(model: DecoderModel) -> Any:
+def transformers_model(model: LanguageModel) -> Any:
     """The same weights in transformers, float32."""
     from transformers import AutoModelForCausalLM
 

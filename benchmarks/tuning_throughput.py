@@ -17,10 +17,9 @@ from typing import Any
 
 import torch
 
-from code_model.full_weights_folder import full_weights_folder
+from benchmarks.contenders import transformers_model
 from code_model.language_model import TunableModel
 from code_model.loading import load_tunable_model
-from code_model.model_folder import read_model_folder
 from tuning.config import TuningConfig
 from tuning.corpus import collect
 from tuning.examples import Example, TrainingExamples
@@ -68,12 +67,9 @@ def peft(
 ) -> tuple[Gradient, torch.nn.Parameter]:
     """Gradients by PEFT, and the parameter that they are of."""
     from peft import PrefixTuningConfig, get_peft_model
-    from transformers import LlamaForCausalLM
 
     tuned: Any = get_peft_model(
-        LlamaForCausalLM.from_pretrained(
-            full_weights_folder(read_model_folder(model.folder)), dtype=torch.float32
-        ),
+        transformers_model(model),
         PrefixTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=len(start)),
     )
     table: torch.nn.Parameter = tuned.prompt_encoder["default"].embedding.weight
