@@ -340,7 +340,9 @@ def initialise(job: Job, progress: Callable[[float], None]) -> SoftPrompt:
     """
     if job.present is not None:
         return SoftPrompt(torch.from_numpy(job.present.embeddings), job.config.form)
-    return initial_prompt(job.model, job.config, job.split.train, job.examples, progress)
+    # the same numbers as in serving; of rounded weights, floats that are made once
+    model = job.model.for_gradients(bfloat16=False)
+    return initial_prompt(model, job.config, job.split.train, job.examples, progress)
 
 
 def train_job(
