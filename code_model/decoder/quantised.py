@@ -140,8 +140,11 @@ def _floats(packed: Tensor, scheme: Scheme) -> Tensor:
     tiles, blocks, _ = packed.shape
     scales = packed[..., :_SCALE_BYTES].contiguous().view(torch.float16)
     content = packed[..., _SCALE_BYTES:].contiguous().view(torch.int8)
-    if scheme == "int8":
-        columns = content.view(tiles, blocks, BLOCK // 2, TILE, 2).transpose(2, 3).flatten(3)
+    if scheme == "int8":  # as half words, two columns are moved at a time
+        pairs = content.view(torch.int16).view(tiles, blocks, BLOCK // 2, TILE)
+        # a clone: an empty tensor counts as contiguous as it is
+        columns = pairs.transpose(2, 3).clone(memory_format=torch.contiguous_format)
+        columns = columns.view(torch.int8)
     else:
         low, high = content << 4 >> 4, content >> 4
         nibbles = torch.stack((low, high), -1).view(tiles, blocks, 4, TILE, 2, 4)
